@@ -1,0 +1,23 @@
+// The door between JavaScript and the rooms: registers everything the addon exports. Each service's
+// class lives in a file of its own beside this one.
+
+#include <napi.h>
+
+namespace espora::binding {
+namespace {
+
+// The version this binary was built from. The loader compares it with package.json, so that a binary
+// of another version is an error with a name and not a crash later.
+Napi::Value version(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), ESPORA_VERSION);
+}
+
+}  // namespace
+}  // namespace espora::binding
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("version", Napi::Function::New<espora::binding::version>(env, "version"));
+  return exports;
+}
+
+NODE_API_MODULE(espora, init)
