@@ -6,8 +6,8 @@
 namespace espora::binding {
 namespace {
 
-// The version this binary was built from. The loader compares it with package.json, so that a binary
-// of another version is an error with a name and not a crash later.
+// The version this binary was built from. The loader compares it with package.json, so that a
+// binary of another version is an error with a name and not a crash later.
 Napi::Value version(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), ESPORA_VERSION);
 }

@@ -1,0 +1,45 @@
+// `npm run build:native:cmake`: the addon through cmake-js, into build-cmake/Release/espora.node. It
+// takes Node-API's headers from a package and so downloads nothing.
+// --sanitize address,undefined | thread: into build-cmake-asan/ or build-cmake-tsan/; run with
+// ESPORA_ADDON pointing at it. --verbose: the tools' own output as it comes.
+
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { requireCMake, sanitizerSuffix } from './lib/cmake.mjs';
+import { locked } from './lib/lock.mjs';
+import { at } from './lib/project.mjs';
+import { Failure, run, runScript } from './lib/run.mjs';
+import { perform, steps } from './lib/steps.mjs';
+
+const { values } = parseArgs({
+  options: { sanitize: { type: 'string', default: '' }, verbose: { type: 'boolean' } },
+});
+
+async function build() {
+  const folder = `build-cmake${sanitizerSuffix(values.sanitize)}`;
+  await requireCMake();
+  await perform(steps.dependencies, steps.dependencies.reason());
+  const { code, output } = await run(
+    process.execPath,
+    [
+      at('node_modules/cmake-js/bin/cmake-js'),
+      'compile',
+      `--out=${at(folder)}`,
+      `--parallel=${availableParallelism()}`,
+      `--CDESPORA_SANITIZE=${values.sanitize}`,
+    ],
+    { show: values.verbose },
+  );
+  if (code !== 0) {
+    process.stderr.write(output);
+    throw new Failure(
+      'The build through cmake-js failed: the messages above name the error. It needs cmake 3.20 or ' +
+        'later, g++ 12 or later, and ninja or make.',
+    );
+  }
+  process.stdout.write(`${folder}/Release/espora.node is ready.\n`);
+}
+
+await runScript(() =>
+  locked(build, () => process.stderr.write('Waiting for another build in this checkout to end.\n')),
+);

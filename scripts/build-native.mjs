@@ -1,0 +1,28 @@
+// `npm run build:native`: the addon as it ships, build/Release/espora.node. Installs dependencies
+// first where that is due, so that it is the only command a fresh clone needs.
+// --clean: from nothing; --verbose: the compiler's own output as it comes.
+
+import { parseArgs } from 'node:util';
+import { locked } from './lib/lock.mjs';
+import { binary } from './lib/project.mjs';
+import { runScript } from './lib/run.mjs';
+import { perform, steps } from './lib/steps.mjs';
+
+const { values } = parseArgs({
+  options: { clean: { type: 'boolean' }, verbose: { type: 'boolean' } },
+});
+
+await runScript(() =>
+  locked(
+    async (heldDescriptor) => {
+      await perform(steps.dependencies, steps.dependencies.reason(), { heldDescriptor });
+      await perform(steps.native, steps.native.reason() ?? 'asked for', {
+        heldDescriptor,
+        clean: values.clean,
+        show: values.verbose,
+      });
+      process.stdout.write(`${binary} is ready.\n`);
+    },
+    () => process.stderr.write('Waiting for another build in this checkout to end.\n'),
+  ),
+);

@@ -1,0 +1,21 @@
+// Makes the checkout ready to run: installs, builds native code, compiles TypeScript, each only if it
+// is due. Runs before `npm start`, `npm test`, `npm run bench` and `npm run contest`; says nothing and
+// costs a fraction of a second when there is nothing to do.
+
+import { locked } from './lib/lock.mjs';
+import { runScript } from './lib/run.mjs';
+import { perform, steps } from './lib/steps.mjs';
+
+const order = [steps.dependencies, steps.native, steps.typescript];
+
+await runScript(async () => {
+  if (order.every((step) => step.reason() === undefined)) return;
+  await locked(
+    async (heldDescriptor) => {
+      // Asked again, one by one: whoever had the lock before may have done it, and what one step
+      // leaves behind is what the next one looks at.
+      for (const step of order) await perform(step, step.reason(), { heldDescriptor });
+    },
+    () => process.stderr.write('Waiting for another build in this checkout to end.\n'),
+  );
+});

@@ -1,0 +1,98 @@
+// `npm run fuzz -- --seconds N [--target NAME]`: builds the fuzz targets with clang and lets each run
+// for N seconds (10 by default). test/native/fuzz/NAME_fuzz.cc starts from the inputs in
+// test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside it; what it finds
+// on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run. --verbose: all output as it comes.
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
+import { locked } from './lib/lock.mjs';
+import { at, filesBelow } from './lib/project.mjs';
+import { Failure, run, runScript } from './lib/run.mjs';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '10' },
+    target: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const folder = 'build-cmake-fuzz';
+const sources = 'test/native/fuzz';
+
+async function findClang() {
+  for (const compiler of ['clang++-14', 'clang++']) {
+    if (await isInstalled(compiler)) return compiler;
+  }
+  throw new Failure(
+    'clang is not installed; the fuzz targets need it (on Debian: apt-get install clang-14 libclang-rt-14-dev).',
+  );
+}
+
+function chooseTargets() {
+  const all = filesBelow(sources, (name) => name.endsWith('_fuzz.cc')).map((file) =>
+    basename(file, '_fuzz.cc'),
+  );
+  if (all.length === 0) throw new Failure(`There is no fuzz target in ${sources}.`);
+  if (values.target === undefined) return all;
+  if (!all.includes(values.target)) {
+    throw new Failure(`--target ${values.target}: give one of ${all.join(', ')}.`);
+  }
+  return [values.target];
+}
+
+/** Runs one target within its time; prints a line of figures. Returns whether it found nothing. */
+async function fuzz(name, seconds) {
+  const corpus = `${folder}/corpus/${name}`;
+  const artifacts = `${folder}/artifacts/${name}/`;
+  for (const made of [corpus, artifacts]) mkdirSync(at(made), { recursive: true });
+  const seeds = `${sources}/corpus/${name}`;
+  const dictionary = `${sources}/${name}.dict`;
+  const { code, output } = await run(
+    at(folder, `espora_${name}_fuzz`),
+    [
+      `-max_total_time=${seconds}`,
+      `-artifact_prefix=${artifacts}`,
+      '-timeout=10',
+      '-rss_limit_mb=1024',
+      '-print_final_stats=1',
+      ...(existsSync(at(dictionary)) ? [`-dict=${dictionary}`] : []),
+      corpus,
+      ...(existsSync(at(seeds)) ? [seeds] : []),
+    ],
+    { show: values.verbose },
+  );
+  const figure = (pattern) => [...output.matchAll(pattern)].at(-1)?.[1] ?? '?';
+  const runs = figure(/stat::number_of_executed_units:\s+(\d+)/g);
+  const covered = figure(/ cov: (\d+) /g);
+  if (code !== 0) process.stderr.write(output);
+  process.stdout.write(
+    `fuzz ${name}: ${code === 0 ? 'nothing found' : `FAILED, the input is in ${artifacts}`}` +
+      (values.verbose ? '\n' : ` (${runs} runs, ${covered} edges covered)\n`),
+  );
+  return code === 0;
+}
+
+await runScript(async () => {
+  const seconds = Number(values.seconds);
+  if (!Number.isInteger(seconds) || seconds < 1) {
+    throw new Failure(`--seconds ${values.seconds}: give a whole number of seconds, 1 or more.`);
+  }
+  const targets = chooseTargets();
+  const compiler = await findClang();
+  return await locked(async () => {
+    await configureAndBuild(
+      folder,
+      { CMAKE_BUILD_TYPE: 'RelWithDebInfo', CMAKE_CXX_COMPILER: compiler, ESPORA_FUZZ: 'ON' },
+      { targets: targets.map((name) => `espora_${name}_fuzz`), show: values.verbose },
+    );
+    let failed = 0;
+    for (const name of targets) {
+      if (!(await fuzz(name, seconds))) failed += 1;
+    }
+    process.stdout.write(`fuzz: ${targets.length - failed} passed, ${failed} failed\n`);
+    return failed === 0 ? 0 : 1;
+  });
+});

@@ -1,0 +1,56 @@
+// Runs one tool and gives back what it printed. Signals to us end it too, so that an interrupted
+// build leaves no compiler behind.
+
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { root } from './project.mjs';
+
+/** A failure whose message is meant for the person at the terminal: no stack trace belongs to it. */
+export class Failure extends Error {}
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{env?: object, show?: boolean, heldDescriptor?: number}} options `show` lets the tool write
+ *   to our terminal itself; `heldDescriptor` stays open in the tool and in whatever it starts.
+ * @returns {Promise<{code: number, output: string}>} code 127 where there is no such tool; a signal
+ *   counts as 128 + its number, as in a shell
+ */
+export async function run(command, args, { env = process.env, show = false, heldDescriptor } = {}) {
+  const stdio = show ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'];
+  if (heldDescriptor !== undefined) stdio.push(heldDescriptor);
+  const child = spawn(command, args, { cwd: root, env, stdio });
+  const output = [];
+  child.stdout?.on('data', (chunk) => output.push(chunk));
+  child.stderr?.on('data', (chunk) => output.push(chunk));
+
+  const stop = (signal) => {
+    child.kill(signal);
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  try {
+    const code = await new Promise((resolve, reject) => {
+      child.on('error', (error) => (error.code === 'ENOENT' ? resolve(127) : reject(error)));
+      child.on('close', (status, signal) =>
+        resolve(signal === null ? status : 128 + constants.signals[signal]),
+      );
+    });
+    return { code, output: Buffer.concat(output).toString() };
+  } finally {
+    process.removeListener('SIGINT', stop);
+    process.removeListener('SIGTERM', stop);
+  }
+}
+
+/** Runs `main`; a Failure becomes its sentence and exit code 1. */
+export async function runScript(main) {
+  try {
+    process.exitCode = (await main()) ?? 0;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  }
+}

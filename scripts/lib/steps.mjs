@@ -1,0 +1,179 @@
+// What a checkout needs before anything in it can run: dependencies, the native addon, JavaScript.
+// Each step knows when it is due, what to run, and what to tell the person when that fails.
+
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { findHeaders, headerCandidates, nodeGypEnvironment } from './headers.mjs';
+import { at, binary, filesBelow, typescriptProjects } from './project.mjs';
+import { Failure, run } from './run.mjs';
+import { digest, identity, readStamp, removeStamp, writeStamp } from './stamp.mjs';
+
+const installedLock = 'node_modules/.package-lock.json';
+
+/**
+ * What the lock file wants and node_modules lacks: the first such package, or undefined. Optional
+ * packages of other platforms are never installed, so they don't count.
+ */
+export function missingPackage(lock, installed) {
+  for (const [path, wanted] of Object.entries(lock.packages)) {
+    if (path === '' || wanted.optional) continue;
+    const found = installed.packages?.[path];
+    if (found?.version !== wanted.version || found?.integrity !== wanted.integrity) return path;
+  }
+  return undefined;
+}
+
+const dependencies = {
+  name: 'dependencies',
+  reason() {
+    if (!existsSync(at('node_modules'))) return 'nothing is installed yet';
+    try {
+      const [lock, installed] = ['package-lock.json', installedLock].map((file) =>
+        JSON.parse(readFileSync(at(file), 'utf8')),
+      );
+      const missing = missingPackage(lock, installed);
+      return missing && `package-lock.json and ${missing} differ`;
+    } catch (error) {
+      if (error.code === 'ENOENT' && error.path === at(installedLock)) {
+        return 'the last installation did not finish';
+      }
+      throw error;
+    }
+  },
+  async run(options) {
+    // npm tells the scripts that it runs where it is; that npm belongs to this Node.js.
+    const npm = process.env.npm_execpath;
+    const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
+    return npm?.endsWith('.js')
+      ? await run(process.execPath, [npm, ...args], options)
+      : await run('npm', args, options);
+  },
+  advice: () =>
+    'npm ci failed: check that a registry can be reached, then run the same command again.',
+};
+
+function nativeInputs() {
+  const sources = filesBelow('native', (name) => /\.(cc|h)$|^sources\.txt$/.test(name));
+  const facts = [process.platform, process.arch, process.versions.modules];
+  return digest(
+    [...sources, 'binding.gyp', 'package.json', 'node_modules/node-addon-api/package.json'],
+    facts,
+  );
+}
+
+const native = {
+  name: 'native addon',
+  reason() {
+    const built = identity(binary);
+    if (built === undefined) return 'not built yet';
+    const stamp = readStamp('native');
+    if (stamp?.binary !== built) return 'the binary is not the one that was built last';
+    return stamp.inputs === nativeInputs() ? undefined : 'its sources changed';
+  },
+  async run(options) {
+    const inputs = nativeInputs();
+    removeStamp('native');
+    const result = await run(
+      process.execPath,
+      [
+        at('node_modules/node-gyp/bin/node-gyp.js'),
+        ...(options.clean ? ['rebuild'] : ['configure', 'build']),
+        `--jobs=${availableParallelism()}`,
+      ],
+      { ...options, env: nodeGypEnvironment(findHeaders()) },
+    );
+    if (result.code === 0) writeStamp('native', { inputs, binary: identity(binary) });
+    return result;
+  },
+  advice() {
+    if (findHeaders() === undefined) {
+      const { execPath, versions, env } = process;
+      const places = headerCandidates({ execPath, version: versions.node, env });
+      return (
+        `The headers of Node.js ${versions.node} are in none of ${places.join(', ')} (include/node) ` +
+        'and could not be downloaded: install them in one of these places, or run this once with a network.'
+      );
+    }
+    return (
+      'The native build failed. It needs g++ 12 or later, make and Python 3 ' +
+      '(on Debian: apt-get install g++ make python3); if you have them, the messages above name the error.'
+    );
+  },
+};
+
+/** Sources with the file that tsc makes of each. */
+function typescriptFiles() {
+  return typescriptProjects.flatMap(({ source, output }) =>
+    filesBelow(source, (name) => name.endsWith('.ts') && !name.endsWith('.d.ts')).map((file) => ({
+      file,
+      output: `${output}${file.slice(source.length, -'.ts'.length)}.js`,
+    })),
+  );
+}
+
+function typescriptInputs() {
+  const configurations = ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json'];
+  for (const { source } of typescriptProjects) configurations.push(`${source}/tsconfig.json`);
+  return digest([...configurations, ...typescriptFiles().map(({ file }) => file)]);
+}
+
+/** Removes what was compiled from a source that is gone: it would still be imported, or shipped. */
+function removeOrphans() {
+  const wanted = new Set(typescriptFiles().map(({ output }) => output.slice(0, -'.js'.length)));
+  for (const { output } of typescriptProjects) {
+    for (const file of filesBelow(output, (name) => /\.(js|d\.ts)(\.map)?$/.test(name))) {
+      if (!wanted.has(file.replace(/\.(js|d\.ts)(\.map)?$/, ''))) rmSync(at(file));
+    }
+  }
+}
+
+const missingOutput = () =>
+  typescriptFiles().find(
+    ({ output }) => statSync(at(output), { throwIfNoEntry: false }) === undefined,
+  );
+
+const typescript = {
+  name: 'typescript',
+  reason() {
+    const stamp = readStamp('typescript');
+    if (stamp === undefined) return 'not compiled yet';
+    if (stamp.inputs !== typescriptInputs()) return 'its sources changed';
+    const missing = missingOutput();
+    return missing && `${missing.output} is missing`;
+  },
+  async run(options) {
+    const inputs = typescriptInputs();
+    removeStamp('typescript');
+    const tsc = (...args) =>
+      run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-b', ...args], options);
+    let result = await tsc();
+    // tsc trusts its own notes and does not see that a file it wrote was removed.
+    if (result.code === 0 && missingOutput() !== undefined) result = await tsc('--force');
+    if (result.code === 0) {
+      removeOrphans();
+      writeStamp('typescript', { inputs });
+    }
+    return result;
+  },
+  advice: () => 'TypeScript did not compile: the messages above name the file and the line.',
+};
+
+export const steps = { dependencies, native, typescript };
+
+const say = (text) => process.stderr.write(text);
+
+/**
+ * Runs one step if `reason` is given: one line says which, why and how long; a failure shows all that
+ * the tool printed, and ends in a Failure with one sentence on what to do.
+ */
+export async function perform(step, reason, options = {}) {
+  if (reason === undefined) return;
+  const started = performance.now();
+  say(`${step.name}: ${reason}, ${options.show ? 'working\n' : 'working ... '}`);
+  const { code, output } = await step.run(options);
+  if (code !== 0) {
+    say(`failed\n${output}${output === '' || output.endsWith('\n') ? '' : '\n'}`);
+    throw new Failure(step.advice());
+  }
+  say(`done in ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
+}

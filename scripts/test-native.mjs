@@ -1,0 +1,103 @@
+// `npm run test:native`: builds and runs every native test (GoogleTest), one program per room.
+// --sanitize address,undefined | thread: with sanitizers; --rooms store,http: only these;
+// --filter PATTERN: only these tests, as in --gtest_filter; --verbose: all output as it comes.
+
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { configureAndBuild, sanitizerSuffix } from './lib/cmake.mjs';
+import { locked } from './lib/lock.mjs';
+import { at } from './lib/project.mjs';
+import { Failure, run, runScript } from './lib/run.mjs';
+
+const { values } = parseArgs({
+  options: {
+    sanitize: { type: 'string', default: '' },
+    rooms: { type: 'string', default: '' },
+    filter: { type: 'string', default: '*' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+/** What each sanitizer does on its first finding: says where, and fails the program. */
+const sanitizerOptions = {
+  ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
+  UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+  TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+};
+
+/** gcc 12's TSan can't map its shadow where the kernel randomizes more than 28 bits. */
+function withoutWideRandomization(command) {
+  if (values.sanitize !== 'thread') return command;
+  const bits = Number(readFileSync('/proc/sys/vm/mmap_rnd_bits', 'utf8'));
+  return bits > 28 ? ['setarch', '-R', ...command] : command;
+}
+
+/** The sums over the reports that the test programs left in `folder`. */
+function totals(folder) {
+  const sum = { programs: 0, tests: 0, failures: 0, skipped: 0 };
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.json'))) {
+    const report = JSON.parse(readFileSync(join(folder, file), 'utf8'));
+    sum.programs += 1;
+    for (const { testsuite } of report.testsuites) {
+      for (const one of testsuite) {
+        if (one.status !== 'RUN') continue; // not chosen by the filter, or disabled
+        sum.tests += 1;
+        if (one.failures !== undefined) sum.failures += 1;
+        if (one.result === 'SKIPPED') sum.skipped += 1;
+      }
+    }
+  }
+  return sum;
+}
+
+await runScript(async () => {
+  const folder = `build-cmake-native${sanitizerSuffix(values.sanitize)}`;
+  return await locked(async () => {
+    const rooms = values.rooms.split(/[,;]/).filter((room) => room !== '');
+    await configureAndBuild(
+      folder,
+      {
+        CMAKE_BUILD_TYPE: 'RelWithDebInfo',
+        ESPORA_SANITIZE: values.sanitize,
+        ESPORA_ROOMS: rooms.join(';'),
+      },
+      { show: values.verbose },
+    );
+
+    const reports = at(folder, 'reports');
+    rmSync(reports, { recursive: true, force: true });
+    mkdirSync(reports);
+    const [command, ...args] = withoutWideRandomization([
+      'ctest',
+      '--test-dir',
+      at(folder),
+      '--output-on-failure',
+      '--no-tests=error',
+      '--timeout',
+      '900',
+    ]);
+    const { code, output } = await run(command, args, {
+      show: values.verbose,
+      env: {
+        ...process.env,
+        ...sanitizerOptions,
+        GTEST_OUTPUT: `json:${reports}/`,
+        GTEST_FILTER: values.filter,
+      },
+    });
+    if (code !== 0) process.stderr.write(output);
+
+    const { programs, tests, failures, skipped } = totals(reports);
+    const kind = values.sanitize === '' ? 'release' : values.sanitize;
+    process.stdout.write(
+      `native tests (${kind}): ${tests - failures - skipped} passed, ${failures} failed` +
+        `${skipped > 0 ? `, ${skipped} skipped` : ''}, in ${programs} programs\n`,
+    );
+    if (code !== 0) {
+      // A program that crashed leaves no report: ctest's verdict counts, not only the sums.
+      throw new Failure('The native tests failed.');
+    }
+    if (tests === 0) throw new Failure(`No native test matches ${values.filter}.`);
+  });
+});
