@@ -1,0 +1,431 @@
+#include "http/connection.h"
+
+#include <cstring>
+
+#include "http/server.h"
+#include "sys/check.h"
+#include "sys/limits.h"
+#include "sys/sockets.h"
+
+namespace espora::http {
+
+using sys::Events;
+
+Connection::Connection(Server& server, uint64_t id, sys::Fd fd)
+    : server_(server),
+      id_(id),
+      fd_(std::move(fd)),
+      parser_(server.options_.body_bytes_max),
+      deadline_([](sys::Timer&, void* self) { static_cast<Connection*>(self)->on_deadline(); },
+                this),
+      resume_([](sys::Timer&, void* self) { static_cast<Connection*>(self)->read(); }, this) {}
+
+Connection::~Connection() { ESPORA_CHECK(!fd_.valid()); }
+
+bool Connection::start() {
+  auto token = server_.loop_.add(
+      fd_.get(), Events::readable | Events::writable | Events::read_hang_up | Events::edge, *this);
+  if (!token.ok()) {
+    fd_.reset();
+    return false;
+  }
+  token_ = token.value();
+  progress_ = true;
+  update_deadline();
+  return true;
+}
+
+void Connection::close() {
+  if (!fd_.valid()) return;
+  server_.loop_.timers().disarm(deadline_);
+  server_.loop_.timers().disarm(resume_);
+  server_.loop_.remove(token_, fd_.get());
+  fd_.reset();
+  output_.release();
+  held_.clear();
+  held_first_ = 0;
+  server_.on_closed(*this);
+}
+
+void Connection::on_events(uint32_t events) {
+  if ((events & (Events::read_hang_up | Events::hang_up | Events::error)) != 0) {
+    end_announced_ = true;
+    readable_ = true;
+  }
+  if ((events & Events::readable) != 0) readable_ = true;
+  if ((events & Events::writable) != 0 && !writable_) {
+    writable_ = true;
+    go_on();
+  }
+  read();
+}
+
+// Goes on with whatever is possible now: send, parse what waits, and in the end close.
+void Connection::go_on() {
+  while (fd_.valid()) {
+    if (!send()) return;
+    if (!stalled_ || !may_parse()) break;
+    parse_rest();
+  }
+  if (!fd_.valid()) return;
+  if (output_.empty() && !deferred_ && !lingering_) {
+    if (input_ended_) {
+      // A request that was cut is not answered (RFC 9112 8).
+      close();
+      return;
+    }
+    if (last_answer_) {
+      linger();
+      return;
+    }
+  }
+  update_deadline();
+}
+
+// --- Input ---------------------------------------------------------------------------------------
+
+void Connection::read() {
+  // Bounded, so that a peer that sends without pause does not keep the others waiting.
+  for (int portion = 0; portion < limits::http_reads_per_turn_max; ++portion) {
+    if (!fd_.valid() || !readable_ || input_ended_) return;
+    if (lingering_) {
+      if (!drop_portion()) return;
+    } else if (!may_parse() || !read_portion()) {
+      return;
+    }
+  }
+  server_.loop_.timers().arm(resume_, server_.loop_.now_ms());
+}
+
+// Takes one portion from the socket and does what it asks for. False: there was none.
+bool Connection::read_portion() {
+  std::vector<char>& buffer = server_.receive_buffer_;
+  const size_t before = rest_.size();
+  const size_t room = buffer.size() - before;
+  ESPORA_CHECK(before < buffer.size());
+  const sys::IoResult got = sys::receive(fd_.get(), buffer.data() + before, room);
+  if (got.again) {
+    readable_ = false;
+    return false;
+  }
+  if (got.error != 0) {
+    // ECONNRESET, ETIMEDOUT: whoever was to hear the answers is gone.
+    close();
+    return false;
+  }
+  if (got.end) {
+    input_ended_ = true;
+    go_on();
+    return false;
+  }
+  add(server_.stats_.bytes_in, got.bytes);
+  // epoll(7): a short read has emptied the socket. Not where an end of stream stands behind the
+  // bytes: its event was this one, and no other will come.
+  if (got.bytes < room && !end_announced_) readable_ = false;
+  if (before != 0) std::memcpy(buffer.data(), rest_.data(), before);
+  parse(buffer.data(), buffer.data() + before + got.bytes);
+  go_on();
+  return true;
+}
+
+// While the connection lingers.
+bool Connection::drop_portion() {
+  std::vector<char>& buffer = server_.receive_buffer_;
+  const sys::IoResult got = sys::receive(fd_.get(), buffer.data(), buffer.size());
+  if (got.again) {
+    readable_ = false;
+    return false;
+  }
+  lingered_bytes_ += got.bytes;
+  if (got.end || got.error != 0 || lingered_bytes_ > limits::http_linger_bytes_max) {
+    close();
+    return false;
+  }
+  return true;
+}
+
+// Requests wait while an earlier one of the connection is deferred, and while the peer does not
+// take its answers: then its sends meet a full socket.
+bool Connection::may_parse() const noexcept {
+  return !deferred_ && !last_answer_ && output_.size() < limits::http_output_bytes_max;
+}
+
+void Connection::parse_rest() {
+  std::vector<char>& buffer = server_.receive_buffer_;
+  const size_t bytes = rest_.size();
+  std::memcpy(buffer.data(), rest_.data(), bytes);
+  parse(buffer.data(), buffer.data() + bytes);
+}
+
+// Does what [begin, end) asks for, which lies in the receive buffer and is all that was received
+// and not parsed; what is left of it goes to rest_.
+void Connection::parse(char* begin, char* end) {
+  stalled_ = false;
+  while (begin < end) {
+    if (!may_parse()) {
+      stalled_ = true;
+      break;
+    }
+    const RequestParser::Outcome outcome = parser_.parse({begin, end});
+    if (outcome == RequestParser::Outcome::need_more) break;
+    switch (outcome) {
+      case RequestParser::Outcome::need_more: break;
+      case RequestParser::Outcome::head:
+        on_head();
+        if (verdict_.refusal == nullptr &&
+            parser_.awaits_continue(static_cast<size_t>(end - begin))) {
+          append_continue(output_);
+        }
+        break;
+      case RequestParser::Outcome::complete:
+        on_complete();
+        begin += parser_.consumed();
+        parser_.next();
+        break;
+      case RequestParser::Outcome::error: on_parse_error(); break;
+    }
+  }
+  if (last_answer_) {
+    begin = end;  // nothing behind it is a request
+    stalled_ = false;
+  } else if (begin < end && head_known_) {
+    end = begin + parser_.close_gap({begin, end});
+  }
+  rest_.assign(begin, end);
+  if (rest_.empty() && rest_.capacity() > limits::http_rest_bytes_kept_max) {
+    std::vector<char>().swap(rest_);
+  }
+}
+
+void Connection::on_head() {
+  const Request& request = parser_.request();
+  head_known_ = true;
+  answers_head_ = request.method == "HEAD";
+  verdict_ = server_.handler_.on_head(request);
+}
+
+void Connection::on_complete() {
+  const Request& request = parser_.request();
+  add(server_.stats_.requests, 1);
+  ++requests_;
+  progress_ = true;
+  head_known_ = false;
+  last_answer_ = server_.draining_ || !request.keep_alive;
+  persistence_ = last_answer_              ? Persistence::close
+                 : request.says_keep_alive ? Persistence::say_keep_alive
+                                           : Persistence::keep;
+  if (verdict_.refusal != nullptr) {
+    append({.error = verdict_.refusal, .allow = verdict_.allow});
+    return;
+  }
+  answered_ = false;
+  server_.handler_.on_request(request, verdict_.tag, *this);
+  ESPORA_CHECK(answered_ || deferred_);
+}
+
+void Connection::on_parse_error() {
+  add(server_.stats_.requests, 1);
+  if (!head_known_) answers_head_ = false;
+  // 404 and 405 come before 413 in the order of checks: they are answered with the body unread.
+  if (head_known_ && verdict_.refusal != nullptr && parser_.error().status == 413) {
+    append_last(*verdict_.refusal, verdict_.allow);
+  } else {
+    append_last(parser_.error(), {});
+  }
+}
+
+// --- Answers -------------------------------------------------------------------------------------
+
+void Connection::answer(const Answer& answer) {
+  ESPORA_CHECK(!answered_ && !deferred_);
+  answered_ = true;
+  append(answer);
+}
+
+Ticket Connection::defer() {
+  ESPORA_CHECK(!answered_ && !deferred_);
+  deferred_ = true;
+  return {id_, requests_};
+}
+
+void Connection::answer_deferred(uint64_t request, const Answer& answer) {
+  if (!deferred_ || request != requests_) return;
+  deferred_ = false;
+  append(answer);
+  go_on();
+  read();
+}
+
+void Connection::append(const Answer& answer) {
+  if (output_.capacity() == 0) output_ = server_.take_buffer();
+  const uint64_t begin = output_end();
+  ResponseHead head;
+  head.persistence = persistence_;
+  head.without_body = answers_head_;
+  head.allow = answer.allow;
+  if (answer.error != nullptr) {
+    append_error_response(output_, head, server_.date(), *answer.error);
+  } else {
+    append_response(output_, head, server_.date(), answer.body);
+  }
+  hold_or_count(begin, answer.gate, answer.status());
+}
+
+// An answer after which the connection closes, whatever the client asked for.
+void Connection::append_last(const Error& error, std::string_view allow) {
+  last_answer_ = true;
+  persistence_ = Persistence::close;
+  append({.error = &error, .allow = allow});
+}
+
+void Connection::hold_or_count(uint64_t begin, Gate gate, uint16_t status) {
+  if (gate <= server_.gate_ && !holds()) {
+    server_.count_answer(status);
+    return;
+  }
+  if (!holds()) {
+    server_.hold(id_);
+  } else if (gate < held_.back().gate) {
+    gate = held_.back().gate;  // answers leave in order
+  }
+  held_.push_back({begin, gate, status, answers_head_});
+}
+
+bool Connection::open_gate(Gate gate) {
+  while (holds() && held_[held_first_].gate <= gate) {
+    server_.count_answer(held_[held_first_].status);
+    ++held_first_;
+  }
+  const bool still_holds = holds();
+  if (!still_holds) {
+    held_.clear();
+    held_first_ = 0;
+  }
+  go_on();
+  read();
+  return still_holds;
+}
+
+void Connection::fail_held(const Error& error) {
+  OutputBuffer kept = server_.take_buffer();
+  kept.append(output_.view().substr(0, sendable_bytes()));
+  output_.swap(kept);
+  for (size_t i = held_first_; i < held_.size(); ++i) {
+    ResponseHead head;
+    head.without_body = held_[i].without_body;
+    head.persistence = i + 1 == held_.size() ? Persistence::close : Persistence::keep;
+    append_error_response(output_, head, server_.date(), error);
+    server_.count_answer(error.status);
+  }
+  held_.clear();
+  held_first_ = 0;
+  last_answer_ = true;
+  stalled_ = false;
+  rest_.clear();
+  go_on();
+}
+
+size_t Connection::sendable_bytes() const noexcept {
+  return holds() ? static_cast<size_t>(held_[held_first_].begin - sent_) : output_.size();
+}
+
+// Sends what may leave. False: the connection is gone.
+bool Connection::send() {
+  while (writable_) {
+    const size_t sendable = sendable_bytes();
+    if (sendable == 0) break;
+    const sys::IoResult put = sys::send(fd_.get(), output_.data(), sendable);
+    if (put.again) {
+      writable_ = false;
+      break;
+    }
+    if (put.error != 0) {
+      // EPIPE, ECONNRESET: nobody hears the answers any more.
+      close();
+      return false;
+    }
+    add(server_.stats_.bytes_out, put.bytes);
+    output_.consume(put.bytes);
+    sent_ += put.bytes;
+    progress_ = true;
+  }
+  if (output_.empty() && output_.capacity() != 0) server_.give_back(std::move(output_));
+  return true;
+}
+
+// RFC 9112 9.6: after the last answer our side is shut down first, and what still arrives is read
+// and dropped: unread bytes would turn our close into a reset that takes the answer with it.
+void Connection::linger() {
+  lingering_ = true;
+  std::vector<char>().swap(rest_);
+  sys::shutdown_write(fd_.get());
+  progress_ = true;
+  update_deadline();
+  read();
+}
+
+// --- Ends ----------------------------------------------------------------------------------------
+
+void Connection::drain() {
+  readable_ = true;
+  read();  // what had arrived is still answered, and told that it was the last
+  if (!fd_.valid() || last_answer_ || lingering_) return;
+  if (holds() || deferred_ || !output_.empty() || !parser_.idle()) return;  // on_complete closes
+  last_answer_ = true;
+  go_on();
+}
+
+Connection::Phase Connection::current_phase() const noexcept {
+  if (lingering_) return Phase::lingering;
+  if (!writable_ && sendable_bytes() != 0) return Phase::sending;
+  if (holds() || deferred_) return Phase::answering;
+  if (head_known_) return Phase::body;
+  return parser_.idle() ? Phase::idle : Phase::head;
+}
+
+uint64_t Connection::timeout_ms(Phase phase) const noexcept {
+  switch (phase) {
+    case Phase::idle: return server_.options_.idle_timeout_ms;
+    case Phase::head: return server_.options_.header_timeout_ms;
+    case Phase::body: return server_.options_.body_timeout_ms;
+    // Not the peer's delay: when it is over the deadline is set anew.
+    case Phase::answering: return server_.options_.idle_timeout_ms;
+    case Phase::sending: return server_.options_.write_timeout_ms;
+    case Phase::lingering: return limits::http_linger_ms;
+  }
+  return 0;
+}
+
+// A new phase, or a whole step within one, starts the time anew; single bytes do not: a peer that
+// sends one now and then is not worth waiting for.
+void Connection::update_deadline() {
+  const Phase phase = current_phase();
+  if (phase == phase_ && !progress_) return;
+  phase_ = phase;
+  progress_ = false;
+  server_.loop_.timers().arm(deadline_, server_.loop_.now_ms() + timeout_ms(phase));
+}
+
+void Connection::on_deadline() {
+  switch (phase_) {
+    case Phase::answering:
+      progress_ = true;
+      update_deadline();
+      return;
+    case Phase::head:
+    case Phase::body:
+      add(server_.stats_.timeouts, 1);
+      if (!head_known_) answers_head_ = false;
+      append_last(errors::request_timeout, {});
+      go_on();
+      return;
+    case Phase::idle:
+    case Phase::sending:
+    case Phase::lingering:
+      add(server_.stats_.timeouts, 1);
+      close();
+      return;
+  }
+}
+
+}  // namespace espora::http

@@ -1,0 +1,126 @@
+// One client of the HTTP server: reads and parses what arrives, keeps the answers in order, holds
+// back those whose gate is closed, and sees to deadlines and to a close that loses nothing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "http/handler.h"
+#include "http/output_buffer.h"
+#include "http/request_parser.h"
+#include "http/response_writer.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+
+namespace espora::http {
+
+class Server;
+
+//  in:   socket → server's receive buffer → parser → Handler      (a rest waits in `rest_`)
+//  out:  answers → output_ | may leave ........ | held back ........... |
+//                                               ^ held_[held_first_].begin
+//
+// Lives on the server's loop thread. close() ends it; the object goes after the loop's turn.
+class Connection final : public sys::Retired, private sys::EventHandler, private Exchange {
+ public:
+  Connection(Server& server, uint64_t id, sys::Fd fd);
+  ~Connection() override;
+
+  // Registers with the loop. False: it could not be registered, and is closed.
+  [[nodiscard]] bool start();
+  [[nodiscard]] uint64_t id() const noexcept { return id_; }
+
+  // The deferred answer of `request`; ignored when that was answered already.
+  void answer_deferred(uint64_t request, const Answer& answer);
+  // Lets held answers up to `gate` leave. True while others stay held.
+  bool open_gate(Gate gate);
+  // Replaces every held answer by `error`; closes after the last.
+  void fail_held(const Error& error);
+  // No further request: closes after what is owed.
+  void drain();
+  // At once, whatever is owed.
+  void close();
+
+ private:
+  // What the deadline is for.
+  enum class Phase : uint8_t {
+    idle,       // between requests
+    head,       // a request has begun
+    body,       // its head is known
+    answering,  // an answer is owed, and not the peer's fault that it is late
+    sending,    // bytes wait for the peer to take them
+    lingering,  // everything is said; dropping what still comes
+  };
+  // An answer behind a closed gate. Offsets count from the connection's first byte out.
+  struct Held {
+    uint64_t begin;
+    Gate gate;
+    uint16_t status;
+    bool without_body;
+  };
+
+  void on_events(uint32_t events) override;
+  void answer(const Answer& answer) override;
+  Ticket defer() override;
+
+  void read();
+  bool read_portion();
+  bool drop_portion();
+  [[nodiscard]] bool may_parse() const noexcept;
+  void parse_rest();
+  void parse(char* begin, char* end);
+  void on_head();
+  void on_complete();
+  void on_parse_error();
+
+  void append(const Answer& answer);
+  void append_last(const Error& error, std::string_view allow);
+  void hold_or_count(uint64_t begin, Gate gate, uint16_t status);
+  [[nodiscard]] uint64_t output_end() const noexcept { return sent_ + output_.size(); }
+  [[nodiscard]] bool holds() const noexcept { return held_first_ < held_.size(); }
+  [[nodiscard]] size_t sendable_bytes() const noexcept;
+  bool send();
+  void go_on();
+  void linger();
+
+  [[nodiscard]] Phase current_phase() const noexcept;
+  [[nodiscard]] uint64_t timeout_ms(Phase phase) const noexcept;
+  void update_deadline();
+  void on_deadline();
+
+  Server& server_;
+  const uint64_t id_;
+  sys::Fd fd_;
+  sys::EventLoop::Token token_ = 0;
+
+  RequestParser parser_;
+  std::vector<char> rest_;  // received, not parsed to the end
+  HeadVerdict verdict_;     // of the request whose body is being read
+  Persistence persistence_ = Persistence::keep;  // of the answer to it
+  uint64_t requests_ = 0;                        // complete ones; names deferred ones
+
+  OutputBuffer output_;
+  uint64_t sent_ = 0;  // bytes that left
+  std::vector<Held> held_;
+  size_t held_first_ = 0;
+
+  sys::Timer deadline_;
+  sys::Timer resume_;
+  Phase phase_ = Phase::idle;
+  size_t lingered_bytes_ = 0;
+
+  bool readable_ = false;       // edge-triggered: until a read finds nothing
+  bool end_announced_ = false;  // an event said that the end of the input is near
+  bool input_ended_ = false;    // the peer shut down its side
+  bool writable_ = true;        // until a write finds no room
+  bool progress_ = false;       // since the deadline was last set
+  bool head_known_ = false;     // of the request being read
+  bool answers_head_ = false;   // it is a HEAD request
+  bool stalled_ = false;        // rest_ holds bytes that the parser has not seen
+  bool answered_ = false;       // Exchange: in the current on_request
+  bool deferred_ = false;       // a request waits for Server::answer
+  bool last_answer_ = false;    // "Connection: close" was said: no further request
+  bool lingering_ = false;
+};
+
+}  // namespace espora::http

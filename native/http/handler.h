@@ -1,0 +1,70 @@
+// What the HTTP server asks of whoever knows the requests' meaning. An answer may be given at once,
+// given at once but held back until a gate opens (the flush that makes it true), or given later,
+// also from another thread.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "http/error.h"
+#include "http/request_parser.h"
+
+namespace espora::http {
+
+// An answer may leave when the server's gate has reached this number; 0: at once. Gates of one
+// connection's answers never lower the ones before them: answers leave in order.
+using Gate = uint64_t;
+
+// The content of a final answer. Views are copied before answer() returns.
+struct Answer {
+  const Error* error = nullptr;  // a refusal; otherwise 200 and `body`
+  std::string_view body;         // JSON
+  std::string_view allow;        // 405: value of Allow; otherwise empty
+  Gate gate = 0;
+
+  [[nodiscard]] uint16_t status() const noexcept {
+    return error != nullptr ? error->status : uint16_t{200};
+  }
+};
+
+// Names one request that is being answered; stays valid as a name when its connection is gone.
+struct Ticket {
+  uint64_t connection = 0;
+  uint64_t request = 0;
+};
+
+// What is known once the head of a request was read.
+struct HeadVerdict {
+  // Null: go on with the body. Otherwise the final answer; a body within the limit is read and
+  // dropped, a larger one is left unread and the connection closed.
+  const Error* refusal = nullptr;
+  std::string_view allow;  // with 405
+  uint64_t tag = 0;        // given back with the whole request: saves routing it twice
+};
+
+// One request on its way to its answer. Exists only while Handler::on_request runs.
+class Exchange {
+ public:
+  // Exactly one of both, once.
+  virtual void answer(const Answer& answer) = 0;
+  // The answer comes later through Server::answer. Until then nothing more of this connection is
+  // read.
+  virtual Ticket defer() = 0;
+
+ protected:
+  ~Exchange() = default;
+};
+
+// Called on the server's event thread only.
+class Handler {
+ public:
+  virtual HeadVerdict on_head(const Request& request) = 0;
+  // The request is complete; `tag` is the one of its HeadVerdict. The views of `request` end with
+  // this call.
+  virtual void on_request(const Request& request, uint64_t tag, Exchange& exchange) = 0;
+
+ protected:
+  ~Handler() = default;
+};
+
+}  // namespace espora::http

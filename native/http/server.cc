@@ -1,0 +1,149 @@
+#include "http/server.h"
+
+#include <algorithm>
+
+#include "sys/check.h"
+#include "sys/clock.h"
+
+namespace espora::http {
+
+namespace {
+
+constexpr uint64_t make_id(uint32_t generation, uint32_t slot) {
+  return static_cast<uint64_t>(generation) << 32 | slot;
+}
+constexpr uint32_t slot_of(uint64_t id) { return static_cast<uint32_t>(id); }
+constexpr uint32_t generation_of(uint64_t id) { return static_cast<uint32_t>(id >> 32); }
+
+}  // namespace
+
+Server::Server(sys::EventLoop& loop, Handler& handler, ServerOptions options)
+    : loop_(loop),
+      handler_(handler),
+      options_(std::move(options)),
+      acceptor_(loop, *this),
+      receive_buffer_(std::max(limits::http_receive_bytes,
+                               RequestParser::receive_bytes_max(options_.body_bytes_max))),
+      drain_timer_([](sys::Timer&, void* self) { static_cast<Server*>(self)->close_all(); }, this) {
+}
+
+Server::~Server() {
+  done_.clear();
+  close_all();
+}
+
+void Server::on_accepted(sys::Fd fd, bool) {
+  if (free_slots_.empty()) {
+    slots_.emplace_back();
+    free_slots_.push_back(static_cast<uint32_t>(slots_.size() - 1));
+  }
+  const uint32_t index = free_slots_.back();
+  Slot& slot = slots_[index];
+  ++slot.generation;
+  auto connection =
+      std::make_unique<Connection>(*this, make_id(slot.generation, index), std::move(fd));
+  add(stats_.connections_accepted, 1);
+  if (!connection->start()) return;  // ENOMEM or ENOSPC of epoll: this client alone is refused
+  free_slots_.pop_back();
+  slot.connection = std::move(connection);
+  add(stats_.connections_active, 1);
+}
+
+bool Server::has_room() { return slots_.size() - free_slots_.size() < options_.connections_max; }
+
+void Server::on_closed(Connection& connection) {
+  const uint32_t index = slot_of(connection.id());
+  ESPORA_CHECK(slots_[index].connection.get() == &connection);
+  loop_.retire(std::move(slots_[index].connection));
+  free_slots_.push_back(index);
+  stats_.connections_active.store(slots_.size() - free_slots_.size(), std::memory_order_relaxed);
+  acceptor_.resume();
+  if (draining_ && slots_.size() == free_slots_.size()) finish_drain();
+}
+
+Connection* Server::find(uint64_t id) noexcept {
+  Slot& slot = slots_[slot_of(id)];
+  return slot.generation == generation_of(id) ? slot.connection.get() : nullptr;
+}
+
+void Server::answer(Ticket ticket, const Answer& answer) {
+  Connection* connection = find(ticket.connection);
+  if (connection != nullptr) connection->answer_deferred(ticket.request, answer);
+}
+
+void Server::open_gate(Gate gate) {
+  ESPORA_CHECK(gate >= gate_);
+  gate_ = gate;
+  // What opens here may let a connection go on and hold anew: that is for the next gate.
+  std::vector<uint64_t> held;
+  held.swap(held_);
+  for (const uint64_t id : held) {
+    Connection* connection = find(id);
+    if (connection != nullptr && connection->open_gate(gate)) held_.push_back(id);
+  }
+}
+
+void Server::fail_held(const Error& error) {
+  std::vector<uint64_t> held;
+  held.swap(held_);
+  for (const uint64_t id : held) {
+    Connection* connection = find(id);
+    if (connection != nullptr) connection->fail_held(error);
+  }
+}
+
+void Server::drain(uint64_t deadline_ms, std::function<void()> done) {
+  done_.push_back(std::move(done));
+  if (!draining_) {
+    draining_ = true;
+    acceptor_.drain();
+    loop_.timers().arm(drain_timer_, deadline_ms);
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      if (slots_[i].connection != nullptr) slots_[i].connection->drain();
+    }
+  } else if (drain_timer_.armed() && deadline_ms < drain_timer_.deadline_ms()) {
+    loop_.timers().arm(drain_timer_, deadline_ms);
+  }
+  if (slots_.size() == free_slots_.size()) finish_drain();
+}
+
+void Server::close_all() {
+  acceptor_.close();
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].connection != nullptr) slots_[i].connection->close();
+  }
+  if (draining_) finish_drain();
+}
+
+void Server::finish_drain() {
+  loop_.timers().disarm(drain_timer_);
+  std::vector<std::function<void()>> done;
+  done.swap(done_);
+  for (const auto& each : done) each();
+}
+
+OutputBuffer Server::take_buffer() {
+  if (spare_buffers_.empty()) return {};
+  OutputBuffer buffer = std::move(spare_buffers_.back());
+  spare_buffers_.pop_back();
+  return buffer;
+}
+
+void Server::give_back(OutputBuffer buffer) {
+  if (spare_buffers_.size() < limits::http_spare_buffers_max &&
+      buffer.capacity() <= limits::http_spare_buffer_bytes_max) {
+    buffer.clear();
+    spare_buffers_.push_back(std::move(buffer));
+  }
+}
+
+std::string_view Server::date() noexcept { return dates_.at(sys::realtime_us()); }
+
+void Server::count_answer(uint16_t status) noexcept {
+  add(status < 300   ? stats_.answers_2xx
+      : status < 500 ? stats_.answers_4xx
+                     : stats_.answers_5xx,
+      1);
+}
+
+}  // namespace espora::http

@@ -1,0 +1,127 @@
+// HTTP/1.1 server on one event loop: accepts connections (or adopts sockets that were accepted
+// elsewhere), reads requests, keeps answers in order and holds back those whose gate is closed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "http/connection.h"
+#include "http/date.h"
+#include "http/handler.h"
+#include "sys/acceptor.h"
+#include "sys/event_loop.h"
+#include "sys/limits.h"
+
+namespace espora::http {
+
+struct ServerOptions {
+  sys::ListenOptions listen;
+  uint32_t connections_max = limits::http_connections_default;
+  uint32_t body_bytes_max = limits::http_body_bytes_default;
+  uint64_t header_timeout_ms = limits::http_header_timeout_ms;  // first byte to end of headers
+  uint64_t body_timeout_ms = limits::http_body_timeout_ms;      // end of headers to end of body
+  uint64_t idle_timeout_ms = limits::http_idle_timeout_ms;      // between requests
+  uint64_t write_timeout_ms = limits::http_write_timeout_ms;    // a peer that takes nothing
+};
+
+// Counters since start, written by the loop's thread, read by any. An answer counts when its gate
+// is open, not before.
+struct ServerStats {
+  std::atomic<uint64_t> connections_accepted{0};
+  std::atomic<uint64_t> connections_active{0};
+  std::atomic<uint64_t> requests{0};
+  std::atomic<uint64_t> answers_2xx{0};
+  std::atomic<uint64_t> answers_4xx{0};
+  std::atomic<uint64_t> answers_5xx{0};
+  std::atomic<uint64_t> timeouts{0};       // 408s, idle, stalled and lingering ends by deadline
+  std::atomic<uint64_t> accept_pauses{0};  // limit reached or descriptors exhausted
+  std::atomic<uint64_t> bytes_in{0};
+  std::atomic<uint64_t> bytes_out{0};
+};
+
+// Adds to a counter that only this thread writes.
+inline void add(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+// All calls on the loop's thread, except where a comment says otherwise.
+class Server final : private sys::AcceptorOwner {
+ public:
+  Server(sys::EventLoop& loop, Handler& handler, ServerOptions options);
+  ~Server();
+
+  // Binds and listens; nothing is accepted before start(). Before the loop runs.
+  sys::Status listen() { return acceptor_.listen(options_.listen); }
+  sys::Status start() { return acceptor_.start(); }
+  // The TCP port in use; 0 without TCP. Any thread, after listen().
+  [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
+
+  // Serves a connected socket that somebody else accepted; the same entry as accepted ones.
+  void adopt(sys::Fd fd, bool tcp) { on_accepted(std::move(fd), tcp); }
+
+  // Answers a deferred request; nothing happens when its connection is gone. Not from inside
+  // Handler calls.
+  void answer(Ticket ticket, const Answer& answer);
+
+  // Every answer with a gate up to `gate` leaves now.
+  void open_gate(Gate gate);
+  // Every answer that is held back is replaced by `error`, and its connection closes after it.
+  void fail_held(const Error& error);
+
+  // No new connections, no further requests: idle connections close, others after the answer they
+  // wait for. `done` is called once, on the loop's thread, when none is left or `deadline_ms` (of
+  // the loop's clock) has come. A further call can only bring the deadline forward.
+  void drain(uint64_t deadline_ms, std::function<void()> done);
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+  // Closes whatever is left, unanswered.
+  void close_all();
+
+  [[nodiscard]] const ServerStats& stats() const noexcept { return stats_; }
+
+ private:
+  friend class Connection;
+
+  void on_accepted(sys::Fd fd, bool tcp) override;
+  bool has_room() override;
+  // For connections: one that ended; one that began to hold answers back; an answer that leaves.
+  void on_closed(Connection& connection);
+  void hold(uint64_t connection) { held_.push_back(connection); }
+  void count_answer(uint16_t status) noexcept;
+  Connection* find(uint64_t id) noexcept;
+  OutputBuffer take_buffer();
+  void give_back(OutputBuffer buffer);
+  [[nodiscard]] std::string_view date() noexcept;
+  void finish_drain();
+
+  sys::EventLoop& loop_;
+  Handler& handler_;
+  const ServerOptions options_;
+  sys::Acceptor acceptor_;
+  ServerStats stats_;
+  DateCache dates_;
+  // A connection's id is its slot and, above it, the slot's generation: a late answer to one that
+  // is gone finds nobody.
+  struct Slot {
+    std::unique_ptr<Connection> connection;
+    uint32_t generation = 0;
+  };
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
+  // Connections with held answers, in the order in which they began to hold.
+  std::vector<uint64_t> held_;
+  // Where every connection receives: what a turn leaves unfinished moves to the connection.
+  std::vector<char> receive_buffer_;
+  // Buffers of connections that owe nothing, so that idle ones cost nothing and busy ones need not
+  // allocate.
+  std::vector<OutputBuffer> spare_buffers_;
+  Gate gate_ = 0;
+  bool draining_ = false;
+  sys::Timer drain_timer_;
+  std::vector<std::function<void()>> done_;  // who waits for the end of draining
+};
+
+}  // namespace espora::http

@@ -1,0 +1,125 @@
+#include "sys/acceptor.h"
+
+#include "sys/limits.h"
+
+namespace espora::sys {
+
+Acceptor::Acceptor(EventLoop& loop, AcceptorOwner& owner)
+    : loop_(loop), owner_(owner), pause_timer_(&Acceptor::on_pause_over, this) {}
+
+Acceptor::~Acceptor() { close(); }
+
+Status Acceptor::listen(const ListenOptions& options) {
+  if (options.port.has_value()) {
+    auto listener = Listener::tcp(options.host, *options.port);
+    if (!listener.ok()) return listener.status();
+    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value(), true));
+  }
+  if (!options.unix_path.empty()) {
+    auto listener = Listener::unix_path(options.unix_path, options.unix_mode);
+    if (!listener.ok()) return listener.status();
+    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value(), false));
+  }
+  if (doors_.empty()) {
+    return Status(Code::invalid, "nowhere to listen: give a port, a unix socket, or both");
+  }
+  return {};
+}
+
+Status Acceptor::start() {
+  for (auto& door : doors_) {
+    auto token = loop_.add(door->listener.fd(), Events::readable, *door);
+    if (!token.ok()) return token.status();
+    door->token = token.value();
+  }
+  return {};
+}
+
+uint16_t Acceptor::port() const noexcept {
+  for (const auto& door : doors_) {
+    if (door->tcp) return door->listener.port();
+  }
+  return 0;
+}
+
+// `all`: until the queue is empty, then never again, as draining needs it.
+void Acceptor::accept_burst(Door& door, bool all) {
+  for (int taken = 0; all || taken < limits::accepts_per_event_max; ++taken) {
+    if (!door.listener.valid()) return;  // the owner closed us while it took a connection
+    if (!owner_.has_room()) {
+      ++counters_.limit_reached;
+      pause();
+      return;
+    }
+    Accepted accepted = accept_connection(door.listener.fd());
+    switch (accepted.outcome) {
+      case AcceptOutcome::accepted:
+        ++counters_.accepted;
+        owner_.on_accepted(std::move(accepted.fd), door.tcp);
+        break;
+      case AcceptOutcome::retry: ++counters_.aborted; break;
+      case AcceptOutcome::none:
+        if (all) {
+          shut(door);
+          if (!listening()) owner_.on_drained();
+        }
+        return;
+      case AcceptOutcome::exhausted:
+        ++counters_.exhausted;
+        pause();
+        loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
+        return;
+    }
+  }
+}
+
+// A level-triggered listener that nobody reads would wake the loop in every turn.
+void Acceptor::pause() {
+  if (paused_) return;
+  paused_ = true;
+  for (auto& door : doors_) {
+    if (door->token != 0) loop_.modify(door->token, door->listener.fd(), 0);
+  }
+}
+
+void Acceptor::resume() {
+  // While descriptors are exhausted the timer decides, or each closed connection would bring the
+  // next EMFILE at once.
+  if (!paused_ || pause_timer_.armed()) return;
+  paused_ = false;
+  for (auto& door : doors_) {
+    if (door->token == 0) continue;
+    loop_.modify(door->token, door->listener.fd(), Events::readable);
+    // An emptied queue makes no event, but while draining it is to be noticed.
+    if (draining_) loop_.redispatch(door->token, Events::readable);
+  }
+}
+
+bool Acceptor::listening() const noexcept {
+  for (const auto& door : doors_) {
+    if (door->listener.valid()) return true;
+  }
+  return false;
+}
+
+void Acceptor::shut(Door& door) {
+  if (door.token != 0) loop_.remove(door.token, door.listener.fd());
+  door.token = 0;
+  door.listener.close();
+}
+
+void Acceptor::on_pause_over(Timer&, void* self) { static_cast<Acceptor*>(self)->resume(); }
+
+void Acceptor::drain() {
+  draining_ = true;
+  for (auto& door : doors_) {
+    if (door->listener.valid()) accept_burst(*door, true);
+  }
+}
+
+void Acceptor::close() {
+  loop_.timers().disarm(pause_timer_);
+  for (auto& door : doors_) shut(*door);
+}
+
+}  // namespace espora::sys

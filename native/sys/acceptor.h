@@ -1,0 +1,98 @@
+// Accepts connections from a TCP and a unix listener on one event loop, for every service alike:
+// bursts are bounded, a limit on connections and exhausted descriptors pause it without spinning
+// (the kernel's backlog is the queue then), and draining accepts what is already waiting first.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sys/counter.h"
+#include "sys/event_loop.h"
+#include "sys/sockets.h"
+
+namespace espora::sys {
+
+struct ListenOptions {
+  std::string host;              // TCP: where to listen; used when `port` is set
+  std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
+  std::string unix_path;         // empty: no unix socket
+  uint32_t unix_mode = 0600;     // permissions of the unix socket
+};
+
+class AcceptorOwner {
+ public:
+  // One new connection, non-blocking. `tcp` is false for a unix socket.
+  virtual void on_accepted(Fd fd, bool tcp) = 0;
+  // Whether there is room for one more connection. While it says no, accepting pauses until
+  // Acceptor::resume().
+  virtual bool has_room() = 0;
+  // Acceptor::drain() has closed the last listener. May be called during drain().
+  virtual void on_drained() {}
+
+ protected:
+  ~AcceptorOwner() = default;
+};
+
+class Acceptor {
+ public:
+  struct Counters {
+    Counter accepted;
+    Counter exhausted;      // pauses for EMFILE, ENFILE, ENOBUFS or ENOMEM
+    Counter limit_reached;  // pauses for want of room
+    Counter aborted;        // connections that ended before they were accepted
+  };
+
+  Acceptor(EventLoop& loop, AcceptorOwner& owner);
+  ~Acceptor();
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+
+  // Binds and listens, but accepts nothing yet. Any thread, before the loop runs.
+  Status listen(const ListenOptions& options);
+  // From here on connections are accepted. The loop's thread, or before the loop runs.
+  Status start();
+  // Call whenever room may have come back; cheap when nothing was paused.
+  void resume();
+  // Takes every connection that already waits, then closes the listeners: closing first would reset
+  // them. Where room or descriptors are missing the rest of it happens as they come back; close()
+  // gives up on them.
+  void drain();
+  // Closes the listeners at once.
+  void close();
+
+  // The TCP port in use; 0 without TCP.
+  [[nodiscard]] uint16_t port() const noexcept;
+  // Whether at least one listener is open.
+  [[nodiscard]] bool listening() const noexcept;
+  // Readable from any thread.
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  struct Door final : EventHandler {
+    Door(Acceptor& acceptor_in, Listener listener_in, bool tcp_in)
+        : acceptor(acceptor_in), listener(std::move(listener_in)), tcp(tcp_in) {}
+    void on_events(uint32_t) override { acceptor.accept_burst(*this, acceptor.draining_); }
+    Acceptor& acceptor;
+    Listener listener;
+    EventLoop::Token token = 0;
+    bool tcp;
+  };
+
+  void accept_burst(Door& door, bool all);
+  void shut(Door& door);
+  void pause();
+  static void on_pause_over(Timer& timer, void* self);
+
+  EventLoop& loop_;
+  AcceptorOwner& owner_;
+  std::vector<std::unique_ptr<Door>> doors_;
+  Timer pause_timer_;
+  bool paused_ = false;
+  bool draining_ = false;
+  Counters counters_;
+};
+
+}  // namespace espora::sys

@@ -1,0 +1,136 @@
+// One thread's epoll loop: descriptors, deadlines, work posted from other threads, and a hook at the
+// end of each turn. A turn is: wait → dispatch what is ready → posted work → timers → end of turn →
+// free what was retired. Nothing is freed during a dispatch, and an event that was fetched before
+// its descriptor was removed is dropped (its token carries a generation).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "sys/fd.h"
+#include "sys/status.h"
+#include "sys/timers.h"
+
+namespace espora::sys {
+
+// Bits of interest and of what happened, the same values as epoll(7)'s.
+struct Events {
+  static constexpr uint32_t readable = 0x001;
+  static constexpr uint32_t urgent = 0x002;
+  static constexpr uint32_t writable = 0x004;
+  static constexpr uint32_t error = 0x008;
+  static constexpr uint32_t hang_up = 0x010;
+  static constexpr uint32_t read_hang_up = 0x2000;
+  static constexpr uint32_t edge = 1u << 31;
+};
+
+// Receives the events of one descriptor. Called on the loop's thread only.
+class EventHandler {
+ public:
+  virtual void on_events(uint32_t events) = 0;
+
+ protected:
+  ~EventHandler() = default;
+};
+
+// What the owner of the loop does once per turn, after everything that was ready was dispatched.
+class TurnHook {
+ public:
+  virtual void on_turn_end() = 0;
+
+ protected:
+  ~TurnHook() = default;
+};
+
+// Base of objects that may not be deleted while events are dispatched: see EventLoop::retire.
+class Retired {
+ public:
+  virtual ~Retired() = default;
+};
+
+class EventLoop {
+ public:
+  // Names a registered descriptor; 0 names none.
+  using Token = uint64_t;
+
+  EventLoop();
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Before anything else. Fails with EMFILE and the like.
+  Status init();
+
+  // --- on the loop's thread (or before run) ---
+  Result<Token> add(int fd, uint32_t events, EventHandler& handler);
+  // Changes the interest. `fd` is the one that was added.
+  void modify(Token token, int fd, uint32_t events);
+  // Must come before the descriptor is closed. Events of it that were already fetched are dropped.
+  void remove(Token token, int fd);
+  // As remove, for a descriptor that is closed before anything else is done and was never
+  // duplicated: epoll(7) drops it by itself then, which saves a system call.
+  void forget(Token token);
+  // Hands `events` to the token's handler in the next turn, which then does not wait: for whoever
+  // had more to do than this turn had room for and will see no further edge. Dropped if the token
+  // is removed first.
+  void redispatch(Token token, uint32_t events);
+
+  Timers& timers() noexcept { return timers_; }
+  // The loop's clock: monotonic milliseconds, read once per turn.
+  [[nodiscard]] uint64_t now_ms() const noexcept { return now_ms_; }
+  // Deletes `object` after this turn.
+  void retire(std::unique_ptr<Retired> object);
+  void set_turn_hook(TurnHook* hook) noexcept { hook_ = hook; }
+  // The next wait returns at once: the hook has more to do than this turn had room for.
+  void run_again() noexcept { run_again_ = true; }
+
+  // Runs turns until stop(). Exactly one thread.
+  void run();
+
+  // --- from any thread ---
+  // Runs `work` on the loop's thread; work posted after the loop ended is dropped with the loop.
+  void post(std::function<void()> work);
+  void stop();
+
+ private:
+  struct Slot {
+    EventHandler* handler = nullptr;
+    uint32_t generation = 1;
+    uint32_t next_free = 0;
+  };
+  struct Redispatch {
+    Token token;
+    uint32_t events;
+  };
+  static constexpr uint32_t no_slot = UINT32_MAX;
+  class Wakeup;
+
+  void turn();
+  void dispatch(Token token, uint32_t events);
+  void run_posted();
+  [[nodiscard]] int wait_ms() const noexcept;
+
+  Fd epoll_;
+  Fd wakeup_fd_;
+  std::unique_ptr<Wakeup> wakeup_;
+  Token wakeup_token_ = 0;
+  std::vector<Slot> slots_;
+  uint32_t free_slot_ = no_slot;
+  Timers timers_;
+  TurnHook* hook_ = nullptr;
+  uint64_t now_ms_ = 0;
+  bool run_again_ = false;
+  bool posted_pending_ = false;  // the eventfd was seen: somebody posted
+  std::vector<Redispatch> redispatched_;
+  std::vector<std::unique_ptr<Retired>> retired_;
+
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace espora::sys

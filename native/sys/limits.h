@@ -1,0 +1,142 @@
+// Every limit of the data plane in one place: value, unit (in the name) and reason. The asserts at
+// the end tie together those that depend on each other.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace espora::limits {
+
+// --- event loop -------------------------------------------------------------------------------
+// Events taken from the kernel in one turn: a turn of the database is one commit, so this bounds
+// how long the first answer of a turn waits for the last request of it.
+inline constexpr int loop_events_max = 256;
+
+// --- listening --------------------------------------------------------------------------------
+// The kernel's queue in front of accept(2); it caps this at net.core.somaxconn.
+inline constexpr int listen_backlog = 4096;
+// Connections taken in one go from a ready listener before others get their turn.
+inline constexpr int accepts_per_event_max = 64;
+// How long accepting rests after EMFILE, ENFILE, ENOBUFS or ENOMEM, in milliseconds.
+inline constexpr uint64_t accept_pause_ms = 50;
+// sockaddr_un.sun_path without its terminating NUL, unix(7).
+inline constexpr size_t unix_path_bytes_max = 107;
+
+// --- http -------------------------------------------------------------------------------------
+// Method, target and version, without the line end: RFC 9112 3 recommends at least 8000.
+inline constexpr uint32_t http_request_line_bytes_max = 8 * 1024;
+// All field lines with their line ends, those of a trailer section included: 431 above.
+inline constexpr uint32_t http_fields_bytes_max = 16 * 1024;
+inline constexpr uint32_t http_fields_max = 100;
+// Empty lines before a request line that are passed over: RFC 9112 2.2 asks for one, which old
+// clients send behind a body.
+inline constexpr uint32_t http_leading_empty_lines_max = 8;
+// The body's limit where none is configured: a transaction needs about 60 bytes, its longest
+// spelling in escapes about 200.
+inline constexpr uint32_t http_body_bytes_default = 4 * 1024;
+// The most that may be configured: each connection may hold one body in memory.
+inline constexpr uint32_t http_body_bytes_max = 1024 * 1024;
+// Sizes and extensions of all chunks of a body, without line ends: a body of the default limit in
+// chunks of one byte needs a quarter of it.
+inline constexpr uint32_t http_chunk_lines_bytes_max = 16 * 1024;
+
+// --- ledger -----------------------------------------------------------------------------------
+// 2^53-1: the largest integer that every JSON client holds exactly. Amounts, limits and balances.
+inline constexpr int64_t amount_max = (int64_t{1} << 53) - 1;
+inline constexpr size_t description_characters_max = 10;
+// Four bytes of UTF-8 for each character.
+inline constexpr size_t description_bytes_max = 4 * description_characters_max;
+// Room for an idempotency key in an entry.
+inline constexpr size_t entry_key_bytes_max = 64;
+// What a statement shows.
+inline constexpr size_t statement_transactions_max = 10;
+// Containers inside each other in a request's body: one bit each in the reader's stack.
+inline constexpr unsigned json_depth_max = 64;
+// Accounts of a table: each takes about 700 bytes of memory and 16 in the store, where the table
+// must fit in one record.
+inline constexpr size_t accounts_max = 10'000;
+// The largest answer: a statement of ten transactions whose descriptions are all six-byte escapes
+// takes below 2,100 bytes.
+inline constexpr size_t answer_body_bytes_max = 2304;
+
+// --- http server ------------------------------------------------------------------------------
+// Open connections of one server unless configured otherwise.
+inline constexpr uint32_t http_connections_default = 16 * 1024;
+// One shared buffer receives for all connections; a request that does not fit at once moves on.
+inline constexpr size_t http_receive_bytes = 64 * 1024;
+// Portions read from one connection before others get their turn.
+inline constexpr int http_reads_per_turn_max = 4;
+// Answers that the peer has not taken yet; above it no further request of it is looked at.
+inline constexpr size_t http_output_bytes_max = 128 * 1024;
+// A connection between two requests keeps no more memory than this for a rest.
+inline constexpr size_t http_rest_bytes_kept_max = 1024;
+// Output buffers kept for reuse, and the largest that is worth keeping.
+inline constexpr size_t http_spare_buffers_max = 256;
+inline constexpr size_t http_spare_buffer_bytes_max = 16 * 1024;
+// Default deadlines, in milliseconds.
+inline constexpr uint64_t http_header_timeout_ms = 10'000;
+inline constexpr uint64_t http_body_timeout_ms = 10'000;
+inline constexpr uint64_t http_idle_timeout_ms = 60'000;
+inline constexpr uint64_t http_write_timeout_ms = 10'000;
+// A lingering close drops at most this much for at most this long, RFC 9112 9.6.
+inline constexpr size_t http_linger_bytes_max = 64 * 1024;
+inline constexpr uint64_t http_linger_ms = 2'000;
+
+// --- forward ----------------------------------------------------------------------------------
+// Upstreams of one forwarder: one bit each in every session that is still connecting.
+inline constexpr size_t upstreams_max = 256;
+// What one recv takes at most, and what a lent buffer holds: below the default socket buffers, so
+// that a full read mostly fits the other side, and small enough for the second-level cache.
+inline constexpr size_t relay_buffer_bytes = 64 * 1024;
+// Buffers lent at once, over all sessions of a forwarder: 8 MiB. When all are out, bytes stay in
+// the kernel: they are looked at (MSG_PEEK), sent, and only then taken.
+inline constexpr size_t relay_buffers_max = 128;
+// Buffers kept for the next loan; the others go back to the allocator.
+inline constexpr size_t relay_buffers_kept_max = 8;
+// Full buffers taken from one socket before others get their turn.
+inline constexpr int relay_reads_per_event_max = 16;
+// Rest before a connect is tried again where no event will tell (a full backlog, a shortage of our
+// own); doubles from the first to the second.
+inline constexpr uint64_t connect_retry_ms = 2;
+inline constexpr uint64_t connect_retry_ms_max = 64;
+// A reset is passed on when what came before it has been acknowledged: how often to look, doubling,
+// and how long at most.
+inline constexpr uint64_t reset_check_ms = 2;
+inline constexpr uint64_t reset_wait_ms_max = 5'000;
+
+// --- store ------------------------------------------------------------------------------------
+// Size of a segment's file, in bytes: a roll (four flushes) once per 64 MiB costs nothing that
+// shows, and opening reads at most this much of the last one. 1 MiB is the least, for tests.
+inline constexpr uint64_t segment_bytes_default = uint64_t{64} << 20;
+inline constexpr uint64_t segment_bytes_min = uint64_t{1} << 20;
+// Opening holds the last segment in memory.
+inline constexpr uint64_t segment_bytes_max = uint64_t{256} << 20;
+// What eight decimal digits name.
+inline constexpr uint32_t segment_number_max = 99'999'999;
+// A batch with its header and padding: bounds memory (two buffers per store), the time of one write,
+// and what one torn write can take with it.
+inline constexpr size_t batch_bytes_max = size_t{1} << 20;
+// Zero-filling a spare: in one burst it took the foreground's p99 from 0.2 to 17 ms, in steps of
+// this many bytes with these pauses it did not show; 64 MiB take about 0.6 s, a disk that fills
+// segments faster than that makes the preparer skip its pauses.
+inline constexpr size_t spare_step_bytes = size_t{256} << 10;
+inline constexpr uint64_t spare_pause_ns = 2'000'000;
+// After a failed preparation the next attempt, with a new file, waits this long.
+inline constexpr uint64_t spare_retry_ns = 1'000'000'000;
+// How long after the last commit a seal is written: late enough to stay off the path of a busy
+// store, early enough that little remains unproven on an idle one.
+inline constexpr uint64_t seal_idle_ns = 100'000'000;
+// Between two attempts to lock a store that somebody else holds.
+inline constexpr uint64_t lock_pause_ns = 20'000'000;
+// Bytes of one read while a store is opened.
+inline constexpr size_t store_read_bytes = size_t{1} << 20;
+// The kind of a store and the schema of its records, as STORE holds them.
+inline constexpr size_t store_kind_bytes_max = 64;
+inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
+
+static_assert(segment_bytes_min <= segment_bytes_default);
+static_assert(segment_bytes_default <= segment_bytes_max);
+static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);
+static_assert(spare_step_bytes % 4096 == 0 && store_read_bytes % 4096 == 0);
+
+}  // namespace espora::limits

@@ -1,0 +1,410 @@
+#include "sys/sockets.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+
+#include <linux/sockios.h>
+
+#include "sys/check.h"
+#include "sys/limits.h"
+
+namespace espora::sys {
+
+static_assert(sizeof(sockaddr_un::sun_path) == limits::unix_path_bytes_max + 1);
+static_assert(sizeof(ResolvedAddress::bytes) >= sizeof(sockaddr_storage));
+
+namespace {
+
+Status check_path(const std::string& path) {
+  if (path.size() <= limits::unix_path_bytes_max) return {};
+  return Status(Code::invalid, "unix socket path \"" + path + "\" has " +
+                                   std::to_string(path.size()) + " bytes; the most is " +
+                                   std::to_string(limits::unix_path_bytes_max) +
+                                   ": choose a shorter one");
+}
+
+ResolvedAddress unix_address(const std::string& path) noexcept {
+  ResolvedAddress resolved{};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  std::memcpy(resolved.bytes, &address, sizeof address);
+  resolved.length = static_cast<uint32_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  resolved.family = AF_UNIX;
+  return resolved;
+}
+
+const sockaddr* as_sockaddr(const ResolvedAddress& address) noexcept {
+  return reinterpret_cast<const sockaddr*>(address.bytes);
+}
+
+Result<std::vector<ResolvedAddress>> resolve_tcp(const std::string& host, uint16_t port,
+                                                 int flags) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const std::string service = std::to_string(port);
+  const int failure =
+      ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
+  if (failure != 0) {
+    return Status(Code::unavailable, "cannot resolve \"" + host + "\": " + gai_strerror(failure));
+  }
+  std::vector<ResolvedAddress> all;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    ResolvedAddress resolved{};
+    std::memcpy(resolved.bytes, each->ai_addr, each->ai_addrlen);
+    resolved.length = each->ai_addrlen;
+    resolved.family = each->ai_family;
+    all.push_back(resolved);
+  }
+  ::freeaddrinfo(found);
+  return all;
+}
+
+void set_no_delay(int fd) noexcept {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool is_local_error(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+         error == EADDRNOTAVAIL;
+}
+
+// Whether the socket at `path` may still be somebody's. Only ECONNREFUSED says that it is not: a
+// socket that we may not connect to (EACCES) or that is of another type (EPROTOTYPE) is alive.
+bool may_be_alive(const std::string& path) noexcept {
+  const Connecting attempt = start_connect(unix_address(path));
+  return attempt.outcome != ConnectOutcome::refused ||
+         (attempt.error != ECONNREFUSED && attempt.error != ENOENT);
+}
+
+}  // namespace
+
+Result<Address> Address::parse(std::string_view text) {
+  Address address;
+  if (text.find('/') != std::string_view::npos) {
+    address.kind = Kind::unix_path;
+    address.path = text;
+    Status status = check_path(address.path);
+    if (!status.ok()) return status;
+    return address;
+  }
+  const auto refuse = [&](const char* why) {
+    return Status(Code::invalid, "address \"" + std::string(text) + "\" " + why +
+                                     ": expected host:port, [v6]:port or a path with a '/'");
+  };
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return refuse("has no port");
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return refuse("has a version 6 address without brackets");
+  }
+  if (host.empty()) return refuse("has no host");
+  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (parsed.ec != std::errc{} || parsed.ptr != port.data() + port.size() || address.port == 0) {
+    return refuse("has a port that is not 1 to 65535");
+  }
+  address.host = host;
+  return address;
+}
+
+std::string Address::to_string() const {
+  if (kind == Kind::unix_path) return path;
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+Result<std::vector<ResolvedAddress>> resolve(const Address& address) {
+  if (address.kind == Address::Kind::unix_path) {
+    Status status = check_path(address.path);
+    if (!status.ok()) return status;
+    return std::vector<ResolvedAddress>{unix_address(address.path)};
+  }
+  return resolve_tcp(address.host, address.port, 0);
+}
+
+Listener& Listener::operator=(Listener&& other) noexcept {
+  if (this != &other) {
+    close();
+    fd_ = std::move(other.fd_);
+    port_ = other.port_;
+    path_ = std::move(other.path_);
+    device_ = other.device_;
+    inode_ = other.inode_;
+  }
+  return *this;
+}
+
+Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
+  auto addresses = resolve_tcp(host, port, AI_PASSIVE);
+  if (!addresses.ok()) return addresses.status();
+  const ResolvedAddress& address = addresses.value().front();
+  const std::string where = "cannot listen on " + host + ":" + std::to_string(port);
+  Listener listener;
+  listener.fd_.reset(
+      ::socket(address.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  const int fd = listener.fd();
+  if (fd < 0) return Status::from_errno(errno, "socket", where);
+  const int on = 1;
+  if (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+    return Status::from_errno(errno, "setsockopt", where);
+  }
+  set_no_delay(fd);
+  if (::bind(fd, as_sockaddr(address), address.length) != 0) {
+    return Status::from_errno(errno, "bind", where);
+  }
+  if (::listen(fd, limits::listen_backlog) != 0) {
+    return Status::from_errno(errno, "listen", where);
+  }
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+    return Status::from_errno(errno, "getsockname", where);
+  }
+  listener.port_ = ntohs(bound.ss_family == AF_INET6
+                             ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
+                             : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  return listener;
+}
+
+Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode) {
+  const std::string where = "cannot listen on " + path;
+  // Made unique by our pid, and short: the temporary name must fit as well.
+  const std::string temporary = path + "." + std::to_string(::getpid());
+  if (temporary.size() > limits::unix_path_bytes_max) {
+    return Status(Code::invalid,
+                  where + ": the path has " + std::to_string(path.size()) +
+                      " bytes; with a temporary suffix at most " +
+                      std::to_string(limits::unix_path_bytes_max) + " fit: choose a shorter one");
+  }
+  struct stat existing;
+  if (::lstat(path.c_str(), &existing) == 0) {
+    if (!S_ISSOCK(existing.st_mode)) {
+      return Status(Code::exists, where + ": something that is not a socket is there: remove it or "
+                                          "choose another path");
+    }
+    if (may_be_alive(path)) {
+      return Status(Code::address_in_use,
+                    where + ": another process listens there: stop it or choose another path");
+    }
+  }
+  Listener listener;
+  listener.fd_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int fd = listener.fd();
+  if (fd < 0) return Status::from_errno(errno, "socket", where);
+  ::unlink(temporary.c_str());  // left by a process that had our pid
+  const ResolvedAddress address = unix_address(temporary);
+  if (::bind(fd, as_sockaddr(address), address.length) != 0) {
+    return Status::from_errno(errno, "bind", where);
+  }
+  struct stat bound;
+  int error = 0;
+  const char* call = nullptr;
+  if (::chmod(temporary.c_str(), mode) != 0) {
+    error = errno, call = "chmod";
+  } else if (::listen(fd, limits::listen_backlog) != 0) {
+    error = errno, call = "listen";
+  } else if (::stat(temporary.c_str(), &bound) != 0) {
+    error = errno, call = "stat";
+  } else if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    error = errno, call = "rename";
+  }
+  if (call != nullptr) {
+    ::unlink(temporary.c_str());
+    return Status::from_errno(error, call, where);
+  }
+  listener.path_ = path;
+  listener.device_ = bound.st_dev;
+  listener.inode_ = bound.st_ino;
+  return listener;
+}
+
+void Listener::close() noexcept {
+  if (!fd_.valid()) return;
+  fd_.reset();
+  struct stat current;
+  if (!path_.empty() && ::lstat(path_.c_str(), &current) == 0 && current.st_dev == device_ &&
+      current.st_ino == inode_) {
+    ::unlink(path_.c_str());
+  }
+}
+
+namespace {
+
+IoResult from_return(ssize_t returned) noexcept {
+  IoResult result;
+  if (returned >= 0) {
+    result.bytes = static_cast<size_t>(returned);
+  } else if (errno == EAGAIN) {  // EWOULDBLOCK has the same value on Linux
+    result.again = true;
+  } else {
+    result.error = errno;
+  }
+  return result;
+}
+
+}  // namespace
+
+IoResult receive(int fd, void* buffer, size_t bytes) noexcept {
+  ssize_t returned;
+  do {
+    returned = ::recv(fd, buffer, bytes, 0);
+  } while (returned < 0 && errno == EINTR);
+  IoResult result = from_return(returned);
+  result.end = returned == 0;
+  return result;
+}
+
+IoResult peek(int fd, void* buffer, size_t bytes) noexcept {
+  ssize_t returned;
+  do {
+    returned = ::recv(fd, buffer, bytes, MSG_PEEK);
+  } while (returned < 0 && errno == EINTR);
+  IoResult result = from_return(returned);
+  result.end = returned == 0;
+  return result;
+}
+
+IoResult send(int fd, const void* bytes, size_t count, bool end_follows) noexcept {
+  const int flags = end_follows ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+  ssize_t returned;
+  do {
+    returned = ::send(fd, bytes, count, flags);
+  } while (returned < 0 && errno == EINTR);
+  return from_return(returned);
+}
+
+IoResult send_vector(int fd, const iovec* pieces, int count) noexcept {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces);
+  message.msg_iovlen = static_cast<size_t>(count);
+  ssize_t returned;
+  do {
+    returned = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+  } while (returned < 0 && errno == EINTR);
+  return from_return(returned);
+}
+
+Accepted accept_connection(int listener) noexcept {
+  Accepted result;
+  result.fd.reset(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (result.fd.valid()) {
+    result.outcome = AcceptOutcome::accepted;
+    return result;
+  }
+  result.error = errno;
+  switch (errno) {
+    case EAGAIN: result.outcome = AcceptOutcome::none; break;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: result.outcome = AcceptOutcome::exhausted; break;
+    // accept(2): errors of the new connection are passed on and are to be treated like EAGAIN by
+    // retrying; EPERM is a firewall's refusal.
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case ETIMEDOUT:
+    case EPERM:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH: result.outcome = AcceptOutcome::retry; break;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK: ESPORA_CHECK(!"accept4 on a descriptor that does not listen"); break;
+    // A security module's refusal, or an error that a later kernel invents: resting cannot spin.
+    default: result.outcome = AcceptOutcome::exhausted; break;
+  }
+  return result;
+}
+
+Connecting start_connect(const ResolvedAddress& address) noexcept {
+  Connecting result;
+  result.fd.reset(::socket(address.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!result.fd.valid()) {
+    result.error = errno;
+    result.outcome = ConnectOutcome::local_error;
+    return result;
+  }
+  if (address.family != AF_UNIX) set_no_delay(result.fd.get());
+  int returned;
+  do {
+    returned = ::connect(result.fd.get(), as_sockaddr(address), address.length);
+  } while (returned != 0 && errno == EINTR && address.family == AF_UNIX);
+  if (returned == 0) {
+    result.outcome = ConnectOutcome::connected;
+    return result;
+  }
+  result.error = errno;
+  if (errno == EINPROGRESS || errno == EINTR) {
+    // connect(2): an interrupted connect goes on asynchronously.
+    result.outcome = ConnectOutcome::in_progress;
+  } else if (errno == EAGAIN && address.family == AF_UNIX) {
+    result.outcome = ConnectOutcome::backlog_full;
+  } else if (is_local_error(errno) || errno == EAGAIN) {
+    // EAGAIN of TCP: no ephemeral port is left.
+    result.outcome = ConnectOutcome::local_error;
+  } else {
+    result.outcome = ConnectOutcome::refused;
+  }
+  return result;
+}
+
+bool is_connected_to_itself(int fd) noexcept {
+  sockaddr_storage ours{};
+  sockaddr_storage theirs{};
+  socklen_t our_length = sizeof ours;
+  socklen_t their_length = sizeof theirs;
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_length) == 0 &&
+         ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_length) == 0 &&
+         our_length == their_length && std::memcmp(&ours, &theirs, our_length) == 0;
+}
+
+int socket_error(int fd) noexcept {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
+  return error;
+}
+
+size_t unacknowledged_bytes(int fd) noexcept {
+  int bytes = 0;
+  if (::ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
+  return static_cast<size_t>(bytes);
+}
+
+void shutdown_write(int fd) noexcept { ::shutdown(fd, SHUT_WR); }
+
+void reset_on_close(int fd) noexcept {
+  const linger abort{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+}
+
+Fd open_spare_descriptor() noexcept { return Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+}  // namespace espora::sys

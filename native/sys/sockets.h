@@ -1,0 +1,135 @@
+// Stream sockets, TCP and unix: addresses, listeners, connects, and the reads and writes of the
+// data plane, each non-blocking and close-on-exec.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <sys/uio.h>
+#include <vector>
+
+#include "sys/fd.h"
+#include "sys/status.h"
+
+namespace espora::sys {
+
+// Where a stream socket listens or connects to.
+struct Address {
+  enum class Kind : uint8_t { tcp, unix_path };
+  Kind kind = Kind::tcp;
+  std::string host;   // tcp: name or numeric address, without brackets
+  uint16_t port = 0;  // tcp
+  std::string path;   // unix_path
+
+  // "host:port", "[v6]:port" or, when it holds a '/', the path of a unix socket.
+  static Result<Address> parse(std::string_view text);
+  [[nodiscard]] std::string to_string() const;
+};
+
+// An address that connect(2) and bind(2) take.
+struct ResolvedAddress {
+  alignas(8) unsigned char bytes[128];  // sockaddr_storage
+  uint32_t length = 0;
+  int family = 0;
+};
+
+// getaddrinfo(3): may block for seconds, so never on an event thread. At least one on success.
+Result<std::vector<ResolvedAddress>> resolve(const Address& address);
+
+// A listening socket that removes its own path (and only its own) when it goes.
+class Listener {
+ public:
+  Listener() noexcept = default;
+  Listener(Listener&&) noexcept = default;
+  Listener& operator=(Listener&& other) noexcept;
+  ~Listener() { close(); }
+
+  // `host` may be a name; port 0 lets the kernel choose. TCP_NODELAY is set here because accepted
+  // sockets inherit it, also through a handoff. SO_REUSEADDR, no SO_REUSEPORT.
+  static Result<Listener> tcp(const std::string& host, uint16_t port);
+  // Bound under a temporary name, chmod to `mode`, then renamed over `path`: whoever connects finds
+  // a socket that listens. A live listener on `path` (one that accepts a connection) is
+  // address_in_use; a dead one is replaced.
+  static Result<Listener> unix_path(const std::string& path, uint32_t mode);
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] bool valid() const noexcept { return fd_.valid(); }
+  // The port in use; 0 for a unix socket.
+  [[nodiscard]] uint16_t port() const noexcept { return port_; }
+  // Stops listening; unlinks the path if its inode is still ours.
+  void close() noexcept;
+
+ private:
+  Fd fd_;
+  uint16_t port_ = 0;
+  std::string path_;
+  uint64_t device_ = 0;
+  uint64_t inode_ = 0;
+};
+
+// What a non-blocking call did. Exactly one of: bytes > 0, end, again, or error.
+struct IoResult {
+  size_t bytes = 0;
+  int error = 0;       // errno of a failure that ends this direction
+  bool again = false;  // EAGAIN: nothing now
+  bool end = false;    // read: the peer shut down its side
+};
+
+// recv(2) and sendmsg(2) with MSG_NOSIGNAL; EINTR is retried. `bytes` and `count` are not 0.
+IoResult receive(int fd, void* buffer, size_t bytes) noexcept;
+// As receive, but the bytes stay in the socket (MSG_PEEK).
+IoResult peek(int fd, void* buffer, size_t bytes) noexcept;
+// `end_follows`: the end of the stream is sent right behind, so that TCP can put both into one
+// segment (MSG_MORE). The caller must then shut down or close.
+IoResult send(int fd, const void* bytes, size_t count, bool end_follows = false) noexcept;
+// At most IOV_MAX pieces.
+IoResult send_vector(int fd, const iovec* pieces, int count) noexcept;
+
+enum class AcceptOutcome : uint8_t {
+  accepted,
+  none,        // EAGAIN: the queue is empty
+  retry,       // ECONNABORTED and network errors of that one connection, accept(2): take the next
+  exhausted,   // EMFILE, ENFILE, ENOBUFS, ENOMEM: rest before the next accept
+};
+struct Accepted {
+  AcceptOutcome outcome = AcceptOutcome::none;
+  int error = 0;
+  Fd fd;
+};
+// accept4(2), non-blocking and close-on-exec. An error that only a bug can cause ends the process.
+Accepted accept_connection(int listener) noexcept;
+
+enum class ConnectOutcome : uint8_t {
+  connected,
+  in_progress,  // wait for writable, then socket_error()
+  backlog_full, // unix EAGAIN: the listener's queue is full and no event will tell, connect(2)
+  local_error,  // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: says nothing about the peer
+  refused,      // the peer cannot be reached: `error` says why
+};
+struct Connecting {
+  ConnectOutcome outcome = ConnectOutcome::refused;
+  int error = 0;
+  Fd fd;
+};
+// socket(2) and a non-blocking connect(2), TCP_NODELAY on TCP.
+Connecting start_connect(const ResolvedAddress& address) noexcept;
+// Whether both ends of a TCP connection are the same address: connecting to an ephemeral port of
+// this machine where nobody listens can meet itself (simultaneous open, RFC 9293 3.5).
+bool is_connected_to_itself(int fd) noexcept;
+// SO_ERROR: what became of a connect in progress, or the pending error of a socket; 0 for none.
+int socket_error(int fd) noexcept;
+
+// Bytes of a TCP socket that were sent or are to be sent and that the peer's kernel has not
+// acknowledged: SIOCOUTQ of tcp(7). 0 where that cannot be said.
+size_t unacknowledged_bytes(int fd) noexcept;
+// shutdown(SHUT_WR); errors (the peer is gone) are of no interest.
+void shutdown_write(int fd) noexcept;
+// The close that follows sends an RST instead of a FIN on TCP; on unix sockets it has no effect.
+void reset_on_close(int fd) noexcept;
+
+// A descriptor that stands for nothing: held in reserve, and closed to have one for something that
+// must not fail when no more can be opened. Invalid if there is none left now.
+Fd open_spare_descriptor() noexcept;
+
+}  // namespace espora::sys
