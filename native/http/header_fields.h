@@ -1,0 +1,62 @@
+// What the five header fields that HTTP itself acts on say: Host, Content-Length,
+// Transfer-Encoding, Connection and Expect. All others are checked for their bytes and ignored.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "http/error.h"
+
+namespace espora::http {
+
+// Collects the fields of one header section, line by line.
+class HeaderFields {
+ public:
+  // Whether add() does anything with a field of this name; may be true for others.
+  [[nodiscard]] static bool interesting(std::string_view name) noexcept {
+    constexpr uint32_t lengths = 1u << 4 | 1u << 6 | 1u << 10 | 1u << 14 | 1u << 17;
+    return name.size() < 32 && (lengths >> name.size() & 1) != 0;
+  }
+  // Takes one line: `name` a token, `value` without the white space around it. Returns what is
+  // wrong with it, or nullptr.
+  [[nodiscard]] const Error* add(std::string_view name, std::string_view value) noexcept;
+  // At the end of the section: what the lines together get wrong, or nullptr. `minor_version` is
+  // that of HTTP/1.x.
+  [[nodiscard]] const Error* check(unsigned minor_version) const noexcept;
+
+  // Whether a field of this name may not stand in a trailer section: it frames or routes.
+  [[nodiscard]] static bool forbidden_in_trailers(std::string_view name) noexcept;
+
+  // These are meant to be read after check() found nothing wrong.
+  [[nodiscard]] uint64_t content_length() const noexcept { return content_length_; }
+  [[nodiscard]] bool chunked() const noexcept { return has_transfer_encoding_; }
+  [[nodiscard]] bool connection_close() const noexcept { return connection_close_; }
+  [[nodiscard]] bool connection_keep_alive() const noexcept { return connection_keep_alive_; }
+  [[nodiscard]] bool expects_continue() const noexcept { return expects_continue_; }
+
+ private:
+  const Error* add_host(std::string_view value) noexcept;
+  const Error* add_content_length(std::string_view value) noexcept;
+  const Error* add_transfer_encoding(std::string_view value) noexcept;
+  const Error* add_connection(std::string_view value) noexcept;
+  const Error* add_expect(std::string_view value) noexcept;
+
+  uint64_t content_length_ = 0;
+  bool has_host_ = false;
+  bool has_content_length_ = false;
+  bool has_transfer_encoding_ = false;
+  bool last_coding_is_chunked_ = false;
+  bool has_unknown_coding_ = false;
+  bool connection_close_ = false;
+  bool connection_keep_alive_ = false;
+  bool expects_continue_ = false;
+  bool expects_unknown_ = false;
+};
+
+// uri-host [":" port] with bytes that a host may have (RFC 9110 7.2, RFC 3986 3.2.2); may be empty.
+[[nodiscard]] bool is_host(std::string_view value) noexcept;
+
+// ASCII comparison without regard to case; `lower` is in lower case.
+[[nodiscard]] bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept;
+
+}  // namespace espora::http
