@@ -1,0 +1,96 @@
+#include "ledger/account_table.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ledger/little_endian.h"
+#include "sys/limits.h"
+
+namespace espora::ledger {
+
+namespace {
+
+constexpr char magic[] = {'A', 'C', 'C', 'T'};
+constexpr uint16_t table_version = 1;
+constexpr size_t header_bytes = 16;
+constexpr size_t account_bytes = 16;
+
+sys::Status corrupt(std::string message) {
+  return {sys::Code::corrupt, "stored table of accounts: " + std::move(message)};
+}
+
+}  // namespace
+
+sys::Result<AccountTable> AccountTable::create(std::vector<AccountLimit> accounts) {
+  const auto invalid = [](std::string message) {
+    return sys::Status(sys::Code::invalid, std::move(message));
+  };
+  if (accounts.empty()) return invalid("The table of accounts is empty; give at least one.");
+  if (accounts.size() > limits::accounts_max) {
+    return invalid("The table has " + std::to_string(accounts.size()) + " accounts; at most " +
+                   std::to_string(limits::accounts_max) + " are possible.");
+  }
+  std::sort(accounts.begin(), accounts.end(),
+            [](const AccountLimit& a, const AccountLimit& b) { return a.id < b.id; });
+  for (size_t i = 0; i < accounts.size(); ++i) {
+    const AccountLimit& account = accounts[i];
+    if (account.id == 0) return invalid("Account 0 cannot exist: ids start at 1.");
+    if (i > 0 && accounts[i - 1].id == account.id) {
+      return invalid("Account " + std::to_string(account.id) + " is given twice.");
+    }
+    if (account.limit < 0 || account.limit > limits::amount_max) {
+      return invalid("Account " + std::to_string(account.id) + " has the limit " +
+                     std::to_string(account.limit) + "; it has to be 0 to 2^53-1 cents.");
+    }
+  }
+  return AccountTable(std::move(accounts));
+}
+
+AccountTable AccountTable::contest() {
+  return AccountTable({{1, 100'000}, {2, 80'000}, {3, 1'000'000}, {4, 10'000'000}, {5, 500'000}});
+}
+
+std::vector<std::byte> AccountTable::encode() const {
+  std::vector<std::byte> bytes(header_bytes + account_bytes * accounts_.size());
+  std::byte* at = bytes.data();
+  std::memcpy(at, magic, sizeof(magic));
+  store_u16(at + 4, table_version);
+  store_u32(at + 8, static_cast<uint32_t>(accounts_.size()));
+  at += header_bytes;
+  for (const AccountLimit& account : accounts_) {
+    store_u32(at, account.id);
+    store_u64(at + 8, static_cast<uint64_t>(account.limit));
+    at += account_bytes;
+  }
+  return bytes;
+}
+
+sys::Result<AccountTable> AccountTable::decode(std::span<const std::byte> bytes) {
+  if (bytes.size() < header_bytes || std::memcmp(bytes.data(), magic, sizeof(magic)) != 0) {
+    return corrupt("it does not begin as one");
+  }
+  if (const uint16_t version = load_u16(&bytes[4]); version != table_version) {
+    return sys::Status(sys::Code::version, "stored table of accounts: its format is version " +
+                                               std::to_string(version) + ", this program's is " +
+                                               std::to_string(table_version));
+  }
+  const size_t count = load_u32(&bytes[8]);
+  if (bytes.size() != header_bytes + account_bytes * count) {
+    return corrupt("it has " + std::to_string(bytes.size()) + " bytes for " +
+                   std::to_string(count) + " accounts");
+  }
+  std::vector<AccountLimit> accounts(count);
+  for (size_t i = 0; i < count; ++i) {
+    const std::byte* at = &bytes[header_bytes + account_bytes * i];
+    accounts[i] = {load_u32(at), static_cast<int64_t>(load_u64(at + 8))};
+  }
+  sys::Result<AccountTable> table = create(std::move(accounts));
+  if (!table.ok()) return corrupt(table.status().message());
+  const std::vector<std::byte> again = table.value().encode();
+  if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) {
+    return corrupt("its accounts are out of order, or reserved bytes are not zero");
+  }
+  return table;
+}
+
+}  // namespace espora::ledger

@@ -1,0 +1,29 @@
+// The API's answers as compact JSON.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "ledger/ledger.h"
+#include "sys/limits.h"
+
+namespace espora::ledger {
+
+// A body being written: fixed room on the stack for the largest answer.
+class AnswerBody {
+ public:
+  [[nodiscard]] std::string_view view() const noexcept { return {bytes_, size_}; }
+
+  // {"limite":100000,"saldo":-9098}
+  void write_balance(int64_t limit, int64_t balance) noexcept;
+  // {"saldo":{"total":-9098,"data_extrato":"…","limite":100000},"ultimas_transacoes":[…]} as of
+  // `now_us`, or of the newest transaction if that is later.
+  void write_statement(const Account& account, uint64_t now_us) noexcept;
+
+ private:
+  size_t size_ = 0;
+  char bytes_[limits::answer_body_bytes_max];
+};
+
+}  // namespace espora::ledger

@@ -1,0 +1,145 @@
+#include "ledger/ledger.h"
+
+#include <algorithm>
+#include <string>
+
+#include "sys/check.h"
+
+namespace espora::ledger {
+
+namespace {
+
+// Amounts and balances are within 2^53-1 on either side of zero: the sum of two is exact.
+int64_t sum(int64_t balance, const Transaction& transaction) noexcept {
+  return transaction.kind == Kind::credit ? balance + transaction.amount
+                                          : balance - transaction.amount;
+}
+
+// Position of `id` in accounts sorted by it, or their number.
+size_t index_of(const std::vector<Account>& accounts, uint32_t id) noexcept {
+  // The usual table numbers its accounts from 1 on: a guess that is right then, and cheap.
+  if (const size_t guess = id - size_t{1}; guess < accounts.size() && accounts[guess].id() == id) {
+    return guess;
+  }
+  const auto at = std::lower_bound(
+      accounts.begin(), accounts.end(), id,
+      [](const Account& account, uint32_t wanted) { return account.id() < wanted; });
+  return at != accounts.end() && at->id() == id ? static_cast<size_t>(at - accounts.begin())
+                                                : accounts.size();
+}
+
+}  // namespace
+
+const PastTransaction& Account::past(size_t age) const noexcept {
+  ESPORA_CHECK(age < past_count_);
+  const size_t newest = past_next_ + past_.size() - 1;
+  return past_[(newest - age) % past_.size()];
+}
+
+void Account::change(const Transaction& transaction, int64_t balance, uint64_t time_us,
+                     uint64_t sequence) noexcept {
+  balance_ = balance;
+  last_time_us_ = time_us;
+  last_change_seq_ = sequence;
+  past_[past_next_] = {time_us, transaction};
+  past_next_ = static_cast<uint8_t>((past_next_ + size_t{1}) % past_.size());
+  if (past_count_ < past_.size()) ++past_count_;
+}
+
+Decision decide(const Account& account, const Transaction& transaction) noexcept {
+  const int64_t balance = sum(account.balance(), transaction);
+  if (transaction.kind == Kind::debit && balance < -account.limit()) {
+    return {.verdict = Verdict::limit_insufficient};
+  }
+  if (balance > limits::amount_max) return {.verdict = Verdict::balance_too_large};
+  return {.verdict = Verdict::accepted, .balance_after = balance};
+}
+
+Ledger::Ledger(const AccountTable& table) {
+  accounts_.reserve(table.accounts().size());
+  for (const AccountLimit& account : table.accounts()) accounts_.push_back(Account(account));
+}
+
+Account* Ledger::find(uint32_t id) noexcept {
+  const size_t index = index_of(accounts_, id);
+  return index < accounts_.size() ? &accounts_[index] : nullptr;
+}
+
+const Account* Ledger::find(uint32_t id) const noexcept {
+  const size_t index = index_of(accounts_, id);
+  return index < accounts_.size() ? &accounts_[index] : nullptr;
+}
+
+Entry Ledger::apply(Account& account, const Transaction& transaction, int64_t balance_after,
+                    uint64_t now_us, uint64_t sequence) noexcept {
+  ESPORA_CHECK(balance_after == sum(account.balance_, transaction));
+  ESPORA_CHECK(sequence > last_change_seq_);
+  const uint64_t time_us = std::max(now_us, account.last_time_us_);
+  account.change(transaction, balance_after, time_us, sequence);
+  last_change_seq_ = sequence;
+  return {.account_id = account.id_,
+          .balance_after = balance_after,
+          .time_us = time_us,
+          .transaction = transaction,
+          .key = {}};
+}
+
+sys::Status Ledger::replay(const Entry& entry, uint64_t sequence) {
+  const auto corrupt = [&](const std::string& what) {
+    return sys::Status(sys::Code::corrupt, "record " + std::to_string(sequence) + ", account " +
+                                               std::to_string(entry.account_id) + ": " + what);
+  };
+  Account* account = find(entry.account_id);
+  if (account == nullptr) return corrupt("there is no such account");
+  if (sequence <= last_change_seq_) {
+    return corrupt("it follows record " + std::to_string(last_change_seq_));
+  }
+  const int64_t balance = sum(account->balance_, entry.transaction);
+  if (balance != entry.balance_after) {
+    return corrupt("the balance after it is " + std::to_string(balance) + ", the record says " +
+                   std::to_string(entry.balance_after));
+  }
+  if (entry.time_us < account->last_time_us_) {
+    return corrupt("its time is before that of the account's last one");
+  }
+  account->change(entry.transaction, balance, entry.time_us, sequence);
+  last_change_seq_ = sequence;
+  return {};
+}
+
+sys::Status Ledger::may_adopt(const AccountTable& configured) const {
+  const auto invalid = [](std::string message) {
+    return sys::Status(sys::Code::invalid, std::move(message));
+  };
+  size_t next = 0;  // in the configured table: both are sorted by id
+  const std::span<const AccountLimit> limits = configured.accounts();
+  for (const Account& account : accounts_) {
+    while (next < limits.size() && limits[next].id < account.id_) ++next;
+    const bool missing = next == limits.size() || limits[next].id != account.id_;
+    if (missing && account.last_change_seq_ != 0) {
+      return invalid("Account " + std::to_string(account.id_) +
+                     " has transactions, but is missing in the configured table.");
+    }
+    if (!missing && account.balance_ < -limits[next].limit) {
+      return invalid("Account " + std::to_string(account.id_) + " has a balance of " +
+                     std::to_string(account.balance_) + ", which its configured limit of " +
+                     std::to_string(limits[next].limit) + " does not allow.");
+    }
+  }
+  return {};
+}
+
+sys::Status Ledger::adopt(const AccountTable& configured) {
+  if (sys::Status refused = may_adopt(configured); !refused.ok()) return refused;
+  std::vector<Account> accounts;
+  accounts.reserve(configured.accounts().size());
+  for (const AccountLimit& limit : configured.accounts()) {
+    const Account* known = find(limit.id);
+    accounts.push_back(known != nullptr ? *known : Account(limit));
+    accounts.back().limit_ = limit.limit;
+  }
+  accounts_ = std::move(accounts);
+  return {};
+}
+
+}  // namespace espora::ledger

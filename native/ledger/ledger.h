@@ -1,0 +1,109 @@
+// The rules of the accounts as a state machine in memory: no clock, no disk, no threads. What it
+// accepted is an Entry; the same entries replayed give the same state.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "ledger/account_table.h"
+#include "ledger/entry_codec.h"
+#include "ledger/transaction.h"
+#include "sys/limits.h"
+#include "sys/status.h"
+
+namespace espora::ledger {
+
+// A transaction of the past, as a statement shows it.
+struct PastTransaction {
+  uint64_t time_us = 0;
+  Transaction transaction;
+};
+
+// One account. Read by everybody, changed by Ledger only.
+class Account {
+ public:
+  [[nodiscard]] uint32_t id() const noexcept { return id_; }
+  [[nodiscard]] int64_t limit() const noexcept { return limit_; }
+  [[nodiscard]] int64_t balance() const noexcept { return balance_; }
+  // Sequence of the record that last changed this account; 0 if none did. Nothing computed from
+  // this account may leave before that sequence is durable.
+  [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }
+  [[nodiscard]] uint64_t last_time_us() const noexcept { return last_time_us_; }
+
+  // How many of the last transactions are kept: up to statement_transactions_max.
+  [[nodiscard]] size_t past_count() const noexcept { return past_count_; }
+  // `age` 0 is the newest; below past_count().
+  [[nodiscard]] const PastTransaction& past(size_t age) const noexcept;
+
+ private:
+  friend class Ledger;
+  explicit Account(const AccountLimit& limit) noexcept : id_(limit.id), limit_(limit.limit) {}
+  void change(const Transaction& transaction, int64_t balance, uint64_t time_us,
+              uint64_t sequence) noexcept;
+
+  uint32_t id_;
+  uint8_t past_next_ = 0;  // where in the ring the next one goes
+  uint8_t past_count_ = 0;
+  int64_t limit_;
+  int64_t balance_ = 0;
+  uint64_t last_change_seq_ = 0;
+  uint64_t last_time_us_ = 0;
+  std::array<PastTransaction, limits::statement_transactions_max> past_;
+};
+
+enum class Verdict : uint8_t {
+  accepted,
+  limit_insufficient,  // a debit would leave the balance below -limit
+  balance_too_large,   // a credit would leave it above amount_max
+};
+
+struct Decision {
+  Verdict verdict = Verdict::accepted;
+  int64_t balance_after = 0;  // if accepted
+};
+
+// What would happen, changing nothing.
+[[nodiscard]] Decision decide(const Account& account, const Transaction& transaction) noexcept;
+
+// All accounts. Used by one thread.
+class Ledger {
+ public:
+  explicit Ledger(const AccountTable& table);
+
+  // nullptr if there is none. Stays valid, and at the same place, until adopt().
+  [[nodiscard]] Account* find(uint32_t id) noexcept;
+  [[nodiscard]] const Account* find(uint32_t id) const noexcept;
+
+  // Lets an accepted transaction take effect as of the store's record `sequence`, and returns the
+  // entry to write there. Its time is `now_us`, or the account's last one if the clock went back.
+  // Only after decide() accepted it for this state; the caller has reserved its space before.
+  [[nodiscard]] Entry apply(Account& account, const Transaction& transaction, int64_t balance_after,
+                            uint64_t now_us, uint64_t sequence) noexcept;
+
+  // Recovery: applies an entry read back. Code::corrupt, with nothing changed, if it does not
+  // follow from the state: unknown account, a balance that is not the sum, a time that goes back, a
+  // sequence that does not grow. Limits are not asked: they may have been others then.
+  [[nodiscard]] sys::Status replay(const Entry& entry, uint64_t sequence);
+
+  // Whether the configured table may take the place of the one that the ledger has, after replaying
+  // what was written under that: Code::invalid, naming the account, if one with history is missing
+  // there, or its balance is already below the new limit.
+  [[nodiscard]] sys::Status may_adopt(const AccountTable& configured) const;
+  // Goes over to the configured table; refuses like may_adopt(), with nothing changed. Invalidates
+  // what find() returned. Accounts without history that are not in it are gone: an entry of one
+  // replayed later is corrupt.
+  [[nodiscard]] sys::Status adopt(const AccountTable& configured);
+
+  // The newest record that changed anything; 0 if none did.
+  [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }
+  // By ascending id.
+  [[nodiscard]] const std::vector<Account>& accounts() const noexcept { return accounts_; }
+
+ private:
+  std::vector<Account> accounts_;
+  uint64_t last_change_seq_ = 0;
+};
+
+}  // namespace espora::ledger

@@ -1,0 +1,38 @@
+// The values that a transaction is made of.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "sys/limits.h"
+
+namespace espora::ledger {
+
+// Written to disk and to JSON as these letters.
+enum class Kind : uint8_t { credit = 'c', debit = 'd' };
+
+// 1 to 10 code points, held as their UTF-8.
+class Description {
+ public:
+  Description() noexcept = default;
+  // `utf8` is valid UTF-8 of at most description_bytes_max bytes.
+  explicit Description(std::string_view utf8) noexcept : size_(static_cast<uint8_t>(utf8.size())) {
+    std::memcpy(bytes_, utf8.data(), utf8.size());
+  }
+
+  [[nodiscard]] std::string_view view() const noexcept { return {bytes_, size_}; }
+
+ private:
+  uint8_t size_ = 0;
+  char bytes_[limits::description_bytes_max] = {};
+};
+
+// What a client asks for.
+struct Transaction {
+  int64_t amount = 0;  // cents, 1..amount_max
+  Kind kind = Kind::credit;
+  Description description;
+};
+
+}  // namespace espora::ledger
