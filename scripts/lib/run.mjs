@@ -1,5 +1,5 @@
-// Runs one tool and gives back what it printed. Signals to us end it too, so that an interrupted
-// build leaves no compiler behind.
+// Runs one tool and gives back what it printed. Signals to us end it and all that it started, so that
+// an interrupted build leaves no compiler behind.
 
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
@@ -7,6 +7,8 @@ import { root } from './project.mjs';
 
 /** A failure whose message is meant for the person at the terminal: no stack trace belongs to it. */
 export class Failure extends Error {}
+
+const exitCodeOf = (signal) => 128 + constants.signals[signal];
 
 /**
  * @param {string} command
@@ -19,28 +21,32 @@ export class Failure extends Error {}
 export async function run(command, args, { env = process.env, show = false, heldDescriptor } = {}) {
   const stdio = show ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'];
   if (heldDescriptor !== undefined) stdio.push(heldDescriptor);
-  const child = spawn(command, args, { cwd: root, env, stdio });
+  // A group of its own: a signal then reaches compilers below make as well.
+  const child = spawn(command, args, { cwd: root, env, stdio, detached: true });
   const output = [];
   child.stdout?.on('data', (chunk) => output.push(chunk));
   child.stderr?.on('data', (chunk) => output.push(chunk));
 
+  let stoppedBy;
   const stop = (signal) => {
-    child.kill(signal);
-    process.exit(signal === 'SIGINT' ? 130 : 143);
+    stoppedBy = signal;
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error; // ended in this moment
+    }
   };
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, stop);
   try {
     const code = await new Promise((resolve, reject) => {
       child.on('error', (error) => (error.code === 'ENOENT' ? resolve(127) : reject(error)));
-      child.on('close', (status, signal) =>
-        resolve(signal === null ? status : 128 + constants.signals[signal]),
-      );
+      child.on('close', (status, signal) => resolve(status ?? exitCodeOf(signal)));
     });
+    if (stoppedBy !== undefined) process.exit(exitCodeOf(stoppedBy));
     return { code, output: Buffer.concat(output).toString() };
   } finally {
-    process.removeListener('SIGINT', stop);
-    process.removeListener('SIGTERM', stop);
+    for (const signal of signals) process.removeListener(signal, stop);
   }
 }
 

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { findHeaders, headerCandidates, nodeGypEnvironment } from './headers.mjs';
 import { at, binary, filesBelow, typescriptProjects } from './project.mjs';
 import { Failure, run } from './run.mjs';
-import { digest, identity, readStamp, removeStamp, writeStamp } from './stamp.mjs';
+import { dateChanges, difference, digests, identity, readStamp, writeStamp } from './stamp.mjs';
 
 const installedLock = 'node_modules/.package-lock.json';
 
@@ -52,13 +52,39 @@ const dependencies = {
     'npm ci failed: check that a registry can be reached, then run the same command again.',
 };
 
+/**
+ * What a stamp says about a build that makes `inputs` into something: why it is due, or undefined.
+ * Sets of inputs are digests by file name.
+ */
+function reasonToBuild(stamp, inputs) {
+  if (stamp === undefined) return 'not built yet';
+  const changed = difference(stamp.inputs, inputs);
+  if (changed !== undefined) return `${changed} changed`;
+  return stamp.finished ? undefined : 'the last build did not finish';
+}
+
+/**
+ * Runs `build(clean)` between two stamps. It starts from nothing where no earlier build is known:
+ * whatever lies there was made of something else.
+ */
+async function buildWithStamp(name, inputs, { clean = false, output = () => undefined }, build) {
+  const last = readStamp(name);
+  if (last !== undefined) {
+    writeStamp(name, { ...last, finished: false });
+    dateChanges(last.inputs, inputs);
+  }
+  const result = await build(clean || last === undefined);
+  if (result.code === 0) writeStamp(name, { inputs, finished: true, output: output() });
+  return result;
+}
+
 function nativeInputs() {
-  const sources = filesBelow('native', (name) => /\.(cc|h)$|^sources\.txt$/.test(name));
-  const facts = [process.platform, process.arch, process.versions.modules];
-  return digest(
-    [...sources, 'binding.gyp', 'package.json', 'node_modules/node-addon-api/package.json'],
-    facts,
-  );
+  return digests([
+    ...filesBelow('native', (name) => /\.(cc|h)$|^sources\.txt$/.test(name)),
+    'binding.gyp',
+    'package.json',
+    'node_modules/node-addon-api/package.json',
+  ]);
 }
 
 const native = {
@@ -67,24 +93,27 @@ const native = {
     const built = identity(binary);
     if (built === undefined) return 'not built yet';
     const stamp = readStamp('native');
-    if (stamp?.binary !== built) return 'the binary is not the one that was built last';
-    return stamp.inputs === nativeInputs() ? undefined : 'its sources changed';
-  },
-  async run(options) {
-    const inputs = nativeInputs();
-    removeStamp('native');
-    const result = await run(
-      process.execPath,
-      [
-        at('node_modules/node-gyp/bin/node-gyp.js'),
-        ...(options.clean ? ['rebuild'] : ['configure', 'build']),
-        `--jobs=${availableParallelism()}`,
-      ],
-      { ...options, env: nodeGypEnvironment(findHeaders()) },
+    return (
+      reasonToBuild(stamp, nativeInputs()) ??
+      (stamp.output === built ? undefined : 'the binary is not the one that was built last')
     );
-    if (result.code === 0) writeStamp('native', { inputs, binary: identity(binary) });
-    return result;
   },
+  run: (options) =>
+    buildWithStamp(
+      'native',
+      nativeInputs(),
+      { clean: options.clean, output: () => identity(binary) },
+      (clean) =>
+        run(
+          process.execPath,
+          [
+            at('node_modules/node-gyp/bin/node-gyp.js'),
+            ...(clean ? ['rebuild'] : ['configure', 'build']),
+            `--jobs=${availableParallelism()}`,
+          ],
+          { ...options, env: nodeGypEnvironment(findHeaders()) },
+        ),
+    ),
   advice() {
     if (findHeaders() === undefined) {
       const { execPath, versions, env } = process;
@@ -112,9 +141,13 @@ function typescriptFiles() {
 }
 
 function typescriptInputs() {
-  const configurations = ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json'];
-  for (const { source } of typescriptProjects) configurations.push(`${source}/tsconfig.json`);
-  return digest([...configurations, ...typescriptFiles().map(({ file }) => file)]);
+  return digests([
+    'tsconfig.json',
+    'tsconfig.base.json',
+    ...typescriptProjects.map(({ source }) => `${source}/tsconfig.json`),
+    'package-lock.json',
+    ...typescriptFiles().map(({ file }) => file),
+  ]);
 }
 
 /** Removes what was compiled from a source that is gone: it would still be imported, or shipped. */
@@ -135,26 +168,21 @@ const missingOutput = () =>
 const typescript = {
   name: 'typescript',
   reason() {
-    const stamp = readStamp('typescript');
-    if (stamp === undefined) return 'not compiled yet';
-    if (stamp.inputs !== typescriptInputs()) return 'its sources changed';
     const missing = missingOutput();
-    return missing && `${missing.output} is missing`;
+    return (
+      reasonToBuild(readStamp('typescript'), typescriptInputs()) ??
+      (missing && `${missing.output} is missing`)
+    );
   },
-  async run(options) {
-    const inputs = typescriptInputs();
-    removeStamp('typescript');
-    const tsc = (...args) =>
-      run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-b', ...args], options);
-    let result = await tsc();
-    // tsc trusts its own notes and does not see that a file it wrote was removed.
-    if (result.code === 0 && missingOutput() !== undefined) result = await tsc('--force');
-    if (result.code === 0) {
+  run: (options) =>
+    buildWithStamp('typescript', typescriptInputs(), {}, async (clean) => {
       removeOrphans();
-      writeStamp('typescript', { inputs });
-    }
-    return result;
-  },
+      const tsc = (...args) =>
+        run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-b', ...args], options);
+      const result = await tsc(...(clean ? ['--force'] : []));
+      // tsc trusts its own notes and does not see that a file it wrote was removed.
+      return result.code === 0 && missingOutput() !== undefined ? await tsc('--force') : result;
+    }),
   advice: () => 'TypeScript did not compile: the messages above name the file and the line.',
 };
 

@@ -1,3 +1,0 @@
-import test from 'ava';
-import * as errors from '#espora/errors.js';
-test('x', (t) => { t.truthy(errors); });

@@ -1,0 +1,114 @@
+// A small project of its own with the real scripts, the real tools and its own sources, in a temporary
+// folder: what the scripts do to a checkout is seen without touching this one.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** The checkout that is tested: AVA runs in its root. */
+export const checkout = process.cwd();
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The tools of a build don't belong under a sanitizer, nor to the npm run that runs the tests. */
+function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
+  const env = { ...process.env, ...extra };
+  delete env['LD_PRELOAD'];
+  delete env['ESPORA_ADDON'];
+  return env;
+}
+
+// The least that node-gyp can make an addon of; compiles in a moment.
+const addonSource = `#include <node_api.h>
+extern "C" napi_value napi_register_module_v1(napi_env, napi_value exports) { return exports; }
+`;
+
+export class Project {
+  private constructor(readonly root: string) {}
+
+  static async make(): Promise<Project> {
+    const project = new Project(await mkdtemp(join(tmpdir(), 'espora-scaffold-')));
+    const copied = ['scripts', 'binding.gyp', 'package.json', 'package-lock.json'];
+    copied.push('tsconfig.json', 'tsconfig.base.json', 'ts/tsconfig.json');
+    copied.push('test/tsconfig.json', 'bench/tsconfig.json');
+    for (const path of copied) {
+      await cp(join(checkout, path), project.path(path), { recursive: true });
+    }
+    await symlink(join(checkout, 'node_modules'), project.path('node_modules'));
+    await project.write('native/sources.txt', '# a comment\nbinding/addon.cc\n');
+    await project.write('native/binding/addon.cc', addonSource);
+    for (const folder of ['ts', 'test', 'bench']) {
+      await project.write(`${folder}/main.ts`, 'export const answer = 42;\n');
+    }
+    return project;
+  }
+
+  /** An empty folder with nothing but the scripts. */
+  static async makeBare(): Promise<Project> {
+    const project = new Project(await mkdtemp(join(tmpdir(), 'espora-scaffold-')));
+    await cp(join(checkout, 'scripts'), project.path('scripts'), { recursive: true });
+    return project;
+  }
+
+  path(relative: string): string {
+    return join(this.root, relative);
+  }
+
+  async write(relative: string, content: string): Promise<void> {
+    await mkdir(dirname(this.path(relative)), { recursive: true });
+    await writeFile(this.path(relative), content);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.root, { recursive: true, force: true });
+  }
+
+  start(args: readonly string[], env: Record<string, string> = {}): Running {
+    return new Running(
+      spawn(process.execPath, [...args], { cwd: this.root, env: environment(env) }),
+    );
+  }
+
+  run(args: readonly string[], env: Record<string, string> = {}): Promise<Finished> {
+    return this.start(args, env).finished;
+  }
+}
+
+export class Running {
+  readonly finished: Promise<Finished>;
+  #stderr = '';
+  readonly #watchers = new Set<() => void>();
+
+  constructor(readonly child: ChildProcess) {
+    let stdout = '';
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+      for (const watcher of this.#watchers) watcher();
+    });
+    this.finished = new Promise((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code, stdout, stderr: this.#stderr }));
+    });
+  }
+
+  /** Resolves once stderr holds `text`; rejects when the process ends without. */
+  async says(text: string): Promise<void> {
+    const seen = new Promise<void>((resolve) => {
+      const watcher = (): void => {
+        if (this.#stderr.includes(text)) resolve();
+      };
+      this.#watchers.add(watcher);
+      watcher();
+    });
+    const ended = this.finished.then(() => {
+      if (!this.#stderr.includes(text)) throw new Error(`ended without ${text}: ${this.#stderr}`);
+    });
+    await Promise.race([seen, ended]);
+  }
+}

@@ -1,0 +1,330 @@
+// Lint as a test: the rules of test/tidy/rules.ts hold in the whole tree, and each of them catches what
+// it is there for.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import test from 'ava';
+
+import * as rules from './tidy/rules.js';
+import type { Finding } from './tidy/rules.js';
+
+/** What git tracks or would add: a file that was forgotten is looked at before it is committed. */
+function listFiles(...options: string[]): string[] {
+  return execFileSync('git', ['ls-files', '-z', ...options], { encoding: 'utf8' })
+    .split('\0')
+    .filter((file) => file !== '' && existsSync(file));
+}
+
+const tracked = listFiles();
+const present = listFiles('-co', '--exclude-standard');
+const read = (file: string): string => readFileSync(file, 'utf8');
+const isText = (file: string): boolean =>
+  !/\.(png|svg|ico|gz|bin|node)$/.test(file) && !file.startsWith('test/native/fuzz/corpus/');
+
+const native = tracked.filter((file) => /^native\/.*\.(cc|h)$/.test(file));
+const opening = tracked.filter((file) => /^(native|ts|scripts)\/.*\.(cc|h|ts|mjs)$/.test(file));
+
+type Rule = (path: string, text: string) => Finding[];
+
+/** Every finding of a rule, as lines that an editor can follow. */
+const apply = (rule: Rule, files: readonly string[]): string[] =>
+  files.flatMap((file) =>
+    rule(file, read(file)).map(({ line, message }) => `${file}:${line}: ${message}`),
+  );
+
+test('there are files to look at', (t) => {
+  t.true(native.length > 0);
+  t.true(opening.length > native.length);
+  t.true(tracked.includes('package-lock.json'));
+});
+
+for (const [title, rule, files] of [
+  ['includes between rooms go one way', rules.checkIncludeDirection, native],
+  ['only sys/ talks to the operating system', rules.checkSystemCalls, native],
+  ['only binding/ knows Node.js', rules.checkNodeHeaders, native],
+  ['nothing asserts, and nothing throws outside binding/', rules.checkFailures, native],
+  ['every header has #pragma once', rules.checkPragmaOnce, native],
+  ['every file opens with its purpose', rules.checkPurpose, opening],
+  ['no file has a forbidden name', rules.checkFileName, tracked],
+  [
+    'nothing of one machine, and no work left behind',
+    rules.checkForbiddenTexts,
+    tracked.filter(isText),
+  ],
+] as const satisfies readonly (readonly [string, Rule, readonly string[]])[]) {
+  test(title, (t) => {
+    t.deepEqual(apply(rule, files), []);
+  });
+}
+
+test('every document that is named exists', (t) => {
+  const known = new Set(present.map((file) => basename(file)));
+  const rule: Rule = (_path, text) => rules.checkDocumentNames(text, known);
+  // The tests name documents that don't exist, on purpose.
+  const files = tracked.filter((file) => isText(file) && !file.startsWith('test/tidy'));
+  t.deepEqual(apply(rule, files), []);
+});
+
+test('the list of native sources and the tree agree', (t) => {
+  const sources = tracked.filter((file) => /^native\/.*\.cc$/.test(file));
+  t.deepEqual(rules.checkSourceList(read('native/sources.txt'), sources), []);
+});
+
+test('the lock file holds no addresses', (t) => {
+  t.deepEqual(rules.checkLockFile(read('package-lock.json')), []);
+});
+
+test('the two builds agree on what changes the meaning of the code', (t) => {
+  t.deepEqual(rules.checkBuildsAgree(read('binding.gyp'), read('CMakeLists.txt')), []);
+});
+
+// --- The rules themselves -----------------------------------------------------------------------
+
+/** Each example: a rule, a path, a text, and the lines in which the rule must find something. */
+const examples: readonly (readonly [string, Rule, string, string, readonly number[]])[] = [
+  [
+    'sys includes store',
+    rules.checkIncludeDirection,
+    'native/sys/a.cc',
+    '#include "store/b.h"',
+    [1],
+  ],
+  [
+    'http includes store',
+    rules.checkIncludeDirection,
+    'native/http/a.h',
+    '\n#include "store/b.h"',
+    [2],
+  ],
+  [
+    'forward includes http',
+    rules.checkIncludeDirection,
+    'native/forward/a.h',
+    '# include "http/b.h"',
+    [1],
+  ],
+  [
+    'store includes ledger',
+    rules.checkIncludeDirection,
+    'native/store/a.h',
+    '#include "ledger/b.h"',
+    [1],
+  ],
+  [
+    'ledger includes forward',
+    rules.checkIncludeDirection,
+    'native/ledger/a.h',
+    '#include "forward/b.h"',
+    [1],
+  ],
+  [
+    'ledger includes what it may',
+    rules.checkIncludeDirection,
+    'native/ledger/a.h',
+    '#include "ledger/a.h"\n#include "http/b.h"\n#include "store/b.h"\n#include "sys/b.h"',
+    [],
+  ],
+  [
+    'a name that is not from native/',
+    rules.checkIncludeDirection,
+    'native/http/a.cc',
+    '#include "parser.h"',
+    [1],
+  ],
+  [
+    'a name that climbs',
+    rules.checkIncludeDirection,
+    'native/http/a.cc',
+    '#include "../sys/fd.h"',
+    [1],
+  ],
+  [
+    'an include in a comment',
+    rules.checkIncludeDirection,
+    'native/sys/a.cc',
+    '// #include "store/b.h"\n/*\n#include "store/b.h"\n*/',
+    [],
+  ],
+
+  ['unistd outside sys', rules.checkSystemCalls, 'native/http/a.cc', '#include <unistd.h>', [1]],
+  [
+    'sys/socket outside sys',
+    rules.checkSystemCalls,
+    'native/forward/a.cc',
+    'int a;\n#include <sys/socket.h>',
+    [2],
+  ],
+  ['threads outside sys', rules.checkSystemCalls, 'native/store/a.cc', '#include <thread>', [1]],
+  ['streams outside sys', rules.checkSystemCalls, 'native/store/a.cc', '#include <iostream>', [1]],
+  [
+    'a raw call',
+    rules.checkSystemCalls,
+    'native/store/a.cc',
+    'auto n = ::pwrite(fd, p, n, 0);',
+    [1],
+  ],
+  [
+    'a raw call after return',
+    rules.checkSystemCalls,
+    'native/store/a.cc',
+    'return ::close(fd);',
+    [1],
+  ],
+  [
+    'the clock',
+    rules.checkSystemCalls,
+    'native/ledger/a.cc',
+    'auto t = std::chrono::system_clock::now();',
+    [1],
+  ],
+  ['printf', rules.checkSystemCalls, 'native/ledger/a.cc', 'std::printf("x");', [1]],
+  [
+    'all of it in sys',
+    rules.checkSystemCalls,
+    'native/sys/a.cc',
+    '#include <unistd.h>\nint n = ::read(1, p, 2);',
+    [],
+  ],
+  [
+    'methods and strings with such names',
+    rules.checkSystemCalls,
+    'native/http/a.cc',
+    '#include <cstdint>\nserver.listen(1); p->read(2); sys::read(3); espora::sys::close(4); log("::close(5)"); snprintf(b, 1, "");',
+    [],
+  ],
+
+  ['napi outside binding', rules.checkNodeHeaders, 'native/store/a.cc', '#include <napi.h>', [1]],
+  [
+    'node_api in quotes outside binding',
+    rules.checkNodeHeaders,
+    'native/sys/a.cc',
+    '#include "node_api.h"',
+    [1],
+  ],
+  ['napi in binding', rules.checkNodeHeaders, 'native/binding/a.cc', '#include <napi.h>', []],
+
+  ['assert', rules.checkFailures, 'native/sys/a.cc', '#include <cassert>\nassert(x);', [1, 2]],
+  ['static_assert', rules.checkFailures, 'native/sys/a.cc', 'static_assert(sizeof(int) == 4);', []],
+  ['throw', rules.checkFailures, 'native/http/a.cc', 'if (x) throw Error();', [1]],
+  ['try and catch', rules.checkFailures, 'native/http/a.cc', 'try {\n} catch (...) {\n}', [1, 2]],
+  ['throw in binding', rules.checkFailures, 'native/binding/a.cc', 'throw Napi::Error();', []],
+  [
+    'words that only contain them',
+    rules.checkFailures,
+    'native/http/a.cc',
+    'int retry = try_again(); // try, throw\nconst char* s = "catch (x)";',
+    [],
+  ],
+
+  ['no pragma', rules.checkPragmaOnce, 'native/http/a.h', '// A header.\nint a;', [1]],
+  ['pragma in a source', rules.checkPragmaOnce, 'native/http/a.cc', 'int a;', []],
+
+  ['no purpose', rules.checkPurpose, 'ts/a.ts', "import x from 'y';", [1]],
+  ['an empty comment', rules.checkPurpose, 'ts/a.ts', '//\nlet a;', [1]],
+  [
+    'a source with its own header first',
+    rules.checkPurpose,
+    'native/sys/fd.cc',
+    '#include "sys/fd.h"\n',
+    [],
+  ],
+  [
+    'a source with another header first',
+    rules.checkPurpose,
+    'native/sys/fd.cc',
+    '#include "sys/file.h"\n',
+    [1],
+  ],
+  ['a purpose', rules.checkPurpose, 'ts/a.ts', '// Says hello.\n', []],
+  [
+    'a purpose after the interpreter',
+    rules.checkPurpose,
+    'ts/a.ts',
+    '#!/usr/bin/env node\n// Says hello.\n',
+    [],
+  ],
+
+  ['a file called assert', rules.checkFileName, 'native/sys/assert.h', '', [1]],
+  ['a file about assertions', rules.checkFileName, 'test/helpers/assertions.ts', '', []],
+
+  ['a machine path', rules.checkForbiddenTexts, 'a.md', `see /${'work'}/main/a`, [1]],
+  ['a home', rules.checkForbiddenTexts, 'a.md', `\n"/${'home'}/ana/x"`, [2]],
+  ['the home of the image', rules.checkForbiddenTexts, 'Dockerfile', `/${'home'}/node/app`, []],
+  [
+    'a folder of that name in the project',
+    rules.checkForbiddenTexts,
+    'a.md',
+    'see ./work/main, net/work/a',
+    [],
+  ],
+  ['a registry', rules.checkForbiddenTexts, 'a.json', `"https://registry.${'npmjs'}.org/a"`, [1]],
+  ['a company registry', rules.checkForbiddenTexts, 'a', `https://x.${'jfrog'}.io/`, [1]],
+  [
+    'work left behind',
+    rules.checkForbiddenTexts,
+    'a.cc',
+    `// ${'TO'}${'DO'}: x\n// ${'FIX'}ME`,
+    [1, 2],
+  ],
+  ['a merge', rules.checkForbiddenTexts, 'a.cc', `${'<'.repeat(7)} HEAD\n${'='.repeat(7)}`, [1, 2]],
+];
+
+for (const [title, rule, path, text, lines] of examples) {
+  test(`example: ${title}`, (t) => {
+    t.deepEqual(
+      rule(path, text).map(({ line }) => line),
+      lines,
+    );
+  });
+}
+
+test('example: comments and strings are blanked, lines stay', (t) => {
+  const source = 'a("x\\"y"); // c\n/* d\n e */ b(\'"\', 1\'000); R"(q\n")" z';
+  const blanked = rules.withoutCommentsAndStrings(source);
+  t.is(blanked.split('\n').length, source.split('\n').length);
+  t.notRegex(blanked, /[cdexyq]/);
+  t.regex(blanked, /^a\(.*\);.*\n.*\n.*b\(.*1'000\);[^]*z$/);
+});
+
+test('example: a list of sources that disagrees with the tree', (t) => {
+  const files = ['native/sys/a.cc', 'native/sys/b.cc', 'native/http/c.cc'];
+  const messages = (list: string): string[] =>
+    rules.checkSourceList(list, files).map(({ message }) => message);
+  t.deepEqual(messages('# c\nhttp/c.cc\nsys/a.cc\nsys/b.cc\n'), []);
+  t.deepEqual(messages('http/c.cc\nsys/a.cc\n'), ['native/sys/b.cc is not listed']);
+  t.deepEqual(messages('http/c.cc\nsys/a.cc\nsys/b.cc\nsys/d.cc\n'), ['sys/d.cc does not exist']);
+  t.deepEqual(messages('http/c.cc\nsys/a.cc\nsys/a.cc\nsys/b.cc\n'), ['sys/a.cc is listed twice']);
+  t.deepEqual(messages('sys/a.cc\nhttp/c.cc\nsys/b.cc\n'), [
+    'sys/b.cc is not among the other sources of sys/',
+  ]);
+  t.true(
+    messages('http/c.cc \nsys/a.cc\nsys/b.cc').includes('"http/c.cc " is not a source\'s name'),
+  );
+});
+
+test('example: a lock file with an address', (t) => {
+  const lock = { packages: { '': {}, 'node_modules/a': { resolved: 'https://x/a.tgz' } } };
+  t.is(rules.checkLockFile(JSON.stringify(lock)).length, 1);
+  t.is(rules.checkLockFile(JSON.stringify({ packages: { '': {} } })).length, 0);
+});
+
+test('example: a document that does not exist', (t) => {
+  const known = new Set(['README.md', 'README.pt-BR.md']);
+  const lines = (text: string): number[] =>
+    rules.checkDocumentNames(text, known).map(({ line }) => line);
+  t.deepEqual(
+    lines('see README.md, README.pt-BR.md and NOWHERE.md\nand `README.fr-FR.md`'),
+    [1, 2],
+  );
+});
+
+test('example: a setting that only one build has', (t) => {
+  const all = rules.sharedBuildSettings.join('\n');
+  t.deepEqual(rules.checkBuildsAgree(all, all), []);
+  for (const setting of rules.sharedBuildSettings) {
+    const without = all.replace(setting, `# ${setting}`);
+    t.is(rules.checkBuildsAgree(without, all).length, 1, setting);
+    t.is(rules.checkBuildsAgree(all, without).length, 1, setting);
+  }
+});

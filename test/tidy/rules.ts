@@ -1,0 +1,259 @@
+// The rules of the source tree that no compiler checks, as pure functions from a file's text to what
+// is wrong with it. tidy.test.ts applies them to the tree, and to bad examples.
+
+/** One broken rule: what is wrong, and in which line (from 1). */
+export interface Finding {
+  readonly line: number;
+  readonly message: string;
+}
+
+/** Which rooms a room may include from; each may include from itself. */
+const roomsBelow: Readonly<Record<string, readonly string[]>> = {
+  sys: [],
+  http: ['sys'],
+  store: ['sys'],
+  forward: ['sys'],
+  ledger: ['http', 'store', 'sys'],
+  binding: ['ledger', 'store', 'forward', 'http', 'sys'],
+};
+
+/** The folder under native/ that a file is in. */
+const roomOf = (path: string): string => path.split('/')[1] ?? '';
+
+/**
+ * C++ with the contents of comments, strings and character literals blanked; every line stays where it
+ * was. The names in #include lines are kept: they look like strings and are none.
+ */
+export function withoutCommentsAndStrings(text: string): string {
+  const token =
+    /\/\/[^\n]*|\/\*[\s\S]*?\*\/|R"([^(\s]*)\([\s\S]*?\)\1"|(^[ \t]*#[ \t]*include[^\n]*)|"(?:\\.|[^"\\\n])*"|(?<![\w'])'(?:\\.|[^'\\\n])*'/gm;
+  return text.replace(token, (found: string, _delimiter, include: string | undefined) => {
+    if (include !== undefined) return include.replace(/\/\/.*|\/\*.*/, '');
+    const blank = found.replace(/[^\n]/g, ' ');
+    return found.startsWith('/') ? blank : `"${blank.slice(2)}"`;
+  });
+}
+
+/** Calls `visit` with each line of a text and its number. */
+function eachLine(text: string, visit: (line: string, number: number) => void): void {
+  text.split('\n').forEach((line, index) => visit(line, index + 1));
+}
+
+interface Include {
+  readonly name: string;
+  readonly system: boolean;
+  readonly line: number;
+}
+
+function includesOf(text: string): Include[] {
+  const includes: Include[] = [];
+  eachLine(withoutCommentsAndStrings(text), (line, number) => {
+    const match = /^\s*#\s*include\s*([<"])([^>"]+)[>"]/.exec(line);
+    if (match) includes.push({ name: match[2]!, system: match[1] === '<', line: number });
+  });
+  return includes;
+}
+
+/** Includes between rooms go one way, and are written from native/. */
+export function checkIncludeDirection(path: string, text: string): Finding[] {
+  const room = roomOf(path);
+  const allowed = [room, ...(roomsBelow[room] ?? [])];
+  return includesOf(text)
+    .filter(({ system }) => !system)
+    .flatMap(({ name, line }) => {
+      const target = name.split('/')[0]!;
+      if (!name.includes('/') || !Object.hasOwn(roomsBelow, target)) {
+        return [{ line, message: `"${name}" is not written from native/` }];
+      }
+      if (allowed.includes(target)) return [];
+      return [{ line, message: `${room}/ may not include from ${target}/ ("${name}")` }];
+    });
+}
+
+const systemHeader = new RegExp(
+  '^(?:(?:sys|linux|asm|bits|net|netinet|netpacket|arpa)/.*|' +
+    '(?:aio|dirent|dlfcn|fcntl|ftw|glob|grp|ifaddrs|mqueue|netdb|poll|pthread|pwd|sched|semaphore|' +
+    'signal|spawn|syscall|syslog|termios|ucontext|unistd|utime)\\.h|' +
+    'csignal|filesystem|fstream|iostream|thread|future|semaphore|stop_token|syncstream)$',
+);
+
+const systemCalls =
+  'accept|accept4|bind|close|connect|dup|dup2|dup3|epoll_create1|epoll_ctl|epoll_wait|eventfd|execve|' +
+  'fallocate|fcntl|fdatasync|flock|fork|fstat|fsync|ftruncate|getpeername|getpid|getsockname|' +
+  'getsockopt|ioctl|kill|lseek|listen|madvise|mmap|munmap|nanosleep|open|openat|pipe|pipe2|poll|' +
+  'posix_fadvise|pread|pwrite|pwritev|read|readv|recv|recvfrom|recvmsg|rename|send|sendfile|sendmsg|' +
+  'sendto|setsockopt|shutdown|socket|socketpair|splice|stat|sync_file_range|syscall|timerfd_create|' +
+  'unlink|usleep|vmsplice|write|writev|_exit|clock_gettime|gettimeofday|time';
+const qualifiedCall = new RegExp(`(?<![\\w>:])::(?:${systemCalls})\\s*\\(`);
+const libraryCall =
+  /\b(?:fopen|freopen|fwrite|fread|fprintf|printf|puts|fputs|perror|std::system|std::getenv|getenv|std::abort|std::exit)\s*\(|\bstd::chrono::\w+_clock::now\b/;
+
+/** Only sys/ talks to the operating system: its headers, its calls, the clock, standard streams. */
+export function checkSystemCalls(path: string, text: string): Finding[] {
+  if (roomOf(path) === 'sys') return [];
+  const findings: Finding[] = includesOf(text)
+    .filter(({ name, system }) => system && systemHeader.test(name))
+    .map(({ name, line }) => ({ line, message: `<${name}> belongs in sys/` }));
+  eachLine(withoutCommentsAndStrings(text), (line, number) => {
+    const call = qualifiedCall.exec(line) ?? libraryCall.exec(line);
+    if (call) findings.push({ line: number, message: `${call[0].trim()} belongs in sys/` });
+  });
+  return findings;
+}
+
+/** Only binding/ knows Node.js. */
+export function checkNodeHeaders(path: string, text: string): Finding[] {
+  if (roomOf(path) === 'binding') return [];
+  return includesOf(text)
+    .filter(({ name }) => /^(?:napi|node|node_api|js_native_api|uv|v8)(?:[-.\w]*)\.h$/.test(name))
+    .map(({ name, line }) => ({ line, message: `<${name}> belongs in binding/` }));
+}
+
+/** Nothing outside binding/ throws or catches, and nothing asserts: there are Status and ESPORA_CHECK. */
+export function checkFailures(path: string, text: string): Finding[] {
+  const findings: Finding[] = [];
+  const inBinding = roomOf(path) === 'binding';
+  for (const { name, line } of includesOf(text)) {
+    if (name === 'cassert' || name === 'assert.h') {
+      findings.push({ line, message: `<${name}>: use ESPORA_CHECK` });
+    }
+  }
+  eachLine(withoutCommentsAndStrings(text), (line, number) => {
+    if (/(?<![\w.])assert\s*\(/.test(line)) {
+      findings.push({ line: number, message: 'assert: use ESPORA_CHECK' });
+    }
+    const exception = /(?<!\w)(?:throw|try|catch)\b(?=\s*[\s{(;"\w])/.exec(line);
+    if (exception && !inBinding) {
+      findings.push({ line: number, message: `${exception[0]} belongs in binding/: use Status` });
+    }
+  });
+  return findings;
+}
+
+/** Each header is included once, whoever includes it. */
+export function checkPragmaOnce(path: string, text: string): Finding[] {
+  if (!path.endsWith('.h') || /^#pragma once$/m.test(text)) return [];
+  return [{ line: 1, message: 'a header needs #pragma once' }];
+}
+
+/** A file says first what it is for; a source that opens with its own header has it said there. */
+export function checkPurpose(path: string, text: string): Finding[] {
+  const first = text.replace(/^#!.*\n/, '');
+  if (/^(?:\/\/ \S|\/\*\*?\s)/.test(first)) return [];
+  const ownHeader = path.replace(/^native\//, '').replace(/\.cc$/, '.h');
+  if (path.endsWith('.cc') && first.startsWith(`#include "${ownHeader}"\n`)) return [];
+  return [{ line: 1, message: 'a file opens with a comment on its purpose' }];
+}
+
+/**
+ * What no tracked text may hold. Written so that no pattern matches itself.
+ */
+const forbiddenTexts: readonly (readonly [RegExp, string])[] = [
+  [
+    /(?<![\w.~-])\/(?:wor[k]|far[m]|roo[t]|Use[r]s|hom[e](?!\/node\b))\/\w/,
+    'a path of one machine',
+  ],
+  [/registry\.(?:npm[j]s|yarn[p]kg)\./, 'the host of a package registry'],
+  [/https?:\/\/[^\s"'/]*(?:artifactor[y]|nexu[s]|jfro[g])/, 'the host of a package registry'],
+  [/\b(?:TO[D]O|FIX[M]E|XX[X]|HAC[K])\b/, 'a note on work left behind'],
+  [/^(?:<{7} |>{7} |={7}$)/, 'the mark of an unresolved merge'],
+];
+
+export function checkForbiddenTexts(_path: string, text: string): Finding[] {
+  const findings: Finding[] = [];
+  eachLine(text, (line, number) => {
+    for (const [pattern, what] of forbiddenTexts) {
+      const found = pattern.exec(line);
+      if (found) findings.push({ line: number, message: `${what}: ${found[0]}` });
+    }
+  });
+  return findings;
+}
+
+/** A document that is named exists: `known` holds the base names of all tracked files. */
+export function checkDocumentNames(text: string, known: ReadonlySet<string>): Finding[] {
+  const findings: Finding[] = [];
+  eachLine(text, (line, number) => {
+    for (const [name] of line.matchAll(
+      /(?<![\w/-])[A-Z][A-Z_]{2,}(?:\.[a-z]{2}-[A-Z]{2})?\.md\b/g,
+    )) {
+      if (!known.has(name)) {
+        findings.push({ line: number, message: `${name} is named and does not exist` });
+      }
+    }
+  });
+  return findings;
+}
+
+/** Names that hide a header of the C library from everything that is compiled with -Inative. */
+export function checkFileName(path: string): Finding[] {
+  const base = path.split('/').at(-1)!.replace(/\..*$/, '');
+  return base === 'assert' ? [{ line: 1, message: 'a file must not be called assert' }] : [];
+}
+
+/** The list of sources and the tree name the same files, once each, sorted by folder. */
+export function checkSourceList(list: string, files: readonly string[]): Finding[] {
+  const findings: Finding[] = [];
+  const listed = new Set<string>();
+  const foldersSeen: string[] = [];
+  eachLine(list, (line, number) => {
+    if (line === '' || line.startsWith('#')) return;
+    const add = (message: string): void => void findings.push({ line: number, message });
+    if (!/^[a-z]+\/[a-z0-9_]+\.cc$/.test(line)) add(`"${line}" is not a source's name`);
+    if (listed.has(line)) add(`${line} is listed twice`);
+    if (!files.includes(`native/${line}`)) add(`${line} does not exist`);
+    listed.add(line);
+    const folder = line.split('/')[0]!;
+    if (foldersSeen.at(-1) === folder) return;
+    if (foldersSeen.includes(folder)) add(`${line} is not among the other sources of ${folder}/`);
+    foldersSeen.push(folder);
+  });
+  for (const file of files) {
+    if (!listed.has(file.slice('native/'.length))) {
+      findings.push({ line: 0, message: `${file} is not listed` });
+    }
+  }
+  return findings;
+}
+
+/** A lock file with addresses in it works only where those can be reached. */
+export function checkLockFile(text: string): Finding[] {
+  const { packages } = JSON.parse(text) as {
+    packages: Record<string, { resolved?: string }>;
+  };
+  return Object.entries(packages)
+    .filter(([, { resolved }]) => resolved !== undefined)
+    .map(([name]) => ({ line: 0, message: `${name} has a resolved address` }));
+}
+
+/** What changes the meaning of the code and so must be in both builds. */
+export const sharedBuildSettings = [
+  'NAPI_VERSION=9',
+  'NAPI_CPP_EXCEPTIONS',
+  'NODE_ADDON_API_DISABLE_DEPRECATED',
+  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+  'ESPORA_VERSION',
+  'NDEBUG',
+  '-O2',
+  '-fno-rtti',
+  '-fexceptions',
+  'native/sources.txt',
+  '-Wl,-z,nodelete',
+] as const;
+
+/** Settings that one build has and the other lacks; a comment sets nothing. */
+export function checkBuildsAgree(gyp: string, cmake: string): Finding[] {
+  const findings: Finding[] = [];
+  for (const [name, text] of [
+    ['binding.gyp', gyp],
+    ['CMakeLists.txt', cmake],
+  ] as const) {
+    const settings = text.replace(/^\s*#.*$/gm, '');
+    for (const setting of sharedBuildSettings) {
+      if (!settings.includes(setting)) {
+        findings.push({ line: 0, message: `${name} lacks ${setting}` });
+      }
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,199 @@
+// Finds and loads the native addon, and says what it exports. An addon that can't be loaded is one
+// error that names every place that was looked at and the command that builds it.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { EsporaError } from './errors.js';
+
+/** What the addon exports. Each class of native/binding adds a member here. */
+export interface Native {
+  /** The version of the package that the binary was built from. */
+  version(): string;
+  readonly Database: new (
+    options: NativeDatabaseOptions,
+    onEvent: NativeEventHandler,
+  ) => NativeDatabase;
+  readonly Forwarder: new (
+    options: NativeForwarderOptions,
+    onEvent: NativeEventHandler,
+  ) => NativeForwarder;
+  /** Checks a store without changing it; resolves with a report, as JSON. */
+  verifyStore(directory: string): Promise<string>;
+  /** What is in a store, one JSON value per line. */
+  inspectStore(directory: string, options: NativeInspectOptions): Promise<string>;
+}
+
+/** Called on the main thread for what a service has to say while it runs. */
+export type NativeEventHandler = (name: string, detail: Record<string, unknown>) => void;
+
+export interface NativeListen {
+  host?: string;
+  /** 0: the kernel chooses. */
+  port?: number;
+  unixSocket?: string;
+  unixSocketMode?: number;
+}
+
+export interface NativeStarted {
+  port?: number;
+  unixSocket?: string;
+}
+
+export interface NativeDatabaseOptions {
+  listen: NativeListen;
+  directory: string;
+  sync: 'always' | 'never' | 'interval';
+  syncIntervalMs?: number;
+  segmentBytes?: number;
+  accounts: { id: number; limit: number }[];
+  bodyBytesMax: number;
+  headerTimeoutMs: number;
+  bodyTimeoutMs: number;
+  idleTimeoutMs: number;
+  connectionsMax: number;
+}
+
+export interface NativeDatabaseStarted extends NativeStarted {
+  records: number;
+  lastSeq: number;
+  openMs: number;
+  directIo: boolean;
+  fileSystem: string;
+  /** 'clean', 'torn' or 'copied'. */
+  tail: string;
+  readOnly: boolean;
+  warnings: string[];
+}
+
+/**
+ * Events: `warning` and `failed`, both `{ message }`. After `failed` what waits gets 503 within a
+ * bounded time, and then the process ends by itself with exit code 1.
+ */
+export interface NativeDatabase {
+  start(): Promise<NativeDatabaseStarted>;
+  stop(drainMs: number): Promise<void>;
+  stats(): Record<string, number>;
+}
+
+export interface NativeForwarderOptions {
+  listen: NativeListen;
+  /** `host:port`, or the path of a unix socket with a slash in it. */
+  upstreams: string[];
+  name: string;
+  connectTimeoutMs: number;
+  idleTimeoutMs: number;
+  halfCloseTimeoutMs: number;
+  connectionsMax: number;
+}
+
+export interface NativeForwarder {
+  start(): Promise<NativeStarted>;
+  stop(drainMs: number): Promise<void>;
+  stats(): Record<string, number>;
+}
+
+export interface NativeInspectOptions {
+  /** First sequence number to show. */
+  from?: number;
+  /** Most records to show. */
+  limit?: number;
+}
+
+/** Where an addon may be, and who says so. */
+export interface AddonCandidate {
+  readonly path: string;
+  /** How the place is called in messages. */
+  readonly source: string;
+}
+
+export interface LoadOptions {
+  /** The package's own folder. */
+  readonly root: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The version that the binary must be of. */
+  readonly version: string;
+}
+
+const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+
+/** Which C library this Node.js runs on: a binary for one does not load under the other. */
+function libc(): 'glibc' | 'musl' {
+  const report = process.report as typeof process.report & { excludeNetwork: boolean };
+  const before = report.excludeNetwork;
+  report.excludeNetwork = true; // or a slow name server delays the start
+  const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
+  report.excludeNetwork = before;
+  return header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+}
+
+/** The places in the order in which they are tried; the override, where it is set, is the only one. */
+export function* addonCandidates({
+  root,
+  env,
+}: Pick<LoadOptions, 'root' | 'env'>): Generator<AddonCandidate, void, undefined> {
+  const override = env['ESPORA_ADDON'];
+  if (override !== undefined && override !== '') {
+    yield { path: resolve(override), source: 'ESPORA_ADDON' };
+    return;
+  }
+  yield { path: join(root, 'build/Release/espora.node'), source: 'built here' };
+  const target = `${process.platform}-${process.arch}-${libc()}`;
+  yield { path: join(root, 'prebuilds', target, 'espora.node'), source: 'built ahead' };
+}
+
+function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
+  const message = [
+    "The native addon of espora can't be loaded. Tried:",
+    ...lines.map((line) => `  ${line}`),
+    'Build it with `npm run build:native` in the folder of the package',
+  ].join('\n');
+  return new EsporaError('ERR_ESPORA_ADDON', message, cause === undefined ? {} : { cause });
+}
+
+/**
+ * Loads the first addon that exists. One that exists and does not load, or is of another version, is
+ * an error and not a reason to go on: nobody wants to run another binary than the one they built.
+ */
+export function loadAddonFrom(options: LoadOptions): Native {
+  const tried: string[] = [];
+  for (const { path, source } of addonCandidates(options)) {
+    if (!existsSync(path)) {
+      tried.push(`${path} (${source}): no such file`);
+      continue;
+    }
+    let addon: Native;
+    try {
+      addon = createRequire(import.meta.url)(path) as Native;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw cannotLoad([...tried, `${path} (${source}): ${reason}`], error);
+    }
+    const version = typeof addon.version === 'function' ? addon.version() : 'unknown';
+    if (version !== options.version) {
+      throw cannotLoad([
+        ...tried,
+        `${path} (${source}): built from version ${version}, this is ${options.version}`,
+      ]);
+    }
+    return addon;
+  }
+  throw cannotLoad(tried);
+}
+
+let loaded: Native | undefined;
+
+/**
+ * The addon of this process, loaded at the first call and not before: what needs no addon works
+ * without one. Throws `ERR_ESPORA_ADDON`.
+ */
+export function loadNative(): Native {
+  if (loaded === undefined) {
+    const manifest = readFileSync(join(packageRoot, 'package.json'), 'utf8');
+    const { version } = JSON.parse(manifest) as { version: string };
+    loaded = loadAddonFrom({ root: packageRoot, env: process.env, version });
+  }
+  return loaded;
+}
