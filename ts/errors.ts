@@ -1,1 +1,171 @@
-export {};
+// Every error code of espora in one table: what it means, whether nothing was changed, what a
+// person can do, and the exit code of a program that ends with it. Documents and types follow it.
+
+/** What a row of the table says about one error code. */
+export interface ErrorRow {
+  /** One sentence for the documents. */
+  readonly meaning: string;
+  /** True: the operation had no effect. False: it may or may not have had one. */
+  readonly definite: boolean;
+  /** 1: failed, may succeed later. 2: usage or an invalid value. 3: the data; never retried. */
+  readonly exitCode: 1 | 2 | 3;
+  /** What to do about it, where that does not depend on the case; follows the message. */
+  readonly remedy?: string;
+}
+
+/**
+ * The codes up to `_UNREADABLE` are those of `native/sys/status.h`, in its order; the rest belong
+ * to the control plane.
+ */
+export const errorTable = {
+  ERR_ESPORA_INVALID: {
+    meaning: 'A value that was given cannot be right.',
+    definite: true,
+    exitCode: 2,
+  },
+  ERR_ESPORA_NOT_FOUND: {
+    meaning: 'There is no such file, socket or record.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_EXISTS: {
+    meaning: 'Something is already there.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_LOCKED: {
+    meaning: 'Another process has the store open.',
+    definite: true,
+    exitCode: 1,
+    remedy: 'stop that process or choose another directory with --data',
+  },
+  ERR_ESPORA_PERMISSION: {
+    meaning: 'The operating system does not permit it.',
+    definite: true,
+    exitCode: 1,
+    remedy: 'give this user the right to it or choose another place',
+  },
+  ERR_ESPORA_ADDRESS_IN_USE: {
+    meaning: 'Somebody listens on that address already.',
+    definite: true,
+    exitCode: 1,
+    remedy: 'stop what listens there or choose another port with --port',
+  },
+  ERR_ESPORA_UNAVAILABLE: {
+    meaning: 'Nobody answers there, or not now.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_NO_SPACE: {
+    meaning: 'The disk, a quota or the store is full; nothing was changed.',
+    definite: true,
+    exitCode: 1,
+    remedy: 'free some space on that file system',
+  },
+  ERR_ESPORA_TOO_LARGE: {
+    meaning: 'It is above a limit that has a name.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_OVERLOADED: {
+    meaning: 'A bounded queue is full.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_IO: {
+    meaning: 'A read, write or flush failed.',
+    definite: false,
+    exitCode: 1,
+  },
+  ERR_ESPORA_CORRUPT: {
+    meaning: 'What is on disk contradicts itself.',
+    definite: true,
+    exitCode: 3,
+  },
+  ERR_ESPORA_VERSION: {
+    meaning: 'What is on disk was written by another version or for another purpose.',
+    definite: true,
+    exitCode: 3,
+    remedy: 'open it with the version that wrote it or choose another directory with --data',
+  },
+  ERR_ESPORA_INDETERMINATE: {
+    meaning: 'It may or may not have happened.',
+    definite: false,
+    exitCode: 1,
+  },
+  ERR_ESPORA_FAILED: {
+    meaning: 'An earlier failure forbids this; a restart recovers from what is on disk.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_CLOSED: {
+    meaning: 'The object was closed or stopped.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_UNSUPPORTED: {
+    meaning: 'This kernel, file system or version cannot do it.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_UNREADABLE: {
+    meaning: 'The device does not give back what was stored: a read error.',
+    definite: true,
+    exitCode: 3,
+  },
+  ERR_ESPORA_ADDON: {
+    meaning: 'The native addon is missing or does not fit this Node.js.',
+    definite: true,
+    exitCode: 1,
+  },
+  ERR_ESPORA_SERVICE: {
+    meaning: 'A service that the supervisor started ended before it was ready.',
+    definite: true,
+    exitCode: 1,
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+/** Code of an error that espora raises. */
+export type ErrorCode = keyof typeof errorTable;
+
+/** True for a code of the table. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorTable, code);
+}
+
+/** An error with a stable `code`; its message is one sentence without a full stop. */
+export class EsporaError extends Error {
+  override readonly name = 'EsporaError';
+  readonly code: ErrorCode;
+  /** True: the operation had no effect. False: it may or may not have had one. */
+  readonly definite: boolean;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.definite = errorTable[code].definite;
+  }
+}
+
+/**
+ * The same failure as an EsporaError: an error of the addon carries a code of the table and becomes
+ * one; anything else is a bug of ours and is returned as it came.
+ */
+export function toEsporaError(error: unknown): unknown {
+  if (error instanceof EsporaError || !(error instanceof Error)) return error;
+  const code: unknown = (error as NodeJS.ErrnoException).code;
+  return isErrorCode(code) ? new EsporaError(code, error.message, { cause: error }) : error;
+}
+
+/** The sentence for a person: the message and, where there is one, what to do. */
+export function explain(error: EsporaError): string {
+  const row: ErrorRow = errorTable[error.code];
+  const message = error.message.replace(/\.$/, '');
+  const sentence = row.remedy === undefined ? message : `${message}; ${row.remedy}`;
+  return sentence.endsWith('?') ? sentence : `${sentence}.`;
+}
+
+/** The exit code of a program that ends because of `error`; 1 for what is not in the table. */
+export function exitCodeOf(error: unknown): 1 | 2 | 3 {
+  return error instanceof EsporaError ? errorTable[error.code].exitCode : 1;
+}

@@ -1,1 +1,11 @@
-export {};
+// The public surface of the package.
+export { Api } from './services/api.js';
+export type { ApiOptions } from './services/api.js';
+export { Balancer } from './services/balancer.js';
+export type { BalancerOptions } from './services/balancer.js';
+export { Database } from './services/database.js';
+export type { DatabaseOptions, DatabaseStarted } from './services/database.js';
+export type { Listening, Started, StopOptions, StoreOpened } from './services/service.js';
+export type { Account } from './options/accounts.js';
+export { EsporaError, errorTable } from './errors.js';
+export type { ErrorCode, ErrorRow } from './errors.js';

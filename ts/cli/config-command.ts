@@ -1,0 +1,30 @@
+// `espora config`: the options that a command would run with, and where each value came from.
+import { resolveOptions } from '../options/resolve.js';
+import type { Setting } from '../options/resolve.js';
+import { defaultText } from '../options/table.js';
+import type { Command } from '../options/table.js';
+import { print, printError, printJson } from './output.js';
+import { plainTable } from './plain-table.js';
+import { sourcesOf } from './sources.js';
+import type { Flags } from './sources.js';
+
+function rowOf({ name, flag, variable, text, source, origin }: Setting): readonly string[] {
+  const value = source === 'default' ? defaultText(name) : (text ?? 'none');
+  return [flag, variable, value, source === 'file' ? `file ${origin}` : source];
+}
+
+/** Prints the options of `command`. Returns the exit code; never throws. */
+export function config(command: Command, flags: Flags): number {
+  try {
+    const { settings } = resolveOptions(command, sourcesOf(flags));
+    if (flags.json === true) {
+      const options = settings.map(({ text, ...rest }) => ({ ...rest, value: text ?? null }));
+      printJson({ command, options });
+    } else {
+      print(plainTable(['OPTION', 'VARIABLE', 'VALUE', 'FROM'], settings.map(rowOf)));
+    }
+    return 0;
+  } catch (error) {
+    return printError('espora config', error);
+  }
+}

@@ -1,0 +1,61 @@
+// Logs: pino's records on stderr, as JSON lines or, on a terminal, as lines for people.
+import { writeSync } from 'node:fs';
+import { styleText } from 'node:util';
+import { pino } from 'pino';
+import type { Logger } from 'pino';
+import type { Values } from '../options/table.js';
+
+const stderrFd = 2;
+
+/**
+ * Writes whole lines to stderr. A reader that is gone, a terminal that hung up or a pipe that is
+ * full must not end a service: such a line is lost.
+ */
+function writeLine(line: string): void {
+  try {
+    writeSync(stderrFd, line);
+  } catch {
+    // EPIPE, EIO, EAGAIN: see above.
+  }
+}
+
+const colours = { debug: 'gray', info: 'cyan', warn: 'yellow', error: 'red' } as const;
+
+/** One of pino's JSON lines as a line for people: time, severity, service, message, the rest. */
+export function textLine(json: string, colour: boolean): string {
+  const record = JSON.parse(json) as Record<string, unknown>;
+  const { level, time, service, msg, pid: _pid, ...rest } = record;
+  const name = String(level) as keyof typeof colours;
+  const severity = colour ? styleText(colours[name], name.padEnd(5)) : name.padEnd(5);
+  const clock = new Date(String(time)).toISOString().slice(11, 23);
+  const fields = Object.entries(rest).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  const details = fields.length === 0 ? '' : `  ${fields.join(' ')}`;
+  return `${clock} ${severity} ${String(service)}: ${String(msg)}${details}\n`;
+}
+
+/** The logger of a process that is called `service`. */
+export function createLogger(
+  service: string,
+  { logLevel, logFormat }: Pick<Values<'start'>, 'logLevel' | 'logFormat'>,
+): Logger {
+  const terminal = process.stderr.isTTY;
+  const text = logFormat === 'text' || (logFormat === 'auto' && terminal);
+  const colour = terminal && process.env['NO_COLOR'] === undefined;
+  return pino(
+    {
+      level: logLevel,
+      base: { service, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+    },
+    {
+      write: text
+        ? (line) => {
+            writeLine(textLine(line, colour));
+          }
+        : writeLine,
+    },
+  );
+}

@@ -1,0 +1,28 @@
+// What goes to stdout: lines for people, or with --json one JSON value per line.
+import { EsporaError, exitCodeOf, explain } from '../errors.js';
+
+/** Writes text for whoever reads stdout; nobody reading is no failure. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Writes one JSON value as a line. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
+/**
+ * Says on stderr why a program ends and returns its exit code: one sentence for what the world or
+ * the caller did, the stack for a bug of ours.
+ */
+export function printError(program: string, error: unknown): number {
+  const text =
+    error instanceof EsporaError ? explain(error) : error instanceof Error ? error.stack : error;
+  process.stderr.write(`${program}: ${String(text)}\n`);
+  return exitCodeOf(error);
+}
+
+/** A number with separators: 1,234,567. */
+export function number(value: number): string {
+  return value.toLocaleString('en-US');
+}

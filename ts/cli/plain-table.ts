@@ -1,0 +1,35 @@
+// Tables for people that also grep well: columns two spaces apart and nothing else.
+import Table from 'cli-table3';
+
+const columns = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+} as const;
+
+/** A plain table: a head and rows, columns two spaces apart. */
+export function plainTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const table = new Table({
+    chars: columns,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    head: [...head],
+  });
+  for (const row of rows) table.push([...row]);
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}

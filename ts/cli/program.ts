@@ -1,0 +1,124 @@
+// The command line: commands, their flags out of the option table, and their help. What a command
+// does is loaded only when it is called, so that a service starts quickly.
+import { Command as Commander, Option } from 'commander';
+import type { CommanderError } from 'commander';
+import { EsporaError } from '../errors.js';
+import {
+  commands,
+  defaultText,
+  flagOf,
+  optionOf,
+  optionsOf,
+  variableOf,
+} from '../options/table.js';
+import type { Command } from '../options/table.js';
+import { version } from '../version.js';
+import type { Flags } from './sources.js';
+
+const summaries: Readonly<Record<Command, string>> = {
+  start: 'start the whole service and keep it running',
+  balancer: 'run a balancer: connections go to its upstreams in turn',
+  api: 'run an api: connections go to the database',
+  database: 'run a database: the HTTP API and the durable store',
+  inspect: 'show what is in a store, without changing it',
+  verify: 'check a store, without changing it',
+};
+
+/** Adds the flags of `command`: those of the table, --config and --json. */
+function addOptions(target: Commander, command: Command, json: string): Commander {
+  for (const name of optionsOf(command)) {
+    const { kind, help } = optionOf(name);
+    const origin = `(${variableOf(name)}; default: ${defaultText(name)})`;
+    target.addOption(new Option(`${flagOf(name)} ${kind.placeholder}`, `${help} ${origin}`));
+  }
+  return target
+    .option('--config <file>', 'JSON file with options by name, such as {"port": 9999}')
+    .option('--json', json)
+    .allowExcessArguments(false);
+}
+
+/** What the commands do. Each resolves with an exit code. */
+export interface Actions {
+  readonly start: (flags: Flags) => Promise<number>;
+  readonly service: (kind: 'balancer' | 'api' | 'database', flags: Flags) => Promise<number>;
+  readonly inspect: (flags: Flags) => Promise<number>;
+  readonly verify: (flags: Flags) => Promise<number>;
+  readonly config: (command: Command, flags: Flags) => Promise<number>;
+}
+
+const lazyActions: Actions = {
+  start: async (flags) => (await import('./start-command.js')).start(flags),
+  service: async (kind, flags) => (await import('./run-service.js')).runService(kind, flags),
+  inspect: async (flags) => (await import('./inspect-command.js')).inspect(flags),
+  verify: async (flags) => (await import('./verify-command.js')).verify(flags),
+  config: async (command, flags) => (await import('./config-command.js')).config(command, flags),
+};
+
+/** The program; `end` is told the exit code of the command that ran. */
+export function createProgram(
+  end: (exitCode: number) => void,
+  actions: Actions = lazyActions,
+): Commander {
+  const program = new Commander('espora')
+    .description(
+      'A durable credit/debit service for one Linux machine, and the store and balancer under it.',
+    )
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .exitOverride()
+    .configureHelp({ helpWidth: 100 })
+    // What is wrong is said once, by parse().
+    .configureOutput({ outputError: () => undefined });
+
+  for (const command of commands) {
+    const data = command === 'inspect' || command === 'verify';
+    const json = data ? 'print JSON' : 'print events as JSON, one per line';
+    const added = program.command(command).description(summaries[command]);
+    addOptions(added, command, json).action(async (flags: Flags) => {
+      end(await run(actions, command, flags));
+    });
+  }
+
+  const config = program
+    .command('config')
+    .description('show the options a command would run with, and where each came from');
+  for (const command of commands) {
+    const added = config
+      .command(command, { isDefault: command === 'start' })
+      .description(`options of espora ${command}`);
+    addOptions(added, command, 'print JSON').action(async (flags: Flags) => {
+      end(await actions.config(command, flags));
+    });
+  }
+  return program;
+}
+
+function run(actions: Actions, command: Command, flags: Flags): Promise<number> {
+  switch (command) {
+    case 'start':
+    case 'inspect':
+    case 'verify':
+      return actions[command](flags);
+    case 'balancer':
+    case 'api':
+    case 'database':
+      return actions.service(command, flags);
+  }
+}
+
+/**
+ * What commander throws, in our words: undefined for help and version, which are no failure, else
+ * an ERR_ESPORA_INVALID of one sentence.
+ */
+export function usageError(error: CommanderError): EsporaError | undefined {
+  if (error.exitCode === 0) return undefined;
+  if (error.code === 'commander.help') {
+    return new EsporaError('ERR_ESPORA_INVALID', 'a command is missing; the list is above');
+  }
+  const [first = '', hint = ''] = error.message.split('\n');
+  const known = /^\(Did you mean (.+)\?\)$/.exec(hint)?.[1];
+  const sentence = first.replace(/^error: /, '').replace(/\.$/, '');
+  const end = known === undefined ? 'espora --help lists what there is' : `did you mean ${known}?`;
+  return new EsporaError('ERR_ESPORA_INVALID', `${sentence}; ${end}`);
+}

@@ -1,0 +1,195 @@
+// One service as a process: by itself, or under a supervisor that it reports to and ends with.
+import { EsporaError, exitCodeOf, explain } from '../errors.js';
+import { resolveOptions } from '../options/resolve.js';
+import { serviceOptionsOf } from '../options/table.js';
+import type { ServiceKind, Values } from '../options/table.js';
+import { Api } from '../services/api.js';
+import { Balancer } from '../services/balancer.js';
+import { Database } from '../services/database.js';
+import type { Started, StopOptions } from '../services/service.js';
+import { fromSupervisor } from '../supervisor/messages.js';
+import type { FromService } from '../supervisor/messages.js';
+import { removeIfEmpty } from '../supervisor/run-directory.js';
+import { serviceLines } from './lines.js';
+import { createLogger } from './log.js';
+import { print, printError, printJson } from './output.js';
+import { sourcesOf } from './sources.js';
+import type { Flags } from './sources.js';
+import { onStopSignals } from './stop-signals.js';
+
+// When the supervisor is gone nobody waits for order, and whoever starts the next one wants the
+// port: connections get this long to end.
+const orphanDrainMs = 1000;
+// Told to end at once, everything gets this long.
+const atOnceGraceMs = 1000;
+
+type AnyValues = Values<'balancer'> | Values<'api'> | Values<'database'>;
+
+/** What all three classes have. */
+interface AnyService {
+  start(): Promise<Started>;
+  stop(options: StopOptions): Promise<void>;
+  stats(): Readonly<Record<string, number>>;
+  on(event: 'warning' | 'failed', listener: (message: string) => void): unknown;
+}
+
+const classes: Record<ServiceKind, new (options: object) => AnyService> = {
+  balancer: Balancer,
+  api: Api,
+  database: Database,
+};
+
+/** The object behind a command: those of its options that are options of the class. */
+function create(kind: ServiceKind, values: AnyValues): AnyService {
+  const all = values as Readonly<Record<string, unknown>>;
+  const options = Object.fromEntries(serviceOptionsOf(kind).map((name) => [name, all[name]]));
+  return new classes[kind](options);
+}
+
+/**
+ * The way to a supervisor: messages to it, and its messages and its end. Without a channel it does
+ * nothing.
+ */
+class SupervisorChannel {
+  readonly exists = process.send !== undefined;
+  #runDirectory: string | undefined;
+
+  listen(handlers: {
+    stats: () => Readonly<Record<string, number>>;
+    stopAtOnce: () => void;
+    gone: () => void;
+  }): void {
+    if (!this.exists) return;
+    process.on('message', (received) => {
+      const message = fromSupervisor(received);
+      if (message?.type === 'run-directory') this.#runDirectory = message.path;
+      if (message?.type === 'stop-at-once') handlers.stopAtOnce();
+      if (message?.type === 'stats') {
+        void this.send({ type: 'stats', id: message.id, stats: handlers.stats() });
+      }
+    });
+    process.once('disconnect', handlers.gone);
+  }
+
+  /** Resolves when the message is on its way, or can't be. */
+  send(message: FromService): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.exists || !process.connected) resolve();
+      else {
+        process.send!(message, undefined, undefined, () => {
+          resolve();
+        });
+      }
+    });
+  }
+
+  /** After the supervisor was killed nobody else is there to do it. */
+  removeRunDirectory(): void {
+    if (this.#runDirectory !== undefined && !process.connected) removeIfEmpty(this.#runDirectory);
+  }
+}
+
+/** That a service shall stop, and how patiently. */
+class StopRequest {
+  /** Fulfilled with the drain time when the service is first asked to stop. */
+  readonly requested: Promise<number>;
+  readonly #service: AnyService;
+  #request!: (drainMs: number) => void;
+
+  constructor(service: AnyService) {
+    this.#service = service;
+    this.requested = new Promise((resolve) => {
+      this.#request = resolve;
+    });
+  }
+
+  request(drainMs: number): void {
+    this.#request(drainMs);
+  }
+
+  /** No patience any more; a process that does not end by that is killed. Nothing is lost by it. */
+  atOnce(): void {
+    this.#request(0);
+    void this.#service.stop({ drain: 0 });
+    setTimeout(() => {
+      process.kill(process.pid, 'SIGKILL');
+    }, atOnceGraceMs).unref();
+  }
+}
+
+/** Runs a service until it is told to stop. Resolves with the exit code; never rejects. */
+export async function runService(kind: ServiceKind, flags: Flags): Promise<number> {
+  const channel = new SupervisorChannel();
+  let program = `espora ${kind}`;
+  try {
+    const values: AnyValues = resolveOptions(kind, sourcesOf(flags)).values as AnyValues;
+    const name = values.name ?? kind;
+    program = `espora ${name}`;
+    process.title = program;
+    return await live(kind, name, values, flags.json === true, channel);
+  } catch (error) {
+    if (!channel.exists) return printError(program, error);
+    // The supervisor says it; what is no EsporaError is a bug, and its stack belongs in the log.
+    if (!(error instanceof EsporaError)) printError(program, error);
+    const message = error instanceof EsporaError ? explain(error) : String(error);
+    const exitCode = exitCodeOf(error);
+    await channel.send({ type: 'failed', message, exitCode });
+    return exitCode;
+  }
+}
+
+async function live(
+  kind: ServiceKind,
+  name: string,
+  values: AnyValues,
+  json: boolean,
+  channel: SupervisorChannel,
+): Promise<number> {
+  const log = createLogger(name, values);
+  const say = (line: string, event: Readonly<Record<string, unknown>>): void => {
+    if (json) printJson({ service: name, pid: process.pid, ...event });
+    else print(line);
+  };
+  const service = create(kind, values);
+  service.on('warning', (message) => {
+    log.warn(message);
+  });
+  service.on('failed', (message) => {
+    log.error(message);
+  });
+  const stop = new StopRequest(service);
+  onStopSignals({
+    first: () => {
+      stop.request(values.drainTimeout);
+    },
+    again: () => {
+      stop.atOnce();
+    },
+  });
+  channel.listen({
+    stats: () => service.stats(),
+    stopAtOnce: () => {
+      stop.atOnce();
+    },
+    gone: () => {
+      log.warn('the supervisor is gone; stopping');
+      stop.request(Math.min(orphanDrainMs, values.drainTimeout));
+    },
+  });
+  // Signal handlers do not keep a process alive.
+  const alive = setInterval(() => undefined, 2 ** 31 - 1);
+  try {
+    const started = await service.start();
+    for (const warning of started.store?.warnings ?? []) log.warn(warning);
+    await channel.send({ type: 'ready', started });
+    say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
+    const drainMs = await stop.requested;
+    say(serviceLines.stopping(name, drainMs), { event: 'stopping' });
+    await service.stop({ drain: drainMs });
+    say(serviceLines.stopped(name), { event: 'stopped' });
+    channel.removeRunDirectory();
+    return 0;
+  } finally {
+    clearInterval(alive);
+  }
+}

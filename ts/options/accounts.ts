@@ -1,0 +1,102 @@
+// The table of accounts: the contest's five by default, or any other as JSON, in the option itself
+// or in a file.
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { EsporaError } from '../errors.js';
+import type { Kind } from './kinds.js';
+
+/** One account; `limit` is how far below zero its balance may go, in cents. */
+export interface Account {
+  readonly id: number;
+  readonly limit: number;
+}
+
+/** Accounts that exist at first start unless others are configured (the contest's). */
+export const defaultAccounts: readonly Account[] = Object.freeze(
+  [
+    { id: 1, limit: 100_000 },
+    { id: 2, limit: 80_000 },
+    { id: 3, limit: 1_000_000 },
+    { id: 4, limit: 10_000_000 },
+    { id: 5, limit: 500_000 },
+  ].map((account) => Object.freeze(account)),
+);
+
+// As limits::accounts_max: the table must fit in one record of the store.
+const accountsMax = 10_000;
+
+const accountSchema = z.strictObject({
+  id: z.int().min(1).max(0xffff_ffff),
+  limit: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
+});
+
+const expected =
+  'a JSON array of accounts such as [{"id": 1, "limit": 100000}], or the path of a file that holds one';
+
+/** What is wrong with a table, in words; otherwise the table, frozen. */
+function check(input: unknown): readonly Account[] | { readonly refused: string } {
+  const parsed = z.array(accountSchema).min(1).max(accountsMax).safeParse(input);
+  if (!parsed.success) return { refused: `it must be ${expected}` };
+  const seen = new Set<number>();
+  for (const { id } of parsed.data) {
+    if (seen.has(id)) return { refused: `account ${String(id)} is in the table twice` };
+    seen.add(id);
+  }
+  return Object.freeze(parsed.data.map((account) => Object.freeze(account)));
+}
+
+function parse(json: string): readonly Account[] | { readonly refused: string } {
+  try {
+    return check(JSON.parse(json));
+  } catch {
+    return { refused: `it must be ${expected}` };
+  }
+}
+
+type AccountsInput = string | readonly Account[];
+
+/**
+ * A table of accounts: an array; as text, a JSON array (it starts with a bracket) or the path of a
+ * file, which stays a path here and is read by `loadAccounts`.
+ */
+export function accounts(): Kind<AccountsInput, AccountsInput> {
+  const input = z.union([z.string().min(1), z.array(z.any())], {
+    error: `it must be ${expected}`,
+  });
+  const schema = input.transform((given, context): AccountsInput => {
+    if (typeof given === 'string' && !given.trimStart().startsWith('[')) return given;
+    const table = typeof given === 'string' ? parse(given) : check(given);
+    if (!('refused' in table)) return table;
+    context.addIssue({ code: 'custom', message: table.refused });
+    return z.NEVER;
+  }) as unknown as z.ZodType<AccountsInput, AccountsInput>;
+  return {
+    schema,
+    expected,
+    placeholder: '<file>',
+    format: (value) => (typeof value === 'string' ? value : JSON.stringify(value)),
+  };
+}
+
+/** The table itself. Reads the file if a path was given; throws an EsporaError that names it. */
+export function loadAccounts(value: AccountsInput): readonly Account[] {
+  if (typeof value !== 'string') return value;
+  let json: string;
+  try {
+    json = readFileSync(value, 'utf8');
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `the accounts file ${value} cannot be read (${reason})`,
+    );
+  }
+  const table = parse(json);
+  if ('refused' in table) {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `the accounts file ${value} is wrong: ${table.refused}`,
+    );
+  }
+  return table;
+}

@@ -1,0 +1,312 @@
+// The kinds of values that options have: what each accepts as text or as a typed value, how it is
+// written back as text, and the words for a person whose value was refused.
+import { z } from 'zod';
+
+/** How one sort of value is read, checked and written. */
+export interface Kind<Input, Value> {
+  /** From what was given to the value that programs use. */
+  readonly schema: z.ZodType<Value, Input>;
+  /** What is accepted; completes the sentence "it must be …". */
+  readonly expected: string;
+  /** Stands for the value in help texts: `<port>`. */
+  readonly placeholder: string;
+  /** The value as text that the schema reads back as the same value. */
+  readonly format: (value: Value) => string;
+}
+
+/** Reads a value, or says in words why a special case of it is refused. */
+type Reader<Input, Value> = (input: Input) => Value | { readonly refused: string } | undefined;
+
+function kind<Input, Value>(definition: {
+  input: z.ZodType<Input, Input>;
+  read: Reader<Input, Value>;
+  expected: string;
+  placeholder: string;
+  format: (value: Value) => string;
+}): Kind<Input, Value> {
+  const { input, read, expected, placeholder, format } = definition;
+  const schema = input.transform((given, context): Value => {
+    const value = read(given);
+    if (value === undefined) {
+      context.addIssue({ code: 'custom', message: `it must be ${expected}` });
+      return z.NEVER;
+    }
+    if (typeof value === 'object' && value !== null && 'refused' in value) {
+      context.addIssue({ code: 'custom', message: value.refused });
+      return z.NEVER;
+    }
+    return value;
+  });
+  return { schema, expected, placeholder, format };
+}
+
+const text = (expected: string): z.ZodType<string, string> =>
+  z.string({ error: `it must be ${expected}` });
+const textOrNumber = (expected: string): z.ZodType<string | number, string | number> =>
+  z.union([z.string(), z.number()], { error: `it must be ${expected}` });
+
+function wholeNumber(input: string | number, min: number, max: number): number | undefined {
+  const value =
+    typeof input === 'number' ? input : /^\d{1,16}$/.test(input) ? Number(input) : Number.NaN;
+  return Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
+}
+
+/** A whole number from `min` to `max`. */
+export function count(range: { min: number; max: number }): Kind<string | number, number> {
+  const expected = `a whole number from ${String(range.min)} to ${String(range.max)}`;
+  return kind({
+    input: textOrNumber(expected),
+    read: (input) => wholeNumber(input, range.min, range.max),
+    expected,
+    placeholder: '<number>',
+    format: String,
+  });
+}
+
+/** A TCP port; 0 lets the kernel choose. */
+export function port(): Kind<string | number, number> {
+  return { ...count({ min: 0, max: 65535 }), placeholder: '<port>' };
+}
+
+const durationUnits = [
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+] as const;
+
+/** A length of time, in milliseconds; as text with its unit: `10ms`, `1.5s`, `2m`, or `0`. */
+export function duration(range: { minMs: number; maxMs: number }): Kind<string | number, number> {
+  const format = (ms: number): string => {
+    if (ms === 0) return '0';
+    for (const [unit, unitMs] of durationUnits) {
+      if (ms % unitMs === 0) return `${String(ms / unitMs)}${unit}`;
+    }
+    return `${String(ms)}ms`;
+  };
+  const expected = `a time from ${format(range.minMs)} to ${format(range.maxMs)} with its unit, such as 10ms, 1.5s or 2m`;
+  const inMs = (input: string): number | undefined => {
+    const match = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?$/.exec(input);
+    if (match === null) return undefined;
+    const amount = Number(match[1]);
+    const unit = durationUnits.find(([name]) => name === match[2]);
+    if (unit === undefined) return amount === 0 ? 0 : undefined;
+    // Whole milliseconds only: what is asked for is what happens.
+    const ms = amount * unit[1];
+    const rounded = Math.round(ms);
+    return Math.abs(ms - rounded) < 1e-6 ? rounded : undefined;
+  };
+  return kind({
+    input: textOrNumber(expected),
+    read: (input) => {
+      const ms = typeof input === 'number' ? input : inMs(input);
+      if (ms === undefined || !Number.isSafeInteger(ms)) return undefined;
+      return ms >= range.minMs && ms <= range.maxMs ? ms : undefined;
+    },
+    expected,
+    placeholder: '<time>',
+    format,
+  });
+}
+
+const byteUnits = [
+  ['GiB', 2 ** 30],
+  ['MiB', 2 ** 20],
+  ['KiB', 2 ** 10],
+] as const;
+
+/** A number of bytes; as text plain or in KiB, MiB, GiB. */
+export function bytes(range: {
+  min: number;
+  max: number;
+  multipleOf?: number;
+}): Kind<string | number, number> {
+  const format = (value: number): string => {
+    for (const [unit, unitBytes] of byteUnits) {
+      if (value > 0 && value % unitBytes === 0) return `${String(value / unitBytes)}${unit}`;
+    }
+    return String(value);
+  };
+  const step = range.multipleOf ?? 1;
+  const multiple = step === 1 ? '' : ` in steps of ${format(step)}`;
+  const expected = `a size from ${format(range.min)} to ${format(range.max)}${multiple}, in bytes or with KiB, MiB or GiB`;
+  return kind({
+    input: textOrNumber(expected),
+    read: (input) => {
+      let factor = 1;
+      let digits = input;
+      const match = typeof input === 'string' ? /^(\d{1,16})(KiB|MiB|GiB)$/.exec(input) : null;
+      if (match !== null) {
+        digits = match[1]!;
+        factor = byteUnits.find(([name]) => name === match[2])![1];
+      }
+      const amount = wholeNumber(digits, 0, Number.MAX_SAFE_INTEGER);
+      const value = amount === undefined ? Number.NaN : amount * factor;
+      const fits = value >= range.min && value <= range.max && value % step === 0;
+      return fits ? value : undefined;
+    },
+    expected,
+    placeholder: '<size>',
+    format,
+  });
+}
+
+/** The permissions of a socket file, in octal as text: `600`, `0660`. */
+export function fileMode(): Kind<string | number, number> {
+  const expected = 'permissions in octal, such as 600 or 660';
+  return kind({
+    input: textOrNumber(expected),
+    read: (input) => {
+      const mode =
+        typeof input === 'number'
+          ? input
+          : /^0?[0-7]{3}$/.test(input)
+            ? Number.parseInt(input, 8)
+            : Number.NaN;
+      return Number.isInteger(mode) && mode >= 0 && mode <= 0o777 ? mode : undefined;
+    },
+    expected,
+    placeholder: '<mode>',
+    format: (mode) => mode.toString(8).padStart(3, '0'),
+  });
+}
+
+/** One of `names`; `refused` holds names that are understood but not accepted, each with why. */
+export function choice<const Name extends string>(
+  names: readonly Name[],
+  refused: Readonly<Record<string, string>> = {},
+): Kind<Name, Name> {
+  const expected =
+    names.length === 1
+      ? names[0]!
+      : `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]!}`;
+  return kind<Name, Name>({
+    input: text(expected) as unknown as z.ZodType<Name, Name>,
+    read: (input) => {
+      if (Object.hasOwn(refused, input)) return { refused: refused[input]! };
+      return names.includes(input) ? input : undefined;
+    },
+    expected,
+    placeholder: `<${names.join('|')}>`,
+    format: (value) => value,
+  });
+}
+
+/** A short name that appears in logs and process lists. */
+export function label(): Kind<string, string> {
+  const expected = 'at most 32 letters, digits, spaces, dots, dashes or underscores';
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => (/^[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}$/.test(input) ? input : undefined),
+    expected,
+    placeholder: '<name>',
+    format: (value) => value,
+  });
+}
+
+/** A path in the file system, relative to the working directory. */
+export function path(what: string): Kind<string, string> {
+  const expected = `the path of ${what}`;
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => (input !== '' && !input.includes('\0') ? input : undefined),
+    expected,
+    placeholder: what.includes('directory') ? '<directory>' : '<file>',
+    format: (value) => value,
+  });
+}
+
+/** sockaddr_un.sun_path without its terminating NUL, unix(7). */
+export const unixPathBytesMax = 107;
+
+/** Why `path` cannot be a unix socket's path, or undefined if it can. */
+export function socketPathProblem(path: string): string | undefined {
+  const length = Buffer.byteLength(path);
+  if (length === 0 || path.includes('\0')) return 'it must be the path of a unix socket';
+  if (length <= unixPathBytesMax) return undefined;
+  return `a unix socket's path has at most ${String(unixPathBytesMax)} bytes and this one has ${String(length)}, so choose a shorter directory`;
+}
+
+/** The path of a unix socket to listen on. */
+export function socketPath(): Kind<string, string> {
+  const expected = 'the path of a unix socket';
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => {
+      const refused = socketPathProblem(input);
+      return refused === undefined ? input : { refused };
+    },
+    expected,
+    placeholder: '<path>',
+    format: (value) => value,
+  });
+}
+
+/** A name or address to listen on. */
+export function host(): Kind<string, string> {
+  const expected = 'a host name or an IP address, such as 127.0.0.1, 0.0.0.0 or ::';
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => (/^[A-Za-z0-9._:%-]{1,253}$/.test(input) ? input : undefined),
+    expected,
+    placeholder: '<host>',
+    format: (value) => value,
+  });
+}
+
+/** Where a service forwards to. */
+export type Address =
+  { readonly unixSocket: string } | { readonly host: string; readonly port: number };
+
+const addressExpected = 'host:port, or a unix socket as a path with a slash in it';
+
+/** Reads `host:port`, `[ipv6]:port` or, with a slash in it, the path of a unix socket. */
+export function parseAddress(input: string): Address | { readonly refused: string } | undefined {
+  if (input.includes('/')) {
+    const refused = socketPathProblem(input);
+    return refused === undefined ? { unixSocket: input } : { refused };
+  }
+  const match = /^(?:\[([0-9A-Fa-f:.%a-z]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(input);
+  if (match === null) return undefined;
+  const port = Number(match[3]);
+  return port >= 1 && port <= 65535 ? { host: (match[1] ?? match[2])!, port } : undefined;
+}
+
+/** One address to forward to. */
+export function address(): Kind<string, string> {
+  return kind<string, string>({
+    input: text(addressExpected),
+    read: (input) => {
+      const parsed = parseAddress(input);
+      return parsed === undefined || 'refused' in parsed ? parsed : input;
+    },
+    expected: addressExpected,
+    placeholder: '<address>',
+    format: (value) => value,
+  });
+}
+
+// As limits::upstreams_max.
+const addressesMax = 256;
+
+/** Addresses to forward to, as text separated by commas. */
+export function addresses(): Kind<string | readonly string[], readonly string[]> {
+  const expected = `one or more addresses separated by commas, each ${addressExpected}`;
+  return kind<string | readonly string[], readonly string[]>({
+    input: z.union([z.string(), z.array(z.string()).readonly()], {
+      error: `it must be ${expected}`,
+    }),
+    read: (input) => {
+      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
+      if (list.length === 0 || list.length > addressesMax) return undefined;
+      for (const one of list) {
+        const parsed = parseAddress(one);
+        if (parsed === undefined) return undefined;
+        if ('refused' in parsed) return { refused: parsed.refused };
+      }
+      return Object.freeze([...list]);
+    },
+    expected,
+    placeholder: '<addresses>',
+    format: (value) => value.join(','),
+  });
+}

@@ -1,0 +1,374 @@
+// The one table of options. Flags, environment, configuration file, `espora config`, help texts,
+// the typed options of the classes and the table in the README all derive from it.
+import type { z } from 'zod';
+import { accounts, defaultAccounts } from './accounts.js';
+import * as kinds from './kinds.js';
+import type { Kind } from './kinds.js';
+
+/** Commands that have options of the table. */
+export type Command = 'start' | 'balancer' | 'api' | 'database' | 'inspect' | 'verify';
+/** The services; each is a command and a class too. */
+export type ServiceKind = 'balancer' | 'api' | 'database';
+
+/** Commands that have options of the table, in the order of help texts. */
+export const commands: readonly Command[] = [
+  'start',
+  'balancer',
+  'api',
+  'database',
+  'inspect',
+  'verify',
+];
+
+/** One option; its flag, variable and key in a configuration file follow from its name. */
+export interface OptionSpec<
+  Input = never,
+  Value = never,
+  Default = unknown,
+  Uses extends Command = Command,
+  Scope extends 'service' | 'process' = 'service' | 'process',
+> {
+  readonly kind: Kind<Input, Value>;
+  /** The value where none is given; undefined: none. */
+  readonly default: Default;
+  /** The default holds only where this other option has no value. */
+  readonly defaultUnless?: string;
+  /** Commands that it applies to; elsewhere its flag is unknown, its variable and key are ignored. */
+  readonly commands: readonly Uses[];
+  /** `service`: an option of the classes too. `process`: of the command only. */
+  readonly scope: Scope;
+  /** The environment variable, where it isn't `ESPORA_` and the name. */
+  readonly variable?: string;
+  /** One line, without a full stop. */
+  readonly help: string;
+}
+
+function option<
+  Input,
+  Value,
+  const Uses extends Command,
+  const Scope extends 'service' | 'process',
+  Default extends NoInfer<Value> | undefined = undefined,
+>(
+  spec: Omit<OptionSpec<Input, Value, Default, Uses, Scope>, 'default'> & {
+    readonly default?: Default;
+  },
+): OptionSpec<Input, Value, Default, Uses, Scope> {
+  return Object.freeze({ default: undefined as Default, ...spec });
+}
+
+const minuteMs = 60_000;
+const everyService = ['start', 'balancer', 'api', 'database'] as const;
+const forwarders = ['start', 'balancer', 'api'] as const;
+
+const notYet =
+  'handoff does not exist yet (passing client sockets between processes comes later), so choose';
+
+/** Every option by its name, in the order of help texts. */
+export const optionTable = Object.freeze({
+  /** Which services are started and how they are connected. */
+  topology: option({
+    kind: kinds.choice(['proxy', 'single'], { handoff: `${notYet} proxy or single` }),
+    default: 'proxy',
+    commands: ['start'],
+    scope: 'process',
+    help: 'which services are started and how they are connected',
+  }),
+  /** Name or address to listen on. */
+  host: option({
+    kind: kinds.host(),
+    default: '0.0.0.0',
+    commands: everyService,
+    scope: 'service',
+    help: 'name or address to listen on',
+  }),
+  /** TCP port to listen on; 0: the kernel chooses. */
+  port: option({
+    kind: kinds.port(),
+    default: 9999,
+    defaultUnless: 'unixSocket',
+    commands: everyService,
+    scope: 'service',
+    variable: 'PORT',
+    help: 'TCP port to listen on; 0: the kernel chooses',
+  }),
+  /** Unix socket to listen on, instead of a port or besides one. */
+  unixSocket: option({
+    kind: kinds.socketPath(),
+    commands: ['balancer', 'api', 'database'],
+    scope: 'service',
+    variable: 'UNIX_SOCKET',
+    help: 'unix socket to listen on, instead of a port or besides one',
+  }),
+  /** Permissions of the unix socket. */
+  unixSocketMode: option({
+    kind: kinds.fileMode(),
+    default: 0o600,
+    commands: ['balancer', 'api', 'database'],
+    scope: 'service',
+    help: 'permissions of the unix socket, in octal',
+  }),
+  /** Where the balancer forwards to, in turn. */
+  upstreams: option({
+    kind: kinds.addresses(),
+    commands: ['balancer'],
+    scope: 'service',
+    variable: 'UPSTREAMS',
+    help: 'where to forward to, in turn: host:port or a path with a slash, separated by commas',
+  }),
+  /** Where an api forwards to. */
+  db: option({
+    kind: kinds.address(),
+    commands: ['api'],
+    scope: 'service',
+    variable: 'DB',
+    help: 'where to forward to: host:port or a path with a slash',
+  }),
+  /** How connections are forwarded. */
+  mode: option({
+    kind: kinds.choice(['relay'], { handoff: `${notYet} relay` }),
+    default: 'relay',
+    commands: ['balancer', 'api'],
+    scope: 'service',
+    help: 'how connections are forwarded',
+  }),
+  /** Directory of the store. */
+  data: option({
+    kind: kinds.path('a directory'),
+    default: './data',
+    commands: ['start', 'database', 'inspect', 'verify'],
+    scope: 'service',
+    help: "the store's directory",
+  }),
+  /** 0: flush before each answer. Otherwise relaxed: answer first, flush within this time. */
+  fsyncInterval: option({
+    kind: kinds.duration({ minMs: 0, maxMs: minuteMs }),
+    default: 0,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: '0: flush before each answer; otherwise relaxed: answer first, flush within this time',
+  }),
+  /** Accounts that exist and their limits. */
+  accounts: option({
+    kind: accounts(),
+    default: defaultAccounts,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: 'accounts and their limits: a JSON array, or a file that holds one',
+  }),
+  /** Size of each of the store's files; fixed when the store is made. */
+  segmentBytes: option({
+    kind: kinds.bytes({ min: 2 ** 20, max: 2 ** 28, multipleOf: 4096 }),
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: "size of each of the store's files, fixed when it is made; without one, 64MiB for a new store",
+  }),
+  /** Largest body of a request. */
+  bodyBytesMax: option({
+    kind: kinds.bytes({ min: 1, max: 2 ** 20 }),
+    default: 4096,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: 'largest body of a request',
+  }),
+  /** How long a request's head may take to arrive. */
+  headerTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 10 * minuteMs }),
+    default: 10_000,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: "how long a request's head may take to arrive",
+  }),
+  /** How long a request's body may take to arrive. */
+  bodyTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 10 * minuteMs }),
+    default: 10_000,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: "how long a request's body may take to arrive",
+  }),
+  /** How long a connection may stay open between requests. */
+  keepAliveTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 60_000,
+    commands: ['start', 'database'],
+    scope: 'service',
+    help: 'how long a connection may stay open between requests',
+  }),
+  /** How long one attempt to reach an upstream may take. */
+  connectTimeout: option({
+    kind: kinds.duration({ minMs: 1, maxMs: minuteMs }),
+    default: 1000,
+    commands: forwarders,
+    scope: 'service',
+    help: 'how long one attempt to reach an upstream may take',
+  }),
+  /** How long a forwarded connection may be silent. */
+  idleTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 90_000,
+    commands: forwarders,
+    scope: 'service',
+    help: 'how long a forwarded connection may be silent',
+  }),
+  /** How long a forwarded connection may live on after one direction ended. */
+  halfCloseTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 30_000,
+    commands: forwarders,
+    scope: 'service',
+    help: 'how long a forwarded connection may be silent after one direction ended',
+  }),
+  /** Most connections at once; further ones wait in the kernel's queue. */
+  connectionsMax: option({
+    kind: kinds.count({ min: 1, max: 1_000_000 }),
+    default: 10_000,
+    commands: everyService,
+    scope: 'service',
+    help: "most connections at once; further ones wait in the kernel's queue",
+  }),
+  /** How long open connections may last at stop. */
+  drainTimeout: option({
+    kind: kinds.duration({ minMs: 0, maxMs: 10 * minuteMs }),
+    default: 5000,
+    commands: everyService,
+    scope: 'process',
+    help: 'how long open connections may last at stop',
+  }),
+  /** Name in process lists, lines and logs. */
+  name: option({
+    kind: kinds.label(),
+    commands: ['balancer', 'api', 'database'],
+    scope: 'service',
+    help: 'name in process lists, lines and logs; without one, the kind of service',
+  }),
+  /** Where the private directory for unix sockets is made. */
+  runDirectory: option({
+    kind: kinds.path('a directory'),
+    commands: ['start'],
+    scope: 'process',
+    help: "where the services' sockets live; without one, a private directory, removed at the end",
+  }),
+  /** TCP port for metrics and statistics. */
+  metricsPort: option({
+    kind: kinds.port(),
+    commands: everyService,
+    scope: 'process',
+    help: 'TCP port for /metrics (Prometheus) and /stats (JSON); without one, neither',
+  }),
+  /** Name or address for metrics and statistics. */
+  metricsHost: option({
+    kind: kinds.host(),
+    default: '127.0.0.1',
+    commands: everyService,
+    scope: 'process',
+    help: 'name or address that the metrics port listens on',
+  }),
+  /** Least severe messages that are logged. */
+  logLevel: option({
+    kind: kinds.choice(['debug', 'info', 'warn', 'error', 'silent']),
+    default: 'info',
+    commands: everyService,
+    scope: 'process',
+    help: 'least severe messages that are logged',
+  }),
+  /** How log lines look. */
+  logFormat: option({
+    kind: kinds.choice(['auto', 'text', 'json']),
+    default: 'auto',
+    commands: everyService,
+    scope: 'process',
+    help: 'log lines as text or JSON; auto: text on a terminal, JSON elsewhere',
+  }),
+});
+
+type Table = typeof optionTable;
+/** Name of an option, as in configuration files and typed options. */
+export type OptionName = keyof Table;
+
+/** Names of all options, in the table's order. */
+export const optionNames = Object.freeze(Object.keys(optionTable)) as readonly OptionName[];
+
+/** The row of an option, its types left open. */
+export type AnyOption = OptionSpec<unknown, unknown>;
+
+/** The row of an option. */
+export function optionOf(name: OptionName): AnyOption {
+  return optionTable[name] as unknown as AnyOption;
+}
+
+type UsedBy<Spec extends { readonly commands: readonly Command[] }, C extends Command> = Extract<
+  Spec['commands'][number],
+  C
+>;
+type InputOf<Spec> = Spec extends { readonly kind: { readonly schema: infer S extends z.ZodType } }
+  ? z.input<S>
+  : never;
+type OutputOf<Spec> = Spec extends { readonly kind: { readonly schema: infer S extends z.ZodType } }
+  ? z.output<S>
+  : never;
+type ValueOf<Spec> = Spec extends { readonly default: undefined }
+  ? OutputOf<Spec> | undefined
+  : Spec extends { readonly defaultUnless: string }
+    ? OutputOf<Spec> | undefined
+    : OutputOf<Spec>;
+
+/** Names of the options of a service's class. */
+type ServiceOptionName<S extends ServiceKind> = {
+  [Name in OptionName]: Table[Name]['scope'] extends 'service'
+    ? UsedBy<Table[Name], S> extends never
+      ? never
+      : Name
+    : never;
+}[OptionName];
+
+/** What may be given for a service's class: durations as milliseconds or text with its unit. */
+export type ServiceInput<S extends ServiceKind> = {
+  readonly [Name in OptionName as Name extends ServiceOptionName<S> ? Name : never]?:
+    InputOf<Table[Name]> | undefined;
+};
+
+/** The options of a service's class after validation, with defaults, frozen. */
+export type ServiceValues<S extends ServiceKind> = {
+  readonly [Name in OptionName as Name extends ServiceOptionName<S> ? Name : never]: ValueOf<
+    Table[Name]
+  >;
+};
+
+/** The options of a command after validation, with defaults, frozen. */
+export type Values<C extends Command> = {
+  readonly [Name in OptionName as UsedBy<Table[Name], C> extends never ? never : Name]: ValueOf<
+    Table[Name]
+  >;
+};
+
+const kebab = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** `--fsync-interval` for `fsyncInterval`. */
+export function flagOf(name: OptionName): string {
+  return `--${kebab(name)}`;
+}
+
+/** `ESPORA_FSYNC_INTERVAL` for `fsyncInterval`; `PORT` for `port`. */
+export function variableOf(name: OptionName): string {
+  return optionOf(name).variable ?? `ESPORA_${kebab(name).replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** Options that apply to `command`, in the table's order. */
+export function optionsOf(command: Command): readonly OptionName[] {
+  return optionNames.filter((name) => optionOf(name).commands.includes(command));
+}
+
+/** Options of the class of a service, in the table's order. */
+export function serviceOptionsOf(service: ServiceKind): readonly OptionName[] {
+  return optionsOf(service).filter((name) => optionOf(name).scope === 'service');
+}
+
+/** The default as text, `none` where there is none. */
+export function defaultText(name: OptionName): string {
+  const spec = optionOf(name);
+  if (spec.default === undefined) return 'none';
+  if (spec.default === defaultAccounts) return "the contest's five";
+  return spec.kind.format(spec.default);
+}

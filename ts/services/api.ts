@@ -1,0 +1,25 @@
+// The api: accepts connections and forwards them to the database; has no state.
+import { EsporaError } from '../errors.js';
+import type { ServiceInput } from '../options/table.js';
+import { createForwarder } from './forwarder.js';
+import { Service } from './service.js';
+import type { Listening } from './service.js';
+
+/** Options of an Api; `db` is required. */
+export type ApiOptions = ServiceInput<'api'>;
+
+/** Forwards each connection to the database. */
+export class Api extends Service<'api', Listening> {
+  constructor(options: ApiOptions) {
+    super('api', options, (checked, onEvent) => {
+      const { db } = checked;
+      if (db === undefined) {
+        throw new EsporaError(
+          'ERR_ESPORA_INVALID',
+          'the api has nowhere to forward to: give --db, DB or the option db',
+        );
+      }
+      return createForwarder(checked, { name: 'api', upstreams: [db] }, onEvent);
+    });
+  }
+}

@@ -1,0 +1,63 @@
+// The database: HTTP server, ledger and durable store in one process.
+import { loadNative } from '../native.js';
+import type { NativeDatabaseOptions, NativeDatabaseStarted } from '../native.js';
+import { loadAccounts } from '../options/accounts.js';
+import type { ServiceInput, ServiceValues } from '../options/table.js';
+import { listeningOf, nativeListen, Service } from './service.js';
+import type { Listening, StoreOpened } from './service.js';
+
+/** Options of a Database; all have defaults. */
+export type DatabaseOptions = ServiceInput<'database'>;
+
+/** What a database's `start` resolves with. */
+export interface DatabaseStarted extends Listening {
+  readonly store: StoreOpened;
+}
+
+/** Answers the contest's API out of a durable store; an answer leaves after its flush. */
+export class Database extends Service<'database', DatabaseStarted> {
+  constructor(options: DatabaseOptions = {}) {
+    super('database', options, (checked, onEvent) => {
+      const native = new (loadNative().Database)(nativeDatabaseOptions(checked), onEvent);
+      return {
+        start: async () => report(await native.start()),
+        stop: (drainMs) => native.stop(drainMs),
+        stats: () => native.stats(),
+      };
+    });
+  }
+}
+
+function nativeDatabaseOptions(options: ServiceValues<'database'>): NativeDatabaseOptions {
+  const relaxed = options.fsyncInterval > 0;
+  return {
+    listen: nativeListen(options),
+    directory: options.data,
+    sync: relaxed ? 'interval' : 'always',
+    ...(relaxed ? { syncIntervalMs: options.fsyncInterval } : {}),
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })),
+    bodyBytesMax: options.bodyBytesMax,
+    headerTimeoutMs: options.headerTimeout,
+    bodyTimeoutMs: options.bodyTimeout,
+    idleTimeoutMs: options.keepAliveTimeout,
+    connectionsMax: options.connectionsMax,
+  };
+}
+
+// File systems that forget everything when the machine or the container ends.
+const forgetful: Readonly<Record<string, string>> = {
+  tmpfs: 'memory: a reboot loses everything',
+  ramfs: 'memory: a reboot loses everything',
+  overlayfs: "a container's own layer: removing the container loses everything; use a volume",
+  overlay: "a container's own layer: removing the container loses everything; use a volume",
+};
+
+function report(started: NativeDatabaseStarted): DatabaseStarted {
+  const { records, lastSeq, openMs, directIo, fileSystem, tail, readOnly } = started;
+  const warnings = [...started.warnings];
+  const loss = forgetful[fileSystem];
+  if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
+  const store = { records, lastSeq, openMs, directIo, fileSystem, tail, readOnly, warnings };
+  return { ...listeningOf(started), store };
+}

@@ -1,0 +1,181 @@
+// What the three services have in common: a life that starts once and stops once, checked options,
+// warnings. The work itself is done by the addon; no byte of a request comes through here.
+import { EventEmitter } from 'node:events';
+import { EsporaError, toEsporaError } from '../errors.js';
+import { duration } from '../options/kinds.js';
+import { resolveServiceOptions } from '../options/resolve.js';
+import type { ServiceInput, ServiceKind, ServiceValues } from '../options/table.js';
+import type { NativeEventHandler, NativeListen, NativeStarted } from '../native.js';
+
+/** Where a started service listens. */
+export interface Listening {
+  /** The TCP port, if it listens on one: the kernel's choice where 0 was asked for. */
+  readonly port?: number;
+  /** Path of the unix socket, if it listens on one. */
+  readonly unixSocket?: string;
+}
+
+/** What the database found when it opened its store. */
+export interface StoreOpened {
+  /** Transactions in the store. */
+  readonly records: number;
+  /** Highest sequence number; 0 in an empty store. */
+  readonly lastSeq: number;
+  /** How long opening took, in milliseconds. */
+  readonly openMs: number;
+  /** False: the file system refused O_DIRECT and the page cache is used, which is weaker. */
+  readonly directIo: boolean;
+  readonly fileSystem: string;
+  /** How the log ended: `clean`, `torn` (cut by a crash) or `copied` (whole, but unproven). */
+  readonly tail: string;
+  /** True: no space for a new segment; reads only. */
+  readonly readOnly: boolean;
+  /** What a person should know, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** What `start` of a service resolves with; the database's also says what it found. */
+export interface Started extends Listening {
+  readonly store?: StoreOpened;
+}
+
+/** Options of `stop`. */
+export interface StopOptions {
+  /** How long open connections may last, in milliseconds or as text with a unit; 5 s. */
+  readonly drain?: number | string;
+}
+
+/** The addon's object behind a service; `start` says what the service's own `start` says. */
+export interface NativeService<Report> {
+  start(): Promise<Report>;
+  stop(drainMs: number): Promise<void>;
+  stats(): Record<string, number>;
+}
+
+interface ServiceEvents {
+  /** Something that a person should know; the service goes on. */
+  warning: [message: string];
+  /** The store failed; what waits is answered with 503 and then the process ends by itself. */
+  failed: [message: string];
+}
+
+type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped';
+
+const drainKind = duration({ minMs: 0, maxMs: 600_000 });
+const defaultDrainMs = 5000;
+
+function readDrain(drain: number | string | undefined): number {
+  const parsed = drainKind.schema.safeParse(drain ?? defaultDrainMs);
+  if (parsed.success) return parsed.data;
+  const message = `drain is ${JSON.stringify(drain)}: it must be ${drainKind.expected}`;
+  throw new EsporaError('ERR_ESPORA_INVALID', message);
+}
+
+/** A service of this process. Made once, started once, stopped once. */
+export abstract class Service<
+  Kind extends ServiceKind,
+  Report extends Started,
+> extends EventEmitter<ServiceEvents> {
+  /** The options after validation, with defaults, frozen. */
+  readonly options: ServiceValues<Kind>;
+  readonly #native: NativeService<Report>;
+  #state: State = 'new';
+  #starting: Promise<Report> | undefined;
+
+  /**
+   * `create` makes the addon's object out of the checked options. Throws ERR_ESPORA_INVALID, with
+   * one sentence, for options that cannot be right.
+   */
+  protected constructor(
+    kind: Kind,
+    input: ServiceInput<Kind>,
+    create: (options: ServiceValues<Kind>, onEvent: NativeEventHandler) => NativeService<Report>,
+  ) {
+    super();
+    this.options = resolveServiceOptions(kind, input);
+    try {
+      this.#native = create(this.options, (name, detail) => {
+        if (name === 'warning' || name === 'failed') this.emit(name, String(detail['message']));
+      });
+    } catch (error) {
+      throw toEsporaError(error);
+    }
+  }
+
+  /** Starts it; resolves when it accepts connections. Rejects with an EsporaError. */
+  start(): Promise<Report> {
+    if (this.#state !== 'new') {
+      const code = this.#state === 'stopped' ? 'ERR_ESPORA_CLOSED' : 'ERR_ESPORA_INVALID';
+      return Promise.reject(new EsporaError(code, 'a service can be started only once'));
+    }
+    this.#state = 'starting';
+    this.#starting = this.#native.start().then(
+      (started) => {
+        if (this.#state === 'starting') this.#state = 'running';
+        return started;
+      },
+      (error: unknown) => {
+        this.#state = 'stopped';
+        throw toEsporaError(error);
+      },
+    );
+    return this.#starting;
+  }
+
+  /**
+   * Accepts nothing new, lets open connections end for at most `drain`, then ends them. Resolves
+   * when nothing is left. May be called again with less patience; before `start` it only forbids
+   * starting.
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    const drainMs = readDrain(options.drain);
+    if (this.#state === 'new') this.#state = 'stopped';
+    if (this.#state === 'stopped') return;
+    try {
+      await this.#starting;
+    } catch {
+      return; // Whoever called start() has the reason; nothing runs.
+    }
+    this.#state = 'stopping';
+    try {
+      await this.#native.stop(drainMs);
+    } catch (error) {
+      throw toEsporaError(error);
+    } finally {
+      this.#state = 'stopped';
+    }
+  }
+
+  /** Counters since the start; only what is durable shows in the database's. */
+  stats(): Readonly<Record<string, number>> {
+    if (this.#state === 'running' || this.#state === 'stopping') return this.#native.stats();
+    return {};
+  }
+
+  /** Stops it with the default drain time. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Where to listen, as the addon wants it. Throws if neither a port nor a unix socket is there. */
+export function nativeListen(options: {
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly unixSocket: string | undefined;
+  readonly unixSocketMode: number;
+}): NativeListen {
+  const { host, port, unixSocket, unixSocketMode } = options;
+  return {
+    ...(port === undefined ? {} : { host, port }),
+    ...(unixSocket === undefined ? {} : { unixSocket, unixSocketMode }),
+  };
+}
+
+/** Where it listens, out of what the addon says. */
+export function listeningOf({ port, unixSocket }: NativeStarted): Listening {
+  return {
+    ...(port === undefined ? {} : { port }),
+    ...(unixSocket === undefined ? {} : { unixSocket }),
+  };
+}

@@ -1,0 +1,122 @@
+// One life of one service's process: spawn, readiness, end. Knows nothing of restarts.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import type { Started } from '../services/service.js';
+import { fromService } from './messages.js';
+import type { FromSupervisor } from './messages.js';
+
+/** How to start a process. */
+export interface ServiceCommand {
+  readonly file: string;
+  readonly arguments: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** How a life ended. */
+export interface ServiceEnd {
+  /** Completes "the service …", in words for a person. */
+  readonly reason: string;
+  /** The exit code; undefined if a signal ended it or it never began. */
+  readonly exitCode: number | undefined;
+}
+
+/** Who wants to know. Each is called at most once, `ended` always and last. */
+export interface ServiceProcessEvents {
+  readonly ready: (started: Started) => void;
+  readonly ended: (end: ServiceEnd) => void;
+}
+
+/** A running service. */
+export class ServiceProcess {
+  readonly #child: ChildProcess;
+  readonly #events: ServiceProcessEvents;
+  readonly #statsWaiting = new Map<number, (stats: Readonly<Record<string, number>>) => void>();
+  #statsId = 0;
+  #failure: { readonly message: string; readonly exitCode: number } | undefined;
+  #ready = false;
+  #ended = false;
+
+  /** Spawns at once, in a session of its own: a Ctrl-C on the terminal reaches only us. */
+  constructor(command: ServiceCommand, events: ServiceProcessEvents) {
+    this.#events = events;
+    this.#child = spawn(command.file, command.arguments, {
+      detached: true,
+      env: command.environment,
+      // No stdout: what a service would tell a person, the supervisor says. Logs go to our stderr.
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (message) => {
+      this.#receive(message);
+    });
+    this.#child.once('error', (error) => {
+      // Also raised when a signal or message can't be sent; only a failed spawn has no pid.
+      if (this.#child.pid === undefined) {
+        this.#end({ reason: `could not be started (${error.message})`, exitCode: undefined });
+      }
+    });
+    this.#child.once('exit', (code, signal) => {
+      // What it said last may still be in the channel: that ends with 'disconnect'.
+      const finish = (): void => {
+        this.#end(this.#endOf(code, signal));
+      };
+      if (this.#child.connected) this.#child.once('disconnect', finish);
+      else finish();
+    });
+  }
+
+  /** Process id; undefined if the spawn failed. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Sends a signal; nothing happens if the process is gone. */
+  signal(signal: NodeJS.Signals): void {
+    if (!this.#ended) this.#child.kill(signal);
+  }
+
+  /** Sends a message; nothing happens if the channel is closed. */
+  send(message: FromSupervisor): void {
+    // The callback swallows EPIPE: the end of the process is reported as its end.
+    if (this.#child.connected) this.#child.send(message, () => undefined);
+  }
+
+  /** The service's counters; undefined if it ends before it answers. */
+  stats(): Promise<Readonly<Record<string, number>> | undefined> {
+    if (!this.#ready || this.#ended) return Promise.resolve(undefined);
+    const id = this.#statsId++;
+    return new Promise((resolve) => {
+      this.#statsWaiting.set(id, resolve);
+      this.send({ type: 'stats', id });
+      this.#child.once('disconnect', () => {
+        resolve(undefined);
+      });
+    });
+  }
+
+  #receive(received: unknown): void {
+    const message = fromService(received);
+    if (message === undefined) return;
+    if (message.type === 'ready' && !this.#ready) {
+      this.#ready = true;
+      this.#events.ready(message.started);
+    } else if (message.type === 'failed') {
+      this.#failure = message;
+    } else if (message.type === 'stats') {
+      this.#statsWaiting.get(message.id)?.(message.stats);
+      this.#statsWaiting.delete(message.id);
+    }
+  }
+
+  #endOf(code: number | null, signal: NodeJS.Signals | null): ServiceEnd {
+    if (signal !== null) return { reason: `was killed by ${signal}`, exitCode: undefined };
+    const exitCode = code ?? 1;
+    const reason = this.#failure?.message ?? `ended with exit code ${String(exitCode)}`;
+    return { reason, exitCode };
+  }
+
+  #end(end: ServiceEnd): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#events.ended(end);
+  }
+}

@@ -1,0 +1,10 @@
+// The topologies by name, as the option `topology` knows them.
+import type { Values } from '../options/table.js';
+import { proxy } from './proxy.js';
+import { single } from './single.js';
+import type { Topology } from './topology.js';
+
+export const topologies = Object.freeze({ proxy, single }) satisfies Record<
+  Values<'start'>['topology'],
+  Topology
+>;

@@ -1,0 +1,38 @@
+// The contest's picture: a balancer before two api instances before the database, every hop a
+// relay over unix sockets.
+import type { Topology } from './topology.js';
+
+export const proxy: Topology = Object.freeze({
+  name: 'proxy',
+  summary: 'balancer → 2 api instances → database, every hop a relay',
+  services: [
+    {
+      name: 'database',
+      kind: 'database',
+      listen: 'socket',
+      upstreams: [],
+      limits: { cpus: 0.55, memoryMegabytes: 240 },
+    },
+    {
+      name: 'api 1',
+      kind: 'api',
+      listen: 'socket',
+      upstreams: ['database'],
+      limits: { cpus: 0.2, memoryMegabytes: 100 },
+    },
+    {
+      name: 'api 2',
+      kind: 'api',
+      listen: 'socket',
+      upstreams: ['database'],
+      limits: { cpus: 0.2, memoryMegabytes: 100 },
+    },
+    {
+      name: 'balancer',
+      kind: 'balancer',
+      listen: 'entry',
+      upstreams: ['api 1', 'api 2'],
+      limits: { cpus: 0.55, memoryMegabytes: 110 },
+    },
+  ],
+} as const);

@@ -1,0 +1,125 @@
+// A topology is data: which services there are, what each forwards to, and what each may use.
+// `espora start`, the tests, the benchmarks and the compose files all derive from it.
+import { join } from 'node:path';
+import { EsporaError } from '../errors.js';
+import { socketPathProblem } from '../options/kinds.js';
+import { optionsOf, variableOf } from '../options/table.js';
+import type { ServiceKind } from '../options/table.js';
+import type { Setting } from '../options/resolve.js';
+
+/** Share of the machine that a service may use where somebody enforces it (containers). */
+export interface ResourceLimits {
+  readonly cpus: number;
+  readonly memoryMegabytes: number;
+}
+
+/** One service of a topology. */
+export interface ServiceNode {
+  /** Unique within the topology; the process is called `espora <name>`. */
+  readonly name: string;
+  readonly kind: ServiceKind;
+  /** `entry`: the service's address, the one that clients know. `socket`: a unix socket. */
+  readonly listen: 'entry' | 'socket';
+  /** Names of the services that it forwards to, in turn; they start first. */
+  readonly upstreams: readonly string[];
+  readonly limits: ResourceLimits;
+}
+
+/** A set of services and how they are connected. */
+export interface Topology {
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  readonly services: readonly ServiceNode[];
+}
+
+/** What one process of a topology is started with. */
+export interface ServicePlan {
+  readonly name: string;
+  readonly kind: ServiceKind;
+  /** Its options, as the environment variables that `espora <kind>` reads. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Its unix socket, if it listens on one. */
+  readonly unixSocket: string | undefined;
+  readonly upstreams: readonly string[];
+  readonly limits: ResourceLimits;
+}
+
+/**
+ * The services in an order in which each comes after its upstreams, otherwise as listed. A CHECK
+ * of our own data: throws a plain Error on a cycle, an unknown upstream or a name used twice.
+ */
+export function startOrder(topology: Topology): readonly ServiceNode[] {
+  const byName = new Map(topology.services.map((node) => [node.name, node]));
+  if (byName.size !== topology.services.length) {
+    throw new Error(`topology ${topology.name}: a name is used twice`);
+  }
+  const order: ServiceNode[] = [];
+  const state = new Map<string, 'open' | 'done'>();
+  const visit = (node: ServiceNode): void => {
+    if (state.get(node.name) === 'done') return;
+    if (state.get(node.name) === 'open') {
+      throw new Error(`topology ${topology.name}: ${node.name} is its own upstream`);
+    }
+    state.set(node.name, 'open');
+    for (const name of node.upstreams) {
+      const upstream = byName.get(name);
+      if (upstream === undefined || upstream.listen !== 'socket') {
+        throw new Error(`topology ${topology.name}: ${node.name} has no upstream ${name}`);
+      }
+      visit(upstream);
+    }
+    state.set(node.name, 'done');
+    order.push(node);
+  };
+  for (const node of topology.services) visit(node);
+  return order;
+}
+
+/** File name of a service's socket: `api-1.sock` for `api 1`. */
+export function socketName(name: string): string {
+  return `${name.replaceAll(/[^A-Za-z0-9]+/g, '-')}.sock`;
+}
+
+/**
+ * What each process is started with, in start order: the settings of `start` that apply to its
+ * kind, the entry's address, and the sockets in `socketDirectory`. Pure. Throws ERR_ESPORA_INVALID
+ * if a socket's path would be too long.
+ */
+export function planServices(
+  topology: Topology,
+  settings: readonly Setting[],
+  socketDirectory: string,
+): readonly ServicePlan[] {
+  return startOrder(topology).map((node) => {
+    const environment: Record<string, string> = { ESPORA_NAME: node.name };
+    const applies = new Set(optionsOf(node.kind));
+    for (const setting of settings) {
+      const address = setting.name === 'host' || setting.name === 'port';
+      if (!applies.has(setting.name) || setting.text === undefined) continue;
+      // The entry's address and the metrics' port are one per machine, not one per service.
+      if ((address && node.listen !== 'entry') || setting.name.startsWith('metrics')) continue;
+      if (setting.source === 'default' && !address) continue;
+      environment[setting.variable] = setting.text;
+    }
+    const socketOf = (name: string): string => {
+      const path = join(socketDirectory, socketName(name));
+      const problem = socketPathProblem(path);
+      if (problem === undefined) return path;
+      throw new EsporaError('ERR_ESPORA_INVALID', `${path} cannot be a socket: ${problem}`);
+    };
+    const unixSocket = node.listen === 'socket' ? socketOf(node.name) : undefined;
+    if (unixSocket !== undefined) environment[variableOf('unixSocket')] = unixSocket;
+    const upstreams = node.upstreams.map(socketOf);
+    if (node.kind === 'balancer') environment[variableOf('upstreams')] = upstreams.join(',');
+    if (node.kind === 'api') environment[variableOf('db')] = upstreams.join(',');
+    return {
+      name: node.name,
+      kind: node.kind,
+      environment: Object.freeze(environment),
+      unixSocket,
+      upstreams: node.upstreams,
+      limits: node.limits,
+    };
+  });
+}

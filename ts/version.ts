@@ -1,0 +1,9 @@
+// The version of this package, from its package.json.
+import { readFileSync } from 'node:fs';
+
+const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  readonly version: string;
+};
+
+/** Version of the package. */
+export const version = manifest.version;
