@@ -15,10 +15,7 @@ const { values } = parseArgs({
   options: { sanitize: { type: 'string', default: '' }, verbose: { type: 'boolean' } },
 });
 
-async function build() {
-  const folder = `build-cmake${sanitizerSuffix(values.sanitize)}`;
-  await requireCMake();
-  await perform(steps.dependencies, steps.dependencies.reason());
+async function build(folder, heldDescriptor) {
   const { code, output } = await run(
     process.execPath,
     [
@@ -28,7 +25,7 @@ async function build() {
       `--parallel=${availableParallelism()}`,
       `--CDESPORA_SANITIZE=${values.sanitize}`,
     ],
-    { show: values.verbose },
+    { show: values.verbose, heldDescriptor },
   );
   if (code !== 0) {
     process.stderr.write(output);
@@ -40,6 +37,9 @@ async function build() {
   process.stdout.write(`${folder}/Release/espora.node is ready.\n`);
 }
 
-await runScript(() =>
-  locked(build, () => process.stderr.write('Waiting for another build in this checkout to end.\n')),
-);
+await runScript(async () => {
+  const folder = `build-cmake${sanitizerSuffix(values.sanitize)}`;
+  await requireCMake();
+  await locked('build', () => perform(steps.dependencies, steps.dependencies.reason()));
+  await locked(folder, (heldDescriptor) => build(folder, heldDescriptor));
+});

@@ -13,16 +13,13 @@ const { values } = parseArgs({
 });
 
 await runScript(() =>
-  locked(
-    async (heldDescriptor) => {
-      await perform(steps.dependencies, steps.dependencies.reason(), { heldDescriptor });
-      await perform(steps.native, steps.native.reason() ?? 'asked for', {
-        heldDescriptor,
-        clean: values.clean,
-        show: values.verbose,
-      });
-      process.stdout.write(`${binary} is ready.\n`);
-    },
-    () => process.stderr.write('Waiting for another build in this checkout to end.\n'),
-  ),
+  locked('build', async (heldDescriptor) => {
+    await perform(steps.dependencies, steps.dependencies.reason(), { heldDescriptor });
+    await perform(steps.native, steps.native.reason() ?? 'asked for', {
+      heldDescriptor,
+      clean: values.clean,
+      show: values.verbose,
+    });
+    process.stdout.write(`${binary} is ready.\n`);
+  }),
 );

@@ -10,12 +10,9 @@ const order = [steps.dependencies, steps.native, steps.typescript];
 
 await runScript(async () => {
   if (order.every((step) => step.reason() === undefined)) return;
-  await locked(
-    async (heldDescriptor) => {
-      // Asked again, one by one: whoever had the lock before may have done it, and what one step
-      // leaves behind is what the next one looks at.
-      for (const step of order) await perform(step, step.reason(), { heldDescriptor });
-    },
-    () => process.stderr.write('Waiting for another build in this checkout to end.\n'),
-  );
+  await locked('build', async (heldDescriptor) => {
+    // Asked again, one by one: whoever had the lock before may have done it, and what one step leaves
+    // behind is what the next one looks at.
+    for (const step of order) await perform(step, step.reason(), { heldDescriptor });
+  });
 });

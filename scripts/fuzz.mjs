@@ -82,7 +82,7 @@ await runScript(async () => {
   }
   const targets = chooseTargets();
   const compiler = await findClang();
-  return await locked(async () => {
+  return await locked(folder, async () => {
     await configureAndBuild(
       folder,
       { CMAKE_BUILD_TYPE: 'RelWithDebInfo', CMAKE_CXX_COMPILER: compiler, ESPORA_FUZZ: 'ON' },

@@ -4,6 +4,7 @@
 
 import { parseArgs } from 'node:util';
 import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
+import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
 import { Failure, run, runScript } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
@@ -71,7 +72,7 @@ async function tidy() {
 }
 
 await runScript(async () => {
-  await perform(steps.dependencies, steps.dependencies.reason());
+  await locked('build', () => perform(steps.dependencies, steps.dependencies.reason()));
   let failed = 0;
   for (const [name, check] of Object.entries(
     values.tidy ? { ...checks, 'clang-tidy': tidy } : checks,

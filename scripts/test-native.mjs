@@ -1,6 +1,7 @@
 // `npm run test:native`: builds and runs every native test (GoogleTest), one program per room.
 // --sanitize address,undefined | thread: with sanitizers; --rooms store,http: only these;
-// --filter PATTERN: only these tests, as in --gtest_filter; --verbose: all output as it comes.
+// --filter PATTERN: only these tests, as in --gtest_filter; --addon: also builds the addon, from the same
+// objects, as espora.node in the same folder (for ESPORA_ADDON); --verbose: all output as it comes.
 
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     sanitize: { type: 'string', default: '' },
     rooms: { type: 'string', default: '' },
     filter: { type: 'string', default: '*' },
+    addon: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -53,7 +55,7 @@ function totals(folder) {
 
 await runScript(async () => {
   const folder = `build-cmake-native${sanitizerSuffix(values.sanitize)}`;
-  return await locked(async () => {
+  return await locked(folder, async () => {
     const rooms = values.rooms.split(/[,;]/).filter((room) => room !== '');
     await configureAndBuild(
       folder,
@@ -61,6 +63,7 @@ await runScript(async () => {
         CMAKE_BUILD_TYPE: 'RelWithDebInfo',
         ESPORA_SANITIZE: values.sanitize,
         ESPORA_ROOMS: rooms.join(';'),
+        ESPORA_ADDON: values.addon ? 'ON' : 'OFF',
       },
       { show: values.verbose },
     );
@@ -92,7 +95,7 @@ await runScript(async () => {
     const kind = values.sanitize === '' ? 'release' : values.sanitize;
     process.stdout.write(
       `native tests (${kind}): ${tests - failures - skipped} passed, ${failures} failed` +
-        `${skipped > 0 ? `, ${skipped} skipped` : ''}, in ${programs} programs\n`,
+        `${skipped > 0 ? `, ${skipped} skipped` : ''}, in ${programs} program${programs === 1 ? '' : 's'}\n`,
     );
     if (code !== 0) {
       // A program that crashed leaves no report: ctest's verdict counts, not only the sums.

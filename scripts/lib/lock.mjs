@@ -1,4 +1,4 @@
-// One build at a time in one checkout. The lock is a name in Linux's abstract socket namespace: the
+// One build at a time in one folder of a checkout. The lock is a name in Linux's abstract socket namespace: the
 // kernel drops it when its last holder ends, however that happens, so there is no stale lock to find.
 
 import { createHash } from 'node:crypto';
@@ -7,13 +7,15 @@ import { connect, createServer } from 'node:net';
 import { Failure } from './run.mjs';
 import { root } from './project.mjs';
 
-const path = `\0espora-build-${process.getuid()}-${createHash('sha256')
-  .update(realpathSync(root))
-  .digest('hex')
-  .slice(0, 32)}`;
+function lockName(scope) {
+  const where = createHash('sha256')
+    .update(`${realpathSync(root)}\0${scope}`)
+    .digest('hex');
+  return `\0espora-${process.getuid()}-${where.slice(0, 32)}`;
+}
 
 /** The listening server, or undefined where somebody else has the name. */
-function tryHold() {
+function tryHold(path) {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on('error', (error) => {
@@ -25,7 +27,7 @@ function tryHold() {
 }
 
 /** Resolves when the present holder is gone: the connection to it ends then, and not before. */
-function holderGone() {
+function holderGone(path) {
   return new Promise((resolve) => {
     const socket = connect({ path });
     socket.on('error', () => {}); // a reset or a refusal: gone as well
@@ -35,16 +37,19 @@ function holderGone() {
 }
 
 /**
- * Runs `work` while nobody else does in this checkout, waiting for them first (`onWait` is called
- * once if so). `work` gets the lock's descriptor: given to a child process it keeps the lock held for
- * as long as that child lives, so a build whose parent was killed is waited for as well.
+ * Runs `work` while nobody else in this checkout runs anything under the same `scope`, waiting for them
+ * first, and saying so. `work` gets the lock's descriptor: given to a child process it keeps the lock
+ * held for as long as that child lives, so a build whose parent was killed is waited for as well.
  */
-export async function locked(work, onWait = () => {}) {
-  let server = await tryHold();
-  for (let waited = false; server === undefined; server = await tryHold()) {
-    if (!waited) onWait();
-    waited = true;
-    await holderGone();
+export async function locked(scope, work) {
+  const path = lockName(scope);
+  let server = await tryHold(path);
+  if (server === undefined) {
+    process.stderr.write(`Waiting for another run in this checkout to end (${scope}).\n`);
+  }
+  while (server === undefined) {
+    await holderGone(path);
+    server = await tryHold(path);
   }
   const waiting = new Set();
   server.on('connection', (socket) => {
