@@ -3,6 +3,9 @@
 
 #include <napi.h>
 
+#include "binding/database.h"
+#include "binding/forwarder.h"
+
 namespace espora::binding {
 namespace {
 
@@ -17,6 +20,8 @@ Napi::Value version(const Napi::CallbackInfo& info) {
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", Napi::Function::New<espora::binding::version>(env, "version"));
+  exports.Set("Database", espora::binding::define_database(env));
+  exports.Set("Forwarder", espora::binding::define_forwarder(env));
   return exports;
 }
 

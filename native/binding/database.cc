@@ -1,0 +1,219 @@
+#include "binding/database.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "binding/loop_thread.h"
+#include "binding/values.h"
+#include "ledger/service.h"
+#include "sys/clock.h"
+#include "sys/file_system.h"
+#include "sys/process.h"
+
+namespace espora::binding {
+
+namespace {
+
+// After the store failed: for the 503s to leave and for the log, before the process ends.
+constexpr uint64_t failure_grace_ms = 300;
+
+constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
+
+store::Sync to_sync(const Napi::Object& options) {
+  const std::string name = get_string(options, "sync");
+  if (name == "always") return store::Sync::always;
+  if (name == "interval") return store::Sync::interval;
+  if (name == "never") return store::Sync::never;
+  throw Napi::TypeError::New(options.Env(),
+                             "option \"sync\" has to be \"always\", \"interval\" or \"never\"");
+}
+
+ledger::AccountTable to_accounts(const Napi::Object& options) {
+  const Napi::Array given = get_array(options, "accounts");
+  std::vector<ledger::AccountLimit> accounts;
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const Napi::Value each = given.Get(i);
+    if (!each.IsObject()) throw Napi::TypeError::New(options.Env(), "an account is an object");
+    const auto account = each.As<Napi::Object>();
+    accounts.push_back(
+        {static_cast<uint32_t>(get_unsigned(account, "id", UINT32_MAX)),
+         static_cast<int64_t>(get_unsigned(account, "limit", limits::amount_max))});
+  }
+  auto table = ledger::AccountTable::create(std::move(accounts));
+  if (!table.ok()) throw to_error(options.Env(), table.status());
+  return std::move(table).value();
+}
+
+ledger::ServiceOptions to_service_options(const Napi::Object& options) {
+  ledger::ServiceOptions service;
+  service.store.directory = get_string(options, "directory");
+  service.store.create = true;
+  service.store.segment_bytes = get_unsigned_or(options, "segmentBytes", uint64_t{1} << 40, 0);
+  service.store.sync = to_sync(options);
+  service.store.flush_interval_ms =
+      static_cast<uint32_t>(get_unsigned_or(options, "syncIntervalMs", milliseconds_max, 10));
+  service.accounts = to_accounts(options);
+  service.http.listen = to_listen_options(get_object(options, "listen"));
+  service.http.connections_max =
+      static_cast<uint32_t>(get_unsigned(options, "connectionsMax", UINT32_MAX));
+  service.http.body_bytes_max =
+      static_cast<uint32_t>(get_unsigned(options, "bodyBytesMax", limits::http_body_bytes_max));
+  service.http.header_timeout_ms = get_unsigned(options, "headerTimeoutMs", milliseconds_max);
+  service.http.body_timeout_ms = get_unsigned(options, "bodyTimeoutMs", milliseconds_max);
+  service.http.idle_timeout_ms = get_unsigned(options, "idleTimeoutMs", milliseconds_max);
+  return service;
+}
+
+// What start() found, for its promise.
+struct Opened {
+  uint16_t port = 0;
+  uint64_t open_ns = 0;
+  uint64_t last_seq = 0;
+  bool appendable = true;
+  store::Stats store;
+};
+
+class Database final : public Napi::ObjectWrap<Database>,
+                       private LoopService,
+                       private ledger::ServiceEvents {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Database",
+                       {InstanceMethod<&Database::start>("start"),
+                        InstanceMethod<&Database::stop>("stop"),
+                        InstanceMethod<&Database::stats>("stats")});
+  }
+
+  explicit Database(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Database>(info), thread_(info.Env(), "espora-db", *this) {
+    if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
+      throw Napi::TypeError::New(info.Env(), "new Database(options, onEvent)");
+    }
+    const auto options = info[0].As<Napi::Object>();
+    options_ = to_service_options(options);
+    on_event_ = Napi::Persistent(info[1].As<Napi::Function>());
+  }
+
+ private:
+  // --- JavaScript's thread ---
+  Napi::Value start(const Napi::CallbackInfo& info) {
+    Ref();
+    const Napi::Promise promise =
+        thread_.start(info.Env(), [this](Napi::Env env) { return started(env); },
+                      [this] { Unref(); });
+    return promise;
+  }
+
+  Napi::Value stop(const Napi::CallbackInfo& info) {
+    const uint64_t patience_ms =
+        info.Length() > 0 && info[0].IsNumber()
+            ? static_cast<uint64_t>(std::max<int64_t>(0, info[0].As<Napi::Number>().Int64Value()))
+            : 0;
+    return thread_.stop(info.Env(), patience_ms);
+  }
+
+  Napi::Value started(Napi::Env env) {
+    Napi::Object result = Napi::Object::New(env);
+    if (options_.http.listen.port.has_value()) set(result, "port", opened_.port);
+    if (!options_.http.listen.unix_path.empty()) {
+      result.Set("unixSocket", options_.http.listen.unix_path);
+    }
+    const store::Stats& store = opened_.store;
+    set(result, "records", store.recovered_records);
+    set(result, "unprovenRecords", store.unproven_records);
+    set(result, "lastSeq", opened_.last_seq);
+    result.Set("openMs", Napi::Number::New(env, static_cast<double>(opened_.open_ns) / 1e6));
+    result.Set("directIo", store.direct_io);
+    result.Set("fileSystem", std::string(sys::file_system_name(store.file_system)));
+    result.Set("volatile", sys::file_system_volatile(store.file_system));
+    result.Set("tail", store.unproven_records == 0 ? "clean" : "copied");
+    result.Set("readOnly", !opened_.appendable);
+    result.Set("warnings", Napi::Array::New(env));
+    return result;
+  }
+
+  Napi::Value stats(const Napi::CallbackInfo& info) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    if (!thread_.running()) return result;
+    const http::ServerStats& http = service_->http_stats();
+    const ledger::ServiceStats& ledger = service_->stats();
+    set(result, "connectionsAccepted", http.connections_accepted);
+    set(result, "connectionsActive", http.connections_active);
+    set(result, "requests", http.requests);
+    set(result, "answers2xx", http.answers_2xx);
+    set(result, "answers4xx", http.answers_4xx);
+    set(result, "answers5xx", http.answers_5xx);
+    set(result, "timeouts", http.timeouts);
+    set(result, "acceptPauses", http.accept_pauses);
+    set(result, "bytesIn", http.bytes_in);
+    set(result, "bytesOut", http.bytes_out);
+    set(result, "transactions", ledger.transactions);
+    set(result, "acknowledgedSeq", ledger.acknowledged_seq);
+    set(result, "durableSeq", ledger.durable_seq);
+    set(result, "commits", ledger.commits);
+    set(result, "commitNs", ledger.commit_ns);
+    set(result, "commitNsMax", ledger.commit_ns_max);
+    set(result, "flushes", ledger.flushes);
+    set(result, "bytesWritten", ledger.bytes_written);
+    set(result, "parked", ledger.parked);
+    set(result, "storeFull", ledger.store_full);
+    return result;
+  }
+
+  // --- the loop's thread ---
+  sys::Status start(sys::EventLoop& loop) override {
+    loop_ = &loop;
+    const uint64_t begin_ns = sys::monotonic_ns();
+    ledger::ServiceEvents& events = *this;
+    service_ = std::make_unique<ledger::Service>(loop, file_system_, options_, events);
+    sys::Status status = service_->start();
+    if (!status.ok()) return status;
+    const store::Engine& engine = service_->engine();
+    opened_ = {.port = service_->port(),
+               .open_ns = sys::monotonic_ns() - begin_ns,
+               .last_seq = engine.last_seq(),
+               .appendable = engine.appendable(),
+               .store = engine.stats()};
+    return {};
+  }
+
+  void drain(sys::EventLoop& loop, uint64_t patience_ms, std::function<void()> done) override {
+    service_->drain(loop.now_ms() + patience_ms, std::move(done));
+  }
+
+  sys::Status finish() override {
+    loop_->timers().disarm(failure_timer_);
+    sys::Status status = service_->close();
+    service_.reset();
+    return status;
+  }
+
+  void abandon() override { service_.reset(); }
+
+  void on_store_failed(const sys::Status& failure) override {
+    thread_.channel().post([this, message = failure.message()](Napi::Env env) {
+      Napi::Object detail = Napi::Object::New(env);
+      detail.Set("message", message);
+      on_event_.Call({Napi::String::New(env, "failed"), detail});
+    });
+    loop_->timers().arm(failure_timer_, loop_->now_ms() + failure_grace_ms);
+  }
+
+  ledger::ServiceOptions options_;
+  Napi::FunctionReference on_event_;
+  sys::PosixFileSystem file_system_;
+  sys::EventLoop* loop_ = nullptr;
+  sys::Timer failure_timer_{[](sys::Timer&, void*) { sys::exit_now(1); }, nullptr};
+  Opened opened_;
+  // Made and freed on the loop's thread; JavaScript's thread reads its atomics while it runs.
+  std::unique_ptr<ledger::Service> service_;
+  LoopThread thread_;  // last: its end must come before that of what it uses
+};
+
+}  // namespace
+
+Napi::Function define_database(Napi::Env env) { return Database::define(env); }
+
+}  // namespace espora::binding

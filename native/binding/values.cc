@@ -1,0 +1,83 @@
+#include "binding/values.h"
+
+#include <cmath>
+
+namespace espora::binding {
+
+namespace {
+
+[[noreturn]] void refuse(const Napi::Object& object, const char* name, const char* expected) {
+  throw Napi::TypeError::New(object.Env(),
+                             "option \"" + std::string(name) + "\" has to be " + expected);
+}
+
+bool absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+
+}  // namespace
+
+Napi::Error to_error(Napi::Env env, const sys::Status& status) {
+  Napi::Error error = Napi::Error::New(env, status.message());
+  std::string code = "ERR_ESPORA_";
+  for (const char c : sys::code_name(status.code())) {
+    code += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+std::string get_string(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsString()) refuse(object, name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+std::string get_string_or(const Napi::Object& object, const char* name, const char* otherwise) {
+  return absent(object.Get(name)) ? otherwise : get_string(object, name);
+}
+
+uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsNumber()) refuse(object, name, "a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= 0) || number > static_cast<double>(max) || number != std::floor(number)) {
+    const std::string expected = "an integer from 0 to " + std::to_string(max);
+    refuse(object, name, expected.c_str());
+  }
+  return static_cast<uint64_t>(number);
+}
+
+uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t max,
+                         uint64_t otherwise) {
+  return absent(object.Get(name)) ? otherwise : get_unsigned(object, name, max);
+}
+
+Napi::Object get_object(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsObject()) refuse(object, name, "an object");
+  return value.As<Napi::Object>();
+}
+
+Napi::Array get_array(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsArray()) refuse(object, name, "an array");
+  return value.As<Napi::Array>();
+}
+
+sys::ListenOptions to_listen_options(const Napi::Object& listen) {
+  sys::ListenOptions options;
+  if (!absent(listen.Get("port"))) {
+    options.port = static_cast<uint16_t>(get_unsigned(listen, "port", UINT16_MAX));
+    options.host = get_string_or(listen, "host", "0.0.0.0");
+  }
+  options.unix_path = get_string_or(listen, "unixSocket", "");
+  options.unix_mode =
+      static_cast<uint32_t>(get_unsigned_or(listen, "unixSocketMode", 0777, options.unix_mode));
+  return options;
+}
+
+void set(Napi::Object object, const char* name, uint64_t value) {
+  // Exact up to 2^53: counters of bytes reach that after centuries.
+  object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
+}
+
+}  // namespace espora::binding

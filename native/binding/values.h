@@ -1,0 +1,32 @@
+// Between JavaScript values and ours. TypeScript has validated what arrives here with messages for
+// people; these checks only keep a wrong caller from undefined behaviour.
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <string>
+
+#include "sys/acceptor.h"
+#include "sys/status.h"
+
+namespace espora::binding {
+
+// An Error with `code` "ERR_ESPORA_<CODE>" and the status's message.
+Napi::Error to_error(Napi::Env env, const sys::Status& status);
+
+// Each throws a TypeError that names the property.
+std::string get_string(const Napi::Object& object, const char* name);
+std::string get_string_or(const Napi::Object& object, const char* name, const char* absent);
+uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max);
+uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t max,
+                         uint64_t absent);
+Napi::Object get_object(const Napi::Object& object, const char* name);
+Napi::Array get_array(const Napi::Object& object, const char* name);
+
+// { host?, port?, unixSocket?, unixSocketMode? }
+sys::ListenOptions to_listen_options(const Napi::Object& listen);
+
+void set(Napi::Object object, const char* name, uint64_t value);
+
+}  // namespace espora::binding

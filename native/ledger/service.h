@@ -1,0 +1,122 @@
+// The contest's API on a durable store: routes requests, lets the ledger decide, appends what it
+// accepted, commits once per turn of the event loop, and lets an answer leave when all that it
+// reveals is on disk.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "http/server.h"
+#include "ledger/account_table.h"
+#include "ledger/answers.h"
+#include "ledger/ledger.h"
+#include "store/engine.h"
+#include "store/housekeeping_thread.h"
+#include "sys/event_loop.h"
+
+namespace espora::ledger {
+
+struct ServiceOptions {
+  store::Options store;  // kind and schema are set by the service
+  AccountTable accounts = AccountTable::contest();
+  http::ServerOptions http;
+};
+
+// Counters since start, written by the loop's thread, read by any. All of it is durable, or in a
+// relaxed mode acknowledged, when it shows here.
+struct ServiceStats {
+  std::atomic<uint64_t> transactions{0};
+  std::atomic<uint64_t> acknowledged_seq{0};
+  std::atomic<uint64_t> durable_seq{0};
+  std::atomic<uint64_t> commits{0};
+  std::atomic<uint64_t> commit_ns{0};  // all commits together
+  std::atomic<uint64_t> commit_ns_max{0};
+  std::atomic<uint64_t> flushes{0};
+  std::atomic<uint64_t> bytes_written{0};
+  std::atomic<uint64_t> parked{0};      // requests that had to wait for space or for a batch
+  std::atomic<uint64_t> store_full{0};  // answers 507
+};
+
+// Told on the loop's thread.
+class ServiceEvents {
+ public:
+  // The store failed: what waited was answered 503, and so is everything from now on. The owner has
+  // to end the process soon: state that is not durable must not be used again.
+  virtual void on_store_failed(const sys::Status& failure) = 0;
+
+ protected:
+  ~ServiceEvents() = default;
+};
+
+// All calls on the loop's thread, or before the loop runs.
+class Service final : private http::Handler,
+                      private sys::TurnHook,
+                      private store::RecordVisitor {
+ public:
+  Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOptions options,
+          ServiceEvents& events);
+  ~Service() override;
+
+  // Recovers the store (this takes as long as it takes), then opens the listeners. Nothing is
+  // accepted before that. Codes: those of store::Engine::open, sys::Acceptor::listen, and invalid
+  // for an account table that contradicts the history.
+  sys::Status start();
+  // No new work; `done` is called on the loop's thread when every client has its answers or
+  // `deadline_ms` of the loop's clock has come. The store stays open until close().
+  void drain(uint64_t deadline_ms, std::function<void()> done);
+  // Seals and closes the store. After it only the destructor may follow.
+  sys::Status close();
+
+  [[nodiscard]] uint16_t port() const noexcept { return server_.port(); }
+  [[nodiscard]] const http::ServerStats& http_stats() const noexcept { return server_.stats(); }
+  [[nodiscard]] const ServiceStats& stats() const noexcept { return stats_; }
+  [[nodiscard]] const store::Engine& engine() const noexcept { return *engine_; }
+
+ private:
+  // A transaction that could not be reserved yet; its connection waits.
+  struct Parked {
+    http::Ticket ticket;
+    uint32_t account_id;
+    Transaction transaction;
+  };
+  // Empty: it has to wait.
+  using MaybeAnswer = std::optional<http::Answer>;
+
+  http::HeadVerdict on_head(const http::Request& request) override;
+  void on_request(const http::Request& request, uint64_t tag, http::Exchange& exchange) override;
+  void on_turn_end() override;
+
+  sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  sys::Status record(const store::RecordView& record) override;
+  sys::Status end() override;
+
+  [[nodiscard]] http::Answer statement(const Account& account);
+  [[nodiscard]] MaybeAnswer transact(Account& account, const Transaction& transaction);
+  void commit();
+  void retry_parked();
+  void maintain();
+  void plan_maintenance();
+  void publish_stats() noexcept;
+  void fail(const sys::Status& failure);
+
+  sys::EventLoop& loop_;
+  sys::FileSystem& file_system_;
+  ServiceOptions options_;
+  ServiceEvents& events_;
+  Ledger ledger_;
+  std::unique_ptr<store::Engine> engine_;
+  std::unique_ptr<store::HousekeepingThread> housekeeping_;
+  http::Server server_;
+  ServiceStats stats_;
+  std::vector<Parked> parked_;
+  sys::Timer maintenance_;
+  AnswerBody body_;  // of the answer being made
+  bool failed_ = false;
+};
+
+}  // namespace espora::ledger
