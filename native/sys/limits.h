@@ -95,6 +95,8 @@ inline constexpr size_t relay_buffers_max = 128;
 inline constexpr size_t relay_buffers_kept_max = 8;
 // Full buffers taken from one socket before others get their turn.
 inline constexpr int relay_reads_per_event_max = 16;
+// A shortage that comes back within this time is the same one to whoever is told.
+inline constexpr uint64_t shortage_report_ms = 10'000;
 // Rest before a connect is tried again where no event will tell (a full backlog, a shortage of our
 // own); doubles from the first to the second.
 inline constexpr uint64_t connect_retry_ms = 2;
@@ -102,6 +104,7 @@ inline constexpr uint64_t connect_retry_ms_max = 64;
 // A reset is passed on when what came before it has been acknowledged: how often to look, doubling,
 // and how long at most.
 inline constexpr uint64_t reset_check_ms = 2;
+inline constexpr uint64_t reset_check_ms_max = 50;
 inline constexpr uint64_t reset_wait_ms_max = 5'000;
 
 // --- store ------------------------------------------------------------------------------------

@@ -1,0 +1,377 @@
+#include "store/directory.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <new>
+
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using sys::Code;
+using sys::Status;
+
+BlockBuffer::BlockBuffer(size_t size)
+    : bytes_(static_cast<std::byte*>(::operator new (size, std::align_val_t{format::block_bytes}))),
+      size_(size) {}
+
+void BlockBuffer::Free::operator()(std::byte* bytes) const noexcept {
+  ::operator delete (bytes, std::align_val_t{format::block_bytes});
+}
+
+int write_all(sys::FileSystem& file_system, int file, Bytes bytes, uint64_t offset) noexcept {
+  while (!bytes.empty()) {
+    const int64_t wrote = file_system.pwrite(file, bytes.data(), bytes.size(), offset);
+    if (wrote == -EINTR) continue;
+    if (wrote < 0) return static_cast<int>(wrote);
+    if (wrote == 0) return -EIO;
+    const size_t whole = static_cast<size_t>(wrote) / format::block_bytes * format::block_bytes;
+    bytes = bytes.subspan(whole);
+    offset += whole;
+  }
+  return 0;
+}
+
+Status Directory::error(int64_t result, std::string_view call, std::string_view name) const {
+  std::string where = path_;
+  if (!name.empty()) where.append("/").append(name);
+  return Status::from_errno(static_cast<int>(-result), call, where);
+}
+
+// ---- the directory itself ---------------------------------------------------------------------
+
+namespace {
+
+// Makes every missing part of `path`. Directory::sync_path makes them durable.
+Status make_path(sys::FileSystem& fs, const std::string& path) {
+  for (size_t end = 1; end <= path.size(); end++) {
+    if (end != path.size() && path[end] != '/') continue;
+    const std::string part = path.substr(0, end);
+    const int made = fs.make_directory(sys::FileSystem::working_directory, part.c_str());
+    if (made < 0 && made != -EEXIST) return Status::from_errno(-made, "mkdir", part);
+  }
+  return {};
+}
+
+}  // namespace
+
+sys::Result<Directory> Directory::open(sys::FileSystem& file_system, const std::string& path,
+                                       bool create, bool direct) {
+  const auto try_open = [&] {
+    return file_system.open(sys::FileSystem::working_directory, path.c_str(), {.directory = true});
+  };
+  if (path.empty()) return Status(Code::invalid, "the store's directory is not named");
+  int handle = try_open();
+  if (handle == -ENOENT && create) {
+    if (Status made = make_path(file_system, path); !made.ok()) return made;
+    handle = try_open();
+  }
+  if (handle == -ENOENT) return Status(Code::not_found, path + ": no such directory");
+  if (handle < 0) return Status::from_errno(-handle, "open", path);
+  return Directory(file_system, sys::File(file_system, handle), path, direct);
+}
+
+Status Directory::list(Listing& listing) const {
+  std::vector<std::string> names;
+  if (const int result = file_system_.get().list(handle_.get(), names); result < 0) {
+    return error(result, "readdir", "");
+  }
+  for (std::string& text : names) {
+    const Name name = parse_name(text);
+    switch (name.kind) {
+      case NameKind::lock:
+        break;
+      case NameKind::store:
+        listing.has_store = true;
+        break;
+      case NameKind::segment:
+        listing.segments.push_back(static_cast<uint32_t>(name.number));
+        break;
+      case NameKind::snapshot:
+        listing.snapshots.push_back(name.number);
+        break;
+      case NameKind::temporary:
+        listing.temporaries.push_back(std::move(text));
+        break;
+      case NameKind::foreign:
+        listing.foreign.push_back(std::move(text));
+        break;
+    }
+  }
+  std::sort(listing.segments.begin(), listing.segments.end());
+  std::sort(listing.snapshots.begin(), listing.snapshots.end());
+  return {};
+}
+
+sys::Result<sys::File> Directory::lock(uint32_t retry_ms) const {
+  sys::FileSystem& fs = file_system_;
+  sys::File file(fs, fs.open(handle_.get(), lock_name, {.write = true, .create = true}));
+  if (!file.valid()) return error(file.get(), "open", lock_name);
+  const uint64_t give_up = fs.monotonic_ns() + uint64_t{retry_ms} * 1'000'000;
+  char text[32] = {};
+  int locked;
+  while ((locked = fs.try_lock(file.get())) != 0) {
+    if (locked == -EINTR) continue;
+    if (locked != -EWOULDBLOCK) return error(locked, "flock", lock_name);
+    if (fs.monotonic_ns() >= give_up) {
+      const int64_t got = fs.pread(file.get(), reinterpret_cast<std::byte*>(text), sizeof text, 0);
+      int64_t holder = 0;
+      if (got > 0) std::from_chars(text, text + got, holder);
+      const std::string who = holder > 0 ? "process " + std::to_string(holder) : "another process";
+      return Status(Code::locked, path_ + ": the store is open in " + who +
+                                      "; stop it first, or give another directory");
+    }
+    fs.sleep_ns(limits::lock_pause_ns);
+  }
+  // Fixed width, so that a longer number from before leaves nothing behind. For people only: an
+  // error takes nothing from the lock.
+  const std::string pid = std::to_string(fs.process_id());
+  std::memset(text, ' ', sizeof text);
+  std::memcpy(text, pid.data(), pid.size());
+  text[sizeof text - 1] = '\n';
+  (void)fs.pwrite(file.get(), reinterpret_cast<const std::byte*>(text), sizeof text, 0);
+  return file;
+}
+
+Status Directory::sync() const {
+  const int result = file_system_.get().fsync(handle_.get());
+  return result < 0 ? Status::from_errno(Code::io, -result, "fsync", path_) : Status();
+}
+
+Status Directory::sync_path() const {
+  sys::FileSystem& fs = file_system_;
+  const auto parts = std::count(path_.begin(), path_.end(), '/') + 1;
+  sys::File at;
+  for (int64_t i = 0; i < parts; i++) {
+    const int from = at.valid() ? at.get() : handle_.get();
+    sys::File parent(fs, fs.open(from, "..", {.directory = true}));
+    // Not ours to look at: then it was not we who made anything in it.
+    if (parent.get() == -EACCES) break;
+    if (!parent.valid()) return error(parent.get(), "open", "..");
+    const int synced = fs.fsync(parent.get());
+    if (synced < 0) return error(synced, "fsync", "..");
+    at = std::move(parent);
+  }
+  return {};
+}
+
+Status Directory::sync_file(const ReadFile& file) const {
+  const int result = file_system_.get().fsync(file.file.get());
+  return result < 0 ? error(result, "fsync", file.name) : Status();
+}
+
+Status Directory::remove(const std::string& name) const {
+  const int result = file_system_.get().unlink(handle_.get(), name.c_str());
+  return result < 0 && result != -ENOENT ? error(result, "unlink", name) : Status();
+}
+
+// ---- reading ----------------------------------------------------------------------------------
+
+sys::Result<ReadFile> Directory::open_for_reading(std::string name) {
+  sys::FileSystem& fs = file_system_;
+  ReadFile file{std::move(name), {}, direct_};
+  int handle = fs.open(handle_.get(), file.name.c_str(), {.direct = direct_});
+  if (handle == -EINVAL && direct_) {
+    direct_ = file.direct = false;
+    handle = fs.open(handle_.get(), file.name.c_str(), {});
+  }
+  if (handle < 0) return error(handle, "open", file.name);
+  file.file = sys::File(fs, handle);
+  // Only advice, but without it a buffered read shows what memory has, not what the device has.
+  if (!file.direct) (void)fs.drop_cache(handle);
+  return file;
+}
+
+int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset) {
+  sys::FileSystem& fs = file_system_;
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const int64_t got =
+        fs.pread(file.file.get(), bytes.data() + done, bytes.size() - done, offset + done);
+    if (got == -EINTR) continue;
+    if (got == -EINVAL && file.direct) {
+      // Some file systems take O_DIRECT at open(2) and refuse it here.
+      direct_ = false;
+      auto again = open_for_reading(file.name);
+      if (!again.ok()) return got;
+      file = std::move(again).value();
+      continue;
+    }
+    if (got < 0) return got;
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+    // At the end of a file O_DIRECT returns a part of a block; going on from there is not aligned.
+    if (file.direct && done % format::block_bytes != 0) break;
+  }
+  return static_cast<int64_t>(done);
+}
+
+sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
+  auto opened = open_for_reading(store_name);
+  if (!opened.ok()) return opened.status();
+  ReadFile file = std::move(opened).value();
+  if (sync_first) {
+    if (Status synced = sync_file(file); !synced.ok()) return synced;
+  }
+  const std::string where = path_ + "/" + store_name;
+  const int64_t size = file_system_.get().size(file.file.get());
+  if (size < 0) return error(size, "fstat", store_name);
+  const uint64_t bytes_max = round_up(
+      sizeof(format::StoreHeader) + limits::store_kind_bytes_max + limits::store_schema_bytes_max,
+      format::block_bytes);
+  StoreFacts facts;
+  HeaderState state = HeaderState::damaged;
+  if (static_cast<uint64_t>(size) <= bytes_max) {
+    const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
+    const int64_t got = read_at(file, buffer.span(), 0);
+    if (got < 0) {
+      return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
+    }
+    state = decode_store(Bytes(buffer.data(), static_cast<size_t>(got)), facts);
+  }
+  switch (state) {
+    case HeaderState::valid:
+      break;
+    case HeaderState::damaged:
+      return Status(Code::corrupt, where + " is damaged");
+    case HeaderState::other_version:
+      return Status(Code::version, where + " has format version " + std::to_string(facts.version) +
+                                       ", this program reads version " +
+                                       std::to_string(format::version));
+  }
+  if (facts.segment_bytes < limits::segment_bytes_min ||
+      facts.segment_bytes > limits::segment_bytes_max ||
+      facts.segment_bytes % limits::spare_step_bytes != 0) {
+    return Status(Code::corrupt, where + " has an impossible segment size");
+  }
+  return facts;
+}
+
+sys::Result<ReadFile> Directory::open_segment(uint32_t number, uint64_t segment_bytes) {
+  auto opened = open_for_reading(segment_name(number));
+  if (!opened.ok()) return opened;
+  const int64_t size = file_system_.get().size(opened.value().file.get());
+  if (size < 0) return error(size, "fstat", opened.value().name);
+  if (static_cast<uint64_t>(size) != segment_bytes) {
+    return Status(Code::corrupt, path_ + "/" + opened.value().name + " has " +
+                                     std::to_string(size) + " bytes instead of " +
+                                     std::to_string(segment_bytes));
+  }
+  return opened;
+}
+
+sys::Result<format::SegmentHeader> Directory::read_header(ReadFile& file) {
+  const BlockBuffer buffer(format::block_bytes);
+  const std::string where = path_ + "/" + file.name;
+  const int64_t got = read_at(file, buffer.span(), 0);
+  if (got < 0) {
+    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread",
+                              where + ", block 0");
+  }
+  format::SegmentHeader header;
+  const HeaderState state = static_cast<size_t>(got) == format::block_bytes
+                                ? decode_segment_header(buffer.span(), header)
+                                : HeaderState::damaged;
+  switch (state) {
+    case HeaderState::valid:
+      break;
+    case HeaderState::damaged:
+      return Status(Code::corrupt, where + ", block 0: the segment's header is damaged");
+    case HeaderState::other_version:
+      return Status(Code::version, where + " has format version " + std::to_string(header.version) +
+                                       ", flags " + std::to_string(header.flags) +
+                                       "; this program reads version " +
+                                       std::to_string(format::version) + " without flags");
+  }
+  return header;
+}
+
+Status Directory::load_part(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
+                            LoadedSegment& loaded) {
+  const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
+  if (got == static_cast<int64_t>(bytes.size())) return {};
+  if (got >= 0) {
+    return Status(Code::corrupt, path_ + "/" + file.name + " ends in block " +
+                                     std::to_string(block + got / int64_t{format::block_bytes}));
+  }
+  if (got == -ENOMEM) return error(got, "pread", file.name);
+  if (bytes.size() > format::block_bytes) {
+    for (size_t at = 0; at < bytes.size(); at += format::block_bytes) {
+      const uint32_t one = block + static_cast<uint32_t>(at / format::block_bytes);
+      Status status = load_part(file, one, bytes.subspan(at, format::block_bytes), loaded);
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+  if (loaded.unreadable.empty()) loaded.read_error = static_cast<int>(-got);
+  loaded.unreadable.push_back(block);
+  std::memset(bytes.data(), 0, bytes.size());
+  return {};
+}
+
+Status Directory::load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded) {
+  loaded.bytes = uint64_t{blocks} * format::block_bytes;
+  loaded.unreadable.clear();
+  loaded.read_error = 0;
+  if (loaded.buffer.size() < loaded.bytes) loaded.buffer = BlockBuffer(loaded.bytes);
+  const std::span<std::byte> all(loaded.buffer.data(), loaded.bytes);
+  for (size_t at = 0; at < all.size(); at += limits::store_read_bytes) {
+    const std::span<std::byte> part =
+        all.subspan(at, std::min(limits::store_read_bytes, all.size() - at));
+    Status status = load_part(file, static_cast<uint32_t>(at / format::block_bytes), part, loaded);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
+  auto opened = open_for_reading(segment_name(number));
+  if (!opened.ok()) return opened.status();
+  auto header = read_header(opened.value());
+  if (!header.ok()) return header.status();
+  const uint64_t bytes = header.value().segment_bytes;
+  const int64_t size = file_system_.get().size(opened.value().file.get());
+  if (size < 0) return error(size, "fstat", opened.value().name);
+  const bool first = number == 1 && header.value().number == 1 && header.value().durable_seq == 0;
+  if (!first || static_cast<uint64_t>(size) != bytes || bytes < limits::segment_bytes_min ||
+      bytes > limits::segment_bytes_max || bytes % format::block_bytes != 0) {
+    return false;
+  }
+  LoadedSegment loaded;
+  if (Status read = load(opened.value(), blocks_of(bytes), loaded); !read.ok()) return read;
+  if (!loaded.unreadable.empty()) {
+    return Status::from_errno(
+        Code::unreadable, loaded.read_error, "pread",
+        path_ + "/" + opened.value().name + ", block " + std::to_string(loaded.unreadable.front()));
+  }
+  const FrameWalk walk(header.value(), loaded.image());
+  for (uint32_t block = 1; block < blocks_of(bytes); block++) {
+    if (walk.evidence_at(block)) return false;
+  }
+  return true;
+}
+
+// ---- publishing -------------------------------------------------------------------------------
+
+Status Directory::publish_store(const StoreFacts& facts) const {
+  sys::FileSystem& fs = file_system_;
+  const std::string bytes = encode_store(facts);
+  // Left over from an attempt of this same opening.
+  if (Status removed = remove(store_temporary_name); !removed.ok()) return removed;
+  const sys::File file(fs, fs.open(handle_.get(), store_temporary_name,
+                                   {.write = true, .create = true, .exclusive = true}));
+  if (!file.valid()) return error(file.get(), "open", store_temporary_name);
+  const int wrote = write_all(fs, file.get(), std::as_bytes(std::span(bytes)), 0);
+  if (wrote < 0) return error(wrote, "pwrite", store_temporary_name);
+  const int synced = fs.fsync(file.get());
+  if (synced < 0) return error(synced, "fsync", store_temporary_name);
+  const int renamed = fs.rename(handle_.get(), store_temporary_name, store_name);
+  if (renamed < 0) {
+    return Status::from_errno(Code::io, -renamed, "rename", path_ + "/" + store_name);
+  }
+  return sync();
+}
+
+}  // namespace espora::store

@@ -1,0 +1,132 @@
+// A store's directory: finding, reading and publishing its files, with O_DIRECT where the file
+// system has it. What the bytes mean is decided in recovery.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/format.h"
+#include "store/recovery.h"
+#include "sys/file_system.h"
+#include "sys/status.h"
+
+namespace espora::store {
+
+// Memory whose address is a whole block, as O_DIRECT wants it. Not initialised.
+class BlockBuffer {
+ public:
+  BlockBuffer() noexcept = default;
+  explicit BlockBuffer(size_t size);
+  [[nodiscard]] std::byte* data() const noexcept { return bytes_.get(); }
+  [[nodiscard]] size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::span<std::byte> span() const noexcept { return {bytes_.get(), size_}; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const noexcept;
+  };
+  std::unique_ptr<std::byte, Free> bytes_;
+  size_t size_ = 0;
+};
+
+// What a directory holds.
+struct Listing {
+  bool has_store = false;
+  std::vector<uint32_t> segments;   // ascending
+  std::vector<uint64_t> snapshots;  // ascending
+  std::vector<std::string> temporaries;
+  std::vector<std::string> foreign;  // neither read nor touched
+};
+
+// A file open for reading.
+struct ReadFile {
+  std::string name;
+  sys::File file;
+  bool direct = false;
+};
+
+// A segment's blocks as read.
+struct LoadedSegment {
+  BlockBuffer buffer;  // at least `bytes` long
+  size_t bytes = 0;
+  std::vector<uint32_t> unreadable;
+  int read_error = 0;  // errno of the first unreadable block
+
+  [[nodiscard]] SegmentImage image() const noexcept {
+    return {Bytes(buffer.data(), bytes), unreadable};
+  }
+};
+
+// One open directory. Belongs to one thread. Every function says in its Status which file it was.
+class Directory {
+ public:
+  // `path` is for messages.
+  Directory(sys::FileSystem& file_system, sys::File handle, std::string path, bool direct) noexcept
+      : file_system_(file_system),
+        handle_(std::move(handle)),
+        path_(std::move(path)),
+        direct_(direct) {}
+
+  // With `create` every missing part is made: sync_path() before anything in it is relied upon.
+  static sys::Result<Directory> open(sys::FileSystem& file_system, const std::string& path,
+                                     bool create, bool direct);
+
+  [[nodiscard]] sys::FileSystem& file_system() const noexcept { return file_system_; }
+  [[nodiscard]] int handle() const noexcept { return handle_.get(); }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  // False once the file system refused O_DIRECT.
+  [[nodiscard]] bool direct() const noexcept { return direct_; }
+  void set_direct(bool direct) noexcept { direct_ = direct; }
+
+  sys::Status list(Listing& listing) const;
+  // Code::locked, naming the holder, after trying for `retry_ms`.
+  sys::Result<sys::File> lock(uint32_t retry_ms) const;
+  sys::Status sync() const;
+  // Flushes every directory above this one that opening may have made an entry in, now or in an
+  // attempt that was cut short.
+  sys::Status sync_path() const;
+  sys::Status sync_file(const ReadFile& file) const;
+  sys::Status remove(const std::string& name) const;
+
+  // `sync_first`: what is read is on the device. Otherwise nothing is changed.
+  sys::Result<StoreFacts> read_store(bool sync_first);
+  // By the rule of publication: a temporary file, flushed, renamed, the directory flushed.
+  sys::Status publish_store(const StoreFacts& facts) const;
+
+  // For reading. The size of the file is checked against `segment_bytes`: Code::corrupt.
+  sys::Result<ReadFile> open_segment(uint32_t number, uint64_t segment_bytes);
+  // For a segment without STORE beside it: number 1, a valid header, and no frame, not even a torn
+  // one's header. Codes as for the functions around this one.
+  sys::Result<bool> holds_no_frame(uint32_t number);
+  // Code::corrupt for a damaged header, version for another one, unreadable, io.
+  sys::Result<format::SegmentHeader> read_header(ReadFile& file);
+  // The first `blocks` blocks. Blocks that the device refuses are listed in `loaded`; any other
+  // failure is a Status. Memory of an earlier call is used again.
+  sys::Status load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded);
+
+ private:
+  sys::Result<ReadFile> open_for_reading(std::string name);
+  // Reads as much as there is of `bytes`, retrying what was interrupted; count or -errno.
+  int64_t read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset);
+  sys::Status load_part(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
+                        LoadedSegment& loaded);
+  [[nodiscard]] sys::Status error(int64_t result, std::string_view call,
+                                  std::string_view name) const;
+
+  std::reference_wrapper<sys::FileSystem> file_system_;
+  sys::File handle_;
+  std::string path_;
+  bool direct_;
+};
+
+// Writes all of `bytes` (whole blocks) at `offset`, at most one block-wise continuation per short
+// write: 0, or -errno; -EIO for a write of nothing. For files that are not published: any error
+// means that the file must be given up.
+int write_all(sys::FileSystem& file_system, int file, Bytes bytes, uint64_t offset) noexcept;
+
+}  // namespace espora::store

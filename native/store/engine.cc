@@ -1,0 +1,413 @@
+// Append side, steps and drivers of the engine. Opening is in opening.cc.
+#include "store/engine.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "sys/check.h"
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using format::block_bytes;
+using sys::Code;
+using sys::Status;
+
+bool ends_for_good(Code code) noexcept {
+  return code == Code::corrupt || code == Code::unreadable || code == Code::version;
+}
+
+Status RecordVisitor::schema_changed(Bytes stored, Bytes given) {
+  const auto quoted = [](Bytes bytes) {
+    return "\"" + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + "\"";
+  };
+  return Status(Code::invalid, "the store was made with the schema " + quoted(stored) +
+                                   ", it cannot be opened with " + quoted(given));
+}
+
+Engine::~Engine() = default;
+
+// ---- append side ------------------------------------------------------------------------------
+
+Status Engine::poison(Code code) const { return Status(code, failure_.message()); }
+
+// Why nothing can be appended, whatever its size.
+Status Engine::refusal() const {
+  if (closed_) return Status(Code::closed, directory_.path() + ": the store is closed");
+  if (poisoned()) return poison(Code::failed);
+  if (!appendable_) {
+    return Status(Code::no_space,
+                  directory_.path() + ": no space for a segment: " + spares_->failure().message());
+  }
+  return {};
+}
+
+Status Engine::reserve(size_t payload_bytes, uint32_t records) {
+  if (closed_ || poisoned() || !appendable_) [[unlikely]]
+    return refusal();
+  const size_t bytes = reservation_bytes(payload_bytes, records);
+  if (bytes > batch_payload_bytes_max()) [[unlikely]] {
+    return Status(Code::too_large, "a batch of " + std::to_string(bytes) + " bytes, at most " +
+                                       std::to_string(batch_payload_bytes_max()) + " are possible");
+  }
+  const size_t end = open_.used + bytes;
+  if (end > batch_bytes_max_) [[unlikely]] {
+    return Status(Code::overloaded, "the open batch is full");
+  }
+  if (next_block_ + blocks_of(end) > segment_blocks_ && !reserved_spare_.file.valid() &&
+      !spares_->take(reserved_spare_)) [[unlikely]] {
+    if (Status failed = spares_->failure(); !failed.ok()) {
+      return Status(Code::no_space, directory_.path() + ": no space: " + failed.message());
+    }
+    spares_->hurry();
+    return Status(Code::unavailable, "the next segment is not ready yet");
+  }
+  open_.reserved = end;
+  return {};
+}
+
+uint64_t Engine::batch_time_us() noexcept {
+  if (!open_.timed) {
+    open_.timed = true;
+    open_.time_us = std::max(last_time_us_, file_system_.realtime_us());
+  }
+  return open_.time_us;
+}
+
+std::span<std::byte> Engine::append_in_place(uint16_t type, uint16_t flags, size_t size) noexcept {
+  const size_t extent = record_extent(size);
+  ESPORA_CHECK(open_.used + extent <= open_.reserved);
+  if (open_.records == 0) {
+    last_time_us_ = batch_time_us();
+    open_.first_seq = last_seq_ + 1;
+  }
+  std::byte* bytes = put_record(open_.buffer.data() + open_.used, type, flags, size);
+  open_.used += extent;
+  open_.records++;
+  last_seq_++;
+  return {bytes, size};
+}
+
+uint64_t Engine::append(uint16_t type, uint16_t flags, Bytes bytes) noexcept {
+  const std::span<std::byte> place = append_in_place(type, flags, bytes.size());
+  if (!bytes.empty()) std::memcpy(place.data(), bytes.data(), bytes.size());
+  return last_seq_;
+}
+
+// ---- beginning and completing -----------------------------------------------------------------
+
+void Engine::begin(WorkKind kind, Phase phase) noexcept {
+  work_.kind = kind;
+  work_.phase = phase;
+  work_.encoded = false;
+  work_.roll = false;
+  work_.bytes = 0;
+  work_.written = 0;
+  work_.flushes = 0;
+}
+
+bool Engine::begin_commit() noexcept {
+  if (work_.kind != WorkKind::none || poisoned()) return false;
+  if (open_.records == 0) {
+    open_.reserved = 0;
+    open_.timed = false;
+    return false;
+  }
+  begin(WorkKind::batch, Phase::write);
+  const uint32_t blocks = blocks_of(open_.used);
+  if (next_block_ + blocks > segment_blocks_) {
+    ESPORA_CHECK(reserved_spare_.file.valid());
+    work_.roll = true;
+    work_.spare = std::move(reserved_spare_);
+    work_.phase = Phase::flush_before;
+    next_block_ = 1;
+  }
+  work_.frame = {};
+  work_.frame.type = static_cast<uint16_t>(format::FrameType::batch);
+  work_.frame.block = next_block_;
+  work_.frame.first_seq = open_.first_seq;
+  work_.frame.time_us = open_.time_us;
+  work_.frame.record_count = open_.records;
+  work_.frame.payload_bytes = static_cast<uint32_t>(open_.used - sizeof(format::FrameHeader));
+  work_.bytes = size_t{blocks} * block_bytes;
+  next_block_ += blocks;
+  std::swap(work_.buffer, open_.buffer);
+  BlockBuffer buffer = std::move(open_.buffer);
+  open_ = {};
+  open_.buffer = std::move(buffer);
+  return true;
+}
+
+bool Engine::begin_flush() noexcept {
+  if (work_.kind != WorkKind::none || poisoned() || durable_seq_ == acknowledged_seq_) return false;
+  begin(WorkKind::flush, Phase::flush);
+  return true;
+}
+
+// Not between a reservation and its appends: the block may be the one that was reserved.
+bool Engine::can_seal() const noexcept {
+  return unsealed_ && appendable_ && !poisoned() && next_block_ < segment_blocks_;
+}
+
+bool Engine::begin_seal() noexcept {
+  if (work_.kind != WorkKind::none || open_.reserved != 0 || !can_seal()) return false;
+  begin(WorkKind::seal, Phase::flush_before);
+  work_.frame = {};
+  work_.frame.type = static_cast<uint16_t>(format::FrameType::seal);
+  work_.frame.block = next_block_++;
+  work_.frame.first_seq = last_seq_ + 1;
+  work_.frame.time_us = last_time_us_;
+  work_.bytes = block_bytes;
+  return true;
+}
+
+Status Engine::complete() {
+  ESPORA_CHECK(work_.kind != WorkKind::none && work_.phase == Phase::idle);
+  const WorkKind kind = work_.kind;
+  work_.kind = WorkKind::none;
+  stats_.flushes += work_.flushes;
+  if (work_.error != 0) {
+    // What failed may have taken effect or not: nothing in memory above durable_seq counts any
+    // more.
+    failure_ = Status::from_errno(Code::io, work_.error, work_.call, work_.file);
+    return Status::from_errno(Code::indeterminate, work_.error, work_.call, work_.file);
+  }
+  stats_.bytes_written += work_.bytes;
+  stats_.segment = current_.header.number;
+  if (work_.roll) stats_.rolls++;
+  if (kind == WorkKind::batch) {
+    const uint64_t now_ns = file_system_.monotonic_ns();
+    const uint64_t before = acknowledged_seq_;
+    if (durable_seq_ == before) unflushed_since_ns_ = now_ns;
+    acknowledged_seq_ = current_.end_seq;
+    idle_since_ns_ = now_ns;
+    unsealed_ = true;
+    stats_.batches++;
+    stats_.records += acknowledged_seq_ - before;
+    // A roll flushed what came before this batch.
+    if (work_.roll && current_.durable_seq != acknowledged_seq_) unflushed_since_ns_ = now_ns;
+  } else if (kind == WorkKind::seal) {
+    unsealed_ = false;
+    stats_.seals++;
+  }
+  durable_seq_ = current_.durable_seq;
+  return {};
+}
+
+// ---- steps ------------------------------------------------------------------------------------
+
+void Engine::fail(int result, const char* call, std::string file) noexcept {
+  work_.error = -result;
+  work_.call = call;
+  work_.file = directory_.path() + "/" + std::move(file);
+  work_.phase = Phase::idle;
+}
+
+bool Engine::flush_current() noexcept {
+  const int result = file_system_.fdatasync(current_.file.get());
+  if (result < 0) {
+    fail(result, "fdatasync", segment_name(current_.header.number));
+    return false;
+  }
+  work_.flushes++;
+  current_.dirty = false;
+  current_.durable_seq = current_.end_seq;
+  return true;
+}
+
+void Engine::step() noexcept {
+  switch (work_.phase) {
+    case Phase::idle:
+      return;
+    case Phase::flush_before: {
+      const Phase then = work_.roll ? Phase::header : Phase::write;
+      if (!current_.dirty) {
+        next_phase(then);
+        return step();
+      }
+      if (flush_current()) next_phase(then);
+      return;
+    }
+    case Phase::header:
+      return write_header();
+    case Phase::header_flush: {
+      const int result = file_system_.fsync(work_.spare.file.get());
+      if (result < 0) return fail(result, "fsync", work_.spare.name);
+      return next_phase(Phase::rename);
+    }
+    case Phase::rename: {
+      const std::string name = segment_name(current_.header.number + 1);
+      const int result =
+          file_system_.rename(directory_.handle(), work_.spare.name.c_str(), name.c_str());
+      if (result < 0) return fail(result, "rename", name);
+      return next_phase(Phase::directory_flush);
+    }
+    case Phase::directory_flush: {
+      const int result = file_system_.fsync(directory_.handle());
+      if (result < 0) return fail(result, "fsync", ".");
+      adopt_spare();
+      return next_phase(Phase::write);
+    }
+    case Phase::write:
+      return write_frame();
+    case Phase::flush:
+      if (flush_current()) next_phase(Phase::idle);
+      return;
+  }
+}
+
+// The spare holds a reservation by now, so that no error here can be answered with "full".
+void Engine::write_header() noexcept {
+  if (!work_.encoded) {
+    format::SegmentHeader header = current_.header;
+    header.number++;
+    header.first_seq = current_.end_seq + 1;
+    header.durable_seq = current_.end_seq;
+    header.previous_number = current_.header.number;
+    header.previous_end_block = current_.end_block;
+    header.previous_last_seq = current_.end_seq;
+    header.previous_frame_crc = current_.end_frame_crc;
+    header.previous_time_us = current_.end_time_us;
+    const int result = file_system_.random(std::as_writable_bytes(std::span(&header.nonce, 1)));
+    if (result < 0) return fail(result, "getrandom", work_.spare.name);
+    encode_segment_header(header, header_block_.span());
+    work_.encoded = true;
+  }
+  const int64_t wrote =
+      file_system_.pwrite(work_.spare.file.get(), header_block_.data(), block_bytes, 0);
+  if (wrote == -EINTR || (wrote > 0 && static_cast<size_t>(wrote) < block_bytes)) return;
+  if (wrote <= 0) {
+    return fail(wrote == 0 ? -EIO : static_cast<int>(wrote), "pwrite", work_.spare.name);
+  }
+  work_.encoded = false;
+  next_phase(Phase::header_flush);
+}
+
+void Engine::adopt_spare() noexcept {
+  format::SegmentHeader header;
+  ESPORA_CHECK(decode_segment_header(header_block_.span(), header) == HeaderState::valid);
+  current_.file = std::move(work_.spare.file);
+  current_.header = header;
+  current_.seed = frame_seed(header.nonce);
+  current_.frame_crc = header.previous_frame_crc;
+  current_.end_block = 1;
+  current_.end_frame_crc = header.previous_frame_crc;
+  current_.dirty = false;
+}
+
+void Engine::encode_frame() noexcept {
+  format::FrameHeader& frame = work_.frame;
+  frame.segment = current_.header.number;
+  frame.epoch = current_.header.epoch;
+  frame.durable_seq = current_.durable_seq;
+  frame.previous_frame_crc = current_.frame_crc;
+  const size_t used = sizeof frame + frame.payload_bytes;
+  std::memset(work_.buffer.data() + used, 0, work_.bytes - used);
+  frame.header_crc = finish_frame(frame, {work_.buffer.data(), used}, current_.seed);
+  work_.encoded = true;
+}
+
+void Engine::write_frame() noexcept {
+  if (!work_.encoded) encode_frame();
+  current_.dirty = true;
+  const format::FrameHeader& frame = work_.frame;
+  const int64_t wrote = file_system_.pwrite(
+      current_.file.get(), work_.buffer.data() + work_.written, work_.bytes - work_.written,
+      uint64_t{frame.block} * block_bytes + work_.written);
+  if (wrote == -EINTR) return;
+  if (wrote <= 0) {
+    return fail(wrote == 0 ? -EIO : static_cast<int>(wrote), "pwrite",
+                segment_name(current_.header.number));
+  }
+  // A block that was written in part is written again: it is not durable yet.
+  work_.written += static_cast<size_t>(wrote) / block_bytes * block_bytes;
+  if (work_.written < work_.bytes) return;
+  current_.frame_crc = frame.header_crc;
+  if (frame.record_count != 0) {
+    current_.end_block = frame.block + blocks_of(work_.bytes);
+    current_.end_frame_crc = frame.header_crc;
+    current_.end_seq = frame.first_seq + frame.record_count - 1;
+    current_.end_time_us = frame.time_us;
+  }
+  const bool flushes = options_.sync == Sync::always || work_.kind == WorkKind::seal;
+  next_phase(flushes ? Phase::flush : Phase::idle);
+}
+
+// ---- the inline driver ------------------------------------------------------------------------
+
+Status Engine::run() noexcept {
+  while (working()) step();
+  return complete();
+}
+
+Status Engine::commit() {
+  if (poisoned()) return poison(Code::failed);
+  return begin_commit() ? run() : Status();
+}
+
+Status Engine::flush() {
+  if (poisoned()) return poison(Code::failed);
+  return begin_flush() ? run() : Status();
+}
+
+Status Engine::seal() {
+  if (poisoned()) return poison(Code::failed);
+  return begin_seal() ? run() : Status();
+}
+
+Status Engine::maintain() {
+  ESPORA_CHECK(work_.kind == WorkKind::none);
+  if (closed_) return refusal();
+  if (poisoned()) return poison(Code::failed);
+  if (!appendable_) return try_install();
+  const uint64_t now_ns = file_system_.monotonic_ns();
+  if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_ &&
+      now_ns - unflushed_since_ns_ >= uint64_t{options_.flush_interval_ms} * 1'000'000) {
+    if (Status flushed = flush(); !flushed.ok()) return flushed;
+  }
+  if (options_.sync != Sync::never && now_ns - idle_since_ns_ >= limits::seal_idle_ns) {
+    return seal();
+  }
+  return {};
+}
+
+uint64_t Engine::maintenance_due_ns() const noexcept {
+  uint64_t due_ns = UINT64_MAX;
+  if (closed_ || poisoned()) return due_ns;
+  if (!appendable_) return install_retry_ns_;
+  if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_) {
+    due_ns = unflushed_since_ns_ + uint64_t{options_.flush_interval_ms} * 1'000'000;
+  }
+  if (options_.sync != Sync::never && can_seal()) {
+    due_ns = std::min(due_ns, idle_since_ns_ + limits::seal_idle_ns);
+  }
+  return due_ns;
+}
+
+Status Engine::close() {
+  ESPORA_CHECK(work_.kind == WorkKind::none);
+  if (closed_) return {};
+  Status status = commit();
+  if (status.ok()) status = flush();
+  if (status.ok()) status = seal();
+  closed_ = true;
+  spares_->discard();
+  if (reserved_spare_.file.valid()) {
+    reserved_spare_.file.reset();
+    (void)directory_.remove(reserved_spare_.name);
+  }
+  current_.file.reset();
+  lock_.reset();
+  return status;
+}
+
+Stats Engine::stats() const noexcept {
+  Stats stats = stats_;
+  stats.segment_bytes = store_.segment_bytes;
+  stats.blocks_free = appendable_ ? segment_blocks_ - next_block_ : 0;
+  stats.spare_ready = spares_->ready();
+  return stats;
+}
+
+}  // namespace espora::store

@@ -1,0 +1,53 @@
+#include "store/housekeeping_thread.h"
+
+#include <chrono>
+#include <utility>
+
+#include "sys/thread.h"
+
+namespace espora::store {
+
+HousekeepingThread::HousekeepingThread(sys::FileSystem& file_system, SparePreparer& spares,
+                                       std::function<void()> on_ready)
+    : file_system_(file_system), spares_(spares) {
+  spares_.set_on_ready(std::move(on_ready));
+  spares_.set_on_wanted([this] { wake(false); });
+  thread_ = sys::start_thread("espora-house", [this] { run(); });
+}
+
+void HousekeepingThread::stop() {
+  if (!thread_.joinable()) return;
+  wake(true);
+  thread_.join();
+  spares_.set_on_ready({});
+  spares_.set_on_wanted({});
+}
+
+void HousekeepingThread::wake(bool stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    if (stop) stopping_ = true;
+  }
+  changed_.notify_one();
+}
+
+void HousekeepingThread::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    woken_ = false;
+    lock.unlock();
+    const uint64_t due_ns = spares_.step();
+    const uint64_t now_ns =
+        due_ns == 0 || due_ns == SparePreparer::never_ns ? 0 : file_system_.monotonic_ns();
+    lock.lock();
+    const auto woken = [this] { return woken_; };
+    if (due_ns == SparePreparer::never_ns) {
+      changed_.wait(lock, woken);
+    } else if (due_ns > now_ns) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(due_ns - now_ns), woken);
+    }
+  }
+}
+
+}  // namespace espora::store

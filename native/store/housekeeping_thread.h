@@ -1,0 +1,42 @@
+// The thread that prepares a store's segments beside the thread that writes them.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "store/spare_preparer.h"
+#include "sys/file_system.h"
+#include "sys/thread.h"
+
+namespace espora::store {
+
+// Runs from construction to stop() or destruction, which must come before the engine's close() and
+// destruction.
+class HousekeepingThread {
+ public:
+  // Takes both hooks of `spares`. `on_ready` (may be empty) is called on the new thread whenever a
+  // spare became ready or an attempt failed: it should wake whoever keeps delayed appends.
+  HousekeepingThread(sys::FileSystem& file_system, SparePreparer& spares,
+                     std::function<void()> on_ready);
+  ~HousekeepingThread() { stop(); }
+  HousekeepingThread(const HousekeepingThread&) = delete;
+  HousekeepingThread& operator=(const HousekeepingThread&) = delete;
+
+  // Waits for the system call that is under way; idempotent.
+  void stop();
+
+ private:
+  void run();
+  void wake(bool stop);
+
+  sys::FileSystem& file_system_;
+  SparePreparer& spares_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace espora::store

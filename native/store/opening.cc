@@ -1,0 +1,385 @@
+// How the engine opens a store: lock, recover, replay, and the fresh segment that appends go to.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "store/engine.h"
+#include "sys/check.h"
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using format::block_bytes;
+using sys::Code;
+using sys::Status;
+
+namespace {
+
+std::string text_of(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+Status check_options(const Options& options) {
+  const uint64_t size = options.segment_bytes;
+  if (size != 0 && (size < limits::segment_bytes_min || size > limits::segment_bytes_max ||
+                    size % limits::spare_step_bytes != 0)) {
+    return Status(Code::invalid, "a segment of " + std::to_string(size) +
+                                     " bytes: give a multiple of 256 KiB from 1 MiB to 256 MiB");
+  }
+  if (options.kind.size() > limits::store_kind_bytes_max ||
+      options.schema.size() > limits::store_schema_bytes_max) {
+    return Status(Code::invalid, "the store's kind or schema is too long");
+  }
+  return {};
+}
+
+Status status_of(const std::string& path, const Damage& damage) {
+  return Status(damage.unreadable ? Code::unreadable : Code::corrupt, path + ": " + damage.text());
+}
+
+bool is_full(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
+
+}  // namespace
+
+Engine::Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
+               Directory directory, sys::File lock)
+    : file_system_(file_system),
+      options_(options),
+      visitor_(visitor),
+      directory_(std::move(directory)),
+      lock_(std::move(lock)),
+      header_block_(block_bytes) {}
+
+sys::Result<std::unique_ptr<Engine>> Engine::open(sys::FileSystem& file_system,
+                                                  const Options& options, RecordVisitor& visitor) {
+  if (Status checked = check_options(options); !checked.ok()) return checked;
+  auto directory =
+      Directory::open(file_system, options.directory, options.create, options.direct_io);
+  if (!directory.ok()) return directory.status();
+  auto lock = directory.value().lock(options.lock_retry_ms);
+  if (!lock.ok()) return lock.status();
+  std::unique_ptr<Engine> engine(new Engine(file_system, options, visitor,
+                                            std::move(directory).value(), std::move(lock).value()));
+  Status started = engine->start();
+  if (!started.ok()) {
+    if (engine->spares_) engine->spares_->discard();
+    return started;
+  }
+  return engine;
+}
+
+Status Engine::start() {
+  Listing listing;
+  if (Status listed = directory_.list(listing); !listed.ok()) return listed;
+  stats_.file_system = std::max<int64_t>(0, file_system_.type(directory_.handle()));
+
+  bool one_and_empty = false;
+  if (!listing.has_store && listing.snapshots.empty() && listing.segments.size() == 1) {
+    auto empty = directory_.holds_no_frame(listing.segments.front());
+    if (!empty.ok()) return empty.status();
+    one_and_empty = empty.value();
+  }
+  const DirectoryVerdict verdict = judge_directory(
+      {listing.has_store, !listing.segments.empty(), !listing.snapshots.empty(), one_and_empty});
+  switch (verdict) {
+    case DirectoryVerdict::open:
+      break;
+    case DirectoryVerdict::nothing:
+    case DirectoryVerdict::unfinished:
+      return create(listing);
+    case DirectoryVerdict::without_store:
+      return Status(Code::corrupt, directory_.path() +
+                                       ": there are segments or snapshots, but no "
+                                       "file STORE");
+    case DirectoryVerdict::without_segments:
+      return Status(Code::corrupt, directory_.path() + ": there is a file STORE, but no segment");
+  }
+  return recover(listing);
+}
+
+// ---- a new store ------------------------------------------------------------------------------
+
+Status Engine::create(const Listing& listing) {
+  if (!options_.create) {
+    return Status(Code::not_found, directory_.path() + ": there is no store here");
+  }
+  const int filled = file_system_.random(std::as_writable_bytes(std::span(store_.uuid)));
+  if (filled < 0) return Status::from_errno(Code::io, -filled, "getrandom", directory_.path());
+  // RFC 9562 5.4: version 4, variant 10.
+  store_.uuid[6] = static_cast<uint8_t>((store_.uuid[6] & 0x0F) | 0x40);
+  store_.uuid[8] = static_cast<uint8_t>((store_.uuid[8] & 0x3F) | 0x80);
+  store_.segment_bytes =
+      options_.segment_bytes != 0 ? options_.segment_bytes : limits::segment_bytes_default;
+  store_.kind = options_.kind;
+  store_.schema = text_of(options_.schema);
+  fresh_ = plan_first_segment(store_);
+  if (Status ended = visitor_.end(); !ended.ok()) return ended;
+  if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
+  if (!spares_->ready()) return spares_->failure();
+  Spare spare;
+  ESPORA_CHECK(spares_->take(spare));
+  if (Status installed = install(std::move(spare)); !installed.ok()) return installed;
+  if (Status published = directory_.publish_store(store_); !published.ok()) return published;
+  return directory_.sync_path();
+}
+
+// ---- an existing one --------------------------------------------------------------------------
+
+Status Engine::recover(const Listing& listing) {
+  if (Status synced = directory_.sync(); !synced.ok()) return synced;
+  auto facts = directory_.read_store(true);
+  if (!facts.ok()) return facts.status();
+  store_ = std::move(facts).value();
+  if (Status checked = check_store(options_.schema); !checked.ok()) return checked;
+
+  auto read = read_headers(listing);
+  if (!read.ok()) return read.status();
+  const std::vector<format::SegmentHeader>& headers = read.value();
+  uint64_t proven = listing.snapshots.empty() ? 0 : listing.snapshots.back();
+  for (const format::SegmentHeader& header : headers) proven = std::max(proven, proven_by(header));
+
+  // The last segment first: whether the store can be opened at all hangs on it.
+  const format::SegmentHeader& last = headers.back();
+  auto opened = directory_.open_segment(last.number, store_.segment_bytes);
+  if (!opened.ok()) return opened.status();
+  if (Status synced = directory_.sync_file(opened.value()); !synced.ok()) return synced;
+  LoadedSegment loaded;
+  const uint32_t blocks = blocks_of(store_.segment_bytes);
+  if (Status read_all = directory_.load(opened.value(), blocks, loaded); !read_all.ok()) {
+    return read_all;
+  }
+  const Tail tail = examine_tail(last, loaded.image(), proven);
+  if (tail.damage) return status_of(directory_.path(), *tail.damage);
+
+  if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
+  for (size_t i = 0; i < tail.proven_batches; i++) {
+    const FrameView& batch = tail.batches[i];
+    if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
+  }
+  if (Status ended = visitor_.end(); !ended.ok()) return ended;
+
+  fresh_ = plan_fresh_segment(last, tail);
+  last_seq_ = acknowledged_seq_ = durable_seq_ = tail.proven_seq;
+  // Its directory's flush may have failed when the store was made.
+  const bool unproven_store = last.number == 1 && tail.proven_seq == 0;
+  if (unproven_store) publish_store_ = true;
+  if (unproven_store) {
+    if (Status synced = directory_.sync_path(); !synced.ok()) return synced;
+  }
+  if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
+  return try_install();
+}
+
+Status Engine::check_store(Bytes given_schema) {
+  const std::string where = directory_.path() + ": ";
+  if (store_.kind != options_.kind) {
+    return Status(Code::invalid, where + "the store holds \"" + store_.kind +
+                                     "\", it cannot be opened as \"" + options_.kind + "\"");
+  }
+  if (options_.segment_bytes != 0 && options_.segment_bytes != store_.segment_bytes) {
+    return Status(Code::invalid,
+                  where + "the store has segments of " + std::to_string(store_.segment_bytes) +
+                      " bytes, it cannot be opened with " + std::to_string(options_.segment_bytes));
+  }
+  const std::string given = text_of(given_schema);
+  if (given == store_.schema) return {};
+  if (Status changed = visitor_.schema_changed(bytes_of(store_.schema), given_schema);
+      !changed.ok()) {
+    return changed;
+  }
+  store_.schema = given;
+  publish_store_ = true;
+  return {};
+}
+
+sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing) {
+  std::vector<format::SegmentHeader> headers;
+  for (const uint32_t number : listing.segments) {
+    if (number != headers.size() + 1) {
+      return Status(Code::corrupt, directory_.path() + ": segment " +
+                                       std::to_string(headers.size() + 1) + " is missing");
+    }
+    auto file = directory_.open_segment(number, store_.segment_bytes);
+    if (!file.ok()) return file.status();
+    auto header = directory_.read_header(file.value());
+    if (!header.ok()) return header.status();
+    const format::SegmentHeader* before = headers.empty() ? nullptr : &headers.back();
+    if (const auto damage = check_header(header.value(), number, store_, before)) {
+      return status_of(directory_.path(), *damage);
+    }
+    headers.push_back(header.value());
+  }
+  return headers;
+}
+
+Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) {
+  LoadedSegment loaded;
+  for (size_t i = 0; i + 1 < headers.size(); i++) {
+    auto file = directory_.open_segment(headers[i].number, store_.segment_bytes);
+    if (!file.ok()) return file.status();
+    const uint32_t blocks = headers[i + 1].previous_end_block;
+    if (Status read = directory_.load(file.value(), blocks, loaded); !read.ok()) return read;
+    ClosedWalk walk(headers[i], headers[i + 1], loaded.image());
+    FrameView batch;
+    while (walk.next(batch)) {
+      if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
+    }
+    if (walk.damage()) return status_of(directory_.path(), *walk.damage());
+  }
+  return {};
+}
+
+Status Engine::show(const format::FrameHeader& frame, Bytes payload) {
+  RecordCursor cursor(frame, payload);
+  RecordView record;
+  while (cursor.next(record)) {
+    stats_.recovered_records++;
+    if (Status seen = visitor_.record(record); !seen.ok()) return seen;
+  }
+  last_time_us_ = frame.time_us;
+  return {};
+}
+
+// ---- the fresh segment ------------------------------------------------------------------------
+
+// Nothing on disk was changed up to here.
+Status Engine::prepare(const Listing& listing) {
+  for (const std::string& name : listing.temporaries) {
+    if (Status removed = directory_.remove(name); !removed.ok()) return removed;
+  }
+  batch_bytes_max_ = batch_bytes_max_of(store_.segment_bytes);
+  segment_blocks_ = blocks_of(store_.segment_bytes);
+  open_.buffer = BlockBuffer(batch_bytes_max_);
+  work_.buffer = BlockBuffer(batch_bytes_max_);
+  spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), store_.segment_bytes,
+                                            directory_.direct());
+  const Status prepared = spares_->prepare_now();
+  return prepared.code() == Code::no_space ? Status() : prepared;
+}
+
+// While there is no space the store stays open for reading. No other failure leaves it so.
+Status Engine::try_install() {
+  const uint64_t now_ns = file_system_.monotonic_ns();
+  if (now_ns < install_retry_ns_) return {};
+  Spare spare;
+  const bool taken = spares_->take(spare);
+  install_retry_ns_ = now_ns + limits::spare_retry_ns;
+  if (!taken) return {};
+  const std::string name = spare.name;
+  Status status = install(std::move(spare));
+  if (status.code() == Code::no_space) return directory_.remove(name);
+  if (status.ok()) status = show_copied();
+  if (!status.ok()) failure_ = status;
+  return status;
+}
+
+Status Engine::install(Spare spare) {
+  const auto failed = [&](int result, const char* call) {
+    const Code code = is_full(-result) ? Code::no_space : Code::io;
+    return Status::from_errno(code, -result, call, directory_.path() + "/" + spare.name);
+  };
+  if (publish_store_) {
+    if (Status published = directory_.publish_store(store_); !published.ok()) return published;
+    publish_store_ = false;
+  }
+  int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
+  if (result < 0) return failed(result, "getrandom");
+  result = write_fresh(spare);
+  if (result < 0) return failed(result, "pwrite");
+  result = file_system_.fsync(spare.file.get());
+  if (result < 0) return failed(result, "fsync");
+  // From here on the name may stand for the new file, whatever the call returns.
+  const std::string name = segment_name(fresh_.header.number);
+  result = file_system_.rename(directory_.handle(), spare.name.c_str(), name.c_str());
+  if (result < 0) {
+    return Status::from_errno(Code::io, -result, "rename", directory_.path() + "/" + name);
+  }
+  if (Status synced = directory_.sync(); !synced.ok()) return synced;
+  adopt_fresh(std::move(spare));
+  return {};
+}
+
+// Writes the copied batches, then the header; leaves in `current_` where they end. 0 or -errno.
+int Engine::write_fresh(const Spare& spare) {
+  current_ = {};
+  current_.header = fresh_.header;
+  current_.seed = frame_seed(fresh_.header.nonce);
+  current_.frame_crc = fresh_.header.previous_frame_crc;
+  current_.end_frame_crc = current_.frame_crc;
+  current_.end_time_us = fresh_.header.previous_time_us;
+  current_.end_seq = fresh_.header.previous_last_seq;
+
+  const std::span<std::byte> buffer = work_.buffer.span();
+  size_t used = 0;
+  uint32_t block = 1;  // of the buffer's start
+  const auto write_out = [&]() -> int {
+    const int result = write_all(file_system_, spare.file.get(), buffer.first(used),
+                                 uint64_t{block} * block_bytes);
+    block += blocks_of(used);
+    used = 0;
+    return result;
+  };
+  for (const CopiedBatch& batch : fresh_.batches) {
+    format::FrameHeader frame{};
+    const size_t bytes = sizeof frame + batch.payload.size();
+    const size_t extent = round_up(bytes, block_bytes);
+    if (used + extent > buffer.size()) {
+      if (const int result = write_out(); result < 0) return result;
+    }
+    frame.type = static_cast<uint16_t>(format::FrameType::batch);
+    frame.segment = fresh_.header.number;
+    frame.block = block + blocks_of(used);
+    frame.epoch = fresh_.header.epoch;
+    frame.first_seq = batch.first_seq;
+    frame.durable_seq = std::min(fresh_.proven_seq, batch.first_seq - 1);
+    frame.time_us = batch.time_us;
+    frame.record_count = batch.record_count;
+    frame.payload_bytes = static_cast<uint32_t>(batch.payload.size());
+    frame.previous_frame_crc = current_.frame_crc;
+    const std::span<std::byte> place = buffer.subspan(used, extent);
+    std::memset(place.data() + bytes, 0, extent - bytes);
+    std::memcpy(place.data() + sizeof frame, batch.payload.data(), batch.payload.size());
+    current_.frame_crc = finish_frame(frame, place.first(bytes), current_.seed);
+    current_.end_frame_crc = current_.frame_crc;
+    current_.end_block = frame.block + blocks_of(extent);
+    current_.end_seq = frame.first_seq + frame.record_count - 1;
+    current_.end_time_us = frame.time_us;
+    used += extent;
+  }
+  if (const int result = write_out(); result < 0) return result;
+  encode_segment_header(fresh_.header, header_block_.span());
+  return write_all(file_system_, spare.file.get(), header_block_.span(), 0);
+}
+
+void Engine::adopt_fresh(Spare spare) {
+  ESPORA_CHECK(current_.end_seq == fresh_.header.durable_seq);
+  current_.file = std::move(spare.file);
+  current_.durable_seq = current_.end_seq;
+  next_block_ = current_.end_block;
+  last_seq_ = acknowledged_seq_ = durable_seq_ = current_.end_seq;
+  last_time_us_ = std::max(last_time_us_, current_.end_time_us);
+  stats_.segment = fresh_.header.number;
+  stats_.epoch = fresh_.header.epoch;
+  stats_.direct_io = spare.direct;
+  appendable_ = true;
+}
+
+Status Engine::show_copied() {
+  bool any = false;
+  for (const CopiedBatch& batch : fresh_.batches) {
+    if (batch.proven) continue;
+    any = true;
+    format::FrameHeader frame{};
+    frame.first_seq = batch.first_seq;
+    frame.time_us = batch.time_us;
+    frame.record_count = batch.record_count;
+    stats_.unproven_records += batch.record_count;
+    if (Status shown = show(frame, batch.payload); !shown.ok()) return shown;
+  }
+  fresh_ = {};
+  return any ? visitor_.end() : Status();
+}
+
+}  // namespace espora::store

@@ -1,0 +1,376 @@
+#include "store/recovery.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "sys/check.h"
+#include "sys/crc32c.h"
+
+namespace espora::store {
+
+namespace {
+
+constexpr Trit n = Trit::no;
+constexpr Trit y = Trit::yes;
+constexpr Trit x = Trit::any;
+
+template <size_t facts, size_t rows, typename Verdict>
+Verdict judge(const std::array<Case<facts, Verdict>, rows>& cases,
+              const std::array<bool, facts>& given) noexcept {
+  for (const auto& row : cases) {
+    if (row.meets(given)) return row.then;
+  }
+  ESPORA_CHECK(false && "a table of cases has a hole");
+}
+
+bool all_zero(Bytes bytes) noexcept {
+  // Compares the bytes with themselves, one further: no table of zeros of any size is needed.
+  return bytes.empty() || (bytes[0] == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+}  // namespace
+
+// clang-format off
+const std::array<Case<4, DirectoryVerdict>, 7> directory_cases = {{
+    // STORE segments snapshots one-and-empty
+    {{y, y, x, x}, DirectoryVerdict::open},
+    {{y, n, x, x}, DirectoryVerdict::without_segments},
+    {{n, n, n, x}, DirectoryVerdict::nothing},
+    {{n, n, y, x}, DirectoryVerdict::without_store},
+    {{n, y, y, x}, DirectoryVerdict::without_store},
+    {{n, y, n, y}, DirectoryVerdict::unfinished},
+    {{n, y, n, n}, DirectoryVerdict::without_store},
+}};
+
+const std::array<Case<8, FrameVerdict>, 9> frame_cases = {{
+    // readable header place sequence chain possible body records
+    {{n, x, x, x, x, x, x, x}, FrameVerdict::unreadable},
+    {{y, n, x, x, x, x, x, x}, FrameVerdict::nothing},
+    {{y, y, n, x, x, x, x, x}, FrameVerdict::misplaced},
+    {{y, y, y, n, x, x, x, x}, FrameVerdict::out_of_sequence},
+    {{y, y, y, y, n, x, x, x}, FrameVerdict::out_of_chain},
+    {{y, y, y, y, y, n, x, x}, FrameVerdict::impossible},
+    {{y, y, y, y, y, y, n, x}, FrameVerdict::torn},
+    {{y, y, y, y, y, y, y, n}, FrameVerdict::malformed},
+    {{y, y, y, y, y, y, y, y}, FrameVerdict::accept},
+}};
+
+const std::array<Case<5, TailVerdict>, 6> tail_cases = {{
+    // unreadable contradiction lost split garbage
+    {{y, x, x, x, x}, TailVerdict::unreadable},
+    {{n, y, x, x, x}, TailVerdict::corrupt},
+    {{n, n, y, x, x}, TailVerdict::corrupt},
+    {{n, n, n, y, x}, TailVerdict::corrupt},
+    {{n, n, n, n, y}, TailVerdict::torn},
+    {{n, n, n, n, n}, TailVerdict::clean},
+}};
+
+const std::array<Case<2, Placement>, 3> placement_cases = {{
+    // holds-proven fits-one-batch
+    {{n, x}, Placement::replace},
+    {{y, y}, Placement::replace},
+    {{y, n}, Placement::follow},
+}};
+// clang-format on
+
+DirectoryVerdict judge_directory(const DirectoryFacts& facts) noexcept {
+  return judge(directory_cases, facts);
+}
+FrameVerdict judge_frame(const FrameFacts& facts) noexcept { return judge(frame_cases, facts); }
+TailVerdict judge_tail(const TailFacts& facts) noexcept { return judge(tail_cases, facts); }
+Placement judge_placement(const PlacementFacts& facts) noexcept {
+  return judge(placement_cases, facts);
+}
+
+std::string_view verdict_text(FrameVerdict verdict) noexcept {
+  switch (verdict) {
+    case FrameVerdict::accept:
+      return "a whole frame";
+    case FrameVerdict::nothing:
+      return "no frame";
+    case FrameVerdict::torn:
+      return "a frame whose payload is not whole";
+    case FrameVerdict::unreadable:
+      return "the device does not give the block back";
+    case FrameVerdict::misplaced:
+      return "a frame that belongs to another place";
+    case FrameVerdict::out_of_sequence:
+      return "a frame with another sequence number";
+    case FrameVerdict::out_of_chain:
+      return "a frame that does not follow the one before it";
+    case FrameVerdict::impossible:
+      return "a frame with fields that cannot be";
+    case FrameVerdict::malformed:
+      return "a frame whose payload is not records";
+  }
+  return "unknown";
+}
+
+// ---- frames -----------------------------------------------------------------------------------
+
+FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept
+    : header_(header),
+      image_(image),
+      seed_(frame_seed(header.nonce)),
+      blocks_(blocks_of(image.bytes.size())),
+      chain_{1, header.first_seq, header.previous_frame_crc, header.previous_time_us} {}
+
+bool FrameWalk::readable(uint32_t block, uint32_t count) const noexcept {
+  const auto bad = std::lower_bound(image_.unreadable.begin(), image_.unreadable.end(), block);
+  return bad == image_.unreadable.end() || *bad >= block + count;
+}
+
+namespace {
+
+// Fields that do not depend on the frame's neighbours.
+bool possible(const format::FrameHeader& frame, uint64_t payload_room, uint64_t time_us) noexcept {
+  const bool batch = frame.type == static_cast<uint16_t>(format::FrameType::batch) &&
+                     frame.record_count != 0 &&
+                     frame.payload_bytes / sizeof(format::RecordHeader) >= frame.record_count;
+  const bool seal = frame.type == static_cast<uint16_t>(format::FrameType::seal) &&
+                    frame.record_count == 0 && frame.payload_bytes == 0;
+  return (batch || seal) && frame.flags == 0 && frame.payload_bytes <= payload_room &&
+         frame.durable_seq < frame.first_seq && frame.time_us >= time_us &&
+         frame.first_seq + frame.record_count > frame.record_count;
+}
+
+bool records_whole(const FrameView& frame) noexcept {
+  RecordCursor cursor(frame.header, frame.payload);
+  RecordView record;
+  uint64_t count = 0;
+  while (cursor.next(record)) count++;
+  return !cursor.damaged() && count == frame.header.record_count;
+}
+
+}  // namespace
+
+FrameFacts FrameWalk::examine(FrameView& frame) const noexcept {
+  FrameFacts facts{};
+  auto& [is_readable, header_whole, in_place, in_sequence, in_chain, is_possible, body_whole,
+         are_records] = facts;
+  is_readable = readable(chain_.block, 1);
+  if (!is_readable) return facts;
+  const Bytes rest = image_.bytes.subspan(uint64_t{chain_.block} * format::block_bytes);
+  format::FrameHeader& header = frame.header;
+  header_whole = decode_frame_header(rest, seed_, header);
+  if (!header_whole) return facts;
+  in_place = header.segment == header_.number && header.block == chain_.block &&
+             header.epoch == header_.epoch;
+  in_sequence = header.first_seq == chain_.next_seq;
+  in_chain = header.previous_frame_crc == chain_.frame_crc;
+  is_possible = possible(header, rest.size() - sizeof header, chain_.time_us);
+  if (!is_possible) return facts;
+  const size_t bytes = sizeof header + header.payload_bytes;
+  frame.blocks = blocks_of(bytes);
+  frame.payload = rest.subspan(sizeof header, header.payload_bytes);
+  is_readable = readable(chain_.block, frame.blocks);
+  if (!is_readable) return facts;
+  body_whole = header.payload_crc == sys::crc32c(frame.payload, seed_) &&
+               all_zero(rest.subspan(bytes, uint64_t{frame.blocks} * format::block_bytes - bytes));
+  are_records = body_whole && records_whole(frame);
+  return facts;
+}
+
+FrameVerdict FrameWalk::next(FrameView& frame) noexcept {
+  if (chain_.block >= blocks_) return FrameVerdict::nothing;
+  const FrameVerdict verdict = judge_frame(examine(frame));
+  if (verdict == FrameVerdict::accept) {
+    chain_.block += frame.blocks;
+    chain_.next_seq += frame.header.record_count;
+    chain_.frame_crc = frame.header.header_crc;
+    chain_.time_us = frame.header.time_us;
+  }
+  return verdict;
+}
+
+std::optional<format::FrameHeader> FrameWalk::evidence_at(uint32_t block) const noexcept {
+  if (!readable(block, 1)) return std::nullopt;
+  format::FrameHeader header;
+  const Bytes bytes = image_.bytes.subspan(uint64_t{block} * format::block_bytes);
+  if (!decode_frame_header(bytes, seed_, header)) return std::nullopt;
+  if (header.segment != header_.number || header.block != block || header.epoch != header_.epoch) {
+    return std::nullopt;
+  }
+  return header;
+}
+
+// ---- damage -----------------------------------------------------------------------------------
+
+std::string Damage::text() const {
+  return "segment " + std::to_string(segment) + ", block " + std::to_string(block) + ", sequence " +
+         std::to_string(seq) + ": " + what;
+}
+
+namespace {
+
+Damage damage_at(uint32_t segment, const Chain& chain, FrameVerdict verdict, std::string what) {
+  return {segment, chain.block, chain.next_seq, verdict == FrameVerdict::unreadable,
+          std::move(what)};
+}
+
+}  // namespace
+
+std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
+                                   const StoreFacts& store, const format::SegmentHeader* before) {
+  const auto damage = [&](std::string what) {
+    return Damage{number, 0, header.first_seq, false, std::move(what)};
+  };
+  if (header.uuid != store.uuid) {
+    return damage("belongs to store " + uuid_text(header.uuid) + ", this is " +
+                  uuid_text(store.uuid));
+  }
+  if (header.number != number) {
+    return damage("its header has number " + std::to_string(header.number));
+  }
+  if (header.block_bytes != format::block_bytes || header.segment_bytes != store.segment_bytes) {
+    return damage("its header has a segment size of " + std::to_string(header.segment_bytes) +
+                  " bytes, the store of " + std::to_string(store.segment_bytes));
+  }
+  const bool first = number == 1;
+  const uint32_t blocks = blocks_of(header.segment_bytes);
+  const bool possible =
+      header.first_seq == header.previous_last_seq + 1 &&
+      header.durable_seq >= header.previous_last_seq && header.epoch != 0 &&
+      header.previous_number == number - 1 &&
+      (first ? header.previous_last_seq == 0 && header.previous_end_block == 0
+             : header.previous_end_block >= 1 && header.previous_end_block <= blocks);
+  if (!possible) return damage("its header has fields that cannot be");
+  if (before == nullptr) return std::nullopt;
+  const bool empty = header.previous_last_seq == before->previous_last_seq;
+  const bool follows = header.previous_last_seq >= proven_by(*before) &&
+                       header.epoch >= before->epoch &&
+                       header.previous_time_us >= before->previous_time_us &&
+                       empty == (header.previous_end_block == 1) &&
+                       (!empty || header.previous_frame_crc == before->previous_frame_crc);
+  if (!follows) return damage("its header does not follow that of the segment before it");
+  return std::nullopt;
+}
+
+bool ClosedWalk::next(FrameView& batch) {
+  while (!damage_) {
+    const Chain at = walk_.chain();
+    if (at.block >= successor_.previous_end_block) break;
+    const FrameVerdict verdict = walk_.next(batch);
+    if (verdict != FrameVerdict::accept) {
+      damage_ =
+          damage_at(number_, at, verdict,
+                    std::string(verdict_text(verdict)) + ", but the next segment follows on " +
+                        "sequence " + std::to_string(successor_.previous_last_seq));
+      return false;
+    }
+    if (!batch.seal()) return true;
+  }
+  const Chain& end = walk_.chain();
+  const bool meets = end.block == successor_.previous_end_block &&
+                     end.last_seq() == successor_.previous_last_seq &&
+                     end.frame_crc == successor_.previous_frame_crc &&
+                     end.time_us == successor_.previous_time_us;
+  if (!damage_ && !meets) {
+    damage_ =
+        damage_at(number_, end, FrameVerdict::nothing, "does not end where the next segment says");
+  }
+  return false;
+}
+
+// ---- the last segment -------------------------------------------------------------------------
+
+Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image,
+                  uint64_t proven_elsewhere) {
+  Tail tail;
+  tail.proven_seq = std::max(proven_elsewhere, proven_by(header));
+  FrameWalk walk(header, image);
+  FrameView frame;
+  while ((tail.stop = walk.next(frame)) == FrameVerdict::accept) {
+    tail.proven_seq = std::max(tail.proven_seq, frame.header.durable_seq);
+    if (!frame.seal()) tail.batches.push_back(frame);
+  }
+  tail.end = walk.chain();
+  const uint32_t blocks = blocks_of(image.bytes.size());
+  for (uint32_t block = tail.end.block; block < blocks; block++) {
+    if (const auto found = walk.evidence_at(block)) {
+      tail.proven_seq = std::max(tail.proven_seq, found->durable_seq);
+    }
+  }
+  const auto above =
+      std::find_if(tail.batches.begin(), tail.batches.end(),
+                   [&](const FrameView& b) { return b.last_seq() > tail.proven_seq; });
+  tail.proven_batches = static_cast<size_t>(above - tail.batches.begin());
+
+  const bool unreadable = !image.unreadable.empty();
+  const bool contradiction = !ends_log(tail.stop);
+  const bool lost = tail.end.last_seq() < tail.proven_seq;
+  const bool split = above != tail.batches.end() && above->header.first_seq <= tail.proven_seq;
+  const bool garbage =
+      !all_zero(image.bytes.subspan(uint64_t{tail.end.block} * format::block_bytes));
+  tail.verdict = judge_tail({unreadable, contradiction, lost, split, garbage});
+
+  const std::string proven = std::to_string(tail.proven_seq);
+  if (tail.verdict == TailVerdict::unreadable) {
+    tail.damage = damage_at(header.number, tail.end, FrameVerdict::unreadable,
+                            "block " + std::to_string(image.unreadable.front()) +
+                                " cannot be read; records up to sequence " + proven +
+                                " are known to be durable");
+  } else if (tail.verdict == TailVerdict::corrupt) {
+    tail.damage =
+        damage_at(header.number, tail.end, tail.stop,
+                  split && !lost && !contradiction
+                      ? "a batch that is durable only up to sequence " + proven
+                      : std::string(verdict_text(tail.stop)) + ", but records up to sequence " +
+                            proven + " are known to be durable");
+  }
+  return tail;
+}
+
+// ---- the segment that opening makes -----------------------------------------------------------
+
+FreshSegment plan_first_segment(const StoreFacts& store) noexcept {
+  FreshSegment fresh;
+  fresh.header.uuid = store.uuid;
+  fresh.header.number = 1;
+  fresh.header.epoch = 1;
+  fresh.header.segment_bytes = store.segment_bytes;
+  fresh.header.first_seq = 1;
+  return fresh;
+}
+
+namespace {
+
+CopiedBatch copy_of(const FrameView& batch, bool proven) {
+  return {batch.header.first_seq, batch.header.time_us, batch.header.record_count, proven,
+          std::vector<std::byte>(batch.payload.begin(), batch.payload.end())};
+}
+
+}  // namespace
+
+FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail) {
+  ESPORA_CHECK(!tail.damage);
+  size_t payload_bytes = 0;
+  for (const FrameView& batch : tail.batches) payload_bytes += batch.payload.size();
+  const size_t room = batch_bytes_max_of(last.segment_bytes) - sizeof(format::FrameHeader);
+  const Placement placement = judge_placement({tail.proven_batches != 0, payload_bytes <= room});
+
+  FreshSegment fresh;
+  fresh.header = last;
+  fresh.header.epoch = last.epoch + 1;
+  size_t from = 0;
+  if (placement == Placement::follow) {
+    const FrameView& end = tail.batches[tail.proven_batches - 1];
+    from = tail.proven_batches;
+    fresh.header.number = last.number + 1;
+    fresh.header.first_seq = end.last_seq() + 1;
+    fresh.header.previous_number = last.number;
+    fresh.header.previous_end_block = end.header.block + end.blocks;
+    fresh.header.previous_last_seq = end.last_seq();
+    fresh.header.previous_frame_crc = end.header.header_crc;
+    fresh.header.previous_time_us = end.header.time_us;
+  }
+  for (size_t i = from; i < tail.batches.size(); i++) {
+    fresh.batches.push_back(copy_of(tail.batches[i], i < tail.proven_batches));
+  }
+  fresh.header.durable_seq = tail.end.last_seq();
+  fresh.proven_seq = tail.proven_seq;
+  return fresh;
+}
+
+}  // namespace espora::store

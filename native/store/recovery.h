@@ -1,0 +1,229 @@
+// What the bytes of a store mean when it is opened: pure decisions, each a table of cases of which
+// exactly one meets every combination of facts. No call here touches a file.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/format.h"
+#include "store/record.h"
+
+namespace espora::store {
+
+// A fact's value in a case: a bit, or one that does not matter.
+enum class Trit : uint8_t { no, yes, any };
+
+// A row of a table: the verdict where every fact has the row's value.
+template <size_t facts, typename Verdict>
+struct Case {
+  std::array<Trit, facts> when;
+  Verdict then;
+
+  [[nodiscard]] constexpr bool meets(const std::array<bool, facts>& given) const noexcept {
+    for (size_t i = 0; i < facts; i++) {
+      if (when[i] != Trit::any && (when[i] == Trit::yes) != given[i]) return false;
+    }
+    return true;
+  }
+};
+
+// ---- the directory ----------------------------------------------------------------------------
+
+// In this order: STORE is there; a segment is there; a snapshot is there; the one segment that is
+// there has number 1, a valid header and not a single frame.
+using DirectoryFacts = std::array<bool, 4>;
+enum class DirectoryVerdict : uint8_t {
+  nothing,     // no store here
+  unfinished,  // its creation was cut short before anything was stored: starts anew
+  open,
+  without_store,     // corrupt: records or a snapshot, but no STORE
+  without_segments,  // corrupt: STORE, but no segment
+};
+extern const std::array<Case<4, DirectoryVerdict>, 7> directory_cases;
+DirectoryVerdict judge_directory(const DirectoryFacts& facts) noexcept;
+
+// ---- one frame --------------------------------------------------------------------------------
+
+// At the place where the next frame is expected: its blocks can be read; a header with the right
+// magic and CRC is there; it names this segment, block and epoch; it continues the sequence; it
+// continues the chain of CRCs; its other fields are possible; payload and padding are whole; the
+// payload is as many records as it says.
+using FrameFacts = std::array<bool, 8>;
+enum class FrameVerdict : uint8_t {
+  accept,
+  nothing,          // no frame was completely begun here: the log ends, if nothing proves more
+  torn,             // a frame was begun here and not completed: likewise
+  unreadable,       // the device refuses: never taken for an end
+  misplaced,        // corrupt: a valid frame of another place
+  out_of_sequence,  // corrupt: a gap or a repeat
+  out_of_chain,     // corrupt: does not follow the frame before it
+  impossible,       // corrupt: fields that no engine writes
+  malformed,        // corrupt: whole, but not records
+};
+extern const std::array<Case<8, FrameVerdict>, 9> frame_cases;
+FrameVerdict judge_frame(const FrameFacts& facts) noexcept;
+// True for the verdicts that the log may end with.
+constexpr bool ends_log(FrameVerdict verdict) noexcept {
+  return verdict == FrameVerdict::nothing || verdict == FrameVerdict::torn;
+}
+std::string_view verdict_text(FrameVerdict verdict) noexcept;
+
+// ---- a segment --------------------------------------------------------------------------------
+
+// A segment's file as far as it was read.
+struct SegmentImage {
+  Bytes bytes;                           // from block 0 on, whole blocks
+  std::span<const uint32_t> unreadable;  // blocks that the device refused, ascending; their bytes
+                                         // here mean nothing
+};
+
+struct FrameView {
+  format::FrameHeader header;
+  uint32_t blocks = 0;
+  Bytes payload;
+
+  [[nodiscard]] bool seal() const noexcept { return header.record_count == 0; }
+  [[nodiscard]] uint64_t last_seq() const noexcept {
+    return header.first_seq + header.record_count - 1;
+  }
+};
+
+// Where acceptance stands: the next frame's block, and what it must continue.
+struct Chain {
+  uint32_t block = 1;
+  uint64_t next_seq = 1;
+  uint32_t frame_crc = 0;
+  uint64_t time_us = 0;
+
+  [[nodiscard]] uint64_t last_seq() const noexcept { return next_seq - 1; }
+};
+
+// Takes frames one by one from the start of a segment.
+class FrameWalk {
+ public:
+  FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept;
+
+  // Looks at the next place; `frame` is filled, and the chain advanced, only if accepted.
+  // `nothing` where no block is left.
+  FrameVerdict next(FrameView& frame) noexcept;
+  [[nodiscard]] const Chain& chain() const noexcept { return chain_; }
+
+  // The header at `block` if it is one of this segment that lies where it says; whether its payload
+  // is whole does not matter: what it claims was true when it was built.
+  [[nodiscard]] std::optional<format::FrameHeader> evidence_at(uint32_t block) const noexcept;
+
+ private:
+  [[nodiscard]] FrameFacts examine(FrameView& frame) const noexcept;
+  [[nodiscard]] bool readable(uint32_t block, uint32_t count) const noexcept;
+
+  format::SegmentHeader header_;
+  SegmentImage image_;
+  uint32_t seed_;
+  uint32_t blocks_;
+  Chain chain_;
+};
+
+// Where and how a store contradicts itself.
+struct Damage {
+  uint32_t segment = 0;
+  uint32_t block = 0;
+  uint64_t seq = 0;  // the sequence that should be found there
+  bool unreadable = false;
+  std::string what;
+
+  // "segment 3, block 17, sequence 4711: …"
+  [[nodiscard]] std::string text() const;
+};
+
+// Checks `header` of the file named with `number` against STORE and the header before it (null for
+// the first).
+std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
+                                   const StoreFacts& store, const format::SegmentHeader* before);
+
+// What a header alone proves durable.
+constexpr uint64_t proven_by(const format::SegmentHeader& header) noexcept {
+  return header.durable_seq > header.previous_last_seq ? header.durable_seq
+                                                       : header.previous_last_seq;
+}
+
+// A segment with a successor: frames up to exactly the end that the successor's header gives.
+// `image` needs no more blocks than that. Takes each batch in order.
+class ClosedWalk {
+ public:
+  ClosedWalk(const format::SegmentHeader& header, const format::SegmentHeader& successor,
+             const SegmentImage& image) noexcept
+      : walk_(header, image), number_(header.number), successor_(successor) {}
+
+  // False at the end, and at damage. Seals are passed over.
+  bool next(FrameView& batch);
+  [[nodiscard]] const std::optional<Damage>& damage() const noexcept { return damage_; }
+
+ private:
+  FrameWalk walk_;
+  uint32_t number_;
+  format::SegmentHeader successor_;
+  std::optional<Damage> damage_;
+};
+
+// ---- the last segment -------------------------------------------------------------------------
+
+// In this order: some block cannot be read; the chain ends at a frame that contradicts it; the last
+// accepted sequence is below what is proven durable; what is proven ends inside a batch; something
+// but zeros lies behind the end.
+using TailFacts = std::array<bool, 5>;
+enum class TailVerdict : uint8_t { clean, torn, corrupt, unreadable };
+extern const std::array<Case<5, TailVerdict>, 6> tail_cases;
+TailVerdict judge_tail(const TailFacts& facts) noexcept;
+
+struct Tail {
+  TailVerdict verdict = TailVerdict::clean;
+  FrameVerdict stop = FrameVerdict::nothing;
+  Chain end;                       // behind the last accepted frame
+  uint64_t proven_seq = 0;         // the highest sequence that anything proves durable
+  std::vector<FrameView> batches;  // accepted, seals left out; views into the image
+  size_t proven_batches = 0;       // how many of them lie at or below proven_seq
+  std::optional<Damage> damage;    // with corrupt and unreadable
+};
+
+// `proven_elsewhere`: by headers and snapshots. `image` is the whole segment.
+Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image,
+                  uint64_t proven_elsewhere);
+
+// ---- the segment that opening makes -----------------------------------------------------------
+
+// In this order: the last segment holds a record that is proven durable; all of its records fit in
+// one batch.
+using PlacementFacts = std::array<bool, 2>;
+enum class Placement : uint8_t {
+  replace,  // the same number: everything that the last one holds is copied
+  follow,   // the next number: what is not proven is copied
+};
+extern const std::array<Case<2, Placement>, 3> placement_cases;
+Placement judge_placement(const PlacementFacts& facts) noexcept;
+
+// A batch that moves into the new segment, with its sequences and its time.
+struct CopiedBatch {
+  uint64_t first_seq = 0;
+  uint64_t time_us = 0;
+  uint32_t record_count = 0;
+  bool proven = false;  // was durable before the copy
+  std::vector<std::byte> payload;
+};
+
+struct FreshSegment {
+  // The nonce is still to come.
+  format::SegmentHeader header{};
+  std::vector<CopiedBatch> batches;
+  uint64_t proven_seq = 0;  // the highest sequence that was durable before the copy
+};
+
+FreshSegment plan_first_segment(const StoreFacts& store) noexcept;
+FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail);
+
+}  // namespace espora::store

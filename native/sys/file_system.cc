@@ -1,0 +1,192 @@
+#include "sys/file_system.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include "sys/clock.h"
+
+namespace espora::sys {
+
+static_assert(FileSystem::working_directory == AT_FDCWD);
+
+namespace {
+
+template <typename T>
+T or_errno(T result) noexcept {
+  return result < 0 ? static_cast<T>(-errno) : result;
+}
+
+}  // namespace
+
+int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noexcept {
+  int bits = O_CLOEXEC | O_NOCTTY;
+  bits |= flags.write ? O_RDWR : O_RDONLY;
+  if (flags.create) bits |= O_CREAT;
+  if (flags.exclusive) bits |= O_EXCL;
+  if (flags.direct) bits |= O_DIRECT;
+  if (flags.directory) bits |= O_DIRECTORY;
+  return or_errno(::openat(directory, name, bits, 0600));
+}
+
+void PosixFileSystem::close(int file) noexcept { ::close(file); }
+
+int64_t PosixFileSystem::pwrite(int file, const std::byte* bytes, size_t count,
+                                uint64_t offset) noexcept {
+  return or_errno<int64_t>(::pwrite(file, bytes, count, static_cast<off_t>(offset)));
+}
+
+int64_t PosixFileSystem::pread(int file, std::byte* bytes, size_t count, uint64_t offset) noexcept {
+  return or_errno<int64_t>(::pread(file, bytes, count, static_cast<off_t>(offset)));
+}
+
+int PosixFileSystem::fdatasync(int file) noexcept { return or_errno(::fdatasync(file)); }
+
+int PosixFileSystem::fsync(int file) noexcept { return or_errno(::fsync(file)); }
+
+int PosixFileSystem::allocate(int file, uint64_t size) noexcept {
+  return or_errno(::fallocate(file, 0, 0, static_cast<off_t>(size)));
+}
+
+int64_t PosixFileSystem::size(int file) noexcept {
+  struct stat facts;
+  if (::fstat(file, &facts) < 0) return -errno;
+  return facts.st_size;
+}
+
+int PosixFileSystem::drop_cache(int file) noexcept {
+  // posix_fadvise(2) returns the error instead of setting errno.
+  return -::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+int PosixFileSystem::try_lock(int file) noexcept {
+  return or_errno(::flock(file, LOCK_EX | LOCK_NB));
+}
+
+int PosixFileSystem::rename(int directory, const char* from, const char* to) noexcept {
+  return or_errno(::renameat(directory, from, directory, to));
+}
+
+int PosixFileSystem::unlink(int directory, const char* name) noexcept {
+  return or_errno(::unlinkat(directory, name, 0));
+}
+
+int PosixFileSystem::make_directory(int directory, const char* name) noexcept {
+  return or_errno(::mkdirat(directory, name, 0700));
+}
+
+int PosixFileSystem::list(int directory, std::vector<std::string>& names) {
+  names.clear();
+  // A descriptor of its own: fdopendir(3) takes it over, and shares no position with `directory`.
+  const int own = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (own < 0) return -errno;
+  DIR* stream = ::fdopendir(own);
+  if (stream == nullptr) {
+    const int error = errno;
+    ::close(own);
+    return -error;
+  }
+  int error = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(stream);
+    if (entry == nullptr) {
+      error = errno;
+      break;
+    }
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  ::closedir(stream);
+  return -error;
+}
+
+int64_t PosixFileSystem::type(int file) noexcept {
+  struct statfs facts;
+  if (::fstatfs(file, &facts) < 0) return -errno;
+  return static_cast<int64_t>(static_cast<uint32_t>(facts.f_type));
+}
+
+uint64_t PosixFileSystem::realtime_us() noexcept { return sys::realtime_us(); }
+
+uint64_t PosixFileSystem::monotonic_ns() noexcept { return sys::monotonic_ns(); }
+
+void PosixFileSystem::sleep_ns(uint64_t duration_ns) noexcept {
+  timespec rest{static_cast<time_t>(duration_ns / 1'000'000'000),
+                static_cast<long>(duration_ns % 1'000'000'000)};
+  while (::nanosleep(&rest, &rest) < 0 && errno == EINTR) {
+  }
+}
+
+int PosixFileSystem::random(std::span<std::byte> bytes) noexcept {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -errno;
+    done += static_cast<size_t>(got);
+  }
+  return 0;
+}
+
+int64_t PosixFileSystem::process_id() noexcept { return ::getpid(); }
+
+std::string file_system_name(int64_t type) {
+  switch (type) {
+    case EXT4_SUPER_MAGIC:
+      return "ext4";
+    case 0x58465342:
+      return "xfs";
+    case BTRFS_SUPER_MAGIC:
+      return "btrfs";
+    case F2FS_SUPER_MAGIC:
+      return "f2fs";
+    case 0x2FC12FC1:
+      return "zfs";
+    case TMPFS_MAGIC:
+      return "tmpfs";
+    case RAMFS_MAGIC:
+      return "ramfs";
+    case OVERLAYFS_SUPER_MAGIC:
+      return "overlayfs";
+    case NFS_SUPER_MAGIC:
+      return "nfs";
+    case FUSE_SUPER_MAGIC:
+      return "fuse";
+    default:
+      break;
+  }
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(type));
+  return text;
+}
+
+bool file_system_volatile(int64_t type) noexcept {
+  return type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == OVERLAYFS_SUPER_MAGIC;
+}
+
+File& File::operator=(File&& other) noexcept {
+  if (this != &other) {
+    reset();
+    file_system_ = other.file_system_;
+    handle_ = other.release();
+  }
+  return *this;
+}
+
+void File::reset() noexcept {
+  if (handle_ >= 0) file_system_->close(handle_);
+  handle_ = -1;
+}
+
+}  // namespace espora::sys
