@@ -1,0 +1,97 @@
+// Every case of the fixture against the database, through an api, and through the balancer, each on
+// a fresh store: status, headers, body, the balances afterwards, and what becomes of the connection.
+import test from 'ava';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Api, Balancer, Database } from '#espora/index.js';
+import { loadCases, ModelAccounts } from './cases.js';
+import { playCase } from './checks.js';
+
+const cases = loadCases();
+const directory = await mkdtemp(join(tmpdir(), 'espora-cases-'));
+test.after.always(() => rm(directory, { recursive: true, force: true }));
+
+test('the fixture holds what it should', (t) => {
+  t.is(cases.length, 130);
+  t.is(new Set(cases.map(({ name }) => name)).size, cases.length, 'names are unique');
+});
+
+let stores = 0;
+async function freshDatabase(unixSocket: string): Promise<Database> {
+  const database = new Database({
+    data: join(directory, `data-${++stores}`),
+    unixSocket,
+    segmentBytes: 1024 * 1024,
+  });
+  await database.start();
+  return database;
+}
+
+test.serial('every case against the database itself', async (t) => {
+  const path = join(directory, 'direct.sock');
+  for (const one of cases) {
+    const database = await freshDatabase(path);
+    try {
+      await playCase(t, { path }, one, new ModelAccounts());
+    } finally {
+      await database.stop({ drain: 0 });
+    }
+  }
+});
+
+test.serial('every case through an api, and through the balancer', async (t) => {
+  const db = join(directory, 'db.sock');
+  const apis = [1, 2].map((n) => join(directory, `api-${n}.sock`));
+  const services = [
+    ...apis.map((unixSocket) => new Api({ unixSocket, db })),
+    new Balancer({ host: '127.0.0.1', port: 0, upstreams: apis }),
+  ];
+  const started = await Promise.all(services.map((service) => service.start()));
+  const port = started.at(-1)!.port!;
+  try {
+    for (const where of [{ path: apis[0]! }, { host: '127.0.0.1', port }]) {
+      for (const one of cases) {
+        const database = await freshDatabase(db);
+        try {
+          await playCase(t, where, one, new ModelAccounts());
+        } finally {
+          await database.stop({ drain: 0 });
+        }
+      }
+    }
+  } finally {
+    await Promise.all(services.map((service) => service.stop({ drain: 0 })));
+  }
+});
+
+test.serial('a case cut at every byte arrives in pieces and changes nothing', async (t) => {
+  const path = join(directory, 'cuts.sock');
+  const database = await freshDatabase(path);
+  const accounts = new ModelAccounts();
+  let cuts = 0;
+  try {
+    const bytesIn = (): number => database.stats()['bytesIn']!;
+    for (const one of cases) {
+      // The three that test size limits are kilobytes of one letter: their ends are what matters.
+      const { length } = one.request;
+      for (let cut = 1; cut < length; cut++) {
+        if (cut > 300 && length - cut > 40) continue;
+        cuts++;
+        await playCase(t, { path }, one, accounts, async (client, request) => {
+          const before = bytesIn();
+          client.send(request.subarray(0, cut));
+          // The server has read the first piece before it is sent the second, unless it has refused
+          // the request already and reads no more.
+          while (bytesIn() < before + cut && client.unread.length === 0) {
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+          client.send(request.subarray(cut));
+        });
+      }
+    }
+  } finally {
+    await database.stop({ drain: 0 });
+  }
+  t.true(cuts > 15_000, `${cuts} cuts`);
+});

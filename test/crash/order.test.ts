@@ -1,0 +1,155 @@
+// What the database does, seen from outside by a system-call trace: one write of whole blocks and
+// one flush for a transaction, then the answer; and nothing that reveals a state leaves before the
+// flush that makes it durable.
+import test from 'ava';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { mainPath } from '../helpers/espora.js';
+import { RawClient } from '../conformance/raw-client.js';
+import { parseTrace, straceMissing } from './strace.js';
+import type { TracedCall } from './strace.js';
+
+const missing = straceMissing();
+if (missing !== undefined) process.stderr.write(`order.test.ts: skipped: ${missing}\n`);
+const traced = missing === undefined ? test.serial : test.serial.skip;
+
+interface Traced {
+  readonly path: string;
+  stop(): Promise<TracedCall[]>;
+}
+
+/** A database under strace; `inject` as strace's -e inject takes it. */
+async function startTraced(directory: string, inject?: string): Promise<Traced> {
+  const path = join(directory, 'db.sock');
+  const trace = join(directory, 'trace');
+  const calls = 'trace=pwrite64,fdatasync,fsync,sendto,sendmsg,recvfrom';
+  const child: ChildProcess = spawn(
+    'strace',
+    [
+      ...['-f', '-o', trace, '-s', '64', '-e', calls, '-e', 'signal=none'],
+      ...(inject === undefined ? [] : ['-e', `inject=${inject}`]),
+      ...[process.execPath, mainPath, 'database'],
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, UNIX_SOCKET: path, ESPORA_DATA: join(directory, 'data') },
+    },
+  );
+  const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string];
+  if (!line.includes('ready')) throw new Error(line);
+  return {
+    path,
+    async stop() {
+      // strace passes the signal on to nobody: the database is its child.
+      const [pid] = (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8'))
+        .trim()
+        .split(' ');
+      process.kill(Number(pid), 'SIGTERM');
+      await once(child, 'exit');
+      return parseTrace(await readFile(trace, 'utf8'));
+    },
+  };
+}
+
+function post(id: number, tipo: string, valor: number, descricao: string): Buffer {
+  const body = JSON.stringify({ valor, tipo, descricao });
+  return Buffer.from(
+    `POST /clientes/${id}/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+}
+
+function get(id: number): Buffer {
+  return Buffer.from(`GET /clientes/${id}/extrato HTTP/1.1\r\nHost: x\r\n\r\n`);
+}
+
+const wait = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
+
+traced('one POST: one write of whole blocks, one flush, then the answer', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'espora-order-'));
+  const database = await startTraced(directory);
+  const client = await RawClient.open({ path: database.path });
+  // Well after the seal that opening may have left to do.
+  await wait(400);
+  client.send(post(1, 'c', 1, 'traced'));
+  const { status } = await client.answer();
+  t.is(status, 200);
+  await wait(400);
+  client.close();
+  const calls = await database.stop();
+  const request = calls.find(({ name, args }) => name === 'recvfrom' && args.includes('POST'))!;
+  const answer = calls.find(
+    ({ name, args }) => name.startsWith('send') && args.includes('200 OK'),
+  )!;
+  const between = calls.filter(
+    ({ thread, begin, end }) =>
+      thread === request.thread && begin > request.end && end < answer.begin,
+  );
+  const durable = between.filter(({ name }) => name !== 'recvfrom');
+  t.deepEqual(
+    durable.map(({ name }) => name),
+    ['pwrite64', 'fdatasync'],
+  );
+  const [write, flush] = durable;
+  const size = Number(write!.result);
+  const [, asked, offset] = /, (\d+), (\d+)$/.exec(write!.args)!;
+  t.is(size, Number(asked), 'written whole');
+  t.is(size % 4096, 0, 'whole blocks');
+  t.is(Number(offset) % 4096, 0, 'at a block');
+  t.is(flush!.result, '0');
+  t.is(write!.args.split(',')[0], flush!.args, 'the flush is of the file that was written');
+  await rm(directory, { recursive: true });
+});
+
+traced('what reveals a state waits for its flush, what reveals none does not', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'espora-order-'));
+  // Each flush takes 500 ms longer. Opening and closing pay it as well.
+  const database = await startTraced(directory, 'fdatasync:delay_enter=500000');
+  const clients = await Promise.all(
+    Array.from({ length: 5 }, () => RawClient.open({ path: database.path })),
+  );
+  const [first, credit, statement, refusal, unknown] = clients as [
+    RawClient,
+    RawClient,
+    RawClient,
+    RawClient,
+    RawClient,
+  ];
+  // The first transaction keeps the event thread in its flush, so that the other requests, sent in
+  // this order meanwhile, are all found in one turn.
+  first.send(post(1, 'c', 1, 'first'));
+  await wait(200);
+  credit.send(post(2, 'c', 7, 'changes'));
+  await wait(20);
+  statement.send(get(2));
+  await wait(20);
+  refusal.send(post(2, 'd', 9_000_000, 'too much'));
+  await wait(20);
+  unknown.send(get(6));
+  const answers = await Promise.all(clients.map((client) => client.answer()));
+  t.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200, 200, 422, 404],
+  );
+  t.regex(answers[2]!.body, /"total":7,/, 'the statement shows the new state');
+  for (const client of clients) client.close();
+  const calls = await database.stop();
+
+  const sends = calls.filter(({ name }) => name.startsWith('send'));
+  const sent = (text: string): TracedCall => sends.find(({ args }) => args.includes(text))!;
+  const asked = calls.find(({ name, args }) => name === 'recvfrom' && args.includes('clientes/2'))!;
+  const flush = calls.find(({ name, begin }) => name === 'fdatasync' && begin > asked.end)!;
+  t.is(flush.result.split(' ')[0], '0');
+  t.regex(flush.result, /DELAYED/);
+  const answer404 = sent('404 Not Found');
+  t.true(answer404.begin > asked.end && answer404.end < flush.end, '404 does not wait');
+  const answer422 = sent('422 ');
+  t.true(answer422.begin > flush.end, 'the refusal waits');
+  const after = sends.filter(({ begin }) => begin > flush.end);
+  t.is(after.filter(({ args }) => args.includes('200 OK')).length, 2, 'credit and statement wait');
+  await rm(directory, { recursive: true });
+});

@@ -1,0 +1,63 @@
+// System-call traces by strace(1): what the database wrote, flushed and sent, in the order in which
+// the calls returned.
+import { spawnSync } from 'node:child_process';
+
+/** One finished system call, as `strace -f -ttt -o` writes it. */
+export interface TracedCall {
+  readonly thread: number;
+  readonly name: string;
+  readonly args: string;
+  readonly result: string;
+  /** Position in the trace of the call's begin and of its return; smaller is earlier. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Why traces can't be made here; undefined where they can. */
+export function straceMissing(): string | undefined {
+  const probe = spawnSync('strace', ['-o', '/dev/null', 'true']);
+  if (probe.error !== undefined) return 'strace is not installed (Debian package strace)';
+  if (probe.status !== 0) return `strace cannot trace here: ${probe.stderr.toString().trim()}`;
+  return undefined;
+}
+
+const unfinishedLine = /^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$/;
+const resumedLine = /^(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (.*)$/;
+const wholeLine = /^(\d+) +(\w+)\((.*)\) += (.*)$/;
+
+/** Calls in the order of their returns. */
+export function parseTrace(text: string): TracedCall[] {
+  const calls: TracedCall[] = [];
+  const open = new Map<number, { name: string; args: string; begin: number }>();
+  for (const [position, line] of text.split('\n').entries()) {
+    const unfinished = unfinishedLine.exec(line);
+    if (unfinished !== null) {
+      const [, thread, name, args] = unfinished;
+      open.set(Number(thread), { name: name!, args: args!, begin: position });
+      continue;
+    }
+    const resumed = resumedLine.exec(line);
+    if (resumed !== null) {
+      const thread = Number(resumed[1]);
+      const begun = open.get(thread);
+      if (begun === undefined) continue;
+      open.delete(thread);
+      const args = begun.args + resumed[3]!;
+      calls.push({ ...begun, thread, args, result: resumed[4]!, end: position });
+      continue;
+    }
+    const whole = wholeLine.exec(line);
+    if (whole !== null) {
+      const [, thread, name, args, result] = whole;
+      calls.push({
+        thread: Number(thread),
+        name: name!,
+        args: args!,
+        result: result!,
+        begin: position,
+        end: position,
+      });
+    }
+  }
+  return calls;
+}

@@ -1,0 +1,87 @@
+// Runs the real program as a user would, in processes of its own, for tests that kill it.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/** The compiled command line. */
+export const mainPath = 'dist/cli/main.js';
+
+/** An event of `espora start --json`. */
+export interface StartEvent {
+  readonly event: string;
+  readonly service?: string;
+  readonly pid?: number;
+  readonly restarts?: number;
+  readonly started?: { readonly port?: number };
+}
+
+/** `espora start --json` with its events. */
+export class EsporaStart {
+  readonly process: ChildProcess;
+  readonly events: StartEvent[] = [];
+  stderr = '';
+  #wake = new Set<() => void>();
+
+  private constructor(process: ChildProcess) {
+    this.process = process;
+    createInterface({ input: process.stdout! }).on('line', (line) => {
+      this.events.push(JSON.parse(line) as StartEvent);
+      for (const wake of this.#wake) wake();
+    });
+    process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    process.once('exit', () => {
+      for (const wake of this.#wake) wake();
+    });
+  }
+
+  /** Starts and waits until the whole is ready. */
+  static async launch(...args: string[]): Promise<EsporaStart> {
+    const start = new EsporaStart(
+      spawn(process.execPath, [mainPath, 'start', '--json', ...args], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      }),
+    );
+    await start.seen(({ event }) => event === 'ready');
+    return start;
+  }
+
+  /** The first event that fits, from `from` on; waits for it. */
+  async seen(fits: (event: StartEvent) => boolean, from = 0): Promise<StartEvent> {
+    for (;;) {
+      const found = this.events.slice(from).find(fits);
+      if (found !== undefined) return found;
+      if (this.process.exitCode !== null || this.process.signalCode !== null) {
+        throw new Error(`espora start ended: ${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#wake.delete(wake);
+          resolve();
+        };
+        this.#wake.add(wake);
+      });
+    }
+  }
+
+  /** The service as it was last ready. */
+  latest(service: string): StartEvent {
+    return this.events.findLast(
+      (each) => each.event === 'service-ready' && each.service === service,
+    )!;
+  }
+
+  /** The port of the service that faces clients. */
+  get port(): number {
+    return this.events.findLast((each) => each.started?.port !== undefined)!.started!.port!;
+  }
+
+  /** Stops it as Ctrl-C would and waits for its end; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      this.process.kill('SIGTERM');
+      await once(this.process, 'exit');
+    }
+    return this.process.exitCode;
+  }
+}
