@@ -27,12 +27,13 @@ export interface OptionSpec<
   Default = unknown,
   Uses extends Command = Command,
   Scope extends 'service' | 'process' = 'service' | 'process',
+  Unless extends string | undefined = string | undefined,
 > {
   readonly kind: Kind<Input, Value>;
   /** The value where none is given; undefined: none. */
   readonly default: Default;
   /** The default holds only where this other option has no value. */
-  readonly defaultUnless?: string;
+  readonly defaultUnless: Unless;
   /** Commands that it applies to; elsewhere its flag is unknown, its variable and key are ignored. */
   readonly commands: readonly Uses[];
   /** `service`: an option of the classes too. `process`: of the command only. */
@@ -49,12 +50,18 @@ function option<
   const Uses extends Command,
   const Scope extends 'service' | 'process',
   Default extends NoInfer<Value> | undefined = undefined,
+  const Unless extends string | undefined = undefined,
 >(
-  spec: Omit<OptionSpec<Input, Value, Default, Uses, Scope>, 'default'> & {
-    readonly default?: Default;
-  },
-): OptionSpec<Input, Value, Default, Uses, Scope> {
-  return Object.freeze({ default: undefined as Default, ...spec });
+  spec: Omit<
+    OptionSpec<Input, Value, Default, Uses, Scope, Unless>,
+    'default' | 'defaultUnless'
+  > & { readonly default?: Default; readonly defaultUnless?: Unless },
+): OptionSpec<Input, Value, Default, Uses, Scope, Unless> {
+  return Object.freeze({
+    default: undefined as Default,
+    defaultUnless: undefined as Unless,
+    ...spec,
+  });
 }
 
 const minuteMs = 60_000;

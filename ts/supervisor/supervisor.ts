@@ -48,10 +48,12 @@ export interface SupervisorOptions {
   /** The private directory for sockets, which services remove if we can't. */
   readonly runDirectory?: string | undefined;
   readonly backOff?: BackOffPolicy;
+  /** How much longer than that it may take to end before it is killed. */
+  readonly stopGraceMs?: number;
 }
 
-// Beyond its drain time a service gets this long to end before it is killed.
-const stopGraceMs = 5000;
+// Beyond its drain time a service gets this long to end before it is killed, unless told otherwise.
+const defaultStopGraceMs = 5000;
 // Told to end at once, it gets this long.
 const atOnceGraceMs = 1000;
 // A service that is not ready after this long is reported, and again each time it passes.
@@ -131,14 +133,12 @@ export class Supervisor {
 
   /** Counters of each service that runs, by name. */
   async stats(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
-    const result = new Map<string, Readonly<Record<string, number>>>();
-    await Promise.all(
-      this.#services.map(async (service) => {
-        const stats = await service.process?.stats();
-        if (stats !== undefined) result.set(service.plan.name, stats);
-      }),
+    const asked = await Promise.all(
+      this.#services.map(async ({ plan, process }) => [plan.name, await process?.stats()] as const),
     );
-    return result;
+    return new Map(
+      asked.flatMap(([name, stats]) => (stats === undefined ? [] : [[name, stats] as const])),
+    );
   }
 
   /** Process id of each service that runs, by name. */
@@ -247,7 +247,10 @@ export class Supervisor {
       service.onEnded = resolve;
     });
     service.process.signal('SIGTERM');
-    this.#killAfter(service, this.#options.drainMs + stopGraceMs);
+    this.#killAfter(
+      service,
+      this.#options.drainMs + (this.#options.stopGraceMs ?? defaultStopGraceMs),
+    );
     await ended;
     this.#emit({ event: 'service-stopped', service: name, killed: service.killed });
   }

@@ -1,0 +1,27 @@
+// What is in a store, as `espora inspect --json` shows it.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { mainPath } from './espora.js';
+
+/** A transaction of the ledger, as it is on disk. */
+export interface StoredTransaction {
+  readonly seq: number;
+  readonly conta: number;
+  readonly valor: number;
+  readonly tipo: string;
+  readonly descricao: string;
+}
+
+/** All transactions that a store proves durable, in order. */
+export async function readTransactions(data: string): Promise<StoredTransaction[]> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [mainPath, 'inspect', '--json', '--records', '--data', data],
+    { maxBuffer: 1 << 30 },
+  );
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as StoredTransaction & { kind: string })
+    .filter(({ kind }) => kind === 'record');
+}

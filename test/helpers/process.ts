@@ -1,0 +1,31 @@
+// What the kernel says about a process.
+import { readFileSync } from 'node:fs';
+
+/** True while the process exists and has not ended (a zombie has). */
+export function isRunning(pid: number): boolean {
+  const state = statOf(pid)?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** State, parent, process group and session out of proc(5), or undefined if there is none. */
+export function statOf(
+  pid: number,
+): { state: string; parent: number; group: number; session: number } | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  // The name, in parentheses, may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state = '', parent, group, session] = fields;
+  return { state, parent: Number(parent), group: Number(group), session: Number(session) };
+}
+
+/** What `ps` shows as the command. */
+export function titleOf(pid: number): string {
+  return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8')
+    .replace(/\0+$/, '')
+    .replaceAll('\0', ' ');
+}

@@ -1,0 +1,119 @@
+// The program `espora` as a process of its own, for tests.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
+import { until } from './until.js';
+
+const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+
+/** How a process is started. */
+export interface ProgramOptions {
+  /** Added to the environment of the test, out of which everything of espora's was taken. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+/** A process that ended. */
+export interface Ended {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A line of JSON that a program printed with --json. */
+export type EventLine = { readonly event: string } & Readonly<Record<string, unknown>>;
+
+const ours = /^(ESPORA_(?!ADDON$).*|PORT|UNIX_SOCKET|UPSTREAMS|DB)$/;
+
+/** The environment of the test without anything that is an option of espora. */
+export function cleanEnvironment(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && !ours.test(entry[0]),
+    ),
+  );
+}
+
+/** A running process and what it printed so far. Killed when the test ends. */
+export class Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  stdout = '';
+  stderr = '';
+  #hasEnded = false;
+
+  constructor(
+    t: ExecutionContext<unknown>,
+    file: string,
+    args: readonly string[],
+    options: ProgramOptions,
+  ) {
+    const child = spawn(file, args, {
+      env: { ...cleanEnvironment(), ...options.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    this.child = child;
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.ended = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (exitCode, signal) => {
+        this.#hasEnded = true;
+        resolve({ exitCode, signal, stdout: this.stdout, stderr: this.stderr });
+      });
+    });
+    t.teardown(async () => {
+      child.kill('SIGKILL');
+      await this.ended.catch(() => undefined);
+    });
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** The events that it printed so far; only for programs that were started with --json. */
+  get events(): readonly EventLine[] {
+    const lines = this.stdout.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as EventLine);
+  }
+
+  /** The first event that matches; throws if the process ends without one. */
+  event(name: string, matches: (event: EventLine) => boolean = () => true): Promise<EventLine> {
+    return until(`${name} is printed`, () => {
+      const hasEnded = this.#hasEnded;
+      const found = this.events.find((event) => event.event === name && matches(event));
+      if (found === undefined && hasEnded) {
+        throw new Error(`no ${name}; stdout: ${this.stdout}; stderr: ${this.stderr}`);
+      }
+      return found;
+    });
+  }
+
+  /** Asks it to stop and waits for its end. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    this.child.kill(signal);
+    return await this.ended;
+  }
+}
+
+/** Starts `espora` with these arguments. */
+export function startEspora(
+  t: ExecutionContext<unknown>,
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Program {
+  return new Program(t, process.execPath, [main, ...args], options);
+}
+
+/** Runs `espora` with these arguments to its end. */
+export function runEspora(
+  t: ExecutionContext<unknown>,
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<Ended> {
+  return startEspora(t, args, options).ended;
+}

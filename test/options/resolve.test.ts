@@ -1,0 +1,269 @@
+// From flags, environment and file to options: precedence, origins, unknown names, freezing.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import fc from 'fast-check';
+import { EsporaError } from '#espora/errors.js';
+import { defaultAccounts, loadAccounts } from '#espora/options/accounts.js';
+import {
+  knownVariables,
+  parseConfigFile,
+  readConfigFile,
+  resolveOptions,
+  resolveServiceOptions,
+} from '#espora/options/resolve.js';
+import type { Sources } from '#espora/options/resolve.js';
+import { editDistance, nearest } from '#espora/options/suggest.js';
+import {
+  commands,
+  flagOf,
+  optionNames,
+  optionOf,
+  optionsOf,
+  serviceOptionsOf,
+  variableOf,
+} from '#espora/options/table.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
+
+const file = (content: Record<string, unknown>): Sources['file'] => ({ path: 'f.json', content });
+
+function refusal(act: () => unknown): string {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof EsporaError && error.code === 'ERR_ESPORA_INVALID') return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+test('flag beats environment beats file beats default, one option at a time', (t) => {
+  const all: Sources = {
+    flags: { port: '1' },
+    environment: { PORT: '2' },
+    file: file({ port: 3 }),
+  };
+  const cases = [
+    [all, 1, 'flag', '--port'],
+    [{ ...all, flags: {} }, 2, 'environment', 'PORT'],
+    [{ file: all.file }, 3, 'file', 'f.json'],
+    [{}, 9999, 'default', 'default'],
+  ] as const;
+  for (const [sources, value, source, origin] of cases) {
+    const { values, settings } = resolveOptions('start', sources);
+    t.is(values.port, value);
+    const setting = settings.find(({ name }) => name === 'port')!;
+    t.is(setting.source, source);
+    t.is(setting.origin, origin);
+    t.is(setting.text, String(value));
+  }
+});
+
+test('a lower source is not even looked at where a higher one gives the value', (t) => {
+  const sources = { flags: { port: '1' }, environment: { PORT: 'x' }, file: file({ port: 'y' }) };
+  t.is(resolveOptions('start', sources).values.port, 1);
+});
+
+test('an empty variable counts as absent', (t) => {
+  t.is(resolveOptions('start', { environment: { PORT: '' } }).values.port, 9999);
+});
+
+test('without a unix socket the port has a default, with one it has none', (t) => {
+  t.is(resolveOptions('database', {}).values.port, 9999);
+  t.is(resolveOptions('database', { environment: { UNIX_SOCKET: '/a' } }).values.port, undefined);
+  const both = { environment: { UNIX_SOCKET: '/a', PORT: '1' } };
+  t.is(resolveOptions('database', both).values.port, 1);
+});
+
+test('fsync interval: absent, 0 and 0s are strict, anything else is relaxed', (t) => {
+  for (const [text, ms] of [
+    ['0', 0],
+    ['0s', 0],
+    ['10ms', 10],
+    ['1s', 1000],
+  ] as const) {
+    const environment = { ESPORA_FSYNC_INTERVAL: text };
+    t.is(resolveOptions('database', { environment }).values.fsyncInterval, ms);
+  }
+  t.is(resolveOptions('database', {}).values.fsyncInterval, 0);
+});
+
+test('an unknown variable of ours is an error with a suggestion, others are not our business', (t) => {
+  const start = (environment: Record<string, string>): string =>
+    refusal(() => resolveOptions('start', { environment }));
+  t.is(
+    start({ ESPORA_FSYNC_INTERVALL: '1s' }),
+    'unknown environment variable ESPORA_FSYNC_INTERVALL; did you mean ESPORA_FSYNC_INTERVAL?',
+  );
+  t.is(start({ ESPORA_XYZZY_QUUX: '1' }), 'unknown environment variable ESPORA_XYZZY_QUUX');
+  t.is(start({ HOME: '/', ESPORA: '1', ESPORA_ADDON: '/x' }), 'accepted');
+  // Known, but of another service: one environment for all of them is fine.
+  t.is(start({ ESPORA_MODE: 'nonsense', DB: 'nonsense' }), 'accepted');
+});
+
+test('an unknown key of a file is an error with a suggestion', (t) => {
+  t.is(
+    refusal(() => parseConfigFile('f.json', '{"prot": 1}')),
+    'unknown option prot in f.json; did you mean port?',
+  );
+  t.is(
+    refusal(() => parseConfigFile('f.json', '{"__proto__": 1}')),
+    'unknown option __proto__ in f.json',
+  );
+  t.is(
+    refusal(() => parseConfigFile('f.json', '[]')),
+    'the configuration file f.json must hold one JSON object',
+  );
+  t.regex(
+    refusal(() => parseConfigFile('f.json', '{')),
+    /^the configuration file f.json is not JSON: /,
+  );
+});
+
+test('a file that is not there is one sentence', (t) => {
+  t.is(
+    refusal(() => readConfigFile('/nonexistent.json')),
+    'the configuration file /nonexistent.json cannot be read (ENOENT)',
+  );
+});
+
+test('a refused value is named with where it came from', (t) => {
+  const start = (sources: Sources): string => refusal(() => resolveOptions('start', sources));
+  const must = 'it must be a whole number from 0 to 65535';
+  t.is(start({ flags: { port: 'x' } }), `--port is "x": ${must}`);
+  t.is(start({ environment: { PORT: 'x' } }), `PORT is "x": ${must}`);
+  t.is(start({ file: file({ port: -1 }) }), `port in f.json is -1: ${must}`);
+  t.is(start({ file: file({ port: null }) }), `port in f.json is null: ${must}`);
+});
+
+test('handoff is refused by name, everywhere', (t) => {
+  t.regex(
+    refusal(() => resolveOptions('start', { flags: { topology: 'handoff' } })),
+    /handoff does not exist yet .* choose proxy or single$/,
+  );
+  for (const service of ['balancer', 'api'] as const) {
+    t.regex(
+      refusal(() => resolveOptions(service, { environment: { ESPORA_MODE: 'handoff' } })),
+      /handoff does not exist yet .* choose relay$/,
+    );
+  }
+});
+
+test('resolved options and their lists are frozen, and no default can be changed through them', (t) => {
+  const { values, settings } = resolveOptions('database', {});
+  t.true(Object.isFrozen(values));
+  t.true(Object.isFrozen(settings));
+  t.true(Object.isFrozen(values.accounts));
+  t.true(defaultAccounts.every((account) => Object.isFrozen(account)));
+  const upstreams = ['/a'];
+  const balancer = resolveServiceOptions('balancer', { upstreams });
+  upstreams.push('/b');
+  t.deepEqual(balancer.upstreams, ['/a']);
+  t.true(Object.isFrozen(balancer.upstreams));
+});
+
+test('options of a class are checked like those of a command', (t) => {
+  t.is(resolveServiceOptions('database', { fsyncInterval: '10ms' }).fsyncInterval, 10);
+  t.is(resolveServiceOptions('database', { fsyncInterval: 10 }).fsyncInterval, 10);
+  t.is(resolveServiceOptions('api', { port: undefined }).port, 9999);
+  t.is(
+    refusal(() => resolveServiceOptions('database', { dta: '/x' } as object)),
+    'unknown option dta of database; did you mean data?',
+  );
+  t.is(
+    refusal(() => resolveServiceOptions('database', { upstreams: [] } as object)),
+    'unknown option upstreams of database',
+  );
+  t.is(
+    refusal(() => resolveServiceOptions('database', { logLevel: 'info' } as object)),
+    'unknown option logLevel of database',
+  );
+  t.regex(
+    refusal(() => resolveServiceOptions('api', { db: 'x' })),
+    /^db in the options is "x": it must be/,
+  );
+});
+
+test('every option of a class is one of its command', (t) => {
+  for (const service of ['balancer', 'api', 'database'] as const) {
+    const names = new Set(optionsOf(service));
+    t.true(serviceOptionsOf(service).every((name) => names.has(name)));
+  }
+});
+
+test('flags and variables are distinct, and every default is a value of its kind', (t) => {
+  t.is(new Set(optionNames.map(flagOf)).size, optionNames.length);
+  t.is(new Set(optionNames.map(variableOf)).size, optionNames.length);
+  for (const name of optionNames) {
+    const { kind, default: value, commands: uses, help, defaultUnless } = optionOf(name);
+    t.true(uses.length > 0 && uses.every((command) => commands.includes(command)), name);
+    t.false(help.endsWith('.'), name);
+    if (defaultUnless !== undefined)
+      t.true((optionNames as readonly string[]).includes(defaultUnless));
+    if (value !== undefined) t.deepEqual(kind.schema.parse(kind.format(value)), value, name);
+  }
+});
+
+test('what a setting says as text gives the same value when it is given', (t) => {
+  const given = {
+    data: '/x',
+    fsyncInterval: '1.5s',
+    accounts: [{ id: 7, limit: 0 }],
+    segmentBytes: 2 ** 20,
+  };
+  for (const command of commands) {
+    const first = resolveOptions(command, { file: file(command === 'database' ? given : {}) });
+    const environment = Object.fromEntries(
+      first.settings.map(({ variable, text }) => [variable, text]),
+    );
+    t.deepEqual(resolveOptions(command, { environment }).values, first.values, command);
+  }
+});
+
+test('a table of accounts is read from a file, and what is wrong with it is named', (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'accounts.json');
+  writeFileSync(path, '[{"id": 9, "limit": 1}]');
+  t.deepEqual(loadAccounts(path), [{ id: 9, limit: 1 }]);
+  writeFileSync(path, '[{"id": 9, "limit": 1}, {"id": 9, "limit": 1}]');
+  t.regex(
+    refusal(() => loadAccounts(path)),
+    /accounts\.json is wrong: account 9 is in the table twice$/,
+  );
+  t.regex(
+    refusal(() => loadAccounts(directory)),
+    /cannot be read \(EISDIR\)$/,
+  );
+});
+
+test('edit distance counts insertions, deletions, substitutions and swaps', (t) => {
+  for (const [a, b, distance] of [
+    ['', '', 0],
+    ['a', '', 1],
+    ['abc', 'abd', 1],
+    ['abc', 'acb', 1],
+    ['kitten', 'sitting', 3],
+    ['ab', 'ba', 1],
+  ] as const) {
+    t.is(editDistance(a, b), distance);
+    t.is(editDistance(b, a), distance);
+  }
+  fc.assert(
+    fc.property(fc.string({ maxLength: 12 }), fc.string({ maxLength: 12 }), (a, b) => {
+      const distance = editDistance(a, b);
+      return (distance === 0) === (a === b) && distance <= Math.max(a.length, b.length);
+    }),
+  );
+  t.pass();
+});
+
+test('every slip of one letter in a variable finds it again', (t) => {
+  for (const variable of knownVariables) {
+    for (let at = 'ESPORA_'.length; at < variable.length; at++) {
+      const slip = variable.slice(0, at) + variable.slice(at + 1);
+      if (knownVariables.includes(slip)) continue;
+      t.truthy(nearest(slip, knownVariables), slip);
+    }
+    t.is(nearest(`${variable}X`, knownVariables), variable);
+  }
+});
