@@ -56,8 +56,8 @@ inline constexpr unsigned json_depth_max = 64;
 // must fit in one record.
 inline constexpr size_t accounts_max = 10'000;
 // The largest answer: a statement of ten transactions whose descriptions are all six-byte escapes
-// takes below 2,100 bytes.
-inline constexpr size_t answer_body_bytes_max = 2304;
+// takes 1,711 bytes.
+inline constexpr size_t answer_body_bytes_max = 1792;
 
 // --- http server ------------------------------------------------------------------------------
 // Open connections of one server unless configured otherwise.
