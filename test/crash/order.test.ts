@@ -1,77 +1,18 @@
 // What the database does, seen from outside by a system-call trace: one write of whole blocks and
 // one flush for a transaction, then the answer; and nothing that reveals a state leaves before the
 // flush that makes it durable.
-import test from 'ava';
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { mainPath } from '../helpers/espora.js';
 import { RawClient } from '../conformance/raw-client.js';
-import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
+import { get, post, startTraced, wait, whereStraceWorks } from './traced-database.js';
 
-const missing = straceMissing();
-if (missing !== undefined) process.stderr.write(`order.test.ts: skipped: ${missing}\n`);
-const traced = missing === undefined ? test.serial : test.serial.skip;
-
-interface Traced {
-  readonly path: string;
-  stop(): Promise<TracedCall[]>;
-}
-
-/** A database under strace; `inject` as strace's -e inject takes it. */
-async function startTraced(directory: string, inject?: string): Promise<Traced> {
-  const path = join(directory, 'db.sock');
-  const trace = join(directory, 'trace');
-  const calls = 'trace=pwrite64,fdatasync,fsync,sendto,sendmsg,recvfrom';
-  const child: ChildProcess = spawn(
-    'strace',
-    [
-      ...['-f', '-o', trace, '-s', '64', '-e', calls, '-e', 'signal=none'],
-      ...(inject === undefined ? [] : ['-e', `inject=${inject}`]),
-      ...[process.execPath, mainPath, 'database'],
-    ],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, UNIX_SOCKET: path, ESPORA_DATA: join(directory, 'data') },
-    },
-  );
-  const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string];
-  if (!line.includes('ready')) throw new Error(line);
-  return {
-    path,
-    async stop() {
-      // strace passes the signal on to nobody: the database is its child.
-      const [pid] = (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8'))
-        .trim()
-        .split(' ');
-      process.kill(Number(pid), 'SIGTERM');
-      await once(child, 'exit');
-      return parseTrace(await readFile(trace, 'utf8'));
-    },
-  };
-}
-
-function post(id: number, tipo: string, valor: number, descricao: string): Buffer {
-  const body = JSON.stringify({ valor, tipo, descricao });
-  return Buffer.from(
-    `POST /clientes/${id}/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-  );
-}
-
-function get(id: number): Buffer {
-  return Buffer.from(`GET /clientes/${id}/extrato HTTP/1.1\r\nHost: x\r\n\r\n`);
-}
-
-const wait = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
+const traced = whereStraceWorks('order.test.ts');
 
 traced('one POST: one write of whole blocks, one flush, then the answer', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'espora-order-'));
-  const database = await startTraced(directory);
+  const database = await startTraced(t, directory);
   const client = await RawClient.open({ path: database.path });
   // Well after the seal that opening may have left to do.
   await wait(400);
@@ -108,7 +49,7 @@ traced('one POST: one write of whole blocks, one flush, then the answer', async 
 traced('what reveals a state waits for its flush, what reveals none does not', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'espora-order-'));
   // Each flush takes 500 ms longer. Opening and closing pay it as well.
-  const database = await startTraced(directory, 'fdatasync:delay_enter=500000');
+  const database = await startTraced(t, directory, 'fdatasync:delay_enter=500000');
   const clients = await Promise.all(
     Array.from({ length: 5 }, () => RawClient.open({ path: database.path })),
   );

@@ -1,0 +1,105 @@
+// A database as a process of its own under strace(1), which records its system calls and can delay
+// or fail them.
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { mainPath } from '../helpers/espora.js';
+import { parseTrace, straceMissing } from './strace.js';
+import type { TracedCall } from './strace.js';
+
+/** `test.serial`, or its skip with a line that says why. */
+export function whereStraceWorks(file: string): typeof test.serial | typeof test.serial.skip {
+  const missing = straceMissing();
+  if (missing === undefined) return test.serial;
+  process.stderr.write(`${file}: skipped: ${missing}\n`);
+  return test.serial.skip;
+}
+
+/** A running one. */
+export interface TracedDatabase {
+  readonly path: string;
+  /** Its exit code, once it ends. */
+  readonly ended: Promise<number | null>;
+  /** What it has written to stderr. */
+  stderr(): string;
+  /** Stops it as Ctrl-C would; the calls it made, in the order of their returns. */
+  stop(): Promise<TracedCall[]>;
+}
+
+/** Starts one and waits until it is ready; it ends with the test. `inject` as strace's -e inject takes it. */
+export async function startTraced(
+  t: ExecutionContext,
+  directory: string,
+  inject?: string,
+  environment: Record<string, string> = {},
+): Promise<TracedDatabase> {
+  const path = join(directory, 'db.sock');
+  const trace = join(directory, 'trace');
+  const calls = 'trace=pwrite64,fdatasync,fsync,fallocate,sendto,sendmsg,recvfrom';
+  const child: ChildProcess = spawn(
+    'strace',
+    [
+      ...['-f', '-o', trace, '-s', '64', '-e', calls, '-e', 'signal=none'],
+      ...(inject === undefined ? [] : ['-e', `inject=${inject}`]),
+      ...[process.execPath, mainPath, 'database'],
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        ...environment,
+        UNIX_SOCKET: path,
+        ESPORA_DATA: join(directory, 'data'),
+      },
+    },
+  );
+  let stderr = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  const databasePid = async (): Promise<number> => {
+    const children = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+    return Number(children.trim().split(' ')[0]);
+  };
+  t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    process.kill(await databasePid(), 'SIGKILL');
+    await ended;
+  });
+  const line = once(createInterface({ input: child.stdout! }), 'line');
+  const first = await Promise.race([line, ended]);
+  if (!Array.isArray(first)) throw new Error(`the database ended with ${first}: ${stderr}`);
+  return {
+    path,
+    ended,
+    stderr: () => stderr,
+    async stop() {
+      // The database is strace's child, and strace passes no signal on.
+      process.kill(await databasePid(), 'SIGTERM');
+      await ended;
+      return parseTrace(await readFile(trace, 'utf8'));
+    },
+  };
+}
+
+/** The bytes of a transaction's request. */
+export function post(id: number, tipo: string, valor: number, descricao: string): Buffer {
+  const body = JSON.stringify({ valor, tipo, descricao });
+  return Buffer.from(
+    `POST /clientes/${id}/transacoes HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+}
+
+/** The bytes of a statement's request. */
+export function get(id: number): Buffer {
+  return Buffer.from(`GET /clientes/${id}/extrato HTTP/1.1\r\nHost: x\r\n\r\n`);
+}
+
+/** Milliseconds. */
+export function wait(ms: number): Promise<void> {
+  return new Promise((wake) => setTimeout(wake, ms));
+}
