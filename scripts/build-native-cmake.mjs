@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { requireCMake, sanitizerSuffix } from './lib/cmake.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
-import { Failure, run, runScript } from './lib/run.mjs';
+import { Failure, run, runScript, tryAddon } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
 const { values } = parseArgs({
@@ -34,7 +34,13 @@ async function build(folder, heldDescriptor) {
         'later, g++ 12 or later, and ninja or make.',
     );
   }
-  process.stdout.write(`${folder}/Release/espora.node is ready.\n`);
+  const addon = `${folder}/Release/espora.node`;
+  // A sanitized addon loads only where its runtime was loaded before Node.js.
+  const loaded = values.sanitize === '' ? await tryAddon(at(addon)) : { code: 0 };
+  if (loaded.code !== 0) {
+    throw new Failure(`${loaded.output}${addon} was built and does not load: see above.`);
+  }
+  process.stdout.write(`${addon} is ready.\n`);
 }
 
 await runScript(async () => {

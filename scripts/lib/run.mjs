@@ -50,6 +50,16 @@ export async function run(command, args, { env = process.env, show = false, held
   }
 }
 
+/**
+ * Loads an addon in a process of its own. A linker accepts one that lacks a symbol, because Node.js
+ * brings some; only loading it tells.
+ */
+export function tryAddon(path, options) {
+  const load = `try { require(${JSON.stringify(path)}) }
+    catch (error) { console.error(error.message); process.exitCode = 1 }`;
+  return run(process.execPath, ['--eval', load], options);
+}
+
 /** Runs `main`; a Failure becomes its sentence and exit code 1. */
 export async function runScript(main) {
   try {

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { findHeaders, headerCandidates, nodeGypEnvironment } from './headers.mjs';
 import { at, binary, filesBelow, typescriptProjects } from './project.mjs';
-import { Failure, run } from './run.mjs';
+import { Failure, run, tryAddon } from './run.mjs';
 import { dateChanges, difference, digests, identity, readStamp, writeStamp } from './stamp.mjs';
 
 const installedLock = 'node_modules/.package-lock.json';
@@ -87,6 +87,9 @@ function nativeInputs() {
   ]);
 }
 
+/** What the linker makes; node-gyp's makefile links or copies it to where it belongs. */
+const linked = 'build/Release/obj.target/espora.node';
+
 const native = {
   name: 'native addon',
   reason() {
@@ -103,16 +106,23 @@ const native = {
       'native',
       nativeInputs(),
       { clean: options.clean, output: () => identity(binary) },
-      (clean) =>
-        run(
+      async (clean) => {
+        // make would take a file that somebody else put there for its own, by its date.
+        if (readStamp('native')?.output !== identity(binary)) {
+          for (const file of [binary, linked]) rmSync(at(file), { force: true });
+        }
+        const built = await run(
           process.execPath,
           [
             at('node_modules/node-gyp/bin/node-gyp.js'),
             ...(clean ? ['rebuild'] : ['configure', 'build']),
             `--jobs=${availableParallelism()}`,
+            `--loglevel=${options.show ? 'info' : 'warn'}`,
           ],
           { ...options, env: nodeGypEnvironment(findHeaders()) },
-        ),
+        );
+        return built.code === 0 ? await tryAddon(at(binary), options) : built;
+      },
     ),
   advice() {
     if (findHeaders() === undefined) {

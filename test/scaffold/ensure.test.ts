@@ -88,6 +88,10 @@ test.serial('an output that is missing or was replaced is made again', async (t)
   await rm(binary);
   await writeFile(binary, 'not an addon');
   t.deepEqual(stepsOf(await project.run(ensure)), ['native addon']);
+  t.deepEqual(await project.run(ensure), nothing);
+  await writeFile(binary, 'not an addon, in the same file');
+  t.deepEqual(stepsOf(await project.run(ensure)), ['native addon']);
+  t.deepEqual(await project.run(ensure), nothing);
   await rm(project.path('dist/main.js'));
   t.deepEqual(stepsOf(await project.run(ensure)), ['typescript']);
   t.true((await stat(project.path('dist/main.js'))).isFile());
@@ -116,6 +120,11 @@ test.serial('a failing step shows the tool’s output and one sentence, and stay
     t.notRegex(failed.stderr, /steps\.mjs/, 'no stack trace of ours');
     t.deepEqual(stepsOf(failed), ['native addon'], 'later steps are not tried');
   }
+  // The linker takes it for something that Node.js will bring.
+  await project.write('native/binding/addon.cc', `${source}void nowhere();\nauto f = &nowhere;\n`);
+  const unloadable = await project.run(ensure);
+  t.is(unloadable.code, 1);
+  t.regex(unloadable.stderr, /undefined symbol: _Z7nowherev/);
   await project.write('native/binding/addon.cc', source);
 
   await project.write('ts/main.ts', 'export const answer: string = 42;\n');

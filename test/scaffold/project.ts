@@ -25,7 +25,7 @@ function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
 
 // The least that node-gyp can make an addon of; compiles in a moment.
 const addonSource = `#include <node_api.h>
-extern "C" napi_value napi_register_module_v1(napi_env, napi_value exports) { return exports; }
+NAPI_MODULE_INIT() { return exports; }
 `;
 
 export class Project {
