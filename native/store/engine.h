@@ -308,6 +308,7 @@ class Engine {
   FreshSegment fresh_;
   bool publish_store_ = false;  // before the fresh segment
   uint64_t install_retry_ns_ = 0;
+  sys::Status install_failure_;  // why the last attempt found no space, if the spare was there
 
   Work work_;
   // ---- step side ----

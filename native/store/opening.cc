@@ -144,7 +144,6 @@ Status Engine::recover(const Listing& listing) {
   const format::SegmentHeader& last = headers.back();
   auto opened = directory_.open_segment(last.number, store_.segment_bytes);
   if (!opened.ok()) return opened.status();
-  if (Status synced = directory_.sync_file(opened.value()); !synced.ok()) return synced;
   LoadedSegment loaded;
   const uint32_t blocks = blocks_of(store_.segment_bytes);
   if (Status read_all = directory_.load(opened.value(), blocks, loaded); !read_all.ok()) {
@@ -163,9 +162,8 @@ Status Engine::recover(const Listing& listing) {
   fresh_ = plan_fresh_segment(last, tail);
   last_seq_ = acknowledged_seq_ = durable_seq_ = tail.proven_seq;
   // Its directory's flush may have failed when the store was made.
-  const bool unproven_store = last.number == 1 && tail.proven_seq == 0;
-  if (unproven_store) publish_store_ = true;
-  if (unproven_store) {
+  if (last.number == 1 && tail.proven_seq == 0) {
+    publish_store_ = true;
     if (Status synced = directory_.sync_path(); !synced.ok()) return synced;
   }
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
@@ -203,6 +201,10 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
     }
     auto file = directory_.open_segment(number, store_.segment_bytes);
     if (!file.ok()) return file.status();
+    // The others were flushed before their successors were made.
+    if (number == listing.segments.back()) {
+      if (Status synced = directory_.sync_file(file.value()); !synced.ok()) return synced;
+    }
     auto header = directory_.read_header(file.value());
     if (!header.ok()) return header.status();
     const format::SegmentHeader* before = headers.empty() ? nullptr : &headers.back();
@@ -267,30 +269,34 @@ Status Engine::try_install() {
   const bool taken = spares_->take(spare);
   install_retry_ns_ = now_ns + limits::spare_retry_ns;
   if (!taken) return {};
-  const std::string name = spare.name;
   Status status = install(std::move(spare));
-  if (status.code() == Code::no_space) return directory_.remove(name);
+  if (status.code() == Code::no_space) {
+    install_failure_ = std::move(status);
+    return {};
+  }
   if (status.ok()) status = show_copied();
   if (!status.ok()) failure_ = status;
   return status;
 }
 
 Status Engine::install(Spare spare) {
-  const auto failed = [&](int result, const char* call) {
+  const std::string spare_path = directory_.path() + "/" + spare.name;
+  const auto give_up = [&](int result, const char* call) {
+    (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
     const Code code = is_full(-result) ? Code::no_space : Code::io;
-    return Status::from_errno(code, -result, call, directory_.path() + "/" + spare.name);
+    return Status::from_errno(code, -result, call, spare_path);
   };
   if (publish_store_) {
     if (Status published = directory_.publish_store(store_); !published.ok()) return published;
     publish_store_ = false;
   }
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
-  if (result < 0) return failed(result, "getrandom");
+  if (result < 0) return give_up(result, "getrandom");
   result = write_fresh(spare);
-  if (result < 0) return failed(result, "pwrite");
+  if (result < 0) return give_up(result, "pwrite");
   result = file_system_.fsync(spare.file.get());
-  if (result < 0) return failed(result, "fsync");
-  // From here on the name may stand for the new file, whatever the call returns.
+  if (result < 0) return give_up(result, "fsync");
+  // From here on the name may stand for the new file, whatever the calls return.
   const std::string name = segment_name(fresh_.header.number);
   result = file_system_.rename(directory_.handle(), spare.name.c_str(), name.c_str());
   if (result < 0) {

@@ -159,7 +159,8 @@ FrameFacts FrameWalk::examine(FrameView& frame) const noexcept {
              header.epoch == header_.epoch;
   in_sequence = header.first_seq == chain_.next_seq;
   in_chain = header.previous_frame_crc == chain_.frame_crc;
-  is_possible = possible(header, rest.size() - sizeof header, chain_.time_us);
+  const size_t room = std::min(rest.size(), limits::batch_bytes_max);
+  is_possible = possible(header, room - sizeof header, chain_.time_us);
   if (!is_possible) return facts;
   const size_t bytes = sizeof header + header.payload_bytes;
   frame.blocks = blocks_of(bytes);
@@ -247,6 +248,12 @@ std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t
   return std::nullopt;
 }
 
+bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexcept {
+  return end.block == successor.previous_end_block &&
+         end.last_seq() == successor.previous_last_seq &&
+         end.frame_crc == successor.previous_frame_crc && end.time_us == successor.previous_time_us;
+}
+
 bool ClosedWalk::next(FrameView& batch) {
   while (!damage_) {
     const Chain at = walk_.chain();
@@ -262,11 +269,7 @@ bool ClosedWalk::next(FrameView& batch) {
     if (!batch.seal()) return true;
   }
   const Chain& end = walk_.chain();
-  const bool meets = end.block == successor_.previous_end_block &&
-                     end.last_seq() == successor_.previous_last_seq &&
-                     end.frame_crc == successor_.previous_frame_crc &&
-                     end.time_us == successor_.previous_time_us;
-  if (!damage_ && !meets) {
+  if (!damage_ && !ends_where(end, successor_)) {
     damage_ =
         damage_at(number_, end, FrameVerdict::nothing, "does not end where the next segment says");
   }
@@ -329,6 +332,7 @@ FreshSegment plan_first_segment(const StoreFacts& store) noexcept {
   fresh.header.uuid = store.uuid;
   fresh.header.number = 1;
   fresh.header.epoch = 1;
+  fresh.header.block_bytes = format::block_bytes;
   fresh.header.segment_bytes = store.segment_bytes;
   fresh.header.first_seq = 1;
   return fresh;

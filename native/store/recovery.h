@@ -152,6 +152,9 @@ constexpr uint64_t proven_by(const format::SegmentHeader& header) noexcept {
                                                        : header.previous_last_seq;
 }
 
+// Whether a segment whose frames were all taken up to `end` ends where its successor says.
+bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexcept;
+
 // A segment with a successor: frames up to exactly the end that the successor's header gives.
 // `image` needs no more blocks than that. Takes each batch in order.
 class ClosedWalk {

@@ -1,0 +1,267 @@
+#include "store/reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using sys::Code;
+using sys::Status;
+
+namespace {
+
+// What a Status says about the store itself, as opposed to the environment.
+bool about_store(Code code) noexcept {
+  return code == Code::corrupt || code == Code::unreadable || code == Code::version;
+}
+
+Finding finding_of(Damage damage) {
+  const Code code = damage.unreadable ? Code::unreadable : Code::corrupt;
+  return {Severity::damage, code, std::move(damage)};
+}
+
+Finding note_of(std::string what) {
+  return {Severity::note, Code::ok, {0, 0, 0, false, std::move(what)}};
+}
+
+}  // namespace
+
+std::string Finding::text() const { return place.segment == 0 ? place.what : place.text(); }
+
+sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
+                                                  const std::string& directory, bool direct_io) {
+  auto opened = Directory::open(file_system, directory, false, direct_io);
+  if (!opened.ok()) return opened.status();
+  Listing listing;
+  if (Status listed = opened.value().list(listing); !listed.ok()) return listed;
+  if (!listing.has_store) {
+    if (listing.segments.empty() && listing.snapshots.empty()) {
+      return Status(Code::not_found, directory + ": there is no store here");
+    }
+    return Status(Code::corrupt,
+                  directory + ": there are segments or snapshots, but no file STORE");
+  }
+  auto facts = opened.value().read_store(false);
+  if (!facts.ok()) return facts.status();
+  std::unique_ptr<Reader> reader(new Reader(std::move(opened).value(), std::move(facts).value()));
+  if (Status looked = reader->look(); !looked.ok()) return looked;
+  return reader;
+}
+
+// The listing is taken anew, after STORE was read: a store that is just being made has its segment
+// before its STORE.
+Status Reader::look() {
+  Listing listing;
+  if (Status listed = directory_.list(listing); !listed.ok()) return listed;
+  for (const std::string& name : listing.foreign) {
+    findings_.push_back(note_of(name + " is not a file of the store"));
+  }
+  if (!listing.snapshots.empty()) proven_seq_ = listing.snapshots.back();
+  if (listing.segments.empty()) {
+    findings_.push_back({Severity::damage, Code::corrupt, {0, 0, 0, false, "there is no segment"}});
+    return {};
+  }
+  if (Status headers = look_at_headers(listing); !headers.ok()) return headers;
+  return take_evidence();
+}
+
+// True if it was about the store, and is a finding now.
+bool Reader::note_failure(uint32_t number, uint32_t block, const Status& status) {
+  if (!about_store(status.code())) return false;
+  findings_.push_back({Severity::damage,
+                       status.code(),
+                       {number, block, 0, status.code() == Code::unreadable, status.message()}});
+  return true;
+}
+
+Status Reader::look_at_headers(const Listing& listing) {
+  uint32_t expected = 1;
+  for (const uint32_t number : listing.segments) {
+    if (number != expected) {
+      Damage missing{expected, 0, 0, false, "is missing, up to segment " + std::to_string(number)};
+      findings_.push_back(finding_of(std::move(missing)));
+    }
+    const bool follows = number == expected && !segments_.empty() && segments_.back().whole_header;
+    expected = number + 1;
+    SegmentFacts facts;
+    facts.number = number;
+    auto file = directory_.open_segment(number, store_.segment_bytes);
+    if (!file.ok()) {
+      if (!note_failure(number, 0, file.status())) return file.status();
+      segments_.push_back(facts);
+      continue;
+    }
+    auto header = directory_.read_header(file.value());
+    if (!header.ok()) {
+      if (!note_failure(number, 0, header.status())) return header.status();
+      segments_.push_back(facts);
+      continue;
+    }
+    facts.header = header.value();
+    auto damage =
+        check_header(facts.header, number, store_, follows ? &segments_.back().header : nullptr);
+    facts.whole_header = !damage;
+    if (damage) findings_.push_back(finding_of(std::move(*damage)));
+    if (facts.whole_header) proven_seq_ = std::max(proven_seq_, proven_by(facts.header));
+    segments_.push_back(facts);
+    if (number == listing.segments.back()) last_file_ = std::move(file).value();
+  }
+  return {};
+}
+
+// Only evidence is taken from this reading: what it shows of the records themselves may be older
+// than the evidence, read a moment later, that they are durable.
+Status Reader::take_evidence() {
+  const SegmentFacts& last = segments_.back();
+  if (!last.whole_header || !last_file_.file.valid()) return {};
+  const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
+  if (!read.ok()) return note_failure(last.number, 0, read) ? Status() : read;
+  proven_seq_ = examine_tail(last.header, loaded_.image(), proven_seq_).proven_seq;
+  return {};
+}
+
+Status Reader::walk(ReadVisitor& visitor, uint32_t first_segment) {
+  for (const Finding& finding : findings_) visitor.finding(finding);
+  bool go_on = true;
+  for (size_t i = 0; i < segments_.size() && go_on; i++) {
+    if (segments_[i].number < first_segment) continue;
+    visitor.segment(segments_[i]);
+    if (!segments_[i].whole_header) continue;
+    if (Status walked = walk_segment(i, visitor, go_on); !walked.ok()) return walked;
+  }
+  return {};
+}
+
+// Where the frames of a segment must reach: the end that the next segment's header gives, or, in
+// the last one, what is proven. Where the next header is missing or damaged nothing says how far.
+struct Reader::Extent {
+  const format::SegmentHeader* successor = nullptr;
+  bool last = false;
+  uint64_t seq = 0;
+};
+
+Reader::Extent Reader::extent_of(size_t index) const noexcept {
+  const bool last = index + 1 == segments_.size();
+  if (last) return {nullptr, true, proven_seq_};
+  const SegmentFacts& next = segments_[index + 1];
+  if (!next.whole_header || next.number != segments_[index].number + 1) {
+    return {nullptr, false, proven_seq_};
+  }
+  return {&next.header, false, next.header.previous_last_seq};
+}
+
+Status Reader::load_segment(size_t index, uint32_t blocks) {
+  if (index + 1 == segments_.size()) return directory_.load(last_file_, blocks, loaded_);
+  auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
+  if (!opened.ok()) return opened.status();
+  return directory_.load(opened.value(), blocks, loaded_);
+}
+
+Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
+  const SegmentFacts& segment = segments_[index];
+  const Extent extent = extent_of(index);
+  const uint32_t blocks = extent.successor != nullptr ? extent.successor->previous_end_block
+                                                      : blocks_of(store_.segment_bytes);
+  const auto damaged = [&](const Chain& at, bool unreadable, std::string what) {
+    visitor.finding(
+        finding_of({segment.number, at.block, at.next_seq, unreadable, std::move(what)}));
+  };
+  if (Status read = load_segment(index, blocks); !read.ok()) {
+    if (!about_store(read.code())) return read;
+    damaged({0, segment.header.first_seq, 0, 0}, read.code() == Code::unreadable, read.message());
+    return {};
+  }
+
+  FrameWalk walk(segment.header, loaded_.image());
+  FrameView frame;
+  const std::string reach =
+      ", but records up to sequence " + std::to_string(extent.seq) + " are known to be durable";
+  for (;;) {
+    const Chain at = walk.chain();
+    if (extent.successor != nullptr ? at.block >= blocks : at.last_seq() >= extent.seq) break;
+    const FrameVerdict verdict = walk.next(frame);
+    if (verdict == FrameVerdict::accept) {
+      go_on = visitor.frame(frame);
+      if (!go_on) return {};
+      continue;
+    }
+    if (extent.last || extent.successor != nullptr || !ends_log(verdict)) {
+      damaged(at, verdict == FrameVerdict::unreadable, std::string(verdict_text(verdict)) + reach);
+    }
+    return {};
+  }
+
+  const Chain& end = walk.chain();
+  if (extent.successor != nullptr && !ends_where(end, *extent.successor)) {
+    damaged(end, false, "does not end where the next segment says");
+  }
+  if (extent.last && end.last_seq() > extent.seq) {
+    damaged(end, false,
+            "a batch that is durable only up to sequence " + std::to_string(extent.seq));
+  }
+  // Behind the end nothing is read, but opening the store would stumble over it.
+  for (const uint32_t block : loaded_.unreadable) {
+    if (extent.last && block >= end.block) {
+      damaged({block, end.next_seq, 0, 0}, true,
+              std::string(verdict_text(FrameVerdict::unreadable)));
+    }
+  }
+  return {};
+}
+
+// ---- verify -----------------------------------------------------------------------------------
+
+bool VerifyReport::damaged() const noexcept {
+  return std::any_of(findings.begin(), findings.end(),
+                     [](const Finding& f) { return f.severity == Severity::damage; });
+}
+
+namespace {
+
+class Counter final : public ReadVisitor {
+ public:
+  explicit Counter(VerifyReport& report) noexcept : report_(report) {}
+
+  void segment(const SegmentFacts&) override { report_.segments++; }
+  bool frame(const FrameView& frame) override {
+    if (frame.seal()) {
+      report_.seals++;
+    } else {
+      report_.batches++;
+    }
+    report_.records += frame.header.record_count;
+    report_.payload_bytes += frame.payload.size();
+    report_.last_time_us = frame.header.time_us;
+    return true;
+  }
+  void finding(const Finding& finding) override { report_.findings.push_back(finding); }
+
+ private:
+  VerifyReport& report_;
+};
+
+}  // namespace
+
+sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
+                                 bool direct_io) {
+  VerifyReport report;
+  auto opened = Reader::open(file_system, directory, direct_io);
+  if (!opened.ok()) {
+    const Status& status = opened.status();
+    if (!about_store(status.code())) return status;
+    report.findings.push_back({Severity::damage,
+                               status.code(),
+                               {0, 0, 0, status.code() == Code::unreadable, status.message()}});
+    return report;
+  }
+  Reader& reader = *opened.value();
+  report.store = reader.store();
+  report.proven_seq = reader.proven_seq();
+  Counter counter(report);
+  if (Status walked = reader.walk(counter); !walked.ok()) return walked;
+  return report;
+}
+
+}  // namespace espora::store

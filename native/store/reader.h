@@ -1,0 +1,107 @@
+// Reads a store that another process may be writing to: for inspect, verify and export. Takes no
+// lock, changes nothing, and reads no further than what was proven durable when it began.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/directory.h"
+#include "store/record.h"
+#include "store/recovery.h"
+#include "sys/file_system.h"
+#include "sys/status.h"
+
+namespace espora::store {
+
+enum class Severity : uint8_t {
+  note,    // worth knowing, no harm
+  damage,  // the store contradicts itself, or the device does not give it back
+};
+
+struct Finding {
+  Severity severity = Severity::note;
+  sys::Code code = sys::Code::ok;  // corrupt, unreadable or version; ok for a note
+  Damage place;                    // segment 0 where it is about no segment
+
+  [[nodiscard]] std::string text() const;
+};
+
+struct SegmentFacts {
+  uint32_t number = 0;
+  bool whole_header = false;  // without it `header` means nothing
+  format::SegmentHeader header{};
+};
+
+class ReadVisitor {
+ public:
+  virtual ~ReadVisitor() = default;
+  // Before the frames of each segment.
+  virtual void segment(const SegmentFacts&) {}
+  // Every accepted frame up to the proven end, seals included, in order; after damage it goes on
+  // with the next segment. False ends the walk.
+  virtual bool frame(const FrameView& frame) = 0;
+  virtual void finding(const Finding& finding) = 0;
+};
+
+// Belongs to one thread.
+class Reader {
+ public:
+  // Fails where directory or STORE cannot be read at all. Damage in segments is kept for walk().
+  static sys::Result<std::unique_ptr<Reader>> open(sys::FileSystem& file_system,
+                                                   const std::string& directory,
+                                                   bool direct_io = true);
+
+  [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
+  // Everything up to here was durable when this was opened; walk() reads no further.
+  [[nodiscard]] uint64_t proven_seq() const noexcept { return proven_seq_; }
+  [[nodiscard]] const std::vector<SegmentFacts>& segments() const noexcept { return segments_; }
+
+  // Every finding, and every frame of the segments from `first_segment` on. Fails only for reasons
+  // that are not the store's (memory, permission).
+  sys::Status walk(ReadVisitor& visitor, uint32_t first_segment = 1);
+
+ private:
+  Reader(Directory directory, StoreFacts store) noexcept
+      : directory_(std::move(directory)), store_(std::move(store)) {}
+
+  sys::Status look();
+  sys::Status look_at_headers(const Listing& listing);
+  sys::Status take_evidence();
+  bool note_failure(uint32_t number, uint32_t block, const sys::Status& status);
+  struct Extent;
+  [[nodiscard]] Extent extent_of(size_t index) const noexcept;
+  sys::Status load_segment(size_t index, uint32_t blocks);
+  sys::Status walk_segment(size_t index, ReadVisitor& visitor, bool& go_on);
+
+  Directory directory_;
+  StoreFacts store_;
+  uint64_t proven_seq_ = 0;
+  std::vector<SegmentFacts> segments_;
+  std::vector<Finding> findings_;
+  // Kept open: a restarted service may replace the last segment under its name meanwhile.
+  ReadFile last_file_;
+  LoadedSegment loaded_;
+};
+
+struct VerifyReport {
+  StoreFacts store;
+  uint64_t proven_seq = 0;
+  uint64_t segments = 0;
+  uint64_t batches = 0;
+  uint64_t seals = 0;
+  uint64_t records = 0;
+  uint64_t payload_bytes = 0;
+  uint64_t last_time_us = 0;
+  std::vector<Finding> findings;
+
+  [[nodiscard]] bool damaged() const noexcept;
+};
+
+// Reads everything up to the proven end. Failures of the environment are a Status; everything that
+// is wrong with the store itself, STORE included, is a finding.
+sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
+                                 bool direct_io = true);
+
+}  // namespace espora::store

@@ -1,0 +1,152 @@
+// The real file system behind the seam: what it returns, and that errors come back as -errno.
+#include "sys/file_system.h"
+
+#include <gtest/gtest.h>
+#include <linux/magic.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <new>
+
+namespace espora::sys {
+namespace {
+
+class FileSystemTest : public testing::Test {
+ protected:
+  FileSystemTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "espora-sys-XXXXXX").string();
+    path_ = mkdtemp(name.data());
+    directory_ =
+        File(fs_, fs_.open(FileSystem::working_directory, path_.c_str(), {.directory = true}));
+  }
+  ~FileSystemTest() override {
+    directory_.reset();
+    std::filesystem::remove_all(path_);
+  }
+
+  File open(const char* name, OpenFlags flags) {
+    return File(fs_, fs_.open(directory_.get(), name, flags));
+  }
+
+  PosixFileSystem fs_;
+  std::string path_;
+  File directory_;
+};
+
+TEST_F(FileSystemTest, WritesAndReadsBack) {
+  const File file = open("a", {.write = true, .create = true});
+  ASSERT_TRUE(file.valid());
+  const std::string text = "bytes at an offset";
+  const auto bytes = std::as_bytes(std::span(text));
+  EXPECT_EQ(fs_.pwrite(file.get(), bytes.data(), bytes.size(), 100), 18);
+  EXPECT_EQ(fs_.size(file.get()), 118);
+  std::array<std::byte, 64> back{};
+  EXPECT_EQ(fs_.pread(file.get(), back.data(), back.size(), 100), 18);
+  EXPECT_EQ(std::memcmp(back.data(), text.data(), text.size()), 0);
+  EXPECT_EQ(fs_.pread(file.get(), back.data(), back.size(), 118), 0);
+  EXPECT_EQ(fs_.fdatasync(file.get()), 0);
+  EXPECT_EQ(fs_.fsync(file.get()), 0);
+  EXPECT_EQ(fs_.fsync(directory_.get()), 0);
+  EXPECT_EQ(fs_.drop_cache(file.get()), 0);
+}
+
+TEST_F(FileSystemTest, ErrorsComeBackAsErrno) {
+  EXPECT_EQ(open("missing", {}).get(), -ENOENT);
+  ASSERT_TRUE(open("here", {.write = true, .create = true}).valid());
+  EXPECT_EQ(open("here", {.write = true, .create = true, .exclusive = true}).get(), -EEXIST);
+  EXPECT_EQ(open("here", {.directory = true}).get(), -ENOTDIR);
+  const File reader = open("here", {});
+  std::byte byte{};
+  EXPECT_EQ(fs_.pwrite(reader.get(), &byte, 1, 0), -EBADF);
+  EXPECT_EQ(fs_.allocate(reader.get(), 10), -EBADF);
+  EXPECT_EQ(fs_.unlink(directory_.get(), "missing"), -ENOENT);
+  EXPECT_EQ(fs_.rename(directory_.get(), "missing", "other"), -ENOENT);
+  EXPECT_EQ(fs_.make_directory(directory_.get(), "here"), -EEXIST);
+  EXPECT_EQ(fs_.fsync(-1), -EBADF);
+  EXPECT_EQ(fs_.fdatasync(-1), -EBADF);
+  EXPECT_EQ(fs_.size(-1), -EBADF);
+  EXPECT_EQ(fs_.drop_cache(-1), -EBADF);
+  EXPECT_EQ(fs_.type(-1), -EBADF);
+  std::vector<std::string> names;
+  EXPECT_EQ(fs_.list(-1, names), -EBADF);
+}
+
+TEST_F(FileSystemTest, ListsNamesEachTimeFromTheStart) {
+  std::vector<std::string> names;
+  EXPECT_EQ(fs_.list(directory_.get(), names), 0);
+  EXPECT_TRUE(names.empty());
+  open("one", {.write = true, .create = true});
+  open("two", {.write = true, .create = true});
+  EXPECT_EQ(fs_.rename(directory_.get(), "two", "three"), 0);
+  for (int i = 0; i < 2; i++) {
+    EXPECT_EQ(fs_.list(directory_.get(), names), 0);
+    std::sort(names.begin(), names.end());
+    EXPECT_EQ(names, (std::vector<std::string>{"one", "three"}));
+  }
+}
+
+TEST_F(FileSystemTest, AllocateSetsTheSize) {
+  const File file = open("a", {.write = true, .create = true});
+  EXPECT_EQ(fs_.allocate(file.get(), 1 << 20), 0);
+  EXPECT_EQ(fs_.size(file.get()), 1 << 20);
+}
+
+TEST_F(FileSystemTest, ASecondLockerIsTurnedAwayUntilTheFirstCloses) {
+  File first = open("LOCK", {.write = true, .create = true});
+  const File second = open("LOCK", {.write = true, .create = true});
+  EXPECT_EQ(fs_.try_lock(first.get()), 0);
+  EXPECT_EQ(fs_.try_lock(second.get()), -EWOULDBLOCK);
+  first.reset();
+  EXPECT_EQ(fs_.try_lock(second.get()), 0);
+}
+
+TEST_F(FileSystemTest, DirectFilesWantWholeBlocks) {
+  const File file = open("a", {.write = true, .create = true, .direct = true});
+  if (file.get() == -EINVAL) GTEST_SKIP() << "no O_DIRECT here";
+  ASSERT_TRUE(file.valid());
+  const std::unique_ptr<std::byte, decltype(&std::free)> block(
+      static_cast<std::byte*>(std::aligned_alloc(4096, 4096)), &std::free);
+  std::memset(block.get(), 7, 4096);
+  EXPECT_EQ(fs_.pwrite(file.get(), block.get(), 4096, 4096), 4096);
+  EXPECT_EQ(fs_.pread(file.get(), block.get(), 4096, 0), 4096);
+  EXPECT_EQ(block.get()[0], std::byte{0});
+}
+
+TEST_F(FileSystemTest, KnowsWhereFilesDoNotLast) {
+  EXPECT_GT(fs_.type(directory_.get()), 0);
+  EXPECT_EQ(file_system_name(TMPFS_MAGIC), "tmpfs");
+  EXPECT_EQ(file_system_name(OVERLAYFS_SUPER_MAGIC), "overlayfs");
+  EXPECT_EQ(file_system_name(EXT4_SUPER_MAGIC), "ext4");
+  EXPECT_EQ(file_system_name(0x1234), "0x1234");
+  EXPECT_TRUE(file_system_volatile(TMPFS_MAGIC));
+  EXPECT_TRUE(file_system_volatile(OVERLAYFS_SUPER_MAGIC));
+  EXPECT_FALSE(file_system_volatile(EXT4_SUPER_MAGIC));
+}
+
+TEST_F(FileSystemTest, ClocksAndRandomness) {
+  const uint64_t before_ns = fs_.monotonic_ns();
+  fs_.sleep_ns(1'000'000);
+  EXPECT_GE(fs_.monotonic_ns() - before_ns, 1'000'000u);
+  EXPECT_GT(fs_.realtime_us(), 1'600'000'000'000'000u);
+  std::array<std::byte, 32> a{};
+  std::array<std::byte, 32> b{};
+  EXPECT_EQ(fs_.random(a), 0);
+  EXPECT_EQ(fs_.random(b), 0);
+  EXPECT_NE(a, b);
+}
+
+TEST_F(FileSystemTest, AFileOwnsItsHandleOnce) {
+  File first = open("a", {.write = true, .create = true});
+  const int handle = first.get();
+  File second = std::move(first);
+  EXPECT_EQ(second.get(), handle);
+  second = open("b", {.write = true, .create = true});
+  EXPECT_EQ(fs_.size(handle), -EBADF);
+}
+
+}  // namespace
+}  // namespace espora::sys
