@@ -68,6 +68,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
         ++counters_.exhausted;
         pause();
         loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
+        owner_.on_exhausted(accepted.error);
         return;
     }
   }
@@ -77,6 +78,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
 void Acceptor::pause() {
   if (paused_) return;
   paused_ = true;
+  owner_.on_paused();
   for (auto& door : doors_) {
     if (door->token != 0) loop_.modify(door->token, door->listener.fd(), 0);
   }

@@ -29,6 +29,10 @@ class AcceptorOwner {
   // Whether there is room for one more connection. While it says no, accepting pauses until
   // Acceptor::resume().
   virtual bool has_room() = 0;
+  // Accepting rests for a while: EMFILE, ENFILE, ENOBUFS, ENOMEM.
+  virtual void on_exhausted(int error) { static_cast<void>(error); }
+  // Accepting pauses: no room, or descriptors are exhausted. To be counted; nothing need be done.
+  virtual void on_paused() {}
   // Acceptor::drain() has closed the last listener. May be called during drain().
   virtual void on_drained() {}
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <utility>
 
 #include "sys/check.h"
 #include "sys/clock.h"
@@ -103,13 +104,17 @@ void EventLoop::forget(Token token) {
   Slot& slot = slots_[slot_of(token)];
   ESPORA_CHECK(slot.generation == generation_of(token));
   slot.handler = nullptr;
+  slot.redispatched = 0;
   if (++slot.generation == 0) slot.generation = 1;  // so that no token is 0
   slot.next_free = free_slot_;
   free_slot_ = slot_of(token);
 }
 
 void EventLoop::redispatch(Token token, uint32_t events) {
-  redispatched_.push_back({token, events});
+  Slot& slot = slots_[slot_of(token)];
+  ESPORA_CHECK(slot.generation == generation_of(token) && events != 0);
+  if (slot.redispatched == 0) redispatched_.push_back({token, 0});
+  slot.redispatched |= events;
 }
 
 void EventLoop::retire(std::unique_ptr<Retired> object) { retired_.push_back(std::move(object)); }
@@ -138,6 +143,12 @@ void EventLoop::turn() {
   // Only what was left over by earlier turns: what these calls leave over waits for the next.
   std::vector<Redispatch> leftovers = std::move(redispatched_);
   redispatched_.clear();
+  for (Redispatch& each : leftovers) {
+    Slot& slot = slots_[slot_of(each.token)];
+    if (slot.generation == generation_of(each.token)) {
+      each.events = std::exchange(slot.redispatched, 0);
+    }
+  }
   for (int i = 0; i < count; ++i) dispatch(ready[i].data.u64, ready[i].events);
   for (const Redispatch& each : leftovers) dispatch(each.token, each.events);
   if (posted_pending_) run_posted();

@@ -101,6 +101,7 @@ class EventLoop {
     EventHandler* handler = nullptr;
     uint32_t generation = 1;
     uint32_t next_free = 0;
+    uint32_t redispatched = 0;  // events that wait in redispatched_, at most one entry per slot
   };
   struct Redispatch {
     Token token;

@@ -70,6 +70,8 @@ inline constexpr int http_reads_per_turn_max = 4;
 inline constexpr size_t http_output_bytes_max = 128 * 1024;
 // A connection between two requests keeps no more memory than this for a rest.
 inline constexpr size_t http_rest_bytes_kept_max = 1024;
+// Held answers that a connection has room for without allocating anew.
+inline constexpr size_t http_held_kept_max = 16;
 // Output buffers kept for reuse, and the largest that is worth keeping.
 inline constexpr size_t http_spare_buffers_max = 256;
 inline constexpr size_t http_spare_buffer_bytes_max = 16 * 1024;
@@ -81,6 +83,9 @@ inline constexpr uint64_t http_write_timeout_ms = 10'000;
 // A lingering close drops at most this much for at most this long, RFC 9112 9.6.
 inline constexpr size_t http_linger_bytes_max = 64 * 1024;
 inline constexpr uint64_t http_linger_ms = 2'000;
+// While draining, a connection on which nothing was asked yet is given this long: its first request
+// may be on its way, and nobody told its client otherwise.
+inline constexpr uint64_t http_drain_grace_ms = 500;
 
 // --- forward ----------------------------------------------------------------------------------
 // Upstreams of one forwarder: one bit each in every session that is still connecting.

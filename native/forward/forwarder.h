@@ -1,0 +1,113 @@
+// A layer-4 forwarder: takes connections on its listeners and relays each to one of its upstreams,
+// chosen in exact round robin. It is the whole data plane of the services `balancer` and `api`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sys/acceptor.h"
+#include "sys/event_loop.h"
+#include "sys/sockets.h"
+#include "sys/status.h"
+
+namespace espora::forward {
+
+struct ForwarderOptions {
+  std::string name;                         // for messages: "balancer", "api 1"
+  sys::ListenOptions listen;                // TCP, unix, or both: sys/acceptor.h
+  std::vector<sys::Address> upstreams;      // 1 to limits::upstreams_max
+  uint64_t connect_timeout_ms = 5'000;      // for each upstream that is tried; at least 1
+  uint64_t idle_timeout_ms = 300'000;       // no byte in either direction; 0: never
+  uint64_t half_close_timeout_ms = 30'000;  // one side ended and no byte moved; 0: never
+  uint32_t connections_max = 10'000;        // at once; accepting pauses there. At least 1
+};
+
+// Counters since the start unless said otherwise. A snapshot: each is exact, together they may be
+// some nanoseconds apart.
+struct UpstreamStats {
+  std::string address;
+  bool up = false;                // false while its name cannot be resolved
+  uint64_t connections = 0;       // connects that succeeded
+  uint64_t active = 0;            // now
+  uint64_t connect_failures = 0;  // refused, unreachable or timed out; never our own shortages
+  uint64_t bytes_to = 0;          // accepted by its socket
+  uint64_t bytes_from = 0;
+};
+
+struct ForwarderStats {
+  uint64_t accepted = 0;
+  uint64_t active = 0;         // sessions now, connecting ones included
+  uint64_t bytes_up = 0;       // from clients, accepted by upstream sockets
+  uint64_t bytes_down = 0;     // from upstreams, accepted by client sockets
+  uint64_t retries = 0;        // connects to a further upstream after one failed
+  uint64_t backlog_waits = 0;  // rests because all that could be tried had full backlogs
+  uint64_t local_errors = 0;   // our own shortages: descriptors, memory, ports
+  uint64_t accept_pauses = 0;  // accepting rested for lack of descriptors or memory
+  uint64_t limit_pauses = 0;   // accepting rested at connections_max
+  uint64_t accept_errors = 0;  // connections that were gone before they were accepted
+  // Ends of sessions by reason; they add up to accepted - active.
+  uint64_t ended_normally = 0;     // both sides ended their streams
+  uint64_t ended_by_client = 0;    // the client's socket failed: reset or vanished
+  uint64_t ended_by_upstream = 0;  // the upstream's socket failed
+  uint64_t ended_unreachable = 0;  // no upstream took the connection
+  uint64_t ended_connect_timeout = 0;
+  uint64_t ended_idle = 0;
+  uint64_t ended_half_closed = 0;  // the second side did not end in time
+  uint64_t ended_by_stop = 0;      // cut by a drain's deadline
+  uint64_t ended_local_error = 0;  // our own shortage left no way to go on
+  // Memory.
+  uint64_t buffers_in_use = 0;  // lent now
+  uint64_t buffers_peak = 0;    // most lent at once
+  std::vector<UpstreamStats> upstreams;
+};
+
+// What an owner may want to log. Called on the loop's thread, between system calls of the data
+// path: return at once.
+class ForwarderEvents {
+ public:
+  // The first failure after a success, or the first at all; with the reason.
+  virtual void on_upstream_unreachable(size_t upstream, const sys::Status& reason) = 0;
+  // The first success after a failure.
+  virtual void on_upstream_reachable(size_t upstream) = 0;
+  // Accepting rests for lack of descriptors or memory; said once per shortage.
+  virtual void on_accept_paused(const sys::Status& reason) = 0;
+
+ protected:
+  ~ForwarderEvents() = default;
+};
+
+class Forwarder {
+ public:
+  // Resolves names (which may block for seconds), opens the listeners and registers them. Call it
+  // before the loop runs, or on its thread. `events` may be null; both references must outlive the
+  // forwarder. An upstream whose name cannot be resolved is down, not an error. Fails with
+  // `invalid` for options that cannot be right, else with what the listener met.
+  static sys::Result<std::unique_ptr<Forwarder>> start(sys::EventLoop& loop,
+                                                       ForwarderOptions options,
+                                                       ForwarderEvents* events);
+  // On the loop's thread or after the loop ended; cuts what is still connected.
+  ~Forwarder();
+  Forwarder(const Forwarder&) = delete;
+  Forwarder& operator=(const Forwarder&) = delete;
+
+  // --- from any thread ---
+  // The TCP port in use; 0 without a TCP listener.
+  [[nodiscard]] uint16_t port() const noexcept;
+  [[nodiscard]] ForwarderStats stats() const;
+  // Takes what waits in the listeners' queues, closes them, lets sessions end by themselves for at
+  // most `patience_ms` milliseconds, then cuts those that are left; calls `done` once, on the
+  // loop's thread, where it may delete the forwarder. 0 stops at once. A later call can only
+  // shorten the patience; its `done` is called as well. None is called once the forwarder is gone.
+  void drain(uint64_t patience_ms, std::function<void()> done);
+
+ private:
+  class Impl;
+  explicit Forwarder(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  // shared with posted work only, which holds it weakly
+};
+
+}  // namespace espora::forward

@@ -1,0 +1,260 @@
+#include "forward/relay.h"
+
+#include "sys/check.h"
+#include "sys/limits.h"
+
+namespace espora::forward {
+
+using sys::Events;
+using sys::IoResult;
+using sys::Status;
+
+// Edge-triggered: one registration for the life of a connection. Writability is asked for only
+// after a socket was full: a unix socket would otherwise report it at each message that its peer
+// takes, and every socket when it is registered.
+uint32_t Relay::interest(const Side& side) noexcept {
+  const uint32_t always = Events::readable | Events::urgent | Events::read_hang_up | Events::edge;
+  return side.wants_writable ? always | Events::writable : always;
+}
+
+Status Relay::start(bool read_first) {
+  if (read_first) {
+    client.readable = true;
+    pump(client);
+  }
+  for (Side* side : {&upstream, &client}) {
+    if (side->token != 0) continue;
+    // Whatever happened before this is reported by it: epoll looks at a socket that it is given.
+    auto token = loop_.add(side->fd.get(), interest(*side), *side);
+    if (!token.ok()) return token.status();
+    side->token = token.value();
+  }
+  if (read_first) settle();
+  return {};
+}
+
+void Relay::on_events(Side& side, uint32_t events) {
+  if (state_ == State::ended) return;
+  if (state_ == State::resetting) {
+    // It was to be reset and is gone by itself.
+    if ((events & (Events::error | Events::hang_up)) != 0) state_ = State::ended;
+    return;
+  }
+  constexpr uint32_t ending = Events::read_hang_up | Events::hang_up | Events::error;
+  if ((events & (Events::readable | Events::urgent | ending)) != 0) side.readable = true;
+  if ((events & (Events::urgent | ending)) != 0) side.read_on = true;
+  if ((events & Events::hang_up) != 0) side.hung_up = true;
+  // An error behind the end of the stream is not seen by reading any more.
+  if ((events & Events::error) != 0 && side.read_done && !side.failed &&
+      sys::socket_error(side.fd.get()) != 0) {
+    fail(side);
+  }
+  if (side.blocked && (events & (Events::writable | Events::hang_up | Events::error)) != 0) {
+    unblock(side);
+  }
+  pump(side);
+  // A side that failed while it was written to may still have something to say.
+  if (other(side).failed) pump(other(side));
+  settle();
+}
+
+// Moves what `from` has until it has no more, `to` takes no more, or others should get their turn.
+//
+// epoll(7): with edge-triggered stream sockets a short read means that everything was read, so the
+// read that would say EAGAIN is saved. That does not hold when an end or an error lies behind the
+// bytes, and not around urgent data, where recv(2) stops early: then `read_on` is set.
+void Relay::pump(Side& from) {
+  Side& to = other(from);
+  for (int reads = 0; from.readable && !from.read_done && !to.blocked && !to.failed; ++reads) {
+    if (reads == limits::relay_reads_per_event_max) {
+      if (from.token != 0) loop_.redispatch(from.token, Events::readable);
+      return;
+    }
+    if (buffers_.can_lend()) {
+      move_copied(from, to);
+    } else {
+      move_peeked(from, to);
+    }
+  }
+}
+
+void Relay::move_copied(Side& from, Side& to) {
+  size_t count = 0;
+  while (count < scratch_.size()) {
+    const IoResult read =
+        sys::receive(from.fd.get(), scratch_.data() + count, scratch_.size() - count);
+    if (read.bytes == 0) {
+      note_read_stop(from, read);
+      break;
+    }
+    count += read.bytes;
+    if (count < scratch_.size() && !from.read_on) {
+      from.readable = false;
+      break;
+    }
+  }
+  if (count == 0) return;
+  progress_ = true;
+  const bool end_follows = to.tcp && from.read_done && !from.failed;
+  const IoResult sent = sys::send(to.fd.get(), scratch_.data(), count, end_follows);
+  if (sent.error != 0) {
+    fail(to);  // and with it what was read: nobody is there to take it
+    return;
+  }
+  to.sent_bytes->add(sent.bytes);
+  if (sent.bytes < count) {
+    to.out = buffers_.lend(scratch_.data() + sent.bytes, count - sent.bytes);
+    block(to);
+  }
+}
+
+// The same without a buffer to lend: bytes leave `from` only after `to` took them.
+void Relay::move_peeked(Side& from, Side& to) {
+  const IoResult seen = sys::peek(from.fd.get(), scratch_.data(), scratch_.size());
+  if (seen.bytes == 0) {
+    note_read_stop(from, seen);
+    return;
+  }
+  const IoResult sent = sys::send(to.fd.get(), scratch_.data(), seen.bytes);
+  if (sent.error != 0) {
+    fail(to);
+    return;
+  }
+  to.sent_bytes->add(sent.bytes);
+  for (size_t left = sent.bytes; left > 0;) {
+    const IoResult taken = sys::receive(from.fd.get(), scratch_.data(), left);
+    if (taken.bytes == 0) {
+      // Bytes that were there cannot go away; were they to, nothing may be sent twice.
+      from.read_done = true;
+      fail(from);
+      return;
+    }
+    left -= taken.bytes;
+    progress_ = true;
+  }
+  if (sent.bytes < seen.bytes) {
+    block(to);
+  } else if (seen.bytes < scratch_.size() && !from.read_on) {
+    from.readable = false;
+  }
+}
+
+void Relay::note_read_stop(Side& from, const IoResult& result) noexcept {
+  from.readable = false;
+  if (result.again) return;
+  from.read_done = true;
+  if (result.error != 0) fail(from);
+}
+
+void Relay::block(Side& side) {
+  side.blocked = true;
+  if (side.wants_writable) return;
+  side.wants_writable = true;
+  // Looks at the socket again: it may have become writable since it was full.
+  if (side.token != 0) loop_.modify(side.token, side.fd.get(), interest(side));
+}
+
+void Relay::unblock(Side& side) {
+  side.blocked = false;
+  if (!side.out.empty()) {
+    const IoResult sent = sys::send(side.fd.get(), side.out.data(), side.out.size());
+    if (sent.error != 0) {
+      fail(side);
+      return;
+    }
+    side.sent_bytes->add(sent.bytes);
+    if (sent.bytes > 0) progress_ = true;
+    side.out.take(sent.bytes);
+    if (!side.out.empty()) {
+      side.blocked = true;
+      return;
+    }
+  }
+  pump(other(side));
+  // TCP reports writability only after it was full, so there the interest can stay.
+  if (!side.blocked && !side.tcp && side.wants_writable && !side.failed) {
+    side.wants_writable = false;
+    loop_.modify(side.token, side.fd.get(), interest(side));
+  }
+}
+
+// Nothing can be sent to `side` any more. What it has sent before is still read and delivered.
+void Relay::fail(Side& side) noexcept {
+  if (side.failed) return;
+  side.failed = true;
+  if (failed_side_ == nullptr) failed_side_ = &side;
+  side.out.give_back();
+  side.blocked = false;
+  side.readable = !side.read_done;
+  side.read_on = true;
+}
+
+// Draws the conclusions: passes on an end, a failure, or ends the relay.
+void Relay::settle() {
+  for (Side* side : {&client, &upstream}) {
+    // Its peer is gone with bytes still owed to it.
+    if (side->hung_up && side->read_done && !side->out.empty()) fail(*side);
+  }
+  if (client.failed && upstream.failed) {
+    state_ = State::ended;
+    return;
+  }
+  for (Side* side : {&client, &upstream}) {
+    if (side->failed && side->read_done && other(*side).out.empty()) {
+      release(*side);
+      begin_reset(other(*side));
+      return;
+    }
+  }
+  if (client.failed || upstream.failed) return;  // the rest of what it said is on its way
+
+  const bool client_ended = client.read_done && upstream.out.empty();
+  const bool upstream_ended = upstream.read_done && client.out.empty();
+  // A side that has hung up takes nothing: with its stream delivered, nothing is left to do.
+  if ((client_ended && (upstream_ended || client.hung_up)) ||
+      (upstream_ended && upstream.hung_up)) {
+    state_ = State::ended;
+    return;
+  }
+  if (client_ended) pass_on_end(upstream);
+  if (upstream_ended) pass_on_end(client);
+}
+
+void Relay::pass_on_end(Side& to) noexcept {
+  if (to.write_done) return;
+  to.write_done = true;
+  sys::shutdown_write(to.fd.get());
+  state_ = State::half_closed;
+  progress_ = true;
+}
+
+// A reset overtakes what the kernel has not yet delivered, so it waits for the acknowledgement.
+// Unix sockets have no reset, and nothing on its way: there closing says it all.
+void Relay::begin_reset(Side& survivor) noexcept {
+  survivor_ = &survivor;
+  state_ = State::resetting;
+  check_reset();
+}
+
+bool Relay::check_reset() noexcept {
+  ESPORA_CHECK(survivor_ != nullptr);
+  if (survivor_->tcp && sys::unacknowledged_bytes(survivor_->fd.get()) > 0) return false;
+  state_ = State::ended;
+  return true;
+}
+
+void Relay::release(Side& side) noexcept {
+  side.out.give_back();
+  if (side.token != 0) loop_.forget(side.token);
+  side.token = 0;
+  side.fd.reset();
+}
+
+void Relay::close() noexcept {
+  if (survivor_ != nullptr && survivor_->tcp) sys::reset_on_close(survivor_->fd.get());
+  state_ = State::ended;
+  release(client);
+  release(upstream);
+}
+
+}  // namespace espora::forward

@@ -1,0 +1,118 @@
+// Copies bytes between two connected stream sockets, each way, until both streams have ended or one
+// socket failed. Knows no upstreams, no deadlines and no counters of a service.
+//
+//            client.fd ──recv──▶ scratch ──send──▶ upstream.fd
+//                                   │ what the socket did not take
+//                                   ▼
+//                              upstream.out (lent; the client is not read while it holds bytes)
+//
+// and the same the other way round. One scratch buffer serves all relays of a loop: an idle or a
+// fast connection holds no memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+
+#include "forward/buffer_pool.h"
+#include "sys/counter.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "sys/sockets.h"
+
+namespace espora::forward {
+
+struct Side;
+
+class SideOwner {
+ public:
+  virtual void on_side_events(Side& side, uint32_t events) = 0;
+
+ protected:
+  ~SideOwner() = default;
+};
+
+// One of the two sockets, with what is known about it.
+struct Side final : sys::EventHandler {
+  explicit Side(SideOwner& owner_in) noexcept : owner(owner_in) {}
+  void on_events(uint32_t events) override { owner.on_side_events(*this, events); }
+
+  SideOwner& owner;
+  sys::Fd fd;
+  sys::EventLoop::Token token = 0;
+  sys::Counter* sent_bytes = nullptr;  // bytes that this socket took, shared with other sessions
+  LentBuffer out;                      // read from the other side, not yet taken by this socket
+  bool tcp = false;
+  bool readable = false;        // there may be bytes, an end or an error to read
+  bool read_on = false;         // a short read does not mean that nothing is left, see pump()
+  bool hung_up = false;         // EPOLLHUP: its peer takes nothing any more
+  bool read_done = false;       // its stream was read to the end, or to an error
+  bool write_done = false;      // we have shut down our stream towards it
+  bool failed = false;          // an error was seen: nothing can be sent to it
+  bool blocked = false;         // it takes nothing until it is reported writable
+  bool wants_writable = false;  // that is part of our interest
+};
+
+class Relay {
+ public:
+  enum class State : uint8_t {
+    open,
+    half_closed,  // one stream has ended
+    resetting,    // one socket failed; the other is reset once it acknowledged what came before
+    ended,        // nothing more will happen: close()
+  };
+
+  // `scratch` is used within calls only. All must outlive the relay.
+  Relay(sys::EventLoop& loop, BufferPool& buffers, std::span<std::byte> scratch,
+        SideOwner& owner) noexcept
+      : client(owner), upstream(owner), loop_(loop), buffers_(buffers), scratch_(scratch) {}
+
+  // Begins with `fd`, `tcp` and `sent_bytes` of both set; a side that is registered already (token)
+  // stays so. `read_first`: the client has probably spoken, look before it is registered. Fails
+  // when a socket cannot be registered; then close().
+  sys::Status start(bool read_first);
+  // What the loop reported about a side.
+  void on_events(Side& side, uint32_t events);
+  // While resetting: whether the other side has now acknowledged everything; then it has ended.
+  bool check_reset() noexcept;
+  // Closes both sockets and gives back what was lent.
+  void close() noexcept;
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  // Whether bytes or an end of stream were moved since the last take_progress().
+  [[nodiscard]] bool progress() const noexcept { return progress_; }
+  [[nodiscard]] bool take_progress() noexcept { return std::exchange(progress_, false); }
+  // The side that failed first; null if none did.
+  [[nodiscard]] const Side* failed_side() const noexcept { return failed_side_; }
+
+  // What each side's registration asks for.
+  [[nodiscard]] static uint32_t interest(const Side& side) noexcept;
+
+  Side client;
+  Side upstream;
+
+ private:
+  [[nodiscard]] Side& other(Side& side) noexcept { return &side == &client ? upstream : client; }
+  void pump(Side& from);
+  void move_copied(Side& from, Side& to);
+  void move_peeked(Side& from, Side& to);
+  void note_read_stop(Side& from, const sys::IoResult& result) noexcept;
+  void unblock(Side& side);
+  void block(Side& side);
+  void fail(Side& side) noexcept;
+  void settle();
+  void pass_on_end(Side& to) noexcept;
+  void begin_reset(Side& survivor) noexcept;
+  void release(Side& side) noexcept;
+
+  sys::EventLoop& loop_;
+  BufferPool& buffers_;
+  std::span<std::byte> scratch_;
+  State state_ = State::open;
+  bool progress_ = false;
+  Side* failed_side_ = nullptr;
+  Side* survivor_ = nullptr;  // resetting: the side that is to be reset
+};
+
+}  // namespace espora::forward

@@ -1,0 +1,36 @@
+// A count that one thread keeps and any thread may read.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace espora::sys {
+
+// Changing it is a plain load and store, no locked instruction: only the owning thread may.
+class Counter {
+ public:
+  void add(uint64_t amount) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  void subtract(uint64_t amount) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
+  }
+  void raise_to(uint64_t value) noexcept {
+    if (value > get()) value_.store(value, std::memory_order_relaxed);
+  }
+  Counter& operator++() noexcept {
+    add(1);
+    return *this;
+  }
+  Counter& operator--() noexcept {
+    subtract(1);
+    return *this;
+  }
+  [[nodiscard]] uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+  operator uint64_t() const noexcept { return get(); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+}  // namespace espora::sys
