@@ -20,10 +20,14 @@ export interface Native {
     options: NativeForwarderOptions,
     onEvent: NativeEventHandler,
   ) => NativeForwarder;
-  /** Checks a store without changing it; resolves with a report, as JSON. */
-  verifyStore(directory: string): Promise<string>;
-  /** What is in a store, one JSON value per line. */
-  inspectStore(directory: string, options: NativeInspectOptions): Promise<string>;
+  /** Checks a store without changing it. */
+  verifyStore(directory: string): Promise<NativeVerifyReport>;
+  /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
+  inspectStore(
+    directory: string,
+    options: NativeInspectOptions,
+    onItems: (items: NativeStoreItem[]) => void,
+  ): Promise<void>;
 }
 
 /** Called on the main thread for what a service has to say while it runs. */
@@ -68,6 +72,36 @@ export interface NativeDatabaseStarted extends NativeStarted {
   warnings: string[];
 }
 
+/** Counters since the start unless said otherwise; all of it is durable when it shows here. */
+export interface NativeDatabaseStats {
+  connectionsAccepted: number;
+  /** Now. */
+  connectionsActive: number;
+  requests: number;
+  answers2xx: number;
+  answers4xx: number;
+  answers5xx: number;
+  timeouts: number;
+  acceptPauses: number;
+  bytesIn: number;
+  bytesOut: number;
+  transactions: number;
+  /** Highest sequence number that was answered. */
+  acknowledgedSeq: number;
+  /** Highest sequence number on the device. */
+  durableSeq: number;
+  commits: number;
+  /** All commits together. */
+  commitNs: number;
+  commitNsMax: number;
+  flushes: number;
+  bytesWritten: number;
+  /** Requests that waited for space or for a batch. */
+  parked: number;
+  /** Answers 507. */
+  storeFull: number;
+}
+
 /**
  * Events: `warning` and `failed`, both `{ message }`. After `failed` what waits gets 503 within a
  * bounded time, and then the process ends by itself with exit code 1.
@@ -75,7 +109,8 @@ export interface NativeDatabaseStarted extends NativeStarted {
 export interface NativeDatabase {
   start(): Promise<NativeDatabaseStarted>;
   stop(drainMs: number): Promise<void>;
-  stats(): Record<string, number>;
+  /** Empty unless it runs. */
+  stats(): Partial<NativeDatabaseStats>;
 }
 
 export interface NativeForwarderOptions {
@@ -89,10 +124,56 @@ export interface NativeForwarderOptions {
   connectionsMax: number;
 }
 
+export interface NativeUpstreamStats {
+  address: string;
+  /** False while its name cannot be resolved. */
+  up: boolean;
+  connections: number;
+  /** Now. */
+  active: number;
+  connectFailures: number;
+  bytesTo: number;
+  bytesFrom: number;
+}
+
+/** Counters since the start unless said otherwise. */
+export interface NativeForwarderStats {
+  accepted: number;
+  /** Now. */
+  active: number;
+  bytesUp: number;
+  bytesDown: number;
+  retries: number;
+  backlogWaits: number;
+  localErrors: number;
+  acceptPauses: number;
+  limitPauses: number;
+  acceptErrors: number;
+  endedNormally: number;
+  endedByClient: number;
+  endedByUpstream: number;
+  endedUnreachable: number;
+  endedConnectTimeout: number;
+  endedIdle: number;
+  endedHalfClosed: number;
+  endedByStop: number;
+  endedLocalError: number;
+  /** Now. */
+  buffersInUse: number;
+  buffersPeak: number;
+  upstreams: NativeUpstreamStats[];
+}
+
+/**
+ * Events: `upstream-unreachable` `{ upstream, message }` at the first failure after a success,
+ * `upstream-reachable` `{ upstream }` at the first success after a failure, `accept-paused`
+ * `{ message }`.
+ */
 export interface NativeForwarder {
   start(): Promise<NativeStarted>;
   stop(drainMs: number): Promise<void>;
-  stats(): Record<string, number>;
+  /** Empty unless it runs. */
+  stats(): Partial<NativeForwarderStats>;
 }
 
 export interface NativeInspectOptions {
@@ -100,6 +181,37 @@ export interface NativeInspectOptions {
   from?: number;
   /** Most records to show. */
   limit?: number;
+  /** Whether to show segments, batches and seals; true. */
+  frames?: boolean;
+  /** Whether to show records; true. */
+  records?: boolean;
+}
+
+/** One thing in a store: `kind` is store, segment, batch, seal, record or finding. */
+export type NativeStoreItem = Readonly<Record<string, unknown>> & { readonly kind: string };
+
+/** Something worth knowing about a store; `damage` if it contradicts itself. */
+export interface NativeFinding {
+  readonly severity: 'note' | 'damage';
+  readonly segment: number;
+  readonly block: number;
+  readonly seq: number;
+  readonly text: string;
+}
+
+export interface NativeVerifyReport {
+  /** Whether there is no damage. */
+  readonly ok: boolean;
+  readonly store: Readonly<Record<string, unknown>>;
+  /** Everything up to this sequence was proven durable, and was read. */
+  readonly provenSeq: number;
+  readonly segments: number;
+  readonly batches: number;
+  readonly seals: number;
+  readonly records: number;
+  readonly payloadBytes: number;
+  readonly lastTimeUs: number;
+  readonly findings: readonly NativeFinding[];
 }
 
 /** Where an addon may be, and who says so. */

@@ -51,6 +51,13 @@ uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t 
   return absent(object.Get(name)) ? otherwise : get_unsigned(object, name, max);
 }
 
+bool get_boolean_or(const Napi::Object& object, const char* name, bool otherwise) {
+  const Napi::Value value = object.Get(name);
+  if (absent(value)) return otherwise;
+  if (!value.IsBoolean()) refuse(object, name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
 Napi::Object get_object(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
   if (!value.IsObject()) refuse(object, name, "an object");

@@ -21,6 +21,7 @@ std::string get_string_or(const Napi::Object& object, const char* name, const ch
 uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max);
 uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t max,
                          uint64_t absent);
+bool get_boolean_or(const Napi::Object& object, const char* name, bool absent);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 

@@ -6,7 +6,7 @@ import { mainPath } from './espora.js';
 /** A transaction of the ledger, as it is on disk. */
 export interface StoredTransaction {
   readonly seq: number;
-  readonly conta: number;
+  readonly account: number;
   readonly valor: number;
   readonly tipo: string;
   readonly descricao: string;
@@ -16,7 +16,7 @@ export interface StoredTransaction {
 export async function readTransactions(data: string): Promise<StoredTransaction[]> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [mainPath, 'inspect', '--json', '--records', '--data', data],
+    [mainPath, 'inspect', '--json', '--no-frames', '--data', data],
     { maxBuffer: 1 << 30 },
   );
   return stdout

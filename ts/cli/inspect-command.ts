@@ -1,26 +1,59 @@
 // `espora inspect`: shows what is in a store without changing it; works beside a running service.
+import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
+import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
 import { resolveOptions } from '../options/resolve.js';
-import { print, printError } from './output.js';
+import { print, printError, printInStep } from './output.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
-import { parseObject, readReport, shown } from './store-report.js';
+import { plainItem } from './store-report.js';
+
+/** Flags that only this command has. */
+export interface InspectFlags extends Flags {
+  readonly from?: string;
+  readonly limit?: string;
+  /** False for --no-frames. */
+  readonly frames?: boolean;
+  /** False for --no-records. */
+  readonly records?: boolean;
+}
 
 /** Prints one line per thing in the store. Resolves with the exit code; never rejects. */
-export async function inspect(flags: Flags): Promise<number> {
+export async function inspect(flags: InspectFlags): Promise<number> {
+  const { from, limit, frames, records, ...shared } = flags;
   try {
-    const { values } = resolveOptions('inspect', sourcesOf(flags));
-    const report = await readReport(() => loadNative().inspectStore(values.data, {}));
-    const lines = report.split('\n').filter((line) => line !== '');
-    for (const line of lines) print(flags.json === true ? line : plainLine(line));
-    return 0;
+    const { values } = resolveOptions('inspect', sourcesOf(shared));
+    const options: NativeInspectOptions = {
+      ...whole('--from', from, 'from'),
+      ...whole('--limit', limit, 'limit'),
+      frames: frames !== false,
+      records: records !== false,
+    };
+    const line = flags.json === true ? JSON.stringify : plainItem;
+    printInStep();
+    let damaged = false;
+    await loadNative().inspectStore(values.data, options, (items: NativeStoreItem[]) => {
+      for (const item of items) print(line(item));
+      damaged ||= items.some(({ severity }) => severity === 'damage');
+    });
+    return damaged ? 1 : 0;
   } catch (error) {
-    return printError('espora inspect', error);
+    return printError('espora inspect', toEsporaError(error));
   }
 }
 
-function plainLine(json: string): string {
-  return Object.entries(parseObject(json))
-    .map(([name, value]) => `${name} ${shown(value)}`)
-    .join('  ');
+function whole<Name extends string>(
+  flag: string,
+  text: string | undefined,
+  name: Name,
+): Partial<Record<Name, number>> {
+  if (text === undefined) return {};
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `${flag} has to be a whole number from 0 to 2^53-1, not "${text}"`,
+    );
+  }
+  return { [name]: value } as Record<Name, number>;
 }

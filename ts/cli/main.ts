@@ -1,14 +1,17 @@
 #!/usr/bin/env node
 // The program `espora`: parses the command line, runs the command, ends with its exit code.
 import { CommanderError } from 'commander';
+import { EsporaError } from '../errors.js';
 import { printError } from './output.js';
 import { createProgram, usageError } from './program.js';
 
-// Whoever read our lines may stop reading (`| head`); that is no reason to end, least of all for a
-// service.
+// Whoever read our lines may stop reading (EPIPE: `| head`) or go away with the terminal (EIO): that
+// is no reason to end, least of all for a service. A full disk is a failure, told at the end.
+let lost: NodeJS.ErrnoException | undefined;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') lost = error;
 });
+process.stderr.on('error', () => undefined);
 
 async function main(): Promise<number> {
   let exitCode = 0;
@@ -21,7 +24,13 @@ async function main(): Promise<number> {
     const reason = error instanceof CommanderError ? usageError(error) : error;
     if (reason !== undefined) exitCode = printError('espora', reason);
   }
+  if (lost !== undefined && exitCode === 0) {
+    const message = `the output could not be written: ${lost.message}`;
+    exitCode = printError('espora', new EsporaError('ERR_ESPORA_IO', message));
+  }
   return exitCode;
 }
 
-process.exit(await main());
+const exitCode = await main();
+// What was printed into a pipe may not have left yet.
+process.stdout.write('', () => process.exit(exitCode));

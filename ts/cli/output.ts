@@ -6,6 +6,17 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/**
+ * From here on `print` into a pipe waits until there is room, so that output of any size needs no
+ * memory. Not for services: nobody's slowness may stop them.
+ */
+export function printInStep(): void {
+  const { _handle: handle } = process.stdout as unknown as {
+    _handle?: { setBlocking?: (on: boolean) => void };
+  };
+  handle?.setBlocking?.(true);
+}
+
 /** Writes one JSON value as a line. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value));

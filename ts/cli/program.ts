@@ -37,6 +37,15 @@ function addOptions(target: Commander, command: Command, json: string): Commande
     .allowExcessArguments(false);
 }
 
+/** What only `espora inspect` takes: what to show is no setting of a service. */
+function addInspectOptions(target: Commander): void {
+  target
+    .option('--from <seq>', 'first sequence number to show (default: 1)')
+    .option('--limit <count>', 'most records to show (default: all)')
+    .option('--no-frames', 'leave out segments, batches and seals')
+    .option('--no-records', 'leave out records');
+}
+
 /** What the commands do. Each resolves with an exit code. */
 export interface Actions {
   readonly start: (flags: Flags) => Promise<number>;
@@ -75,6 +84,7 @@ export function createProgram(
     const data = command === 'inspect' || command === 'verify';
     const json = data ? 'print JSON' : 'print events as JSON, one per line';
     const added = program.command(command).description(summaries[command]);
+    if (command === 'inspect') addInspectOptions(added);
     addOptions(added, command, json).action(async (flags: Flags) => {
       end(await run(actions, command, flags));
     });

@@ -1,44 +1,44 @@
-// Reports of the addon about a store, for people: every fact on a line of its own.
-import { EsporaError, toEsporaError } from '../errors.js';
+// What the addon tells about a store, for people.
+import type { NativeStoreItem, NativeVerifyReport } from '../native.js';
 import { number } from './output.js';
-
-/** Runs one of the addon's readers and parses what it says. Throws an EsporaError. */
-export async function readReport(read: () => Promise<string>): Promise<string> {
-  try {
-    return await read();
-  } catch (error) {
-    throw toEsporaError(error);
-  }
-}
 
 /** `first seq` for `firstSeq`. */
 function words(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
-/** A value on one line. */
-export function shown(value: unknown): string {
-  if (typeof value === 'number') return number(value);
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-/** The facts of a report as rows of name and value; lists stay out, they have their own place. */
-export function factRows(
-  report: Readonly<Record<string, unknown>>,
-): readonly (readonly string[])[] {
-  return Object.entries(report)
-    .filter(([, value]) => !Array.isArray(value))
-    .map(([name, value]) => [words(name), shown(value)]);
-}
-
-/** One JSON object of a report. Throws if the addon and this program disagree. */
-export function parseObject(json: string): Readonly<Record<string, unknown>> {
-  const value: unknown = JSON.parse(json);
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Readonly<Record<string, unknown>>;
+/** A value on one line; times (microseconds since 1970) as RFC 3339. */
+function shown(name: string, value: unknown): string {
+  if (typeof value === 'number') {
+    if (name.endsWith('Us') && value > 0) {
+      const [seconds = ''] = new Date(value / 1000).toISOString().split('.');
+      return `${seconds}.${String(value % 1_000_000).padStart(6, '0')}Z`;
+    }
+    return number(value);
   }
-  throw new EsporaError(
-    'ERR_ESPORA_ADDON',
-    'the addon gave a report that this program cannot read',
-  );
+  return typeof value === 'string' && name !== 'descricao' ? value : JSON.stringify(value);
+}
+
+/** One thing in a store on one line. */
+export function plainItem(item: NativeStoreItem): string {
+  const { kind, ...rest } = item;
+  if (kind === 'finding') return `${String(rest['severity'])}: ${String(rest['text'])}`;
+  const facts = Object.entries(rest)
+    .map(([name, value]) => `${words(name).replace(/ us$/, '')} ${shown(name, value)}`)
+    .join(', ');
+  const indent = { store: '', segment: '', batch: '  ', seal: '  ' }[kind] ?? '    ';
+  return `${indent}${kind}  ${facts}`;
+}
+
+/** The facts of a report as rows of name and value; findings have their own place. */
+export function factRows(report: NativeVerifyReport): readonly (readonly string[])[] {
+  const { store, findings, ok, ...facts } = report;
+  return [
+    ['sound', ok ? 'yes' : 'NO'],
+    ...Object.entries({ ...store, ...facts }).map(([name, value]) => [
+      words(name).replace(/ us$/, ''),
+      shown(name, value),
+    ]),
+    ['findings', findings.length === 0 ? 'none' : number(findings.length)],
+  ];
 }

@@ -1,21 +1,26 @@
 // `espora verify`: checks a store without changing it; works beside a running service.
+import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import { resolveOptions } from '../options/resolve.js';
 import { print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
-import { factRows, parseObject, readReport } from './store-report.js';
+import { factRows } from './store-report.js';
 
-/** Prints the report. Resolves with 0 if the store is sound; never rejects. */
+/** Prints the report. Resolves with 0 if the store is sound, 1 if not; never rejects. */
 export async function verify(flags: Flags): Promise<number> {
   try {
     const { values } = resolveOptions('verify', sourcesOf(flags));
-    const report = parseObject(await readReport(() => loadNative().verifyStore(values.data)));
-    if (flags.json === true) printJson(report);
-    else print(plainTable([], factRows(report)));
-    return report['ok'] === false ? 1 : 0;
+    const report = await loadNative().verifyStore(values.data);
+    if (flags.json === true) {
+      printJson(report);
+    } else {
+      print(plainTable([], factRows(report)));
+      for (const { severity, text } of report.findings) print(`${severity}: ${text}`);
+    }
+    return report.ok ? 0 : 1;
   } catch (error) {
-    return printError('espora verify', error);
+    return printError('espora verify', toEsporaError(error));
   }
 }

@@ -1,0 +1,358 @@
+#include "binding/store_tools.h"
+
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "binding/js_channel.h"
+#include "binding/values.h"
+#include "ledger/account_table.h"
+#include "ledger/entry_codec.h"
+#include "store/reader.h"
+#include "sys/file_system.h"
+#include "sys/thread.h"
+
+namespace espora::binding {
+
+namespace {
+
+// Items handed to JavaScript in one call: enough to make the call cheap, few enough to be little
+// memory and to keep JavaScript's thread responsive.
+constexpr size_t items_per_call = 512;
+
+constexpr const char* ledger_kind = "ledger";
+
+Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("uuid", store::uuid_text(facts.uuid));
+  set(object, "version", facts.version);
+  object.Set("storeKind", facts.kind);
+  set(object, "segmentBytes", facts.segment_bytes);
+  if (facts.kind != ledger_kind) return object;
+  const auto table = ledger::AccountTable::decode(
+      std::as_bytes(std::span(facts.schema.data(), facts.schema.size())));
+  if (!table.ok()) return object;
+  const auto accounts = table.value().accounts();
+  Napi::Array array = Napi::Array::New(env, accounts.size());
+  for (size_t i = 0; i < accounts.size(); ++i) {
+    Napi::Object each = Napi::Object::New(env);
+    set(each, "id", accounts[i].id);
+    set(each, "limit", static_cast<uint64_t>(accounts[i].limit));
+    array.Set(static_cast<uint32_t>(i), each);
+  }
+  object.Set("accounts", array);
+  return object;
+}
+
+Napi::Object to_object(Napi::Env env, const store::Finding& finding) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("severity", finding.severity == store::Severity::damage ? "damage" : "note");
+  set(object, "segment", finding.place.segment);
+  set(object, "block", finding.place.block);
+  set(object, "seq", finding.place.seq);
+  object.Set("text", finding.text());
+  return object;
+}
+
+// --- inspect -------------------------------------------------------------------------------------
+
+// What a walk came by, kept until JavaScript's thread turns it into an object.
+struct RecordItem {
+  uint64_t seq;
+  uint64_t time_us;
+  uint16_t type;
+  uint16_t flags;
+  std::string bytes;
+};
+using Item =
+    std::variant<store::SegmentFacts, store::format::FrameHeader, RecordItem, store::Finding>;
+
+struct InspectOptions {
+  std::string directory;
+  uint64_t from = 0;
+  uint64_t limit = UINT64_MAX;
+  bool frames = true;
+  bool records = true;
+};
+
+Napi::Object with_kind(Napi::Env env, const char* kind) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", kind);
+  return object;
+}
+
+std::string hexadecimal(const std::string& bytes) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+Napi::Object to_object(Napi::Env env, const RecordItem& record, bool ledger) {
+  Napi::Object object = with_kind(env, "record");
+  set(object, "seq", record.seq);
+  set(object, "timeUs", record.time_us);
+  set(object, "type", record.type);
+  set(object, "flags", record.flags);
+  if (ledger && record.type == ledger::entry_record_type) {
+    const auto entry = ledger::decode_entry(
+        std::as_bytes(std::span(record.bytes.data(), record.bytes.size())));
+    if (entry.ok()) {
+      const ledger::Entry& transaction = entry.value();
+      set(object, "account", transaction.account_id);
+      set(object, "valor", static_cast<uint64_t>(transaction.transaction.amount));
+      object.Set("tipo", transaction.transaction.kind == ledger::Kind::credit ? "c" : "d");
+      object.Set("descricao", std::string(transaction.transaction.description.view()));
+      object.Set("saldo", Napi::Number::New(env, static_cast<double>(transaction.balance_after)));
+      set(object, "realizadaEmUs", transaction.time_us);
+      return object;
+    }
+  }
+  object.Set("bytes", hexadecimal(record.bytes));
+  return object;
+}
+
+Napi::Object to_object(Napi::Env env, const Item& item, bool ledger) {
+  if (const auto* segment = std::get_if<store::SegmentFacts>(&item)) {
+    Napi::Object object = with_kind(env, "segment");
+    set(object, "number", segment->number);
+    if (!segment->whole_header) return object;
+    const store::format::SegmentHeader& header = segment->header;
+    set(object, "epoch", header.epoch);
+    set(object, "firstSeq", header.first_seq);
+    set(object, "durableSeq", header.durable_seq);
+    set(object, "previousNumber", header.previous_number);
+    set(object, "previousEndBlock", header.previous_end_block);
+    set(object, "previousLastSeq", header.previous_last_seq);
+    return object;
+  }
+  if (const auto* frame = std::get_if<store::format::FrameHeader>(&item)) {
+    const bool seal = frame->record_count == 0;
+    Napi::Object object = with_kind(env, seal ? "seal" : "batch");
+    set(object, "segment", frame->segment);
+    set(object, "block", frame->block);
+    set(object, "epoch", frame->epoch);
+    set(object, "firstSeq", frame->first_seq);
+    set(object, "records", frame->record_count);
+    set(object, "payloadBytes", frame->payload_bytes);
+    set(object, "durableSeq", frame->durable_seq);
+    set(object, "timeUs", frame->time_us);
+    return object;
+  }
+  if (const auto* finding = std::get_if<store::Finding>(&item)) {
+    Napi::Object object = to_object(env, *finding);
+    object.Set("kind", "finding");
+    return object;
+  }
+  return to_object(env, std::get<RecordItem>(item), ledger);
+}
+
+// One call of inspectStore, from its promise to its end. The thread walks; whenever it has a
+// handful of items it waits until JavaScript has taken them.
+class Inspection final : private store::ReadVisitor {
+ public:
+  Inspection(Napi::Env env, InspectOptions options, const Napi::Function& on_items)
+      : options_(std::move(options)),
+        channel_(JsChannel::of(env)),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        on_items_(Napi::Persistent(on_items)) {}
+
+  static Napi::Promise begin(std::unique_ptr<Inspection> inspection) {
+    const Napi::Promise promise = inspection->deferred_.Promise();
+    inspection->channel_->hold();
+    Inspection* running = inspection.release();
+    running->thread_ = sys::start_thread("espora-inspect", [running] { running->run(); });
+    return promise;
+  }
+
+ private:
+  void run() {
+    sys::Status status = walk();
+    if (status.ok()) deliver();
+    // Deletes itself there; where the environment is gone it stays, and so does the process's end.
+    channel_->post([this, status = std::move(status)](Napi::Env env) { end(env, status); });
+  }
+
+  sys::Status walk() {
+    auto reader = store::Reader::open(file_system_, options_.directory);
+    if (!reader.ok()) return reader.status();
+    facts_ = reader.value()->store();
+    proven_seq_ = reader.value()->proven_seq();
+    return reader.value()->walk(*this);
+  }
+
+  void segment(const store::SegmentFacts& facts) override {
+    if (options_.frames) add(facts);
+  }
+
+  bool frame(const store::FrameView& frame) override {
+    const bool before = !frame.seal() && frame.last_seq() < options_.from;
+    if (options_.frames && !before) add(frame.header);
+    if (options_.records && !before) {
+      store::RecordCursor cursor(frame.header, frame.payload);
+      store::RecordView record;
+      while (cursor.next(record)) {
+        if (record.seq < options_.from) continue;
+        if (shown_ == options_.limit) return false;
+        ++shown_;
+        add(RecordItem{record.seq, record.time_us, record.type, record.flags,
+                       std::string(reinterpret_cast<const char*>(record.bytes.data()),
+                                   record.bytes.size())});
+      }
+    }
+    return !failed_;
+  }
+
+  void finding(const store::Finding& finding) override { add(finding); }
+
+  void add(Item item) {
+    items_.push_back(std::move(item));
+    if (items_.size() == items_per_call) deliver();
+  }
+
+  // Waits until JavaScript has taken the items, or never will.
+  void deliver() {
+    auto taken = std::make_shared<std::promise<void>>();
+    std::future<void> done = taken->get_future();
+    channel_->post([this, taken, items = std::make_shared<std::vector<Item>>(std::move(items_))](
+                       Napi::Env env) {
+      const bool first = !std::exchange(delivered_, true);
+      Napi::Array array = Napi::Array::New(env);
+      uint32_t at = 0;
+      if (first) {
+        Napi::Object store = to_object(env, facts_);
+        store.Set("kind", "store");
+        set(store, "provenSeq", proven_seq_);
+        array.Set(at++, store);
+      }
+      const bool ledger = facts_.kind == ledger_kind;
+      for (const Item& item : *items) array.Set(at++, to_object(env, item, ledger));
+      try {
+        on_items_.Call({array});
+      } catch (const Napi::Error& error) {
+        failed_ = true;
+        error_ = error;
+      }
+    });
+    taken.reset();
+    done.wait();  // also when the work is dropped: then its promise is broken
+    items_.clear();
+  }
+
+  void end(Napi::Env env, const sys::Status& status) {
+    const std::unique_ptr<Inspection> self(this);
+    thread_.join();
+    channel_->let_go();
+    if (failed_) {
+      deferred_.Reject(error_->Value());
+    } else if (!status.ok()) {
+      deferred_.Reject(to_error(env, status).Value());
+    } else {
+      deferred_.Resolve(env.Undefined());
+    }
+  }
+
+  const InspectOptions options_;
+  std::shared_ptr<JsChannel> channel_;
+  Napi::Promise::Deferred deferred_;
+  Napi::FunctionReference on_items_;
+  std::optional<Napi::Error> error_;  // what the callback threw
+  sys::PosixFileSystem file_system_;
+  std::thread thread_;
+  // The thread's; JavaScript's thread touches them only while the thread waits for it.
+  store::StoreFacts facts_;
+  uint64_t proven_seq_ = 0;
+  uint64_t shown_ = 0;
+  std::vector<Item> items_;
+  bool delivered_ = false;
+  bool failed_ = false;
+};
+
+// --- verify --------------------------------------------------------------------------------------
+
+class Verification final : public Napi::AsyncWorker {
+ public:
+  Verification(Napi::Env env, std::string directory)
+      : Napi::AsyncWorker(env, "espora.verify"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        directory_(std::move(directory)) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    sys::PosixFileSystem file_system;
+    result_ = std::make_unique<sys::Result<store::VerifyReport>>(
+        store::verify(file_system, directory_));
+  }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    if (!result_->ok()) {
+      deferred_.Reject(to_error(env, result_->status()).Value());
+      return;
+    }
+    const store::VerifyReport& report = result_->value();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("ok", !report.damaged());
+    object.Set("store", to_object(env, report.store));
+    set(object, "provenSeq", report.proven_seq);
+    set(object, "segments", report.segments);
+    set(object, "batches", report.batches);
+    set(object, "seals", report.seals);
+    set(object, "records", report.records);
+    set(object, "payloadBytes", report.payload_bytes);
+    set(object, "lastTimeUs", report.last_time_us);
+    Napi::Array findings = Napi::Array::New(env, report.findings.size());
+    for (size_t i = 0; i < report.findings.size(); ++i) {
+      findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
+    }
+    object.Set("findings", findings);
+    deferred_.Resolve(object);
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::string directory_;
+  std::unique_ptr<sys::Result<store::VerifyReport>> result_;
+};
+
+}  // namespace
+
+Napi::Value inspect_store(const Napi::CallbackInfo& info) {
+  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsObject() || !info[2].IsFunction()) {
+    throw Napi::TypeError::New(info.Env(), "inspectStore(directory, options, onItems)");
+  }
+  constexpr uint64_t any = uint64_t{1} << 53;
+  const auto given = info[1].As<Napi::Object>();
+  InspectOptions options;
+  options.directory = info[0].As<Napi::String>().Utf8Value();
+  options.from = get_unsigned_or(given, "from", any, options.from);
+  options.limit = get_unsigned_or(given, "limit", any, options.limit);
+  options.frames = get_boolean_or(given, "frames", options.frames);
+  options.records = get_boolean_or(given, "records", options.records);
+  return Inspection::begin(std::make_unique<Inspection>(info.Env(), std::move(options),
+                                                        info[2].As<Napi::Function>()));
+}
+
+Napi::Value verify_store(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) {
+    throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
+  }
+  // Deletes itself when it is done.
+  auto* verification =
+      new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value());
+  verification->Queue();
+  return verification->promise();
+}
+
+}  // namespace espora::binding

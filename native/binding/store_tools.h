@@ -1,0 +1,14 @@
+// JavaScript functions that read a store without opening it: `inspectStore`, `verifyStore`. Both
+// work beside a running service, on a thread of their own.
+#pragma once
+
+#include <napi.h>
+
+namespace espora::binding {
+
+// inspectStore(directory, { from?, limit?, frames?, records? }, onItems): Promise<void>
+Napi::Value inspect_store(const Napi::CallbackInfo& info);
+// verifyStore(directory): Promise<report>
+Napi::Value verify_store(const Napi::CallbackInfo& info);
+
+}  // namespace espora::binding

@@ -1,0 +1,102 @@
+// kill -9 of each process under load: the supervisor brings it back, the service answers again, and
+// every acknowledged transaction is there, once. The page cache survives a kill: this proves
+// recovery, not durability.
+import test from 'ava';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EsporaStart } from '../helpers/espora.js';
+import { readTransactions } from '../helpers/inspect.js';
+import { RememberingLoad } from './load.js';
+
+for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
+  for (const keepAlive of [true, false]) {
+    const how = keepAlive ? 'kept connections' : 'a connection each';
+    test.serial(
+      `kill -9 of ${victim} under load, ${how}: nothing acknowledged is lost`,
+      async (t) => {
+        const directory = await mkdtemp(join(tmpdir(), 'espora-kill-'));
+        const data = join(directory, 'data');
+        const espora = await EsporaStart.launch(
+          '--port',
+          '0',
+          '--host',
+          '127.0.0.1',
+          '--data',
+          data,
+        );
+        const { port } = espora;
+        const load = new RememberingLoad(port, 16, keepAlive);
+        try {
+          for (let round = 1; round <= 3; round++) {
+            const before = load.acknowledged;
+            while (load.acknowledged < before + 100)
+              await new Promise((wake) => setTimeout(wake, 5));
+            const { pid } = espora.latest(victim);
+            const from = espora.events.length;
+            process.kill(pid!, 'SIGKILL');
+            const again = await espora.seen(
+              ({ event, service }) => event === 'service-ready' && service === victim,
+              from,
+            );
+            t.is(again.restarts, round);
+            t.not(again.pid, pid);
+          }
+          const before = load.acknowledged;
+          while (load.acknowledged < before + 100) await new Promise((wake) => setTimeout(wake, 5));
+        } finally {
+          await load.stop();
+          await espora.stop();
+        }
+        t.is(espora.process.exitCode, 0, espora.stderr);
+        const stored = new Map<string, number>();
+        const known = new Map(load.sent.map((sent) => [sent.descricao, sent]));
+        for (const { account, valor, descricao } of await readTransactions(data)) {
+          stored.set(descricao, (stored.get(descricao) ?? 0) + 1);
+          const sent = known.get(descricao);
+          t.deepEqual({ id: account, valor }, { id: sent?.id, valor: sent?.valor }, descricao);
+        }
+        const lost = load.sent.filter(
+          ({ outcome, descricao }) => outcome === 'acknowledged' && !stored.has(descricao),
+        );
+        t.deepEqual(lost, [], 'acknowledged, and not there');
+        const twice = [...stored].filter(([, times]) => times > 1);
+        t.deepEqual(twice, [], 'there twice');
+        const refused = load.sent.filter(({ outcome }) => outcome === 'refused');
+        t.deepEqual(refused, [], 'refused without a reason');
+        t.log(`${load.acknowledged} acknowledged, ${stored.size} stored, ${load.sent.length} sent`);
+        await rm(directory, { recursive: true });
+      },
+    );
+  }
+}
+
+test.serial('kill -9 of the supervisor: its services end, and a new one recovers', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'espora-kill-'));
+  const data = join(directory, 'data');
+  const args = ['--port', '0', '--host', '127.0.0.1', '--data', data];
+  const first = await EsporaStart.launch(...args);
+  const load = new RememberingLoad(first.port, 8, true, 'a');
+  while (load.acknowledged < 200) await new Promise((wake) => setTimeout(wake, 5));
+  const pids = ['database', 'api 1', 'api 2', 'balancer'].map((name) => first.latest(name).pid!);
+  first.process.kill('SIGKILL');
+  await once(first.process, 'exit');
+  await load.stop();
+  const alive = (pid: number): boolean => {
+    try {
+      return process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  };
+  while (pids.some(alive)) await new Promise((wake) => setTimeout(wake, 20));
+  const second = await EsporaStart.launch(...args);
+  t.is(await second.stop(), 0, second.stderr);
+  const stored = new Set((await readTransactions(data)).map(({ descricao }) => descricao));
+  const lost = load.sent.filter(
+    ({ outcome, descricao }) => outcome === 'acknowledged' && !stored.has(descricao),
+  );
+  t.deepEqual(lost, []);
+  await rm(directory, { recursive: true });
+});

@@ -1,0 +1,88 @@
+// A load that remembers what it was told: each transaction has a description of its own, and is
+// acknowledged (200), refused (anything else), or in doubt (no answer).
+import { Agent, request } from 'node:http';
+
+/** What became of a transaction. */
+export type Outcome = 'acknowledged' | 'refused' | 'in doubt';
+
+/** One transaction that was sent. */
+export interface Sent {
+  readonly id: number;
+  readonly valor: number;
+  readonly descricao: string;
+  outcome: Outcome;
+}
+
+/** Clients in closed loops, until stopped. */
+export class RememberingLoad {
+  readonly sent: Sent[] = [];
+  readonly #agent: Agent;
+  readonly #port: number;
+  readonly #prefix: string;
+  readonly #clients: Promise<void>[];
+  #stopped = false;
+
+  /** `keepAlive` false: a connection for each request. */
+  constructor(port: number, clients: number, keepAlive: boolean, prefix = '') {
+    this.#port = port;
+    this.#prefix = prefix;
+    this.#agent = new Agent({ keepAlive, maxSockets: clients });
+    this.#clients = Array.from({ length: clients }, () => this.#client());
+  }
+
+  /** How many have been acknowledged. */
+  get acknowledged(): number {
+    return this.sent.filter(({ outcome }) => outcome === 'acknowledged').length;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#clients);
+    this.#agent.destroy();
+  }
+
+  async #client(): Promise<void> {
+    while (!this.#stopped) {
+      const number = this.sent.length;
+      const transaction: Sent = {
+        id: (number % 5) + 1,
+        valor: (number % 1000) + 1,
+        descricao: `${this.#prefix}${number.toString(36)}`,
+        outcome: 'in doubt',
+      };
+      this.sent.push(transaction);
+      transaction.outcome = await this.#post(transaction);
+      // While nothing listens a closed loop would only spin.
+      if (transaction.outcome !== 'acknowledged') await new Promise((wake) => setTimeout(wake, 5));
+    }
+  }
+
+  #post({ id, valor, descricao }: Sent): Promise<Outcome> {
+    const body = JSON.stringify({ valor, tipo: 'c', descricao });
+    return new Promise((resolve) => {
+      const outgoing = request({
+        host: '127.0.0.1',
+        port: this.#port,
+        agent: this.#agent,
+        method: 'POST',
+        path: `/clientes/${id}/transacoes`,
+        headers: { 'content-length': Buffer.byteLength(body) },
+        timeout: 20_000,
+      });
+      outgoing.on('response', (answer) => {
+        answer.resume();
+        // The status line is the promise: a 200 counts, however the connection ends after it.
+        resolve(
+          answer.statusCode === 200
+            ? 'acknowledged'
+            : answer.statusCode === 503
+              ? 'in doubt'
+              : 'refused',
+        );
+      });
+      outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')));
+      outgoing.on('error', () => resolve('in doubt'));
+      outgoing.end(body);
+    });
+  }
+}
