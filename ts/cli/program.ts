@@ -13,6 +13,7 @@ import {
 } from '../options/table.js';
 import type { Command } from '../options/table.js';
 import { version } from '../version.js';
+import { registerContestCommand } from './contest-command.js';
 import type { Flags } from './sources.js';
 
 const summaries: Readonly<Record<Command, string>> = {
@@ -89,6 +90,8 @@ export function createProgram(
       end(await run(actions, command, flags));
     });
   }
+
+  registerContestCommand(program, end);
 
   const config = program
     .command('config')
