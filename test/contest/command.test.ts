@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import type { ContestResult } from '#espora/contest/result.js';
+import { playOn, validations } from './plans.js';
+import { referenceServer, startReferenceServer } from './reference-server.js';
+
+const main = fileURLToPath(new URL('small-main.js', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the program; `onStderr` sees what it has written so far. */
+function run(
+  t: ExecutionContext,
+  args: readonly string[],
+  onStderr: (text: string, interrupt: () => void) => void = () => undefined,
+): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    onStderr(stderr, () => child.kill('SIGINT'));
+  });
+  return new Promise((resolve) => {
+    child.once('close', (code) => {
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+test('a good run: a report on stdout, nothing else, exit 0', async (t) => {
+  const { port } = await referenceServer(t);
+  const { code, stdout, stderr } = await run(t, ['short', String(port)]);
+  t.is(stderr, '');
+  t.is(code, 0);
+  t.regex(stdout, /^espora contest: \d+ requests \(short\) to http:\/\/127.0.0.1:\d+, seed 7\n\n/);
+  t.regex(stdout, /prize\s+USD [\d,]+\.\d\d/);
+  t.false(stdout.includes('\u001b'));
+});
+
+test('--json: the result on stdout and nothing else', async (t) => {
+  const { port } = await referenceServer(t);
+  const { code, stdout } = await run(t, ['short', String(port), '--json']);
+  const result = JSON.parse(stdout) as ContestResult;
+  t.is(code, 0);
+  t.like(result, { version: 1, outcome: 'passed', plan: 'short', seed: 7, failures: 0 });
+  t.is(result.requests, result.plannedRequests);
+  t.true(result.timeline.length > 0);
+});
+
+test('a failure: exit 1', async (t) => {
+  const { port } = await referenceServer(t, {
+    answer: ({ client }) => (client === 6 ? { status: 200, json: {} } : undefined),
+  });
+  const { code, stdout } = await run(t, ['short', String(port)]);
+  t.is(code, 1);
+  t.regex(stdout, /status 200 instead of 404/);
+});
+
+test('a store that is not fresh: exit 2 and the command that makes one', async (t) => {
+  const { port } = await referenceServer(t);
+  await playOn(port, validations);
+  const { code, stderr } = await run(t, ['contest', '--quick', '--port', String(port)]);
+  t.is(code, 2);
+  t.regex(stderr, /^espora contest: the store is not fresh: .* npm start -- --data DIR\.\n$/);
+});
+
+test('nothing listens: exit 1 and one sentence', async (t) => {
+  const server = await startReferenceServer();
+  server.close();
+  const args = ['contest', '--wait', '0', '--port', String(server.port)];
+  const { code, stderr } = await run(t, args);
+  t.is(code, 1);
+  t.is(
+    stderr,
+    `espora contest: nothing listens on 127.0.0.1:${server.port} after 0 s; ` +
+      'start the service with: npm start.\n',
+  );
+});
+
+for (const [what, args] of [
+  ['a port of letters', ['--port', 'abc']],
+  ['port 0', ['--port', '0']],
+  ['a port too many', ['--port', '65536']],
+  ['a negative seed', ['--seed=-1']],
+  ['a fraction of a second', ['--wait', '1.5']],
+  ['an unknown flag', ['--fast']],
+  ['a word', ['now']],
+] as const) {
+  test(`usage: ${what}: exit 2`, async (t) => {
+    const { code, stderr, stdout } = await run(t, ['contest', ...args]);
+    t.is(code, 2);
+    t.regex(stderr, /^error: /);
+    t.is(stdout, '');
+  });
+}
+
+test('help names the flags', async (t) => {
+  const { code, stdout } = await run(t, ['contest', '--help']);
+  t.is(code, 0);
+  for (const flag of ['--quick', '--host', '--port', '--seed', '--wait', '--json']) {
+    t.true(stdout.includes(flag), flag);
+  }
+});
+
+test('Ctrl-C while it waits: exit 130', async (t) => {
+  const server = await startReferenceServer();
+  server.close();
+  const args = ['contest', '--port', String(server.port)];
+  const { code, stdout, stderr } = await run(t, args, (text, interrupt) => {
+    if (text.includes('waiting')) interrupt();
+  });
+  t.is(code, 130);
+  t.regex(stderr, /^waiting up to 40 s: nothing listens on /);
+  t.regex(stdout, /requests\s+0 of 61,503/);
+});
+
+for (const flags of [[], ['--json']]) {
+  test(`Ctrl-C in the middle of the load: what there is, exit 130 ${flags.join('')}`, async (t) => {
+    let inLoad: () => void = () => undefined;
+    const seen = new Promise<void>((resolve) => (inLoad = resolve));
+    const { port } = await referenceServer(t, {
+      answer: ({ load }) => {
+        if (load) inLoad();
+        return undefined;
+      },
+    });
+    const child = spawn(
+      process.execPath,
+      [main, 'contest', '--quick', '--port', String(port), ...flags],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    t.teardown(() => child.kill('SIGKILL'));
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    await seen;
+    child.kill('SIGINT');
+    t.is(await ended, 130);
+    if (flags.length > 0) {
+      const result = JSON.parse(stdout) as ContestResult;
+      t.is(result.outcome, 'interrupted');
+      t.true(result.requests >= 123 && result.requests < result.plannedRequests);
+    } else {
+      t.regex(stdout, /prize\s+none: the run was stopped/);
+      t.regex(stdout, /requests\s+\d+ of 7,794/);
+    }
+  });
+}

@@ -1,0 +1,131 @@
+// The load: users who arrive by the clock, whatever became of those before them.
+import { checkAccepted, checkDebit, checkStatement } from './checks.js';
+import type { Connection } from './connection.js';
+import { Metronome } from './metronome.js';
+import type { LoadPhase, LoadStream } from './plan.js';
+import { randomTransaction } from './requests.js';
+import { arrivalsOf } from './schedule.js';
+import type { Arrivals } from './schedule.js';
+import type { Stage, Step } from './stage.js';
+
+// Time between the decision to start and the first arrival, for the metronome's thread to hear of it.
+const leadMs = 20;
+// Arrivals that are made ready while nothing is due; the contest's come at most three at once.
+const readyMax = 4;
+
+/** A user who only has to be let in. */
+interface ReadyUser {
+  readonly connection: Connection;
+  readonly step: Step;
+}
+
+export async function playLoad(stage: Stage, { streams }: LoadPhase): Promise<void> {
+  const arrivals = arrivalsOf(streams);
+  if (arrivals.atMs.length === 0) return;
+  const metronome = await Metronome.create(arrivals.atMs);
+  try {
+    await new OpenLoad(stage, streams, arrivals, metronome).play();
+  } finally {
+    await metronome.stop();
+  }
+}
+
+class OpenLoad {
+  readonly #stage: Stage;
+  readonly #streams: readonly LoadStream[];
+  readonly #arrivals: Arrivals;
+  readonly #metronome: Metronome;
+  /** Users for the next arrivals, in order. */
+  readonly #ready: ReadyUser[] = [];
+  #startAt = 0;
+  /** Arrivals let in, and those of them who left again. */
+  #arrived = 0;
+  #left = 0;
+  #resolve: () => void = () => undefined;
+
+  constructor(
+    stage: Stage,
+    streams: readonly LoadStream[],
+    arrivals: Arrivals,
+    metronome: Metronome,
+  ) {
+    this.#stage = stage;
+    this.#streams = streams;
+    this.#arrivals = arrivals;
+    this.#metronome = metronome;
+  }
+
+  /** Resolves when the last user has left, or when the stage was stopped and all are gone. */
+  play(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+      this.#makeReady();
+      this.#startAt = performance.now() + leadMs;
+      this.#metronome.start(this.#startAt, () => {
+        this.#letIn();
+      });
+    });
+  }
+
+  /** Lets in all who are due. */
+  #letIn(): void {
+    const { atMs } = this.#arrivals;
+    while (this.#arrived < atMs.length) {
+      const intendedAt = this.#startAt + atMs[this.#arrived]!;
+      if (intendedAt > performance.now() || this.#stage.stopped) break;
+      const { connection, step } = this.#ready.shift() ?? this.#make(this.#arrived);
+      this.#arrived++;
+      this.#stage.send(connection, step, intendedAt, (exchange) => {
+        const { startedAt, connectedAt, endedAt } = exchange;
+        this.#stage.player.record(intendedAt, startedAt, connectedAt, endedAt);
+        this.#stage.release(connection);
+        this.#left++;
+        this.#endIfOver();
+      });
+    }
+    this.#endIfOver();
+    setImmediate(() => {
+      this.#makeReady();
+    });
+  }
+
+  #endIfOver(): void {
+    const last = this.#stage.stopped || this.#arrived === this.#arrivals.atMs.length;
+    if (last && this.#left === this.#arrived) this.#resolve();
+  }
+
+  #makeReady(): void {
+    const most = Math.min(readyMax, this.#arrivals.atMs.length - this.#arrived);
+    while (this.#ready.length < most && !this.#stage.stopped) {
+      this.#ready.push(this.#make(this.#arrived + this.#ready.length));
+    }
+  }
+
+  #make(index: number): ReadyUser {
+    const { operation } = this.#streams[this.#arrivals.stream[index]!]!;
+    return { connection: this.#stage.prepare(), step: this.#step(operation) };
+  }
+
+  #step(operation: LoadStream['operation']): Step {
+    const { random, clients, writer } = this.#stage;
+    if (operation === 'statement') {
+      const client = clients[random.below(clients.length)]!;
+      const account = this.#stage.account(client);
+      return {
+        operation,
+        request: writer.statement(client),
+        check: (exchange) => checkStatement(exchange, account),
+      };
+    }
+    const type = operation === 'credit' ? 'c' : 'd';
+    const transaction = randomTransaction(random, clients, type);
+    const account = this.#stage.account(transaction.client);
+    return {
+      operation,
+      request: writer.transaction(transaction),
+      transaction,
+      check: (exchange) =>
+        type === 'c' ? checkAccepted(exchange, account) : checkDebit(exchange, account),
+    };
+  }
+}

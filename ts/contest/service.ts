@@ -1,0 +1,165 @@
+// Questions to the service outside the test: whether it is there, whether its store is fresh, and,
+// afterwards, whether its balances are the sum of what it acknowledged. None counts as a request.
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Account } from '../options/accounts.js';
+import { EsporaError } from '../errors.js';
+import type { Books, ExpectedBalance } from './books.js';
+import { checkStatement, readStatement } from './checks.js';
+import { Connection } from './connection.js';
+import type { Exchange, Target } from './connection.js';
+import { RequestWriter } from './requests.js';
+
+/** How a person finds the service. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const questionTimeoutMs = 5000;
+const pollEveryMs = 250;
+// However little time is left, a service that is there has this long to answer.
+const answerMs = 1000;
+
+/** `host:port`, as in a URL and in the `Host` header. */
+export function authorityOf({ host, port }: Address): string {
+  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+}
+
+/** The same address with an IP address for its host, so that no connection resolves a name. */
+export async function resolveTarget({ host, port }: Address): Promise<Target> {
+  if (isIP(host) !== 0) return { host, port };
+  try {
+    const { address } = await lookup(host, { order: 'ipv4first' });
+    return { host: address, port };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new EsporaError('ERR_ESPORA_INVALID', `the host ${host} cannot be resolved (${code})`);
+  }
+}
+
+/** Asks for one statement on a connection of its own. */
+async function askStatement(
+  target: Target,
+  authority: string,
+  client: number,
+  timeoutMs: number,
+): Promise<Exchange> {
+  const connection = new Connection(target, timeoutMs);
+  const { bytes } = new RequestWriter(authority).statement(client);
+  const exchange = await new Promise<Exchange>((resolve) => {
+    connection.request(bytes, resolve);
+  });
+  connection.close();
+  return exchange;
+}
+
+export interface WaitOptions {
+  readonly target: Target;
+  readonly authority: string;
+  readonly client: number;
+  readonly waitMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Called once if the service does not answer at once. */
+  readonly onWait?: ((reason: string) => void) | undefined;
+}
+
+/** Waits until the statement of `client` is answered with 200; false if `signal` came first. */
+export async function waitForService(options: WaitOptions): Promise<boolean> {
+  const { target, authority, client, waitMs, signal, onWait } = options;
+  const giveUpAt = performance.now() + waitMs;
+  let waiting = false;
+  for (;;) {
+    if (signal?.aborted === true) return false;
+    const leftMs = giveUpAt - performance.now();
+    const timeoutMs = Math.max(answerMs, Math.min(questionTimeoutMs, leftMs));
+    const { problem, status } = await askStatement(target, authority, client, timeoutMs);
+    if (problem === undefined && status === 200) return true;
+    const refused = problem?.code === 'refused';
+    const reason = refused
+      ? `nothing listens on ${authority}`
+      : `GET http://${authority}/clientes/${client}/extrato: ${problem?.message ?? `status ${status}`}`;
+    if (performance.now() + pollEveryMs >= giveUpAt) {
+      const after = `after ${waitMs / 1000} s`;
+      throw new EsporaError(
+        'ERR_ESPORA_UNAVAILABLE',
+        refused ? `${reason} ${after}; start the service with: npm start` : `${reason} ${after}`,
+      );
+    }
+    if (!waiting) onWait?.(reason);
+    waiting = true;
+    await sleep(pollEveryMs, undefined, signal === undefined ? {} : { signal }).catch(() => false);
+  }
+}
+
+/** Throws unless every account exists, at 0 and without a transaction. */
+export async function requireFreshStore(
+  target: Target,
+  authority: string,
+  accounts: readonly Account[],
+): Promise<void> {
+  for (const { id } of accounts) {
+    const exchange = await askStatement(target, authority, id, questionTimeoutMs);
+    const statement = readStatement(exchange);
+    if (statement === undefined) {
+      const what = exchange.problem?.message ?? `status ${exchange.status}: ${exchange.body}`;
+      throw new EsporaError(
+        'ERR_ESPORA_UNAVAILABLE',
+        `what listens on ${authority} is not the contest's service: ` +
+          `GET /clientes/${id}/extrato: ${what.slice(0, 200)}`,
+      );
+    }
+    const { total, listed } = statement;
+    if (total !== 0 || listed !== 0) {
+      const history = listed === 0 ? 'no transactions' : 'transactions';
+      throw new EsporaError(
+        'ERR_ESPORA_INVALID',
+        `the store is not fresh: client ${id} has a balance of ${total} and ${history}; ` +
+          'start the service on an empty directory: npm start -- --data DIR',
+      );
+    }
+  }
+}
+
+/** A balance after the run beside what it must be. */
+export interface AuditedBalance extends ExpectedBalance {
+  readonly client: number;
+  /** One sentence without a full stop if it is wrong. */
+  readonly problem?: string;
+}
+
+/** Compares the balances with the books. Accounts of which the books can't tell are left out. */
+export async function auditBalances(
+  target: Target,
+  authority: string,
+  accounts: readonly Account[],
+  books: Books,
+): Promise<AuditedBalance[]> {
+  const audited: AuditedBalance[] = [];
+  for (const account of accounts) {
+    const expected = books.expected(account.id);
+    if (expected === undefined) continue;
+    const exchange = await askStatement(target, authority, account.id, questionTimeoutMs);
+    const problem = auditProblem(exchange, account, expected);
+    audited.push({
+      client: account.id,
+      ...expected,
+      ...(problem === undefined ? {} : { problem }),
+    });
+  }
+  return audited;
+}
+
+function auditProblem(
+  exchange: Exchange,
+  account: Account,
+  { least, most }: ExpectedBalance,
+): string | undefined {
+  const fault = checkStatement(exchange, account);
+  if (fault !== undefined) return fault.message;
+  const total = readStatement(exchange)?.total ?? Number.NaN;
+  if (total >= least && total <= most) return undefined;
+  const due = least === most ? `${least}` : `between ${least} and ${most}`;
+  return `total is ${total}, but what was acknowledged adds up to ${due}`;
+}

@@ -1,0 +1,115 @@
+// Where the phases play: opens connections, sends, hands each answer to its check and books it.
+import type { Account } from '../options/accounts.js';
+import { Books, outcomeOf } from './books.js';
+import type { Verdict } from './checks.js';
+import { Connection } from './connection.js';
+import type { Exchange, Target } from './connection.js';
+import type { Operation, Plan } from './plan.js';
+import { Random } from './random.js';
+import { RequestWriter } from './requests.js';
+import type { Request, Transaction } from './requests.js';
+import { PlayerSampler } from './samplers.js';
+import { Tally } from './tally.js';
+import { Timeline } from './timeline.js';
+
+/** One request of one user, with all that is done about its answer. */
+export interface Step {
+  readonly operation: Operation;
+  readonly request: Request;
+  /** The transaction that the request asks for, if it asks for one that may be accepted. */
+  readonly transaction?: Transaction;
+  readonly check: (exchange: Exchange) => Verdict;
+}
+
+export interface StageOptions {
+  readonly target: Target;
+  readonly authority: string;
+  readonly plan: Plan;
+  readonly seed: number;
+  readonly requestTimeoutMs: number;
+}
+
+export class Stage {
+  readonly accounts: ReadonlyMap<number, Account>;
+  readonly clients: readonly number[];
+  readonly writer: RequestWriter;
+  readonly random: Random;
+  readonly tally = new Tally();
+  readonly books: Books;
+  readonly player = new PlayerSampler();
+  readonly timeline = new Timeline([this.player]);
+  readonly startedAt = performance.now();
+  /** Title of the phase that is on. */
+  phase = '';
+  #stopped = false;
+  readonly #target: Target;
+  readonly #requestTimeoutMs: number;
+  readonly #open = new Set<Connection>();
+
+  constructor({ target, authority, plan, seed, requestTimeoutMs }: StageOptions) {
+    this.accounts = new Map(plan.accounts.map((account) => [account.id, account]));
+    this.clients = plan.accounts.map(({ id }) => id);
+    this.writer = new RequestWriter(authority);
+    this.random = new Random(seed);
+    this.books = new Books(this.clients);
+    this.#target = target;
+    this.#requestTimeoutMs = requestTimeoutMs;
+  }
+
+  /** True once nothing may be sent any more. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Connections that are open or being opened. */
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  account(client: number): Account {
+    return this.accounts.get(client)!;
+  }
+
+  /** Prepares a connection of one user; nothing is sent yet. */
+  prepare(): Connection {
+    return new Connection(this.#target, this.#requestTimeoutMs);
+  }
+
+  /** Ends a user's connection. */
+  release(connection: Connection): void {
+    this.#open.delete(connection);
+    connection.close();
+  }
+
+  /**
+   * Sends a step on `connection`; `done` is called once with its answer, checked and booked, with a
+   * latency that counts from `intendedAt`. After a stop answers are handed on unbooked.
+   */
+  send(
+    connection: Connection,
+    step: Step,
+    intendedAt: number,
+    done: (exchange: Exchange) => void,
+  ): void {
+    this.#open.add(connection);
+    connection.request(step.request.bytes, (exchange) => {
+      if (exchange.problem?.code !== 'abandoned') this.#book(step, intendedAt, exchange);
+      done(exchange);
+    });
+  }
+
+  /** Nothing is sent from now on; what is under way ends unbooked. */
+  stop(): void {
+    this.#stopped = true;
+    for (const connection of [...this.#open]) this.release(connection);
+  }
+
+  #book(step: Step, intendedAt: number, exchange: Exchange): void {
+    const fault = step.check(exchange);
+    const latencyMs = exchange.endedAt - intendedAt;
+    const { operation, request, transaction } = step;
+    this.tally.record({ phase: this.phase, operation, request, latencyMs, fault });
+    this.timeline.record(latencyMs, fault !== undefined);
+    if (transaction !== undefined) this.books.enter(transaction, outcomeOf(exchange, fault));
+  }
+}
