@@ -145,13 +145,13 @@ bool Engine::begin_flush() noexcept {
   return true;
 }
 
-// Not between a reservation and its appends: the block may be the one that was reserved.
 bool Engine::can_seal() const noexcept {
   return unsealed_ && appendable_ && !poisoned() && next_block_ < segment_blocks_;
 }
 
 bool Engine::begin_seal() noexcept {
-  if (work_.kind != WorkKind::none || open_.reserved != 0 || !can_seal()) return false;
+  if (work_.kind != WorkKind::none || open_.records != 0 || !can_seal()) return false;
+  open_.reserved = 0;  // the block may be the one that was reserved
   begin(WorkKind::seal, Phase::flush_before);
   work_.frame = {};
   work_.frame.type = static_cast<uint16_t>(format::FrameType::seal);

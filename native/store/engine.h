@@ -106,7 +106,7 @@ class Engine {
   // ---- append side --------------------------------------------------------------------------
   // Room for `records` records of `payload_bytes` bytes together, in the open batch and so on disk.
   // They are one atomic unit (as is the whole batch). The reservation holds until the next
-  // reserve() or begin_commit(). Nothing is changed unless ok:
+  // reserve(), begin_commit() or begin_seal(). Nothing is changed unless ok:
   //   ok           append() cannot fail now
   //   no_space     definite: no room on disk, now; tried again by itself each second
   //   unavailable  the next segment is merely late: keep the request and try again when

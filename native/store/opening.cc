@@ -118,10 +118,9 @@ Status Engine::create(const Listing& listing) {
   if (Status ended = visitor_.end(); !ended.ok()) return ended;
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
   if (!spares_->ready()) return spares_->failure();
-  Spare spare;
-  ESPORA_CHECK(spares_->take(spare));
-  if (Status installed = install(std::move(spare)); !installed.ok()) return installed;
-  if (Status published = directory_.publish_store(store_); !published.ok()) return published;
+  publish_store_ = true;
+  if (Status installed = try_install(); !installed.ok()) return installed;
+  if (!appendable_) return install_failure_;
   return directory_.sync_path();
 }
 
@@ -261,20 +260,27 @@ Status Engine::prepare(const Listing& listing) {
   return prepared.code() == Code::no_space ? Status() : prepared;
 }
 
-// While there is no space the store stays open for reading. No other failure leaves it so.
+// The fresh segment, then the records that it made durable, then STORE where it has to change: a
+// schema is kept only after every record was accepted, and before any is written under it. While
+// there is no space for one of them the store stays open for reading, and this is tried again. No
+// other failure leaves it so.
 Status Engine::try_install() {
   const uint64_t now_ns = file_system_.monotonic_ns();
   if (now_ns < install_retry_ns_) return {};
-  Spare spare;
-  const bool taken = spares_->take(spare);
   install_retry_ns_ = now_ns + limits::spare_retry_ns;
-  if (!taken) return {};
-  Status status = install(std::move(spare));
+  Status status;
+  if (!current_.file.valid()) {
+    Spare spare;
+    if (!spares_->take(spare)) return {};
+    status = install(std::move(spare));
+    if (status.ok()) status = show_copied();
+  }
+  if (status.ok() && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
     install_failure_ = std::move(status);
     return {};
   }
-  if (status.ok()) status = show_copied();
+  appendable_ = status.ok();
   if (!status.ok()) failure_ = status;
   return status;
 }
@@ -286,10 +292,6 @@ Status Engine::install(Spare spare) {
     const Code code = is_full(-result) ? Code::no_space : Code::io;
     return Status::from_errno(code, -result, call, spare_path);
   };
-  if (publish_store_) {
-    if (Status published = directory_.publish_store(store_); !published.ok()) return published;
-    publish_store_ = false;
-  }
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
   if (result < 0) return give_up(result, "getrandom");
   result = write_fresh(spare);
@@ -369,7 +371,6 @@ void Engine::adopt_fresh(Spare spare) {
   stats_.segment = fresh_.header.number;
   stats_.epoch = fresh_.header.epoch;
   stats_.direct_io = spare.direct;
-  appendable_ = true;
 }
 
 Status Engine::show_copied() {
