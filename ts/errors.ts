@@ -37,7 +37,6 @@ export const errorTable = {
     meaning: 'Another process has the store open.',
     definite: true,
     exitCode: 1,
-    remedy: 'stop that process or choose another directory with --data',
   },
   ERR_ESPORA_PERMISSION: {
     meaning: 'The operating system does not permit it.',

@@ -1,10 +1,10 @@
 // The public surface of the package.
 export { Api } from './services/api.js';
-export type { ApiOptions } from './services/api.js';
+export type { ApiOptions, ApiStats } from './services/api.js';
 export { Balancer } from './services/balancer.js';
-export type { BalancerOptions } from './services/balancer.js';
+export type { BalancerOptions, BalancerStats } from './services/balancer.js';
 export { Database } from './services/database.js';
-export type { DatabaseOptions, DatabaseStarted } from './services/database.js';
+export type { DatabaseOptions, DatabaseStarted, DatabaseStats } from './services/database.js';
 export type { Listening, Started, StopOptions, StoreOpened } from './services/service.js';
 export type { Account } from './options/accounts.js';
 export { EsporaError, errorTable } from './errors.js';

@@ -12,6 +12,10 @@ export interface ProgramOptions {
   /** Added to the environment of the test, out of which everything of espora's was taken. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** A descriptor for its lines, which then nobody reads here. */
+  readonly stdout?: number;
+  /** Its input stays open for `type`. */
+  readonly keepInput?: boolean;
 }
 
 /** A process that ended. */
@@ -52,12 +56,15 @@ export class Program {
   ) {
     const child = spawn(file, args, {
       env: { ...cleanEnvironment(), ...options.environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', options.stdout ?? 'pipe', 'pipe'],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     this.child = child;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    // Whoever does not read its input may be gone before we close it.
+    child.stdin!.on('error', () => undefined);
+    if (options.keepInput !== true) child.stdin!.end();
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     this.ended = new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (exitCode, signal) => {
@@ -93,6 +100,11 @@ export class Program {
     });
   }
 
+  /** Writes to its input. */
+  type(text: string): void {
+    this.child.stdin!.write(text);
+  }
+
   /** Asks it to stop and waits for its end. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
     this.child.kill(signal);
@@ -107,6 +119,17 @@ export function startEspora(
   options: ProgramOptions = {},
 ): Program {
   return new Program(t, process.execPath, [main, ...args], options);
+}
+
+/** Starts `espora` on a terminal of its own, what is typed there being the input of the program. */
+export function startOnTerminal(
+  t: ExecutionContext<unknown>,
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Program {
+  const quoted = [process.execPath, main, ...args].map((one) => `'${one}'`).join(' ');
+  const script = ['-q', '-e', '-c', `exec ${quoted}`, '/dev/null'];
+  return new Program(t, 'script', script, { ...options, keepInput: true });
 }
 
 /** Runs `espora` with these arguments to its end. */

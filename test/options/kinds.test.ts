@@ -247,7 +247,7 @@ test('accounts are a list, a JSON array, or the path of a file', (t) => {
   t.deepEqual(taken(kind, ' [{"limit": 5, "id": 1}]'), table);
   t.is(taken(kind, 'accounts.json'), 'accounts.json');
   t.deepEqual(taken(kind, kind.format(table)), table);
-  t.regex(String(taken(kind, [...table, ...table])), /account 1 is in the table twice/);
+  t.regex(JSON.stringify(taken(kind, [...table, ...table])), /account 1 is in the table twice/);
   for (const input of [
     '[]',
     '[{"id": 0, "limit": 1}]',

@@ -127,7 +127,7 @@ test('every plan is accepted by its own command and says what was asked for', (t
 
 test('each topology has one entry, unique sockets, and fits the limits of the contest', (t) => {
   for (const each of Object.values(topologies)) {
-    const services = each.services as readonly ServiceNode[];
+    const services = each.services;
     t.is(services.filter(({ listen }) => listen === 'entry').length, 1);
     t.is(new Set(services.map(({ name }) => socketName(name))).size, services.length);
     const sum = (of: (limits: ServiceNode['limits']) => number): number =>

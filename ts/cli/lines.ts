@@ -26,6 +26,11 @@ export function listening(host: string, { port, unixSocket }: Listening): string
   return [...tcp, ...(unixSocket === undefined ? [] : [unixSocket])].join(' and ');
 }
 
+/** Where metrics are. */
+export function metricsLine(host: string, port: number): string {
+  return `  metrics at ${url(host, port)}/metrics, statistics at /stats`;
+}
+
 /** What is in the store, and what an answer means. */
 export function storeState(
   store: StoreOpened,

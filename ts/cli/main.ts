@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The program `espora`: parses the command line, runs the command, ends with its exit code.
+import { setImmediate } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import { EsporaError } from '../errors.js';
 import { printError } from './output.js';
@@ -24,6 +25,9 @@ async function main(): Promise<number> {
     const reason = error instanceof CommanderError ? usageError(error) : error;
     if (reason !== undefined) exitCode = printError('espora', reason);
   }
+  // What was printed into a pipe may not have left yet, nor what failed been told.
+  await new Promise((resolve) => process.stdout.write('', resolve));
+  await setImmediate();
   if (lost !== undefined && exitCode === 0) {
     const message = `the output could not be written: ${lost.message}`;
     exitCode = printError('espora', new EsporaError('ERR_ESPORA_IO', message));
@@ -31,6 +35,4 @@ async function main(): Promise<number> {
   return exitCode;
 }
 
-const exitCode = await main();
-// What was printed into a pipe may not have left yet.
-process.stdout.write('', () => process.exit(exitCode));
+process.exit(await main());

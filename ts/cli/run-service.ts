@@ -1,5 +1,8 @@
 // One service as a process: by itself, or under a supervisor that it reports to and ends with.
 import { EsporaError, exitCodeOf, explain } from '../errors.js';
+import { processStats } from '../metrics/measured.js';
+import type { ProcessStats, ServiceStats } from '../metrics/measured.js';
+import type { MetricsServer } from '../metrics/server.js';
 import { resolveOptions } from '../options/resolve.js';
 import { serviceOptionsOf } from '../options/table.js';
 import type { ServiceKind, Values } from '../options/table.js';
@@ -10,7 +13,7 @@ import type { Started, StopOptions } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
 import { removeIfEmpty } from '../supervisor/run-directory.js';
-import { serviceLines } from './lines.js';
+import { metricsLine, serviceLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson } from './output.js';
 import { sourcesOf } from './sources.js';
@@ -29,8 +32,8 @@ type AnyValues = Values<'balancer'> | Values<'api'> | Values<'database'>;
 interface AnyService {
   start(): Promise<Started>;
   stop(options: StopOptions): Promise<void>;
-  stats(): Readonly<Record<string, number>>;
-  on(event: 'warning' | 'failed', listener: (message: string) => void): unknown;
+  stats(): ServiceStats | undefined;
+  on(event: 'notice' | 'warning' | 'failed', listener: (message: string) => void): unknown;
 }
 
 const classes: Record<ServiceKind, new (options: object) => AnyService> = {
@@ -54,11 +57,7 @@ class SupervisorChannel {
   readonly exists = process.send !== undefined;
   #runDirectory: string | undefined;
 
-  listen(handlers: {
-    stats: () => Readonly<Record<string, number>>;
-    stopAtOnce: () => void;
-    gone: () => void;
-  }): void {
+  listen(handlers: { stats: () => ProcessStats; stopAtOnce: () => void; gone: () => void }): void {
     if (!this.exists) return;
     process.on('message', (received) => {
       const message = fromSupervisor(received);
@@ -151,6 +150,9 @@ async function live(
     else print(line);
   };
   const service = create(kind, values);
+  service.on('notice', (message) => {
+    log.info(message);
+  });
   service.on('warning', (message) => {
     log.warn(message);
   });
@@ -167,7 +169,7 @@ async function live(
     },
   });
   channel.listen({
-    stats: () => service.stats(),
+    stats: () => processStats(service.stats()),
     stopAtOnce: () => {
       stop.atOnce();
     },
@@ -181,15 +183,36 @@ async function live(
   try {
     const started = await service.start();
     for (const warning of started.store?.warnings ?? []) log.warn(warning);
+    const metrics = await serve(kind, name, values, service);
     await channel.send({ type: 'ready', started });
     say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
+    if (metrics !== undefined) {
+      say(metricsLine(values.metricsHost, metrics.port), { event: 'metrics', port: metrics.port });
+    }
     const drainMs = await stop.requested;
     say(serviceLines.stopping(name, drainMs), { event: 'stopping' });
     await service.stop({ drain: drainMs });
+    metrics?.close();
     say(serviceLines.stopped(name), { event: 'stopped' });
     channel.removeRunDirectory();
     return 0;
   } finally {
     clearInterval(alive);
   }
+}
+
+/** The endpoint for metrics, if one is wanted. */
+async function serve(
+  kind: ServiceKind,
+  name: string,
+  values: AnyValues,
+  service: AnyService,
+): Promise<MetricsServer | undefined> {
+  const { metricsHost: host, metricsPort: port } = values;
+  if (port === undefined) return undefined;
+  const relaxed = 'fsyncInterval' in values ? { fsyncIntervalMs: values.fsyncInterval } : {};
+  const { serveMetrics } = await import('../metrics/server.js');
+  return serveMetrics({ host, port }, () =>
+    Promise.resolve([{ name, kind, restarts: 0, ...relaxed, ...processStats(service.stats()) }]),
+  );
 }

@@ -2,6 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import { resolveOptions } from '../options/resolve.js';
 import { optionNames, variableOf } from '../options/table.js';
+import type { Values } from '../options/table.js';
+import type { MetricsServer } from '../metrics/server.js';
 import { openRunDirectory } from '../supervisor/run-directory.js';
 import { ServiceEnded, Supervisor } from '../supervisor/supervisor.js';
 import type { ServiceCommand } from '../supervisor/service-process.js';
@@ -9,7 +11,7 @@ import { topologies } from '../topology/index.js';
 import { planServices } from '../topology/topology.js';
 import type { ServicePlan } from '../topology/topology.js';
 import { version } from '../version.js';
-import { StartLines } from './lines.js';
+import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson } from './output.js';
 import { sourcesOf } from './sources.js';
@@ -20,13 +22,20 @@ const program = 'espora';
 const main = fileURLToPath(new URL('main.js', import.meta.url));
 
 /** How a service of a plan is started: as its own command, with nothing but its environment. */
-function commandOf(plan: ServicePlan): ServiceCommand {
+function commandOf(plan: ServicePlan, entryPort: number | undefined): ServiceCommand {
   const options = new Set(optionNames.map(variableOf));
   const inherited = Object.entries(process.env).filter(([name]) => !options.has(name));
+  const environment: Record<string, string | undefined> = {
+    ...Object.fromEntries(inherited),
+    ...plan.environment,
+  };
+  const port = variableOf('port');
+  // Clients know a port that the kernel chose by now: a restart must not ask for another.
+  if (port in environment && entryPort !== undefined) environment[port] = String(entryPort);
   return {
     file: process.execPath,
     arguments: [...process.execArgv, main, plan.kind],
-    environment: { ...Object.fromEntries(inherited), ...plan.environment },
+    environment,
   };
 }
 
@@ -50,12 +59,14 @@ async function run(flags: Flags): Promise<number> {
   process.once('exit', () => {
     runDirectory.remove();
   });
+  let entryPort: number | undefined;
   const supervisor = new Supervisor({
     plans: planServices(topology, settings, runDirectory.path),
-    commandOf,
+    commandOf: (plan) => commandOf(plan, entryPort),
     drainMs: values.drainTimeout,
-    runDirectory: runDirectory.made ? runDirectory.path : undefined,
+    runDirectory: runDirectory.isPrivate ? runDirectory.path : undefined,
     onEvent: (event) => {
+      if (event.event === 'service-ready') entryPort = event.started.port ?? entryPort;
       if (event.event === 'service-crashed') {
         const again = `it starts again in ${String(event.restartInMs)} ms`;
         log.warn(`${event.service} ${event.reason}; ${again}`);
@@ -72,6 +83,28 @@ async function run(flags: Flags): Promise<number> {
     again: () => void supervisor.stopAtOnce(),
   });
   if (flags.json !== true) print(StartLines.head(version, topology));
+  const metrics = await serve(values, supervisor);
+  if (metrics !== undefined) {
+    if (flags.json === true) printJson({ event: 'metrics', port: metrics.port });
+    else print(metricsLine(values.metricsHost, metrics.port));
+  }
   await supervisor.start();
-  return (await supervisor.ended)?.exitCode ?? 0;
+  const end = await supervisor.ended;
+  metrics?.close();
+  return end?.exitCode ?? 0;
+}
+
+/** The endpoint for the metrics of all services, if one is wanted. */
+async function serve(
+  values: Values<'start'>,
+  supervisor: Supervisor,
+): Promise<MetricsServer | undefined> {
+  const { metricsHost: host, metricsPort: port, fsyncInterval: fsyncIntervalMs } = values;
+  if (port === undefined) return undefined;
+  const { serveMetrics } = await import('../metrics/server.js');
+  return serveMetrics({ host, port }, async () =>
+    (await supervisor.measure()).map((one) =>
+      one.kind === 'database' ? { ...one, fsyncIntervalMs } : one,
+    ),
+  );
 }

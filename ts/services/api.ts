@@ -1,5 +1,6 @@
 // The api: accepts connections and forwards them to the database; has no state.
 import { EsporaError } from '../errors.js';
+import type { NativeForwarderStats } from '../native.js';
 import type { ServiceInput } from '../options/table.js';
 import { createForwarder } from './forwarder.js';
 import { Service } from './service.js';
@@ -8,8 +9,11 @@ import type { Listening } from './service.js';
 /** Options of an Api; `db` is required. */
 export type ApiOptions = ServiceInput<'api'>;
 
+/** Counters of an Api. */
+export type ApiStats = NativeForwarderStats;
+
 /** Forwards each connection to the database. */
-export class Api extends Service<'api', Listening> {
+export class Api extends Service<'api', Listening, ApiStats> {
   constructor(options: ApiOptions) {
     super('api', options, (checked, onEvent) => {
       const { db } = checked;

@@ -1,5 +1,6 @@
 // The balancer: layer 4, exact round robin per connection over its upstreams.
 import { EsporaError } from '../errors.js';
+import type { NativeForwarderStats } from '../native.js';
 import type { ServiceInput } from '../options/table.js';
 import { createForwarder } from './forwarder.js';
 import { Service } from './service.js';
@@ -8,8 +9,11 @@ import type { Listening } from './service.js';
 /** Options of a Balancer; `upstreams` is required. */
 export type BalancerOptions = ServiceInput<'balancer'>;
 
+/** Counters of a Balancer. */
+export type BalancerStats = NativeForwarderStats;
+
 /** Forwards each connection to the next of its upstreams, to the one after that if it refuses. */
-export class Balancer extends Service<'balancer', Listening> {
+export class Balancer extends Service<'balancer', Listening, BalancerStats> {
   constructor(options: BalancerOptions) {
     super('balancer', options, (checked, onEvent) => {
       const { upstreams } = checked;

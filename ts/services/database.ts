@@ -1,6 +1,10 @@
 // The database: HTTP server, ledger and durable store in one process.
 import { loadNative } from '../native.js';
-import type { NativeDatabaseOptions, NativeDatabaseStarted } from '../native.js';
+import type {
+  NativeDatabaseOptions,
+  NativeDatabaseStarted,
+  NativeDatabaseStats,
+} from '../native.js';
 import { loadAccounts } from '../options/accounts.js';
 import type { ServiceInput, ServiceValues } from '../options/table.js';
 import { listeningOf, nativeListen, Service } from './service.js';
@@ -14,8 +18,11 @@ export interface DatabaseStarted extends Listening {
   readonly store: StoreOpened;
 }
 
+/** Counters of a Database. */
+export type DatabaseStats = NativeDatabaseStats;
+
 /** Answers the contest's API out of a durable store; an answer leaves after its flush. */
-export class Database extends Service<'database', DatabaseStarted> {
+export class Database extends Service<'database', DatabaseStarted, DatabaseStats> {
   constructor(options: DatabaseOptions = {}) {
     super('database', options, (checked, onEvent) => {
       const native = new (loadNative().Database)(nativeDatabaseOptions(checked), onEvent);

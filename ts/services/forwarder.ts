@@ -1,6 +1,6 @@
 // What balancer and api have in common: the addon's forwarder, and where it says it listens.
 import { loadNative } from '../native.js';
-import type { NativeEventHandler } from '../native.js';
+import type { NativeEventHandler, NativeForwarderStats } from '../native.js';
 import type { ServiceValues } from '../options/table.js';
 import { listeningOf, nativeListen } from './service.js';
 import type { Listening, NativeService } from './service.js';
@@ -10,7 +10,7 @@ export function createForwarder(
   options: ServiceValues<'balancer'> | ServiceValues<'api'>,
   setup: { readonly name: string; readonly upstreams: readonly string[] },
   onEvent: NativeEventHandler,
-): NativeService<Listening> {
+): NativeService<Listening, NativeForwarderStats> {
   const native = new (loadNative().Forwarder)(
     {
       listen: nativeListen(options),

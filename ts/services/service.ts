@@ -46,17 +46,41 @@ export interface StopOptions {
 }
 
 /** The addon's object behind a service; `start` says what the service's own `start` says. */
-export interface NativeService<Report> {
+export interface NativeService<Report, Stats> {
   start(): Promise<Report>;
   stop(drainMs: number): Promise<void>;
-  stats(): Record<string, number>;
+  stats(): Partial<Stats>;
 }
 
 interface ServiceEvents {
-  /** Something that a person should know; the service goes on. */
+  /** Something is worth knowing; all is well. */
+  notice: [message: string];
+  /** Something should be looked at; the service goes on. */
   warning: [message: string];
   /** The store failed; what waits is answered with 503 and then the process ends by itself. */
   failed: [message: string];
+}
+
+/** What the addon's events mean for a person. */
+function readEvent(
+  name: string,
+  detail: Readonly<Record<string, unknown>>,
+): readonly [keyof ServiceEvents, string] | undefined {
+  const upstream = String(detail['upstream']);
+  const message = String(detail['message']);
+  switch (name) {
+    case 'warning':
+    case 'failed':
+      return [name, message];
+    case 'upstream-unreachable':
+      return ['warning', `${upstream} cannot be reached: ${message}`];
+    case 'upstream-reachable':
+      return ['notice', `${upstream} can be reached again`];
+    case 'accept-paused':
+      return ['warning', `new connections have to wait: ${message}`];
+    default:
+      return undefined;
+  }
 }
 
 type State = 'new' | 'starting' | 'running' | 'stopping' | 'stopped';
@@ -75,10 +99,11 @@ function readDrain(drain: number | string | undefined): number {
 export abstract class Service<
   Kind extends ServiceKind,
   Report extends Started,
+  Stats extends object,
 > extends EventEmitter<ServiceEvents> {
   /** The options after validation, with defaults, frozen. */
   readonly options: ServiceValues<Kind>;
-  readonly #native: NativeService<Report>;
+  readonly #native: NativeService<Report, Stats>;
   #state: State = 'new';
   #starting: Promise<Report> | undefined;
 
@@ -89,13 +114,17 @@ export abstract class Service<
   protected constructor(
     kind: Kind,
     input: ServiceInput<Kind>,
-    create: (options: ServiceValues<Kind>, onEvent: NativeEventHandler) => NativeService<Report>,
+    create: (
+      options: ServiceValues<Kind>,
+      onEvent: NativeEventHandler,
+    ) => NativeService<Report, Stats>,
   ) {
     super();
     this.options = resolveServiceOptions(kind, input);
     try {
       this.#native = create(this.options, (name, detail) => {
-        if (name === 'warning' || name === 'failed') this.emit(name, String(detail['message']));
+        const event = readEvent(name, detail);
+        if (event !== undefined) this.emit(...event);
       });
     } catch (error) {
       throw toEsporaError(error);
@@ -146,10 +175,10 @@ export abstract class Service<
     }
   }
 
-  /** Counters since the start; only what is durable shows in the database's. */
-  stats(): Readonly<Record<string, number>> {
-    if (this.#state === 'running' || this.#state === 'stopping') return this.#native.stats();
-    return {};
+  /** Counters; undefined unless it runs. */
+  stats(): Readonly<Stats> | undefined {
+    if (this.#state !== 'running') return undefined;
+    return this.#native.stats() as Stats;
   }
 
   /** Stops it with the default drain time. */

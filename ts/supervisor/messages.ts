@@ -1,16 +1,13 @@
 // What a service and its supervisor say to each other over the channel between them (Node's IPC, a
 // socket pair: its end tells each that the other is gone).
+import type { ProcessStats } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 
 /** From a service to its supervisor. */
 export type FromService =
   | { readonly type: 'ready'; readonly started: Started }
   | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
-  | {
-      readonly type: 'stats';
-      readonly id: number;
-      readonly stats: Readonly<Record<string, number>>;
-    };
+  | { readonly type: 'stats'; readonly id: number; readonly stats: ProcessStats };
 
 /** From a supervisor to its service. */
 export type FromSupervisor =

@@ -1,15 +1,15 @@
 // The directory that holds the services' sockets while they run.
 import { mkdirSync, mkdtempSync, rmSync, rmdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { EsporaError } from '../errors.js';
 
 /** A directory for sockets. */
 export interface RunDirectory {
   readonly path: string;
-  /** True: made by us, to be removed at the end. */
-  readonly made: boolean;
-  /** Removes it if it was made by us; never throws. May be called twice. */
+  /** True: private, made by us with all that will be in it. */
+  readonly isPrivate: boolean;
+  /** Removes what we made of it; never throws. May be called twice. */
   remove(): void;
 }
 
@@ -24,7 +24,7 @@ export function openRunDirectory(path?: string): RunDirectory {
       const made = mkdtempSync(join(tmpdir(), 'espora-'));
       return {
         path: made,
-        made: true,
+        isPrivate: true,
         remove: () => {
           try {
             rmSync(made, { recursive: true, force: true });
@@ -34,7 +34,7 @@ export function openRunDirectory(path?: string): RunDirectory {
         },
       };
     }
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const first = mkdirSync(path, { recursive: true, mode: 0o700 });
     const status = statSync(path);
     if (status.uid !== process.getuid!() || (status.mode & 0o022) !== 0) {
       throw new EsporaError(
@@ -42,7 +42,10 @@ export function openRunDirectory(path?: string): RunDirectory {
         `the run directory ${path} is not ours alone: it must belong to this user and be writable by nobody else`,
       );
     }
-    return { path, made: false, remove: () => undefined };
+    const remove = (): void => {
+      if (first !== undefined) removeUpTo(path, first);
+    };
+    return { path, isPrivate: false, remove };
   } catch (error) {
     if (error instanceof EsporaError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
@@ -52,6 +55,13 @@ export function openRunDirectory(path?: string): RunDirectory {
         : 'ERR_ESPORA_INVALID',
       `the run directory${path === undefined ? '' : ` ${path}`} cannot be made: ${message}`,
     );
+  }
+}
+
+/** Removes empty directories from `path` upwards to `first`, which is `path` or above it. */
+function removeUpTo(path: string, first: string): void {
+  for (let each = resolve(path); each.startsWith(resolve(first)); each = dirname(each)) {
+    removeIfEmpty(each);
   }
 }
 

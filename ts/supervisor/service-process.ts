@@ -1,6 +1,7 @@
 // One life of one service's process: spawn, readiness, end. Knows nothing of restarts.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import type { ProcessStats } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 import { fromService } from './messages.js';
 import type { FromSupervisor } from './messages.js';
@@ -14,8 +15,10 @@ export interface ServiceCommand {
 
 /** How a life ended. */
 export interface ServiceEnd {
+  /** What it said was wrong before it ended; one sentence without a full stop. */
+  readonly message: string | undefined;
   /** Completes "the service …", in words for a person. */
-  readonly reason: string;
+  readonly how: string;
   /** The exit code; undefined if a signal ended it or it never began. */
   readonly exitCode: number | undefined;
 }
@@ -30,7 +33,7 @@ export interface ServiceProcessEvents {
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #events: ServiceProcessEvents;
-  readonly #statsWaiting = new Map<number, (stats: Readonly<Record<string, number>>) => void>();
+  readonly #statsWaiting = new Map<number, (stats: ProcessStats) => void>();
   #statsId = 0;
   #failure: { readonly message: string; readonly exitCode: number } | undefined;
   #ready = false;
@@ -51,7 +54,8 @@ export class ServiceProcess {
     this.#child.once('error', (error) => {
       // Also raised when a signal or message can't be sent; only a failed spawn has no pid.
       if (this.#child.pid === undefined) {
-        this.#end({ reason: `could not be started (${error.message})`, exitCode: undefined });
+        const how = `could not be started (${error.message})`;
+        this.#end({ message: undefined, how, exitCode: undefined });
       }
     });
     this.#child.once('exit', (code, signal) => {
@@ -81,7 +85,7 @@ export class ServiceProcess {
   }
 
   /** The service's counters; undefined if it ends before it answers. */
-  stats(): Promise<Readonly<Record<string, number>> | undefined> {
+  stats(): Promise<ProcessStats | undefined> {
     if (!this.#ready || this.#ended) return Promise.resolve(undefined);
     const id = this.#statsId++;
     return new Promise((resolve) => {
@@ -108,10 +112,10 @@ export class ServiceProcess {
   }
 
   #endOf(code: number | null, signal: NodeJS.Signals | null): ServiceEnd {
-    if (signal !== null) return { reason: `was killed by ${signal}`, exitCode: undefined };
+    const message = this.#failure?.message.replace(/\.$/, '');
+    if (signal !== null) return { message, how: `was killed by ${signal}`, exitCode: undefined };
     const exitCode = code ?? 1;
-    const reason = this.#failure?.message ?? `ended with exit code ${String(exitCode)}`;
-    return { reason, exitCode };
+    return { message, how: `ended with exit code ${String(exitCode)}`, exitCode };
   }
 
   #end(end: ServiceEnd): void {

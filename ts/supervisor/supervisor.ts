@@ -1,6 +1,6 @@
 // Starts a topology's services in order, brings crashed ones back, stops all in reverse order.
 import { EsporaError } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
+import type { Measured } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 import type { ServicePlan } from '../topology/topology.js';
 import { nextDelay, restartPolicy } from './back-off.js';
@@ -25,6 +25,7 @@ export type SupervisorEvent =
   | {
       readonly event: 'service-crashed';
       readonly service: string;
+      /** Completes "the service …". */
       readonly reason: string;
       readonly restartInMs: number;
     }
@@ -131,14 +132,15 @@ export class Supervisor {
     return stopped;
   }
 
-  /** Counters of each service that runs, by name. */
-  async stats(): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
-    const asked = await Promise.all(
-      this.#services.map(async ({ plan, process }) => [plan.name, await process?.stats()] as const),
+  /** What each service that runs says about itself, in start order. */
+  async measure(): Promise<readonly Measured[]> {
+    const measured = await Promise.all(
+      this.#services.map(async ({ plan: { name, kind }, process, restarts }) => {
+        const stats = await process?.stats();
+        return stats === undefined ? [] : [{ name, kind, restarts, ...stats }];
+      }),
     );
-    return new Map(
-      asked.flatMap(([name, stats]) => (stats === undefined ? [] : [[name, stats] as const])),
-    );
+    return measured.flat();
   }
 
   /** Process id of each service that runs, by name. */
@@ -202,7 +204,7 @@ export class Supervisor {
     const { name } = service.plan;
     if (!service.everReady || end.exitCode === 3) {
       const verb = service.everReady ? 'ended for good' : 'did not start';
-      this.#stopAll(new ServiceEnded(`${name} ${verb}: ${end.reason}`, end.exitCode));
+      this.#stopAll(new ServiceEnded(`${name} ${verb}: ${end.message ?? end.how}`, end.exitCode));
       return;
     }
     const readyForMs =
@@ -213,7 +215,7 @@ export class Supervisor {
     this.#emit({
       event: 'service-crashed',
       service: name,
-      reason: end.reason,
+      reason: end.message === undefined ? end.how : `did not start: ${end.message}`,
       restartInMs: service.delayMs,
     });
     service.restartTimer = setTimeout(() => {
@@ -270,8 +272,7 @@ export class ServiceEnded extends EsporaError {
   readonly exitCode: 1 | 2 | 3;
 
   constructor(message: string, exitCode: number | undefined) {
-    const code: ErrorCode = 'ERR_ESPORA_SERVICE';
-    super(code, message.replace(/\.$/, ''));
+    super('ERR_ESPORA_SERVICE', message);
     this.exitCode = exitCode === 2 || exitCode === 3 ? exitCode : 1;
   }
 }

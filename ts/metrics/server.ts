@@ -1,0 +1,61 @@
+// Metrics for Prometheus, and the same numbers as JSON, on a port of their own.
+import { createServer } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
+import { EsporaError } from '../errors.js';
+import { metricsText } from './exposition.js';
+import type { Measured } from './measured.js';
+
+/** A running endpoint. */
+export interface MetricsServer {
+  readonly port: number;
+  close(): void;
+}
+
+/**
+ * Serves `/metrics` and `/stats`. Rejects with an EsporaError if it can't listen. It does not keep
+ * the process alive.
+ */
+export async function serveMetrics(
+  listen: { readonly host: string; readonly port: number },
+  measure: () => Promise<readonly Measured[]>,
+): Promise<MetricsServer> {
+  const server = createServer((request, response) => {
+    answer(request.method, request.url, response, measure).catch((error: unknown) => {
+      response.writeHead(500, { 'Content-Type': 'text/plain' }).end(`${String(error)}\n`);
+    });
+  });
+  server.unref();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const code = error.code === 'EADDRINUSE' ? 'ERR_ESPORA_ADDRESS_IN_USE' : 'ERR_ESPORA_IO';
+      reject(new EsporaError(code, `the metrics cannot be served: ${error.message}`));
+    });
+    server.listen(listen.port, listen.host, resolve);
+  });
+  return { port: portOf(server), close: () => server.close() };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function answer(
+  method: string | undefined,
+  url: string | undefined,
+  response: ServerResponse,
+  measure: () => Promise<readonly Measured[]>,
+): Promise<void> {
+  const path = url?.split('?')[0];
+  const known = path === '/metrics' || path === '/stats';
+  if (!known) response.writeHead(404).end();
+  else if (method !== 'GET' && method !== 'HEAD')
+    response.writeHead(405, { Allow: 'GET, HEAD' }).end();
+  else if (path === '/metrics') {
+    const text = await metricsText(await measure());
+    response.writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4' }).end(text);
+  } else {
+    const json = JSON.stringify(await measure());
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(`${json}\n`);
+  }
+}
