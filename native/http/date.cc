@@ -9,6 +9,9 @@ namespace {
 
 constexpr uint64_t last_second = 253'402'300'799;  // 9999-12-31T23:59:59Z
 
+constexpr char weekday_names[] = "SunMonTueWedThuFriSat";
+constexpr char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 // "00" to "99" side by side: two digits in one copy.
 struct DigitPairs {
   char text[200];
@@ -87,11 +90,11 @@ char* write_rfc3339(char* out, uint64_t time_us) noexcept {
 void DateCache::format(uint64_t second) noexcept {
   const CivilTime time = civil_time(second);
   char* out = text_;
-  out = write_text(out, "SunMonTueWedThuFriSat" + 3 * time.weekday, 3);
+  out = write_text(out, weekday_names + 3 * time.weekday, 3);
   out = write_text(out, ", ", 2);
   out = write_two(out, time.day);
   *out++ = ' ';
-  out = write_text(out, "JanFebMarAprMayJunJulAugSepOctNovDec" + 3 * (time.month - 1), 3);
+  out = write_text(out, month_names + 3 * (time.month - 1), 3);
   *out++ = ' ';
   out = write_two(out, time.year / 100);
   out = write_two(out, time.year % 100);

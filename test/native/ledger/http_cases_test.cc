@@ -47,24 +47,8 @@ std::vector<Case> load_cases() {
 
 test::PureService play(const Case& one, const test::Cuts& cuts) {
   test::PureService service;
-  size_t from = 0;
-  for (const size_t cut : cuts) {
-    service.receive(std::string_view(one.request).substr(from, cut - from));
-    from = cut;
-  }
-  service.receive(std::string_view(one.request).substr(from));
+  service.receive(one.request, cuts);
   return service;
-}
-
-// Answers, state and close: all that a client and the store can see, interim answers aside (whether
-// one is due depends on what has arrived).
-std::string outcome(const test::PureService& service) {
-  std::string text(service.output());
-  for (const Account& account : service.ledger().accounts()) {
-    text += "\n" + std::to_string(account.id()) + ": " + std::to_string(account.balance()) + ", " +
-            std::to_string(account.past_count());
-  }
-  return text + (service.closed() ? "\nclosed" : "\nopen");
 }
 
 // One response off the front of `output`; every one has a Content-Length.
@@ -126,12 +110,12 @@ TEST(HttpCases, EveryCaseGetsItsAnswers) {
 TEST(HttpCases, CutsChangeNothing) {
   for (const Case& one : load_cases()) {
     SCOPED_TRACE(one.name);
-    const std::string whole = outcome(play(one, {}));
-    ASSERT_EQ(outcome(play(one, test::cut_everywhere(one.request.size()))), whole);
+    const std::string whole = play(one, {}).outcome();
+    ASSERT_EQ(play(one, test::cut_everywhere(one.request.size())).outcome(), whole);
     // Long ones are long because of one long run: places inside it are all alike.
     const size_t step = one.request.size() > 3000 ? 97 : 1;
     for (size_t cut = 1; cut < one.request.size(); cut += step) {
-      ASSERT_EQ(outcome(play(one, {cut})), whole) << "cut at " << cut;
+      ASSERT_EQ(play(one, {cut}).outcome(), whole) << "cut at " << cut;
     }
   }
 }
@@ -160,9 +144,9 @@ TEST(HttpCases, RandomConversationsDoNotDependOnTheCuts) {
     Case all;
     const size_t count = 1 + random() % 6;
     for (size_t i = 0; i < count; ++i) all.request += cases[random() % cases.size()].request;
-    const std::string whole = outcome(play(all, {}));
+    const std::string whole = play(all, {}).outcome();
     for (int i = 0; i < 5; ++i) {
-      ASSERT_EQ(outcome(play(all, test::random_cuts(random, all.request.size()))), whole);
+      ASSERT_EQ(play(all, test::random_cuts(random, all.request.size())).outcome(), whole);
     }
   }
 }

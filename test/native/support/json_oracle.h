@@ -27,7 +27,7 @@ inline BodyVerdict judge_body(std::string_view body) {
   if (document->type != Type::object) return refused;
   const auto count = [&](std::u32string_view name) {
     return std::count_if(document->members.begin(), document->members.end(),
-                         [&](const auto& member) { return member.first == name; });
+                         [&](const JsonMember& member) { return member.name == name; });
   };
   if (count(U"valor") != 1 || count(U"tipo") != 1 || count(U"descricao") != 1) return refused;
   const JsonValue& amount = document->at(U"valor");

@@ -11,6 +11,8 @@
 
 namespace espora::test {
 
+struct JsonMember;
+
 struct JsonValue {
   enum class Type { null, boolean, number, string, array, object };
 
@@ -19,18 +21,25 @@ struct JsonValue {
   std::string number;     // as spelled
   std::u32string string;  // a lone surrogate stands for itself
   std::vector<JsonValue> elements;
-  std::vector<std::pair<std::u32string, JsonValue>> members;  // repeated ones too, in order
+  std::vector<JsonMember> members;  // repeated ones too, in order
 
   // The first member of that name, or nullptr.
-  const JsonValue* find(std::u32string_view name) const {
-    for (const auto& member : members) {
-      if (member.first == name) return &member.second;
-    }
-    return nullptr;
-  }
+  inline const JsonValue* find(std::u32string_view name) const;
   const JsonValue& at(std::u32string_view name) const { return *find(name); }
   long long integer() const { return std::stoll(number); }
 };
+
+struct JsonMember {
+  std::u32string name;
+  JsonValue value;
+};
+
+const JsonValue* JsonValue::find(std::u32string_view name) const {
+  for (const JsonMember& member : members) {
+    if (member.name == name) return &member.value;
+  }
+  return nullptr;
+}
 
 // Appends a code point as UTF-8; U+DC80 to U+DCFF, as in fixtures, stand for the raw bytes 0x80 to
 // 0xFF.
@@ -176,7 +185,7 @@ class JsonReader {
       JsonValue element;
       if (!value(element, depth)) return false;
       if (object) {
-        out.members.emplace_back(std::move(name), std::move(element));
+        out.members.push_back({std::move(name), std::move(element)});
       } else {
         out.elements.push_back(std::move(element));
       }

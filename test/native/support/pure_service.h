@@ -42,6 +42,27 @@ class PureService {
   bool closed() const { return closed_; }
   const ledger::Ledger& ledger() const { return ledger_; }
 
+  // Answers, state and close: all that a client and the store can see, interim answers aside
+  // (whether one is due depends on what has arrived).
+  std::string outcome() const {
+    std::string text(output());
+    for (const ledger::Account& account : ledger_.accounts()) {
+      text += "\n" + std::to_string(account.id()) + ": " + std::to_string(account.balance()) +
+              ", " + std::to_string(account.past_count());
+    }
+    return text + (closed_ ? "\nclosed" : "\nopen");
+  }
+
+  // Takes `stream` in pieces: `cuts` are ascending positions in it.
+  void receive(std::string_view stream, const std::vector<size_t>& cuts) {
+    size_t from = 0;
+    for (const size_t cut : cuts) {
+      receive(stream.substr(from, cut - from));
+      from = cut;
+    }
+    receive(stream.substr(from));
+  }
+
  private:
   using Outcome = http::RequestParser::Outcome;
 
