@@ -178,6 +178,16 @@ test('stopped before it began, or in a validation', async (t) => {
   t.is(second.failures, 0);
 });
 
+test('stopped while a service that accepts does not answer: at once', async (t) => {
+  const { port } = await referenceServer(t, { answer: () => ({ raw: '' }) });
+  const stop = new AbortController();
+  const run = playOn(port, short, { signal: stop.signal, waitMs: 3_600_000 });
+  setTimeout(() => {
+    stop.abort();
+  }, 50);
+  t.like(await run, { outcome: 'interrupted', requests: 0 });
+});
+
 test('a store that is not fresh is refused, with the command that makes a fresh one', async (t) => {
   const { port } = await referenceServer(t);
   await playOn(port, validations);

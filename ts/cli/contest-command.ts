@@ -88,12 +88,14 @@ async function play(plan: Plan, options: RunOptions): Promise<number> {
       import('../contest/service.js'),
     ]);
   const { host, port, json, wait, seed = randomInt(seedBelow) } = options;
+  const progress = createProgress(process.stderr);
   const stop = new AbortController();
   onStopSignals({
     first: () => {
       stop.abort();
     },
     again: () => {
+      progress.end();
       process.exit(interrupted);
     },
   });
@@ -101,7 +103,6 @@ async function play(plan: Plan, options: RunOptions): Promise<number> {
     const service = `http://${authorityOf({ host, port })}`;
     print(`${report.headLine(service, plan.name, requestsOf(plan), seed)}\n`);
   }
-  const progress = createProgress(process.stderr);
   const result = await playContest({
     host,
     port,

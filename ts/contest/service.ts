@@ -39,19 +39,25 @@ export async function resolveTarget({ host, port }: Address): Promise<Target> {
   }
 }
 
-/** Asks for one statement on a connection of its own. */
+/** Asks for one statement on a connection of its own; `signal` ends that as `abandoned`. */
 async function askStatement(
   target: Target,
   authority: string,
   client: number,
-  timeoutMs: number,
+  timeoutMs = questionTimeoutMs,
+  signal?: AbortSignal,
 ): Promise<Exchange> {
   const connection = new Connection(target, timeoutMs);
+  const close = (): void => {
+    connection.close();
+  };
   const { bytes } = new RequestWriter(authority).statement(client);
+  signal?.addEventListener('abort', close);
   const exchange = await new Promise<Exchange>((resolve) => {
     connection.request(bytes, resolve);
   });
-  connection.close();
+  signal?.removeEventListener('abort', close);
+  close();
   return exchange;
 }
 
@@ -74,7 +80,8 @@ export async function waitForService(options: WaitOptions): Promise<boolean> {
     if (signal?.aborted === true) return false;
     const leftMs = giveUpAt - performance.now();
     const timeoutMs = Math.max(answerMs, Math.min(questionTimeoutMs, leftMs));
-    const { problem, status } = await askStatement(target, authority, client, timeoutMs);
+    const { problem, status } = await askStatement(target, authority, client, timeoutMs, signal);
+    if (problem?.code === 'abandoned') return false;
     if (problem === undefined && status === 200) return true;
     const refused = problem?.code === 'refused';
     const reason = refused
@@ -100,7 +107,7 @@ export async function requireFreshStore(
   accounts: readonly Account[],
 ): Promise<void> {
   for (const { id } of accounts) {
-    const exchange = await askStatement(target, authority, id, questionTimeoutMs);
+    const exchange = await askStatement(target, authority, id);
     const statement = readStatement(exchange);
     if (statement === undefined) {
       const what = exchange.problem?.message ?? `status ${exchange.status}: ${exchange.body}`;
@@ -140,7 +147,7 @@ export async function auditBalances(
   for (const account of accounts) {
     const expected = books.expected(account.id);
     if (expected === undefined) continue;
-    const exchange = await askStatement(target, authority, account.id, questionTimeoutMs);
+    const exchange = await askStatement(target, authority, account.id);
     const problem = auditProblem(exchange, account, expected);
     audited.push({
       client: account.id,
