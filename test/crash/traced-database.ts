@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { mainPath } from '../helpers/espora.js';
+import { cleanEnvironment } from '../helpers/program.js';
 import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
 
@@ -51,7 +52,7 @@ export async function startTraced(
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        ...process.env,
+        ...cleanEnvironment(),
         ...environment,
         UNIX_SOCKET: path,
         ESPORA_DATA: join(directory, 'data'),

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { cleanEnvironment } from './program.js';
 
 /** The compiled command line. */
 export const mainPath = 'dist/cli/main.js';
@@ -39,6 +40,7 @@ export class EsporaStart {
   static async launch(...args: string[]): Promise<EsporaStart> {
     const start = new EsporaStart(
       spawn(process.execPath, [mainPath, 'start', '--json', ...args], {
+        env: cleanEnvironment(),
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );
