@@ -1,12 +1,17 @@
 // Makes the checkout ready to run: installs, builds native code, compiles TypeScript, each only if it
 // is due. Runs before `npm start`, `npm test`, `npm run bench` and `npm run contest`; says nothing and
 // costs a fraction of a second when there is nothing to do.
+// --bench: the benchmarks' own addon too.
 
+import { parseArgs } from 'node:util';
 import { locked } from './lib/lock.mjs';
 import { runScript } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
+const { values } = parseArgs({ options: { bench: { type: 'boolean', default: false } } });
+
 const order = [steps.dependencies, steps.native, steps.typescript];
+if (values.bench) order.push(steps.benchAddon);
 
 await runScript(async () => {
   if (order.every((step) => step.reason() === undefined)) return;

@@ -1,0 +1,27 @@
+// What `npm run bench` runs: each trial is an entry of registry.ts.
+
+import type { Report } from './report.js';
+
+/** A section of bench/README.md each. */
+export const groups = ['micro', 'stack', 'peers', 'load'] as const;
+export type Group = (typeof groups)[number];
+
+export interface Context {
+  /** For continuous integration: seconds in all; shows that everything runs, proves no figure. */
+  readonly small: boolean;
+  /** An empty directory on the disk to measure, removed after the trial. */
+  readonly directory: string;
+  /** The CPU that single-threaded processes are to be pinned to; undefined without taskset(1). */
+  readonly cpu: number | undefined;
+  /** Ends when the person gives up: whatever was started has to be ended then. */
+  readonly signal: AbortSignal;
+  /** One line for a person who waits. */
+  readonly progress: (text: string) => void;
+}
+
+export interface Trial {
+  readonly name: string;
+  readonly group: Group;
+  readonly title: string;
+  run(context: Context): Promise<Report>;
+}

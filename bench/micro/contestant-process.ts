@@ -1,0 +1,32 @@
+// One contestant in a process of its own: nothing that another one compiled, allocated or cached is
+// in its way. Started by contestants.ts:
+//   node contestant-process.js TRIAL CASE VARIANT DIRECTORY
+// It says { ready, fingerprint }, then answers each { round: milliseconds } with { figures }, and
+// ends at { close: true } or when whoever started it is gone.
+
+import { microTrials } from './index.js';
+import type { Figures } from './micro-trial.js';
+
+export type Order = { readonly round: number } | { readonly close: true };
+export type Answer = { readonly fingerprint: string } | { readonly figures: Figures };
+
+const [trialName, caseName, variantName, directory] = process.argv.slice(2);
+const trial = microTrials.find(({ name }) => name === trialName);
+const variant = trial?.variants.find(({ name }) => name === variantName);
+if (variant === undefined || caseName === undefined || directory === undefined || !process.send) {
+  throw new Error(`contestant-process: no such contestant: ${process.argv.slice(2).join(' ')}`);
+}
+
+const answer = (message: Answer): void => void process.send!(message);
+const contestant = variant.prepare(caseName, directory);
+
+process.on('disconnect', () => process.exit());
+process.on('message', (order: Order) => {
+  if ('round' in order) {
+    answer({ figures: contestant.round(order.round) });
+    return;
+  }
+  contestant.close?.();
+  process.disconnect();
+});
+answer({ fingerprint: contestant.fingerprint });

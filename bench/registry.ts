@@ -1,0 +1,8 @@
+// Whatever `npm run bench` runs is named here, in the order in which it runs.
+
+import type { Trial } from './lib/trial.js';
+import { asTrial } from './micro/contestants.js';
+import { microTrials } from './micro/index.js';
+import { contestBaseline } from './stack/contest-baseline.js';
+
+export const registry: readonly Trial[] = [...microTrials.map(asTrial), contestBaseline];
