@@ -36,16 +36,14 @@ constexpr uint32_t generation_of(EventLoop::Token token) {
 // Empties the eventfd; the posted work itself runs later in the turn.
 class EventLoop::Wakeup final : public EventHandler {
  public:
-  Wakeup(EventLoop& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
+  explicit Wakeup(int fd) noexcept : fd_(fd) {}
   void on_events(uint32_t) override {
     uint64_t count;
     while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
     }
-    loop_.posted_pending_ = true;
   }
 
  private:
-  EventLoop& loop_;
   int fd_;
 };
 
@@ -57,7 +55,7 @@ Status EventLoop::init() {
   if (!epoll_.valid()) return Status::from_errno(errno, "epoll_create1", "cannot start event loop");
   wakeup_fd_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wakeup_fd_.valid()) return Status::from_errno(errno, "eventfd", "cannot start event loop");
-  wakeup_ = std::make_unique<Wakeup>(*this, wakeup_fd_.get());
+  wakeup_ = std::make_unique<Wakeup>(wakeup_fd_.get());
   auto token = add(wakeup_fd_.get(), Events::readable, *wakeup_);
   if (!token.ok()) return token.status();
   wakeup_token_ = token.value();
@@ -151,7 +149,7 @@ void EventLoop::turn() {
   }
   for (int i = 0; i < count; ++i) dispatch(ready[i].data.u64, ready[i].events);
   for (const Redispatch& each : leftovers) dispatch(each.token, each.events);
-  if (posted_pending_) run_posted();
+  if (posted_any_.load(std::memory_order_acquire)) run_posted();
   timers_.fire(now_ms_);
   if (hook_ != nullptr) hook_->on_turn_end();
   // What is retired while these are deleted is freed a turn later.
@@ -160,10 +158,10 @@ void EventLoop::turn() {
 }
 
 void EventLoop::run_posted() {
-  posted_pending_ = false;
   std::vector<std::function<void()>> posted;
   {
     const std::lock_guard lock(posted_mutex_);
+    posted_any_.store(false, std::memory_order_relaxed);
     posted.swap(posted_);
   }
   for (auto& work : posted) work();
@@ -177,6 +175,7 @@ void EventLoop::post(std::function<void()> work) {
   {
     const std::lock_guard lock(posted_mutex_);
     posted_.push_back(std::move(work));
+    posted_any_.store(true, std::memory_order_release);
     if (posted_.size() > 1) return;  // whoever posted first wakes the loop
   }
   const uint64_t one = 1;

@@ -125,12 +125,12 @@ class EventLoop {
   TurnHook* hook_ = nullptr;
   uint64_t now_ms_ = 0;
   bool run_again_ = false;
-  bool posted_pending_ = false;  // the eventfd was seen: somebody posted
   std::vector<Redispatch> redispatched_;
   std::vector<std::unique_ptr<Retired>> retired_;
 
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
+  std::atomic<bool> posted_any_{false};        // saves a turn without posted work the lock
   std::atomic<bool> stopping_{false};
 };
 

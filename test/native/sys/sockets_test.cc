@@ -1,0 +1,382 @@
+#include "sys/sockets.h"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "sys/limits.h"
+
+namespace espora::sys {
+namespace {
+
+class Sockets : public ::testing::Test {
+ protected:
+  Sockets() {
+    char pattern[] = "/tmp/espora-sockets-XXXXXX";
+    if (::mkdtemp(pattern) == nullptr) std::abort();
+    folder = pattern;
+  }
+  ~Sockets() override {
+    if (std::system(("rm -rf '" + folder + "'").c_str()) != 0) std::abort();
+  }
+  [[nodiscard]] std::string path(const std::string& name) const { return folder + "/" + name; }
+  static ResolvedAddress resolved(const Address& address) {
+    auto all = resolve(address);
+    EXPECT_TRUE(all.ok()) << all.status().message();
+    return all.value().front();
+  }
+  static ResolvedAddress unix_at(const std::string& path) {
+    Address address;
+    address.kind = Address::Kind::unix_path;
+    address.path = path;
+    return resolved(address);
+  }
+  static ResolvedAddress tcp_at(uint16_t port) {
+    Address address;
+    address.host = "127.0.0.1";
+    address.port = port;
+    return resolved(address);
+  }
+  // A TCP connection over loopback.
+  static std::pair<Fd, Fd> connected_pair(const Listener& listener) {
+    Connecting connecting = start_connect(tcp_at(listener.port()));
+    EXPECT_NE(connecting.outcome, ConnectOutcome::refused);
+    pollfd wait{listener.fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&wait, 1, 10'000), 1);
+    Accepted accepted = accept_connection(listener.fd());
+    EXPECT_EQ(accepted.outcome, AcceptOutcome::accepted);
+    return {std::move(connecting.fd), std::move(accepted.fd)};
+  }
+  std::string folder;
+};
+
+// --- addresses -------------------------------------------------------------------------------
+
+TEST_F(Sockets, AddressesAreRead) {
+  const auto tcp = [](std::string_view text) {
+    auto address = Address::parse(text);
+    EXPECT_TRUE(address.ok()) << address.status().message();
+    EXPECT_EQ(address.value().kind, Address::Kind::tcp);
+    EXPECT_EQ(address.value().to_string(), text);
+    return address.value().host + " " + std::to_string(address.value().port);
+  };
+  EXPECT_EQ(tcp("localhost:9999"), "localhost 9999");
+  EXPECT_EQ(tcp("127.0.0.1:1"), "127.0.0.1 1");
+  EXPECT_EQ(tcp("[::1]:65535"), "::1 65535");
+  for (const char* text : {"/run/espora/api.sock", "./api", "a/b"}) {
+    auto address = Address::parse(text);
+    ASSERT_TRUE(address.ok());
+    EXPECT_EQ(address.value().kind, Address::Kind::unix_path);
+    EXPECT_EQ(address.value().path, text);
+    EXPECT_EQ(address.value().to_string(), text);
+  }
+}
+
+TEST_F(Sockets, AddressesThatAreNoneAreRefused) {
+  for (const char* text : {"", "host", ":80", "host:", "host:0", "host:65536", "host:80x",
+                           "host:-1", "host: 80", "::1:80", "[::1]", "[]:80", "host:+80"}) {
+    auto address = Address::parse(text);
+    ASSERT_FALSE(address.ok()) << text;
+    EXPECT_EQ(address.status().code(), Code::invalid);
+    EXPECT_NE(address.status().message().find("expected host:port"), std::string::npos);
+  }
+  auto longer = Address::parse("/" + std::string(limits::unix_path_bytes_max, 'x'));
+  ASSERT_FALSE(longer.ok());
+  EXPECT_NE(longer.status().message().find("has 108 bytes; the most is 107"), std::string::npos);
+  EXPECT_TRUE(Address::parse("/" + std::string(limits::unix_path_bytes_max - 1, 'x')).ok());
+}
+
+TEST_F(Sockets, AnUnknownNameIsUnavailable) {
+  Address address;
+  address.host = "no-such-host.invalid";
+  address.port = 80;
+  auto all = resolve(address);
+  ASSERT_FALSE(all.ok());
+  EXPECT_EQ(all.status().code(), Code::unavailable);
+}
+
+// --- unix listeners --------------------------------------------------------------------------
+
+TEST_F(Sockets, AUnixListenerTakesItsModeAndGoesWithItsPath) {
+  const std::string at = path("socket");
+  {
+    auto listener = Listener::unix_path(at, 0660);
+    ASSERT_TRUE(listener.ok()) << listener.status().message();
+    struct stat status {};
+    ASSERT_EQ(::stat(at.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISSOCK(status.st_mode));
+    EXPECT_EQ(status.st_mode & 0777u, 0660u);
+    EXPECT_EQ(start_connect(unix_at(at)).outcome, ConnectOutcome::connected);
+    EXPECT_EQ(std::system(("test \"$(ls '" + folder + "')\" = socket").c_str()), 0);
+  }
+  EXPECT_NE(::access(at.c_str(), F_OK), 0);
+}
+
+TEST_F(Sockets, ADeadSocketIsReplacedAndALiveOneIsNot) {
+  const std::string at = path("socket");
+  const int dead = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  std::strcpy(name.sun_path, at.c_str());
+  ASSERT_EQ(::bind(dead, reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
+  ::close(dead);
+  auto listener = Listener::unix_path(at, 0600);
+  ASSERT_TRUE(listener.ok()) << listener.status().message();
+  auto second = Listener::unix_path(at, 0600);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().code(), Code::address_in_use);
+  EXPECT_EQ(start_connect(unix_at(at)).outcome, ConnectOutcome::connected);
+}
+
+// Alive, though connecting to it as a stream is refused: another type, or a full queue.
+TEST_F(Sockets, SomebodyElsesSocketIsNotReplaced) {
+  const std::string at = path("socket");
+  const Fd other(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  std::strcpy(name.sun_path, at.c_str());
+  ASSERT_EQ(::bind(other.get(), reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
+  ASSERT_EQ(::listen(other.get(), 1), 0);
+  auto listener = Listener::unix_path(at, 0600);
+  ASSERT_FALSE(listener.ok());
+  EXPECT_EQ(listener.status().code(), Code::address_in_use);
+
+  auto full = Listener::unix_path(path("full"), 0600);
+  ASSERT_TRUE(full.ok());
+  ASSERT_EQ(::listen(full.value().fd(), 0), 0);
+  std::vector<Connecting> waiting;
+  while (waiting.empty() || waiting.back().outcome == ConnectOutcome::connected) {
+    waiting.push_back(start_connect(unix_at(path("full"))));
+  }
+  EXPECT_EQ(waiting.back().outcome, ConnectOutcome::backlog_full);
+  EXPECT_EQ(Listener::unix_path(path("full"), 0600).status().code(), Code::address_in_use);
+}
+
+TEST_F(Sockets, WhatIsNoSocketIsLeftAlone) {
+  const std::string at = path("file");
+  ASSERT_EQ(std::system(("echo precious > '" + at + "'").c_str()), 0);
+  auto listener = Listener::unix_path(at, 0600);
+  ASSERT_FALSE(listener.ok());
+  EXPECT_EQ(listener.status().code(), Code::exists);
+  EXPECT_EQ(std::system(("grep -q precious '" + at + "'").c_str()), 0);
+}
+
+TEST_F(Sockets, OnlyOurOwnPathIsRemoved) {
+  const std::string at = path("socket");
+  auto first = Listener::unix_path(at, 0600);
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(::rename(at.c_str(), path("moved").c_str()), 0);
+  auto second = Listener::unix_path(at, 0600);
+  ASSERT_TRUE(second.ok());
+  first.value().close();
+  EXPECT_EQ(start_connect(unix_at(at)).outcome, ConnectOutcome::connected);
+}
+
+TEST_F(Sockets, AMovedListenerKeepsItsPath) {
+  const std::string at = path("socket");
+  Listener kept;
+  {
+    auto listener = Listener::unix_path(at, 0600);
+    ASSERT_TRUE(listener.ok());
+    kept = std::move(listener).value();
+  }
+  EXPECT_EQ(start_connect(unix_at(at)).outcome, ConnectOutcome::connected);
+  kept = Listener();
+  EXPECT_NE(::access(at.c_str(), F_OK), 0);
+}
+
+TEST_F(Sockets, AListenerThatCannotBeSaysWhy) {
+  EXPECT_EQ(Listener::unix_path(path("no/such/folder"), 0600).status().code(), Code::not_found);
+  const std::string at = "/tmp/" + std::string(102, 'x');
+  auto listener = Listener::unix_path(at, 0600);
+  ASSERT_FALSE(listener.ok());
+  EXPECT_NE(listener.status().message().find("choose a shorter one"), std::string::npos);
+  auto taken = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(taken.ok());
+  EXPECT_NE(taken.value().port(), 0);
+  EXPECT_EQ(Listener::tcp("127.0.0.1", taken.value().port()).status().code(), Code::address_in_use);
+}
+
+// --- connecting ------------------------------------------------------------------------------
+
+TEST_F(Sockets, ConnectsEndAsTheyShould) {
+  EXPECT_EQ(start_connect(unix_at(path("nobody"))).outcome, ConnectOutcome::refused);
+  EXPECT_EQ(start_connect(unix_at(path("nobody"))).error, ENOENT);
+  uint16_t port = 0;
+  {
+    auto listener = Listener::tcp("127.0.0.1", 0);
+    ASSERT_TRUE(listener.ok());
+    port = listener.value().port();
+  }
+  Connecting refused = start_connect(tcp_at(port));
+  if (refused.outcome == ConnectOutcome::in_progress) {
+    pollfd wait{refused.fd.get(), POLLOUT, 0};
+    ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+    EXPECT_EQ(socket_error(refused.fd.get()), ECONNREFUSED);
+  } else {
+    EXPECT_EQ(refused.outcome, ConnectOutcome::refused);
+  }
+}
+
+TEST_F(Sockets, WithoutDescriptorsItIsOurOwnShortage) {
+  auto listener = Listener::unix_path(path("socket"), 0600);
+  ASSERT_TRUE(listener.ok());
+  const ResolvedAddress address = unix_at(path("socket"));
+  Connecting waiting = start_connect(address);
+  ASSERT_EQ(waiting.outcome, ConnectOutcome::connected);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Connecting connecting = start_connect(address);
+  const Accepted accepted = accept_connection(listener.value().fd());
+  const Fd spare = open_spare_descriptor();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(connecting.outcome, ConnectOutcome::local_error);
+  EXPECT_EQ(connecting.error, EMFILE);
+  EXPECT_EQ(accepted.outcome, AcceptOutcome::exhausted);
+  EXPECT_EQ(accepted.error, EMFILE);
+  EXPECT_FALSE(spare.valid());
+  // The connection was not lost by it.
+  EXPECT_EQ(accept_connection(listener.value().fd()).outcome, AcceptOutcome::accepted);
+  EXPECT_EQ(accept_connection(listener.value().fd()).outcome, AcceptOutcome::none);
+  EXPECT_TRUE(open_spare_descriptor().valid());
+}
+
+TEST_F(Sockets, AConnectionToItselfIsRecognised) {
+  // Bound to a port and connected to the same: TCP's simultaneous open, with itself.
+  const Fd self(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(self.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  socklen_t length = sizeof at;
+  ASSERT_EQ(::getsockname(self.get(), reinterpret_cast<sockaddr*>(&at), &length), 0);
+  EXPECT_FALSE(is_connected_to_itself(self.get()));
+  ASSERT_EQ(::connect(self.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  EXPECT_TRUE(is_connected_to_itself(self.get()));
+
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  EXPECT_FALSE(is_connected_to_itself(client.get()));
+  EXPECT_FALSE(is_connected_to_itself(server.get()));
+}
+
+TEST_F(Sockets, EveryDescriptorIsNonBlockingAndCloseOnExec) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  auto unix_listener = Listener::unix_path(path("socket"), 0600);
+  const Connecting unix_client = start_connect(unix_at(path("socket")));
+  for (const int fd : {listener.value().fd(), client.get(), server.get(),
+                       unix_listener.value().fd(), unix_client.fd.get()}) {
+    char byte;
+    EXPECT_EQ(::recv(fd, &byte, 1, 0), -1);
+    EXPECT_TRUE(errno == EAGAIN || errno == ENOTCONN || errno == EINVAL) << errno;
+    EXPECT_EQ(std::system(("test ! -e /proc/self/fd/" + std::to_string(fd)).c_str()), 0) << fd;
+  }
+}
+
+// --- reading and writing ---------------------------------------------------------------------
+
+TEST_F(Sockets, ReadsAndWritesSayWhatHappened) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  char buffer[16];
+  IoResult result = receive(server.get(), buffer, sizeof buffer);
+  EXPECT_TRUE(result.again);
+  EXPECT_EQ(result.bytes, 0u);
+  EXPECT_EQ(send(client.get(), "hello", 5).bytes, 5u);
+  pollfd wait{server.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+  EXPECT_EQ(peek(server.get(), buffer, sizeof buffer).bytes, 5u);
+  EXPECT_EQ(peek(server.get(), buffer, sizeof buffer).bytes, 5u);
+  EXPECT_EQ(receive(server.get(), buffer, sizeof buffer).bytes, 5u);
+  EXPECT_EQ(std::string(buffer, 5), "hello");
+  EXPECT_TRUE(peek(server.get(), buffer, sizeof buffer).again);
+  shutdown_write(client.get());
+  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+  EXPECT_TRUE(peek(server.get(), buffer, sizeof buffer).end);
+  EXPECT_TRUE(receive(server.get(), buffer, sizeof buffer).end);
+  client.reset();
+  // The first write meets the closed socket, a later one knows of it. No SIGPIPE either way.
+  for (int i = 0; i < 100; ++i) {
+    result = send(server.get(), "x", 1);
+    if (result.error != 0) break;
+    ::usleep(1000);
+  }
+  EXPECT_TRUE(result.error == EPIPE || result.error == ECONNRESET) << result.error;
+}
+
+TEST_F(Sockets, AnEndThatFollowsIsSentWithItsBytes) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  ASSERT_EQ(send(client.get(), "all of it", 9, true).bytes, 9u);
+  client.reset();
+  pollfd wait{server.get(), POLLIN | POLLRDHUP, 0};
+  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+  char buffer[16];
+  EXPECT_EQ(receive(server.get(), buffer, sizeof buffer).bytes, 9u);
+  EXPECT_TRUE(receive(server.get(), buffer, sizeof buffer).end);
+}
+
+TEST_F(Sockets, UnacknowledgedBytesAreSeen) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  EXPECT_EQ(unacknowledged_bytes(client.get()), 0u);
+  const std::vector<char> block(64 * 1024);
+  while (send(client.get(), block.data(), block.size()).bytes > 0) {
+  }
+  EXPECT_GT(unacknowledged_bytes(client.get()), 0u);  // more than the other side's window
+  std::vector<char> sink(1 << 20);
+  for (int i = 0; i < 10'000 && unacknowledged_bytes(client.get()) > 0; ++i) {
+    if (receive(server.get(), sink.data(), sink.size()).again) ::usleep(1000);
+  }
+  EXPECT_EQ(unacknowledged_bytes(client.get()), 0u);
+}
+
+TEST_F(Sockets, ResetOnCloseIsAReset) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  reset_on_close(client.get());
+  client.reset();
+  pollfd wait{server.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+  char byte;
+  EXPECT_EQ(receive(server.get(), &byte, 1).error, ECONNRESET);
+}
+
+TEST_F(Sockets, VectorsAreSentInOrder) {
+  auto listener = Listener::tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener.ok());
+  auto [client, server] = connected_pair(listener.value());
+  char first[] = "one ";
+  char second[] = "two";
+  const iovec pieces[] = {{first, 4}, {second, 3}};
+  EXPECT_EQ(send_vector(client.get(), pieces, 2).bytes, 7u);
+  pollfd wait{server.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
+  char buffer[16];
+  ASSERT_EQ(receive(server.get(), buffer, sizeof buffer).bytes, 7u);
+  EXPECT_EQ(std::string(buffer, 7), "one two");
+}
+
+}  // namespace
+}  // namespace espora::sys
