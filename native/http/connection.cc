@@ -1,5 +1,6 @@
 #include "http/connection.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "http/server.h"
@@ -11,39 +12,68 @@ namespace espora::http {
 
 using sys::Events;
 
-Connection::Connection(Server& server, uint64_t id, sys::Fd fd)
+namespace {
+
+// What the loop is asked to tell of every connection. Writability only while it is waited for: a
+// unix socket reports it after each read of its peer, which would be a turn for nothing.
+constexpr uint32_t basic_interest = Events::readable | Events::read_hang_up | Events::edge;
+
+// Makes the response at `begin` of `output` say that it is the connection's last.
+void insert_close(OutputBuffer& output, size_t begin) {
+  constexpr std::string_view keep_alive = "\r\nConnection: keep-alive";
+  const std::string_view all = output.view();
+  const size_t line_end = all.find("\r\n", begin);
+  const size_t head_end = all.find("\r\n\r\n", begin);
+  const std::string_view fields = all.substr(line_end, head_end - line_end);
+  const size_t contrary = std::min(fields.find(keep_alive), fields.size());
+  OutputBuffer changed;
+  changed.append(all.substr(0, line_end));
+  changed.append("\r\nConnection: close");
+  changed.append(fields.substr(0, contrary));
+  changed.append(fields.substr(std::min(contrary + keep_alive.size(), fields.size())));
+  changed.append(all.substr(head_end));
+  output.swap(changed);
+}
+
+}  // namespace
+
+Connection::Connection(Server& server, uint64_t id, sys::Fd fd, bool duplicated)
     : server_(server),
       id_(id),
       fd_(std::move(fd)),
       parser_(server.options_.body_bytes_max),
       deadline_([](sys::Timer&, void* self) { static_cast<Connection*>(self)->on_deadline(); },
                 this),
-      resume_([](sys::Timer&, void* self) { static_cast<Connection*>(self)->read(); }, this) {}
+      duplicated_(duplicated) {}
 
 Connection::~Connection() { ESPORA_CHECK(!fd_.valid()); }
 
-bool Connection::start() {
-  auto token = server_.loop_.add(
-      fd_.get(), Events::readable | Events::writable | Events::read_hang_up | Events::edge, *this);
+void Connection::start() {
+  update_deadline();
+  // Often the first request is there already: then it needs no event of its own.
+  read();
+  if (!fd_.valid()) return;
+  auto token = server_.loop_.add(fd_.get(), interest(), *this);
   if (!token.ok()) {
-    fd_.reset();
-    return false;
+    close();  // ENOMEM or ENOSPC of epoll_ctl(2): this client alone is refused
+    return;
   }
   token_ = token.value();
-  progress_ = true;
-  update_deadline();
-  return true;
 }
 
 void Connection::close() {
   if (!fd_.valid()) return;
   server_.loop_.timers().disarm(deadline_);
-  server_.loop_.timers().disarm(resume_);
-  server_.loop_.remove(token_, fd_.get());
+  if (token_ != 0) {
+    if (duplicated_) {
+      server_.loop_.remove(token_, fd_.get());
+    } else {
+      server_.loop_.forget(token_);
+    }
+  }
   fd_.reset();
   output_.release();
-  held_.clear();
-  held_first_ = 0;
+  forget_held();
   server_.on_closed(*this);
 }
 
@@ -60,6 +90,10 @@ void Connection::on_events(uint32_t events) {
   read();
 }
 
+uint32_t Connection::interest() const noexcept {
+  return awaits_writable_ ? basic_interest | Events::writable : basic_interest;
+}
+
 // Goes on with whatever is possible now: send, parse what waits, and in the end close.
 void Connection::go_on() {
   while (fd_.valid()) {
@@ -74,6 +108,9 @@ void Connection::go_on() {
       close();
       return;
     }
+    // Draining: idle now, with everything answered. One that never asked anything has a little
+    // longer, see timeout_ms().
+    if (server_.draining_ && parser_.idle() && requests_ > 0) last_answer_ = true;
     if (last_answer_) {
       linger();
       return;
@@ -84,21 +121,25 @@ void Connection::go_on() {
 
 // --- Input ---------------------------------------------------------------------------------------
 
+// Bounded, so that a peer that sends without pause does not keep the others waiting.
 void Connection::read() {
-  // Bounded, so that a peer that sends without pause does not keep the others waiting.
-  for (int portion = 0; portion < limits::http_reads_per_turn_max; ++portion) {
-    if (!fd_.valid() || !readable_ || input_ended_) return;
-    if (lingering_) {
-      if (!drop_portion()) return;
-    } else if (!may_parse() || !read_portion()) {
+  for (int portion = 0; fd_.valid() && readable_ && !input_ended_; ++portion) {
+    if (!lingering_ && !may_parse()) return;
+    if (portion == limits::http_reads_per_turn_max) {
+      // Where it is not registered yet, the loop will report what is left by itself.
+      if (token_ != 0) server_.loop_.redispatch(token_, Events::readable);
       return;
     }
+    if (lingering_) {
+      drop_portion();
+    } else {
+      read_portion();
+    }
   }
-  server_.loop_.timers().arm(resume_, server_.loop_.now_ms());
 }
 
-// Takes one portion from the socket and does what it asks for. False: there was none.
-bool Connection::read_portion() {
+// Takes one portion from the socket, if there is one, and does what it asks for.
+void Connection::read_portion() {
   std::vector<char>& buffer = server_.receive_buffer_;
   const size_t before = rest_.size();
   const size_t room = buffer.size() - before;
@@ -106,17 +147,17 @@ bool Connection::read_portion() {
   const sys::IoResult got = sys::receive(fd_.get(), buffer.data() + before, room);
   if (got.again) {
     readable_ = false;
-    return false;
+    return;
   }
   if (got.error != 0) {
     // ECONNRESET, ETIMEDOUT: whoever was to hear the answers is gone.
     close();
-    return false;
+    return;
   }
   if (got.end) {
     input_ended_ = true;
     go_on();
-    return false;
+    return;
   }
   add(server_.stats_.bytes_in, got.bytes);
   // epoll(7): a short read has emptied the socket. Not where an end of stream stands behind the
@@ -125,23 +166,21 @@ bool Connection::read_portion() {
   if (before != 0) std::memcpy(buffer.data(), rest_.data(), before);
   parse(buffer.data(), buffer.data() + before + got.bytes);
   go_on();
-  return true;
 }
 
 // While the connection lingers.
-bool Connection::drop_portion() {
+void Connection::drop_portion() {
   std::vector<char>& buffer = server_.receive_buffer_;
   const sys::IoResult got = sys::receive(fd_.get(), buffer.data(), buffer.size());
   if (got.again) {
     readable_ = false;
-    return false;
+    return;
   }
+  add(server_.stats_.bytes_in, got.bytes);
   lingered_bytes_ += got.bytes;
   if (got.end || got.error != 0 || lingered_bytes_ > limits::http_linger_bytes_max) {
     close();
-    return false;
   }
-  return true;
 }
 
 // Requests wait while an earlier one of the connection is deferred, and while the peer does not
@@ -169,20 +208,19 @@ void Connection::parse(char* begin, char* end) {
     const RequestParser::Outcome outcome = parser_.parse({begin, end});
     if (outcome == RequestParser::Outcome::need_more) break;
     switch (outcome) {
-      case RequestParser::Outcome::need_more: break;
+      case RequestParser::Outcome::need_more:
+        break;
       case RequestParser::Outcome::head:
-        on_head();
-        if (verdict_.refusal == nullptr &&
-            parser_.awaits_continue(static_cast<size_t>(end - begin))) {
-          append_continue(output_);
-        }
+        on_head(static_cast<size_t>(end - begin));
         break;
       case RequestParser::Outcome::complete:
         on_complete();
         begin += parser_.consumed();
         parser_.next();
         break;
-      case RequestParser::Outcome::error: on_parse_error(); break;
+      case RequestParser::Outcome::error:
+        on_parse_error();
+        break;
     }
   }
   if (last_answer_) {
@@ -191,29 +229,45 @@ void Connection::parse(char* begin, char* end) {
   } else if (begin < end && head_known_) {
     end = begin + parser_.close_gap({begin, end});
   }
-  rest_.assign(begin, end);
-  if (rest_.empty() && rest_.capacity() > limits::http_rest_bytes_kept_max) {
-    std::vector<char>().swap(rest_);
+  if (rest_.capacity() > limits::http_rest_bytes_kept_max &&
+      static_cast<size_t>(end - begin) <= limits::http_rest_bytes_kept_max) {
+    std::vector<char>(begin, end).swap(rest_);
+  } else {
+    rest_.assign(begin, end);
   }
 }
 
-void Connection::on_head() {
+// `received`: bytes since the request's first one.
+void Connection::on_head(size_t received) {
   const Request& request = parser_.request();
   head_known_ = true;
   answers_head_ = request.method == "HEAD";
   verdict_ = server_.handler_.on_head(request);
+  if (verdict_.refusal == nullptr) {
+    if (!parser_.awaits_continue(received)) return;
+    if (output_.capacity() == 0) output_ = server_.take_buffer();
+    append_continue(output_);
+  } else if (request.expects_continue &&
+             request.content_length <= server_.options_.body_bytes_max) {
+    // RFC 9110 10.1.1: where the head decides, a client that would wait for 100 Continue gets the
+    // final status at once; also when its body is here already, so that cuts change nothing.
+    refused_early_ = true;
+    count_request();
+    choose_persistence(request);
+    append({.error = verdict_.refusal, .allow = verdict_.allow});
+  }
 }
 
 void Connection::on_complete() {
   const Request& request = parser_.request();
-  add(server_.stats_.requests, 1);
-  ++requests_;
   progress_ = true;
   head_known_ = false;
-  last_answer_ = server_.draining_ || !request.keep_alive;
-  persistence_ = last_answer_              ? Persistence::close
-                 : request.says_keep_alive ? Persistence::say_keep_alive
-                                           : Persistence::keep;
+  if (refused_early_) {
+    refused_early_ = false;
+    return;
+  }
+  count_request();
+  choose_persistence(request);
   if (verdict_.refusal != nullptr) {
     append({.error = verdict_.refusal, .allow = verdict_.allow});
     return;
@@ -223,8 +277,24 @@ void Connection::on_complete() {
   ESPORA_CHECK(answered_ || deferred_);
 }
 
-void Connection::on_parse_error() {
+void Connection::count_request() {
   add(server_.stats_.requests, 1);
+  ++requests_;
+}
+
+void Connection::choose_persistence(const Request& request) {
+  last_answer_ = server_.draining_ || !request.keep_alive;
+  persistence_ = last_answer_              ? Persistence::close
+                 : request.says_keep_alive ? Persistence::say_keep_alive
+                                           : Persistence::keep;
+}
+
+void Connection::on_parse_error() {
+  if (refused_early_) {
+    last_answer_ = true;  // there is nothing more to say about this request
+    return;
+  }
+  count_request();
   if (!head_known_) answers_head_ = false;
   // 404 and 405 come before 413 in the order of checks: they are answered with the body unread.
   if (head_known_ && verdict_.refusal != nullptr && parser_.error().status == 413) {
@@ -251,6 +321,11 @@ Ticket Connection::defer() {
 void Connection::answer_deferred(uint64_t request, const Answer& answer) {
   if (!deferred_ || request != requests_) return;
   deferred_ = false;
+  if (server_.draining_ || last_answer_) {
+    // What was true when the request came may have changed since.
+    last_answer_ = true;
+    persistence_ = Persistence::close;
+  }
   append(answer);
   go_on();
   read();
@@ -297,10 +372,7 @@ bool Connection::open_gate(Gate gate) {
     ++held_first_;
   }
   const bool still_holds = holds();
-  if (!still_holds) {
-    held_.clear();
-    held_first_ = 0;
-  }
+  if (!still_holds) forget_held();
   go_on();
   read();
   return still_holds;
@@ -313,16 +385,29 @@ void Connection::fail_held(const Error& error) {
   for (size_t i = held_first_; i < held_.size(); ++i) {
     ResponseHead head;
     head.without_body = held_[i].without_body;
-    head.persistence = i + 1 == held_.size() ? Persistence::close : Persistence::keep;
+    // A deferred answer may stand behind them: then it is the last.
+    const bool last = i + 1 == held_.size() && !deferred_;
+    head.persistence = last ? Persistence::close : Persistence::keep;
     append_error_response(output_, head, server_.date(), error);
     server_.count_answer(error.status);
   }
-  held_.clear();
-  held_first_ = 0;
+  forget_held();
   last_answer_ = true;
   stalled_ = false;
   rest_.clear();
   go_on();
+}
+
+// The answer behind which the connection will close was made before that was known.
+void Connection::say_close() {
+  insert_close(output_, static_cast<size_t>(held_.back().begin - sent_));
+  last_answer_ = true;
+}
+
+void Connection::forget_held() {
+  held_.clear();
+  held_first_ = 0;
+  if (held_.capacity() > limits::http_held_kept_max) std::vector<Held>().swap(held_);
 }
 
 size_t Connection::sendable_bytes() const noexcept {
@@ -337,6 +422,7 @@ bool Connection::send() {
     const sys::IoResult put = sys::send(fd_.get(), output_.data(), sendable);
     if (put.again) {
       writable_ = false;
+      watch_writable(true);
       break;
     }
     if (put.error != 0) {
@@ -349,8 +435,15 @@ bool Connection::send() {
     sent_ += put.bytes;
     progress_ = true;
   }
+  if (writable_) watch_writable(false);
   if (output_.empty() && output_.capacity() != 0) server_.give_back(std::move(output_));
   return true;
+}
+
+void Connection::watch_writable(bool watch) {
+  if (watch == awaits_writable_) return;
+  awaits_writable_ = watch;
+  if (token_ != 0) server_.loop_.modify(token_, fd_.get(), interest());
 }
 
 // RFC 9112 9.6: after the last answer our side is shut down first, and what still arrives is read
@@ -368,10 +461,10 @@ void Connection::linger() {
 
 void Connection::drain() {
   readable_ = true;
-  read();  // what had arrived is still answered, and told that it was the last
-  if (!fd_.valid() || last_answer_ || lingering_) return;
-  if (holds() || deferred_ || !output_.empty() || !parser_.idle()) return;  // on_complete closes
-  last_answer_ = true;
+  read();
+  if (!fd_.valid() || last_answer_) return;
+  if (holds() && !deferred_ && parser_.idle()) say_close();
+  progress_ = true;
   go_on();
 }
 
@@ -385,13 +478,20 @@ Connection::Phase Connection::current_phase() const noexcept {
 
 uint64_t Connection::timeout_ms(Phase phase) const noexcept {
   switch (phase) {
-    case Phase::idle: return server_.options_.idle_timeout_ms;
-    case Phase::head: return server_.options_.header_timeout_ms;
-    case Phase::body: return server_.options_.body_timeout_ms;
+    case Phase::idle:
+      // While draining, a request may still be on its way from one who has only just connected.
+      return server_.draining_ ? limits::http_drain_grace_ms : server_.options_.idle_timeout_ms;
+    case Phase::head:
+      return server_.options_.header_timeout_ms;
+    case Phase::body:
+      return server_.options_.body_timeout_ms;
     // Not the peer's delay: when it is over the deadline is set anew.
-    case Phase::answering: return server_.options_.idle_timeout_ms;
-    case Phase::sending: return server_.options_.write_timeout_ms;
-    case Phase::lingering: return limits::http_linger_ms;
+    case Phase::answering:
+      return server_.options_.idle_timeout_ms;
+    case Phase::sending:
+      return server_.options_.write_timeout_ms;
+    case Phase::lingering:
+      return limits::http_linger_ms;
   }
   return 0;
 }
@@ -416,7 +516,11 @@ void Connection::on_deadline() {
     case Phase::body:
       add(server_.stats_.timeouts, 1);
       if (!head_known_) answers_head_ = false;
-      append_last(errors::request_timeout, {});
+      if (refused_early_) {
+        last_answer_ = true;
+      } else {
+        append_last(errors::request_timeout, {});
+      }
       go_on();
       return;
     case Phase::idle:

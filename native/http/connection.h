@@ -23,11 +23,12 @@ class Server;
 // Lives on the server's loop thread. close() ends it; the object goes after the loop's turn.
 class Connection final : public sys::Retired, private sys::EventHandler, private Exchange {
  public:
-  Connection(Server& server, uint64_t id, sys::Fd fd);
+  // `duplicated`: another process may hold a descriptor of the same socket.
+  Connection(Server& server, uint64_t id, sys::Fd fd, bool duplicated);
   ~Connection() override;
 
-  // Registers with the loop. False: it could not be registered, and is closed.
-  [[nodiscard]] bool start();
+  // Serves what has arrived already, then registers with the loop. It may be closed afterwards.
+  void start();
   [[nodiscard]] uint64_t id() const noexcept { return id_; }
 
   // The deferred answer of `request`; ignored when that was answered already.
@@ -36,7 +37,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   bool open_gate(Gate gate);
   // Replaces every held answer by `error`; closes after the last.
   void fail_held(const Error& error);
-  // No further request: closes after what is owed.
+  // The server began to drain: what has arrived is still answered, and told that it was the last.
   void drain();
   // At once, whatever is owed.
   void close();
@@ -64,21 +65,27 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   Ticket defer() override;
 
   void read();
-  bool read_portion();
-  bool drop_portion();
+  void read_portion();
+  void drop_portion();
   [[nodiscard]] bool may_parse() const noexcept;
   void parse_rest();
   void parse(char* begin, char* end);
-  void on_head();
+  void on_head(size_t received);
   void on_complete();
   void on_parse_error();
+  void count_request();
+  void choose_persistence(const Request& request);
 
   void append(const Answer& answer);
   void append_last(const Error& error, std::string_view allow);
+  void say_close();
   void hold_or_count(uint64_t begin, Gate gate, uint16_t status);
   [[nodiscard]] uint64_t output_end() const noexcept { return sent_ + output_.size(); }
   [[nodiscard]] bool holds() const noexcept { return held_first_ < held_.size(); }
   [[nodiscard]] size_t sendable_bytes() const noexcept;
+  [[nodiscard]] uint32_t interest() const noexcept;
+  void watch_writable(bool watch);
+  void forget_held();
   bool send();
   void go_on();
   void linger();
@@ -91,13 +98,13 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   Server& server_;
   const uint64_t id_;
   sys::Fd fd_;
-  sys::EventLoop::Token token_ = 0;
+  sys::EventLoop::Token token_ = 0;  // 0: not registered yet
 
   RequestParser parser_;
-  std::vector<char> rest_;  // received, not parsed to the end
-  HeadVerdict verdict_;     // of the request whose body is being read
+  std::vector<char> rest_;                       // received, not parsed to the end
+  HeadVerdict verdict_;                          // of the request whose body is being read
   Persistence persistence_ = Persistence::keep;  // of the answer to it
-  uint64_t requests_ = 0;                        // complete ones; names deferred ones
+  uint64_t requests_ = 0;                        // so far; names deferred ones
 
   OutputBuffer output_;
   uint64_t sent_ = 0;  // bytes that left
@@ -105,21 +112,23 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   size_t held_first_ = 0;
 
   sys::Timer deadline_;
-  sys::Timer resume_;
   Phase phase_ = Phase::idle;
   size_t lingered_bytes_ = 0;
 
-  bool readable_ = false;       // edge-triggered: until a read finds nothing
-  bool end_announced_ = false;  // an event said that the end of the input is near
-  bool input_ended_ = false;    // the peer shut down its side
-  bool writable_ = true;        // until a write finds no room
-  bool progress_ = false;       // since the deadline was last set
-  bool head_known_ = false;     // of the request being read
-  bool answers_head_ = false;   // it is a HEAD request
-  bool stalled_ = false;        // rest_ holds bytes that the parser has not seen
-  bool answered_ = false;       // Exchange: in the current on_request
-  bool deferred_ = false;       // a request waits for Server::answer
-  bool last_answer_ = false;    // "Connection: close" was said: no further request
+  const bool duplicated_;
+  bool readable_ = true;          // edge-triggered: until a read finds nothing
+  bool end_announced_ = false;    // an event said that the end of the input is near
+  bool input_ended_ = false;      // the peer shut down its side
+  bool writable_ = true;          // until a write finds no room
+  bool awaits_writable_ = false;  // that is part of what the loop watches for
+  bool progress_ = true;          // since the deadline was last set
+  bool head_known_ = false;       // of the request being read
+  bool answers_head_ = false;     // it is a HEAD request
+  bool refused_early_ = false;    // it was answered already, its body is still being read
+  bool stalled_ = false;          // rest_ holds bytes that the parser has not seen
+  bool answered_ = false;         // Exchange: in the current on_request
+  bool deferred_ = false;         // a request waits for Server::answer
+  bool last_answer_ = false;      // "Connection: close" was said: no further request
   bool lingering_ = false;
 };
 

@@ -38,7 +38,7 @@ struct HeadVerdict {
   // Null: go on with the body. Otherwise the final answer; a body within the limit is read and
   // dropped, a larger one is left unread and the connection closed.
   const Error* refusal = nullptr;
-  std::string_view allow;  // with 405
+  std::string_view allow;  // with 405; must outlive the request, as a constant does
   uint64_t tag = 0;        // given back with the whole request: saves routing it twice
 };
 

@@ -30,38 +30,37 @@ Server::Server(sys::EventLoop& loop, Handler& handler, ServerOptions options)
 Server::~Server() {
   done_.clear();
   close_all();
+  loop_.timers().disarm(drain_timer_);
 }
 
-void Server::on_accepted(sys::Fd fd, bool) {
+void Server::serve(sys::Fd fd, bool duplicated) {
   if (free_slots_.empty()) {
     slots_.emplace_back();
     free_slots_.push_back(static_cast<uint32_t>(slots_.size() - 1));
   }
   const uint32_t index = free_slots_.back();
+  free_slots_.pop_back();
   Slot& slot = slots_[index];
   ++slot.generation;
-  auto connection =
-      std::make_unique<Connection>(*this, make_id(slot.generation, index), std::move(fd));
+  slot.connection = std::make_unique<Connection>(*this, make_id(slot.generation, index),
+                                                 std::move(fd), duplicated);
   add(stats_.connections_accepted, 1);
-  if (!connection->start()) return;  // ENOMEM or ENOSPC of epoll: this client alone is refused
-  free_slots_.pop_back();
-  slot.connection = std::move(connection);
-  add(stats_.connections_active, 1);
+  stats_.connections_active.store(active(), std::memory_order_relaxed);
+  slot.connection->start();
 }
-
-bool Server::has_room() { return slots_.size() - free_slots_.size() < options_.connections_max; }
 
 void Server::on_closed(Connection& connection) {
   const uint32_t index = slot_of(connection.id());
   ESPORA_CHECK(slots_[index].connection.get() == &connection);
   loop_.retire(std::move(slots_[index].connection));
   free_slots_.push_back(index);
-  stats_.connections_active.store(slots_.size() - free_slots_.size(), std::memory_order_relaxed);
+  stats_.connections_active.store(active(), std::memory_order_relaxed);
   acceptor_.resume();
-  if (draining_ && slots_.size() == free_slots_.size()) finish_drain();
+  finish_drain();
 }
 
 Connection* Server::find(uint64_t id) noexcept {
+  if (slot_of(id) >= slots_.size()) return nullptr;
   Slot& slot = slots_[slot_of(id)];
   return slot.generation == generation_of(id) ? slot.connection.get() : nullptr;
 }
@@ -96,15 +95,15 @@ void Server::drain(uint64_t deadline_ms, std::function<void()> done) {
   done_.push_back(std::move(done));
   if (!draining_) {
     draining_ = true;
-    acceptor_.drain();
     loop_.timers().arm(drain_timer_, deadline_ms);
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (slots_[i].connection != nullptr) slots_[i].connection->drain();
     }
+    acceptor_.drain();
   } else if (drain_timer_.armed() && deadline_ms < drain_timer_.deadline_ms()) {
     loop_.timers().arm(drain_timer_, deadline_ms);
   }
-  if (slots_.size() == free_slots_.size()) finish_drain();
+  finish_drain();
 }
 
 void Server::close_all() {
@@ -112,10 +111,12 @@ void Server::close_all() {
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].connection != nullptr) slots_[i].connection->close();
   }
-  if (draining_) finish_drain();
+  finish_drain();
 }
 
+// Unless there is something left to wait for: a connection, or clients in a listener's queue.
 void Server::finish_drain() {
+  if (!draining_ || active() != 0 || acceptor_.listening()) return;
   loop_.timers().disarm(drain_timer_);
   std::vector<std::function<void()>> done;
   done.swap(done_);

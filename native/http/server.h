@@ -60,21 +60,25 @@ class Server final : private sys::AcceptorOwner {
   // The TCP port in use; 0 without TCP. Any thread, after listen().
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
 
-  // Serves a connected socket that somebody else accepted; the same entry as accepted ones.
-  void adopt(sys::Fd fd, bool tcp) { on_accepted(std::move(fd), tcp); }
+  // Serves a connected, non-blocking stream socket that somebody else accepted, who may still hold
+  // a descriptor of it. It counts as a connection but is never refused for want of room.
+  void adopt(sys::Fd fd) { serve(std::move(fd), true); }
 
   // Answers a deferred request; nothing happens when its connection is gone. Not from inside
-  // Handler calls.
+  // calls of the Handler.
   void answer(Ticket ticket, const Answer& answer);
 
-  // Every answer with a gate up to `gate` leaves now.
+  // Every answer with a gate up to `gate` leaves now. `gate` never goes back. Not from inside calls
+  // of the Handler, and neither is fail_held.
   void open_gate(Gate gate);
   // Every answer that is held back is replaced by `error`, and its connection closes after it.
   void fail_held(const Error& error);
 
-  // No new connections, no further requests: idle connections close, others after the answer they
-  // wait for. `done` is called once, on the loop's thread, when none is left or `deadline_ms` (of
-  // the loop's clock) has come. A further call can only bring the deadline forward.
+  // What waits in the listeners' queues is still accepted and answered, then they close. Answers
+  // say that they are the last; idle connections close, others after the answer that they wait for.
+  // `done` is called once, on the loop's thread and perhaps during this call, when nothing is left
+  // or `deadline_ms` (of the loop's clock) has come and the rest was cut; it must not delete the
+  // server. A further call can only bring the deadline forward.
   void drain(uint64_t deadline_ms, std::function<void()> done);
   [[nodiscard]] bool draining() const noexcept { return draining_; }
   // Closes whatever is left, unanswered.
@@ -85,8 +89,12 @@ class Server final : private sys::AcceptorOwner {
  private:
   friend class Connection;
 
-  void on_accepted(sys::Fd fd, bool tcp) override;
-  bool has_room() override;
+  void on_accepted(sys::Fd fd, bool) override { serve(std::move(fd), false); }
+  bool has_room() override { return active() < options_.connections_max; }
+  void on_paused() override { add(stats_.accept_pauses, 1); }
+  void on_drained() override { finish_drain(); }
+  void serve(sys::Fd fd, bool duplicated);
+  [[nodiscard]] size_t active() const noexcept { return slots_.size() - free_slots_.size(); }
   // For connections: one that ended; one that began to hold answers back; an answer that leaves.
   void on_closed(Connection& connection);
   void hold(uint64_t connection) { held_.push_back(connection); }
