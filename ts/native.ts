@@ -62,6 +62,8 @@ export interface NativeDatabaseOptions {
 
 export interface NativeDatabaseStarted extends NativeStarted {
   records: number;
+  /** Of those: were whole behind all that is proven durable, and were copied. */
+  unprovenRecords: number;
   lastSeq: number;
   openMs: number;
   directIo: boolean;

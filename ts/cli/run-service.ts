@@ -1,4 +1,5 @@
 // One service as a process: by itself, or under a supervisor that it reports to and ends with.
+import type { Logger } from 'pino';
 import { EsporaError, exitCodeOf, explain } from '../errors.js';
 import { processStats } from '../metrics/measured.js';
 import type { ProcessStats, ServiceStats } from '../metrics/measured.js';
@@ -9,7 +10,7 @@ import type { ServiceKind, Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
-import type { Started, StopOptions } from '../services/service.js';
+import type { Started, StopOptions, StoreOpened } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
 import { removeIfEmpty } from '../supervisor/run-directory.js';
@@ -182,7 +183,7 @@ async function live(
   const alive = setInterval(() => undefined, 2 ** 31 - 1);
   try {
     const started = await service.start();
-    for (const warning of started.store?.warnings ?? []) log.warn(warning);
+    logStore(log, started.store);
     const metrics = await serve(kind, name, values, service);
     await channel.send({ type: 'ready', started });
     say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
@@ -199,6 +200,15 @@ async function live(
   } finally {
     clearInterval(alive);
   }
+}
+
+/** What a person should know about the store that was opened. */
+function logStore(log: Logger, store: StoreOpened | undefined): void {
+  if (store === undefined) return;
+  for (const warning of store.warnings) log.warn(warning);
+  if (store.tail === 'clean') return;
+  const { tail, unprovenRecords, lastSeq } = store;
+  log.info({ tail, unprovenRecords, lastSeq }, 'the store was not closed: it was recovered');
 }
 
 /** The endpoint for metrics, if one is wanted. */

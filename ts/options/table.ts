@@ -165,7 +165,7 @@ export const optionTable = Object.freeze({
   }),
   /** Size of each of the store's files; fixed when the store is made. */
   segmentBytes: option({
-    kind: kinds.bytes({ min: 2 ** 20, max: 2 ** 28, multipleOf: 4096 }),
+    kind: kinds.bytes({ min: 2 ** 20, max: 2 ** 28, multipleOf: 2 ** 18 }),
     commands: ['start', 'database'],
     scope: 'service',
     help: "size of each of the store's files, fixed when it is made; without one, 64MiB for a new store",

@@ -60,11 +60,15 @@ const forgetful: Readonly<Record<string, string>> = {
   overlay: "a container's own layer: removing the container loses everything; use a volume",
 };
 
+const weaker = 'writes go through the page cache, a weaker guard against a failing device';
+
 function report(started: NativeDatabaseStarted): DatabaseStarted {
-  const { records, lastSeq, openMs, directIo, fileSystem, tail, readOnly } = started;
+  const { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail } = started;
   const warnings = [...started.warnings];
   const loss = forgetful[fileSystem];
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
-  const store = { records, lastSeq, openMs, directIo, fileSystem, tail, readOnly, warnings };
-  return { ...listeningOf(started), store };
+  else if (!directIo) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
+  const { readOnly } = started;
+  const found = { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly };
+  return { ...listeningOf(started), store: { ...found, warnings } };
 }

@@ -19,6 +19,8 @@ export interface Listening {
 export interface StoreOpened {
   /** Transactions in the store. */
   readonly records: number;
+  /** Of those: were whole behind all that was proven durable, and were made durable now. */
+  readonly unprovenRecords: number;
   /** Highest sequence number; 0 in an empty store. */
   readonly lastSeq: number;
   /** How long opening took, in milliseconds. */
@@ -26,7 +28,7 @@ export interface StoreOpened {
   /** False: the file system refused O_DIRECT and the page cache is used, which is weaker. */
   readonly directIo: boolean;
   readonly fileSystem: string;
-  /** How the log ended: `clean`, `torn` (cut by a crash) or `copied` (whole, but unproven). */
+  /** How the log ended: `clean`, `torn` (cut by a crash) or `copied` (some were unproven). */
   readonly tail: string;
   /** True: no space for a new segment; reads only. */
   readonly readOnly: boolean;

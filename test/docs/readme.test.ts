@@ -1,0 +1,83 @@
+// What the READMEs show is what there is: tables, commands, links, and both tell the same.
+import { existsSync, readFileSync } from 'node:fs';
+import test from 'ava';
+import { createProgram } from '#espora/cli/program.js';
+import type { Actions } from '#espora/cli/program.js';
+import { documents, withTables } from './tables.js';
+
+const read = (file: string): string => readFileSync(file, 'utf8');
+
+/** Lines of code blocks, with continuations joined. */
+function codeLines(document: string): string[] {
+  const blocks = [...document.matchAll(/^```[a-z]*\n([^]*?)^```$/gm)].map(([, body]) => body!);
+  return blocks.flatMap((body) => body.replaceAll(/\\\n\s*/g, ' ').split('\n'));
+}
+
+/** The arguments of each `espora` in a document's code, without what follows on the line. */
+function commandsIn(document: string): string[][] {
+  return codeLines(document).flatMap((line) => {
+    const found = /(?:^|\s)(?:npx espora|npm start --|npm run contest --) (.*)$/.exec(line);
+    if (found === null) return [];
+    const words = found[1]!
+      .replace(/\s+(#|&|>|\|).*$/, '')
+      .trim()
+      .split(/\s+/);
+    const first = line.includes('npm start')
+      ? ['start']
+      : line.includes('npm run')
+        ? ['contest']
+        : [];
+    return [[...first, ...words]];
+  });
+}
+
+for (const [file, language] of Object.entries(documents)) {
+  test(`${file}: its tables are those of the code`, (t) => {
+    const message = 'npm run build && node .build/test/docs/update.js writes them anew';
+    t.is(read(file), withTables(read(file), language), message);
+  });
+
+  test(`${file}: every command that it shows is understood`, async (t) => {
+    const shown = commandsIn(read(file));
+    t.true(shown.length > 5);
+    for (const words of shown) {
+      if (words[0] === 'contest') continue; // Would play it.
+      let ran: string | undefined;
+      const note = (name: string) => () => {
+        ran = name;
+        return Promise.resolve(0);
+      };
+      const actions: Actions = {
+        start: note('start'),
+        service: note('service'),
+        inspect: note('inspect'),
+        verify: note('verify'),
+        config: note('config'),
+      };
+      await createProgram(() => undefined, actions).parseAsync(words, { from: 'user' });
+      t.truthy(ran, words.join(' '));
+    }
+  });
+
+  test(`${file}: every file that it links to exists`, (t) => {
+    const links = [...read(file).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
+    t.true(links.length > 3);
+    t.deepEqual(
+      links.filter((path) => !existsSync(path)),
+      [],
+    );
+  });
+}
+
+test('both READMEs have the same sections and the same code', (t) => {
+  const shape = (file: string): string[] =>
+    read(file)
+      .split('\n')
+      .flatMap((line) => /^(#+) /.exec(line)?.[1] ?? []);
+  t.deepEqual(shape('README.pt-BR.md'), shape('README.md'));
+  const code = (file: string): string[] =>
+    codeLines(read(file))
+      .map((line) => line.replace(/\s+#.*$/, ''))
+      .filter((line) => /npx|npm|espora/.test(line));
+  t.deepEqual(code('README.pt-BR.md'), code('README.md'));
+});

@@ -1,0 +1,152 @@
+// The tables of the READMEs, made from the tables of the code. Help and meanings in Portuguese live
+// here: the program itself speaks English.
+import { errorTable } from '#espora/errors.js';
+import type { ErrorCode, ErrorRow } from '#espora/errors.js';
+import {
+  commands,
+  defaultText,
+  flagOf,
+  optionNames,
+  optionOf,
+  variableOf,
+} from '#espora/options/table.js';
+import type { OptionName } from '#espora/options/table.js';
+
+export type Language = 'en' | 'pt-BR';
+
+const optionHelp: Readonly<Record<OptionName, string>> = {
+  topology: 'quais serviços são iniciados e como se ligam',
+  host: 'nome ou endereço onde escutar',
+  port: 'porta TCP onde escutar; 0: o kernel escolhe',
+  unixSocket: 'socket unix onde escutar, em vez de uma porta ou além dela',
+  unixSocketMode: 'permissões do socket unix, em octal',
+  upstreams:
+    'para onde encaminhar, por turnos: host:porta ou um caminho com barra, separados por vírgulas',
+  db: 'para onde encaminhar: host:porta ou um caminho com barra',
+  mode: 'como as conexões são encaminhadas',
+  data: 'diretório do armazenamento',
+  fsyncInterval:
+    '0: flush antes de cada resposta; senão relaxado: responde antes, flush dentro deste tempo',
+  accounts: 'contas e seus limites: um array JSON, ou um arquivo que contém um',
+  segmentBytes:
+    'tamanho de cada arquivo do armazenamento, fixado na criação; sem valor, 64MiB para um novo',
+  bodyBytesMax: 'maior corpo de uma requisição',
+  headerTimeout: 'quanto tempo o cabeçalho de uma requisição pode levar para chegar',
+  bodyTimeout: 'quanto tempo o corpo de uma requisição pode levar para chegar',
+  keepAliveTimeout: 'quanto tempo uma conexão pode ficar aberta entre requisições',
+  connectTimeout: 'quanto tempo uma tentativa de alcançar um upstream pode levar',
+  idleTimeout: 'quanto tempo uma conexão encaminhada pode ficar em silêncio',
+  halfCloseTimeout:
+    'quanto tempo de silêncio uma conexão encaminhada tem depois que um sentido terminou',
+  connectionsMax: 'máximo de conexões ao mesmo tempo; as demais esperam na fila do kernel',
+  drainTimeout: 'quanto tempo as conexões abertas podem durar na parada',
+  name: 'nome em listas de processos, linhas e logs; sem valor, o tipo do serviço',
+  runDirectory:
+    'onde ficam os sockets dos serviços; sem valor, um diretório privado, removido no fim',
+  metricsPort: 'porta TCP de /metrics (Prometheus) e /stats (JSON); sem valor, nenhum dos dois',
+  metricsHost: 'nome ou endereço onde a porta de métricas escuta',
+  logLevel: 'mensagens menos graves que ainda são registradas',
+  logFormat: 'linhas de log como texto ou JSON; auto: texto num terminal, JSON fora dele',
+};
+
+const errorMeaning: Readonly<Record<ErrorCode, string>> = {
+  ERR_ESPORA_INVALID: 'Um valor dado não pode estar certo.',
+  ERR_ESPORA_NOT_FOUND: 'Não existe tal arquivo, socket ou registro.',
+  ERR_ESPORA_EXISTS: 'Já existe algo ali.',
+  ERR_ESPORA_LOCKED: 'Outro processo está com o armazenamento aberto.',
+  ERR_ESPORA_PERMISSION: 'O sistema operacional não permite.',
+  ERR_ESPORA_ADDRESS_IN_USE: 'Alguém já escuta nesse endereço.',
+  ERR_ESPORA_UNAVAILABLE: 'Ninguém responde ali, ou não agora.',
+  ERR_ESPORA_NO_SPACE: 'O disco, uma cota ou o armazenamento está cheio; nada mudou.',
+  ERR_ESPORA_TOO_LARGE: 'Está acima de um limite que tem nome.',
+  ERR_ESPORA_OVERLOADED: 'Uma fila limitada está cheia.',
+  ERR_ESPORA_IO: 'Uma escrita, leitura ou flush falhou.',
+  ERR_ESPORA_CORRUPT: 'O que está no disco se contradiz.',
+  ERR_ESPORA_VERSION: 'O que está no disco foi escrito por outra versão ou para outro fim.',
+  ERR_ESPORA_INDETERMINATE: 'Pode ter acontecido ou não.',
+  ERR_ESPORA_FAILED: 'Uma falha anterior impede; um reinício recupera a partir do disco.',
+  ERR_ESPORA_CLOSED: 'O objeto foi fechado ou parado.',
+  ERR_ESPORA_UNSUPPORTED: 'Este kernel, sistema de arquivos ou versão não consegue.',
+  ERR_ESPORA_UNREADABLE: 'O dispositivo não devolve o que foi guardado: erro de leitura.',
+  ERR_ESPORA_ADDON: 'O addon nativo falta ou não serve a este Node.js.',
+  ERR_ESPORA_SERVICE: 'Um serviço iniciado pelo supervisor terminou antes de ficar pronto.',
+};
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}
+
+const code = (text: string): string => `\`${text}\``;
+
+function defaultOf(name: OptionName, language: Language): string {
+  const text = defaultText(name);
+  if (text === 'none') return '';
+  if (text === "the contest's five") return language === 'en' ? text : 'as cinco da rinha';
+  const { defaultUnless } = optionOf(name);
+  if (defaultUnless === undefined) return code(text);
+  const flag = code(flagOf(defaultUnless as OptionName));
+  return language === 'en'
+    ? `${code(text)}, none with ${flag}`
+    : `${code(text)}, nenhum com ${flag}`;
+}
+
+function optionRow(name: OptionName, language: Language): readonly string[] {
+  const { kind, commands: uses, help } = optionOf(name);
+  const placeholder = kind.placeholder.replaceAll('|', '\\|');
+  return [
+    code(`${flagOf(name)} ${placeholder}`),
+    code(variableOf(name)),
+    code(name),
+    defaultOf(name, language),
+    commands.filter((command) => uses.includes(command)).join(', '),
+    language === 'en' ? help : optionHelp[name],
+  ];
+}
+
+function errorRow(name: ErrorCode, language: Language): readonly string[] {
+  const { meaning, definite, exitCode }: ErrorRow = errorTable[name];
+  const words = language === 'en' ? ['yes', 'no'] : ['sim', 'não'];
+  return [
+    code(name),
+    language === 'en' ? meaning : errorMeaning[name],
+    words[definite ? 0 : 1]!,
+    String(exitCode),
+  ];
+}
+
+/** Tables by the name that marks them in a document: `<!-- name -->` … `<!-- /name -->`. */
+export function tablesOf(language: Language): Readonly<Record<string, string>> {
+  const english = language === 'en';
+  return {
+    options: table(
+      english
+        ? ['flag', 'variable', 'key and property', 'default', 'commands', 'meaning']
+        : ['flag', 'variável', 'chave e propriedade', 'padrão', 'comandos', 'significado'],
+      optionNames.map((name) => optionRow(name, language)),
+    ),
+    errors: table(
+      english
+        ? ['code', 'meaning', 'definite', 'exit code']
+        : ['código', 'significado', 'definitivo', 'código de saída'],
+      (Object.keys(errorTable) as ErrorCode[]).map((name) => errorRow(name, language)),
+    ),
+  };
+}
+
+/** The document with its tables made anew. Throws if a mark is missing. */
+export function withTables(document: string, language: Language): string {
+  let text = document;
+  for (const [name, made] of Object.entries(tablesOf(language))) {
+    const marked = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
+    if (!marked.test(text)) throw new Error(`there is no <!-- ${name} --> … <!-- /${name} -->`);
+    text = text.replace(marked, (_all, begin: string, end: string) => `${begin}${made}\n${end}`);
+  }
+  return text;
+}
+
+/** The documents that hold tables. */
+export const documents: Readonly<Record<string, Language>> = {
+  'README.md': 'en',
+  'README.pt-BR.md': 'pt-BR',
+};

@@ -1,0 +1,7 @@
+// Writes the tables of the READMEs anew: `npm run build && node .build/test/docs/update.js`.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { documents, withTables } from './tables.js';
+
+for (const [file, language] of Object.entries(documents)) {
+  writeFileSync(file, withTables(readFileSync(file, 'utf8'), language));
+}
