@@ -72,24 +72,58 @@ inline constexpr std::array<uint8_t, 256> table = [] {
   return from;
 }
 
-// The same for byte_class::value, the longest runs of a request: 16 bytes at a time where the
-// machine can (SSE2 is part of x86-64).
-[[nodiscard]] inline size_t scan_value(const char* bytes, size_t from, size_t end) noexcept {
 #if defined(__SSE2__)
-  const __m128i control_max = _mm_set1_epi8(0x1F);
-  const __m128i del = _mm_set1_epi8(0x7F);
-  const __m128i tab = _mm_set1_epi8('\t');
+// SSE2 is part of x86-64. Each returns a bit for every byte of the 16 at `bytes` at which its scan
+// has to stop and look.
+[[nodiscard]] inline unsigned stops_of_value(const char* bytes) noexcept {
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);
+  const __m128i tab = _mm_cmpeq_epi8(block, _mm_set1_epi8('\t'));
+  const __m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F));
+  return static_cast<unsigned>(
+      _mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, control), del)));
+}
+[[nodiscard]] inline unsigned stops_of_target(const char* bytes) noexcept {
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  // Signed: bytes from 0x80 on are below 0x21.
+  const __m128i visible = _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8(0x20)),
+                                        _mm_cmplt_epi8(block, _mm_set1_epi8(0x7F)));
+  const __m128i fragment = _mm_cmpeq_epi8(block, _mm_set1_epi8('#'));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_andnot_si128(fragment, visible))) ^ 0xFFFF;
+}
+// Letters and '-' are what names are made of; any other byte may still be of the class.
+[[nodiscard]] inline unsigned stops_of_token(const char* bytes) noexcept {
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
+  const __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
+                                       _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+  const __m128i hyphen = _mm_cmpeq_epi8(block, _mm_set1_epi8('-'));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(letter, hyphen))) ^ 0xFFFF;
+}
+#endif
+
+// The same as scan_class for the long runs of a request, 16 bytes at a time where the machine can.
+template <uint8_t bits>
+[[nodiscard]] inline size_t scan_run(const char* bytes, size_t from, size_t end) noexcept {
+#if defined(__SSE2__)
   while (end - from >= 16) {
-    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + from));
-    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, control_max), block);
-    const __m128i refused = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, tab), control),
-                                         _mm_cmpeq_epi8(block, del));
-    const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(refused));
-    if (mask != 0) return from + static_cast<size_t>(__builtin_ctz(mask));
+    unsigned stops;
+    if constexpr (bits == byte_class::value) {
+      stops = stops_of_value(bytes + from);
+    } else if constexpr (bits == byte_class::target) {
+      stops = stops_of_target(bytes + from);
+    } else {
+      static_assert(bits == byte_class::token);
+      stops = stops_of_token(bytes + from);
+    }
+    if (stops != 0) {
+      from += static_cast<size_t>(__builtin_ctz(stops));
+      break;
+    }
     from += 16;
   }
 #endif
-  return scan_class(bytes, from, end, byte_class::value);
+  return scan_class(bytes, from, end, bits);
 }
 
 }  // namespace espora::http

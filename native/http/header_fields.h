@@ -56,7 +56,8 @@ class HeaderFields {
 // uri-host [":" port] with bytes that a host may have (RFC 9110 7.2, RFC 3986 3.2.2); may be empty.
 [[nodiscard]] bool is_host(std::string_view value) noexcept;
 
-// ASCII comparison without regard to case; `lower` is in lower case.
+// ASCII comparison without regard to case. `lower` consists of small letters, digits, '-', ':' and
+// '/'; `text` has no control characters (as no token and no field value has, tabs aside).
 [[nodiscard]] bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept;
 
 }  // namespace espora::http

@@ -47,7 +47,7 @@ bool RequestParser::read_request_line(std::string_view message) noexcept {
       std::min<size_t>(message.size(), line_begin_ + limits::http_request_line_bytes_max);
   size_t at = cursor_;
   if (state_ == State::method) {
-    at = scan_class(message.data(), at, limit, byte_class::token);
+    at = scan_run<byte_class::token>(message.data(), at, limit);
     if (at == limit) return pause(at, message.size(), errors::request_line_too_long);
     if (message[at] != ' ' || at == line_begin_) return fail(errors::request_line_invalid);
     method_end_ = static_cast<uint32_t>(at++);
@@ -55,7 +55,7 @@ bool RequestParser::read_request_line(std::string_view message) noexcept {
     state_ = State::target;
   }
   if (state_ == State::target) {
-    at = scan_class(message.data(), at, limit, byte_class::target);
+    at = scan_run<byte_class::target>(message.data(), at, limit);
     if (at == limit) return pause(at, message.size(), errors::request_line_too_long);
     if (message[at] == '\r') return fail(errors::request_line_invalid);  // HTTP/0.9: no version
     if (message[at] != ' ' ||
@@ -118,6 +118,10 @@ bool RequestParser::read_target(std::string_view target, std::string_view method
 // RFC 9112 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT, with capitals.
 bool RequestParser::read_version(std::string_view message) noexcept {
   constexpr std::string_view form = "HTTP/d.d\r\n";
+  constexpr std::string_view usual = "HTTP/1.1\r\n";
+  if (message.substr(version_begin_, usual.size()) == usual) {
+    cursor_ = version_begin_ + static_cast<uint32_t>(usual.size()) - 1;
+  }
   for (; cursor_ < message.size(); ++cursor_) {
     const char expected = form[cursor_ - version_begin_];
     const char byte = message[cursor_];
@@ -163,7 +167,7 @@ bool RequestParser::read_fields(std::string_view message) noexcept {
         state_ = State::field_name;
         [[fallthrough]];
       case State::field_name:
-        at = scan_class(bytes, at, limit, byte_class::token);
+        at = scan_run<byte_class::token>(bytes, at, limit);
         if (at == limit) return pause(at, end, errors::fields_too_large);
         if (bytes[at] != ':' || at == name_begin_) return fail(errors::field_invalid);
         name_end_ = static_cast<uint32_t>(at++);
@@ -176,7 +180,7 @@ bool RequestParser::read_fields(std::string_view message) noexcept {
         state_ = State::field_value;
         [[fallthrough]];
       case State::field_value:
-        at = scan_value(bytes, at, limit);
+        at = scan_run<byte_class::value>(bytes, at, limit);
         if (at == limit) return pause(at, end, errors::fields_too_large);
         if (bytes[at++] != '\r') return fail(errors::field_invalid);
         state_ = State::field_feed;

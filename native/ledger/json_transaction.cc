@@ -52,7 +52,10 @@ class Reader {
   [[nodiscard]] bool next_is(char byte) const noexcept { return at_ < end_ && *at_ == byte; }
 
   void skip_space() noexcept {
-    while (at_ < end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+    while (at_ < end_ && static_cast<uint8_t>(*at_) <= ' ' &&
+           (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) {
+      ++at_;
+    }
   }
   [[nodiscard]] bool take(char byte) noexcept {
     if (!next_is(byte)) return false;

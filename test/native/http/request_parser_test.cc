@@ -262,11 +262,44 @@ TEST(Fields, EveryByteOfAName) {
   }
 }
 
+// Past 16 and 32 bytes: where a scan in blocks begins, goes on and ends.
+TEST(Fields, EveryByteOfANameAtEveryOffset) {
+  const auto is_token = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos);
+  };
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    for (size_t offset = 0; offset < 40; ++offset) {
+      std::string name(40, 'n');
+      name[offset] = c;
+      const bool allowed = is_token(c) || (c == ':' && offset > 0);
+      EXPECT_EQ(http_trace(with_fields(name + ": a value of more than sixteen bytes")),
+                allowed ? accepted() : error_trace(errors::field_invalid))
+          << byte << " at " << offset;
+    }
+  }
+}
+
+TEST(RequestLine, EveryByteOfATargetAtEveryOffset) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    if (c == '?' || c == ' ' || c == '\r') continue;
+    for (size_t offset = 1; offset < 40; ++offset) {
+      std::string path = "/" + std::string(40, 't');
+      path[offset] = c;
+      EXPECT_EQ(http_trace(get(path)), byte >= 0x21 && byte <= 0x7E && c != '#'
+                                           ? ok_trace("GET", path)
+                                           : error_trace(errors::target_invalid))
+          << byte << " at " << offset;
+    }
+  }
+}
+
 TEST(Fields, EveryByteOfAValueAtEveryOffset) {
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
     const bool allowed = c == '\t' || (byte >= 0x20 && byte != 0x7F);
-    // Past 16 and 32 bytes: where a scan in blocks begins, goes on and ends.
     for (size_t offset = 0; offset < 40; ++offset) {
       std::string value(40, 'v');
       value[offset] = c;
