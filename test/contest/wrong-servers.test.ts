@@ -577,7 +577,7 @@ const wrongLoads: Readonly<Record<string, Wrong>> = {
     ],
   },
   'says that the body is longer than it is, and waits': {
-    requestTimeoutMs: 2000,
+    requestTimeoutMs: 4000,
     answer: on(only(2, transactionOfLoad), () => ({
       raw: `${okHead}Content-Length: 28\r\n\r\n{"limite":100000,"saldo":0}`,
     })),
@@ -585,18 +585,18 @@ const wrongLoads: Readonly<Record<string, Wrong>> = {
       {
         phase: 'load',
         code: 'timeout',
-        message: /no complete answer within 2 s \(after 27 of 28 bytes of the body\)/,
+        message: /no complete answer within 4 s \(after 27 of 28 bytes of the body\)/,
       },
     ],
   },
   'never answers': {
-    requestTimeoutMs: 2000,
+    requestTimeoutMs: 4000,
     answer: on(only(2, transactionOfLoad), () => ({ raw: '' })),
     found: [
       {
         phase: 'load',
         code: 'timeout',
-        message: /no complete answer within 2 s \(before an answer\)/,
+        message: /no complete answer within 4 s \(before an answer\)/,
       },
     ],
   },
