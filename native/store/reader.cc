@@ -164,22 +164,22 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   const Extent extent = extent_of(index);
   const uint32_t blocks = extent.successor != nullptr ? extent.successor->previous_end_block
                                                       : blocks_of(store_.segment_bytes);
-  const auto damaged = [&](const Chain& at, bool unreadable, std::string what) {
-    visitor.finding(
-        finding_of({segment.number, at.block, at.next_seq, unreadable, std::move(what)}));
-  };
   if (Status read = load_segment(index, blocks); !read.ok()) {
     if (!about_store(read.code())) return read;
-    damaged({0, segment.header.first_seq, 0, 0}, read.code() == Code::unreadable, read.message());
+    visitor.finding(finding_of({segment.number, 0, segment.header.first_seq,
+                                read.code() == Code::unreadable, read.message()}));
     return {};
   }
 
   FrameWalk walk(segment.header, loaded_.image());
   FrameView frame;
-  const std::string reach =
-      ", but records up to sequence " + std::to_string(extent.seq) + " are known to be durable";
+  const auto damaged = [&](FrameVerdict verdict, std::string what) {
+    visitor.finding(finding_of(walk.damage(verdict, std::move(what))));
+  };
+  const std::string known =
+      "records up to sequence " + std::to_string(extent.seq) + " are known to be durable";
   for (;;) {
-    const Chain at = walk.chain();
+    const Chain& at = walk.chain();
     if (extent.successor != nullptr ? at.block >= blocks : at.last_seq() >= extent.seq) break;
     const FrameVerdict verdict = walk.next(frame);
     if (verdict == FrameVerdict::accept) {
@@ -188,25 +188,21 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
       continue;
     }
     if (extent.last || extent.successor != nullptr || !ends_log(verdict)) {
-      damaged(at, verdict == FrameVerdict::unreadable, std::string(verdict_text(verdict)) + reach);
+      damaged(verdict, std::string(verdict_text(verdict)) + ", but " + known);
     }
     return {};
   }
 
   const Chain& end = walk.chain();
   if (extent.successor != nullptr && !ends_where(end, *extent.successor)) {
-    damaged(end, false, "does not end where the next segment says");
+    damaged(FrameVerdict::nothing, "does not end where the next segment says");
   }
   if (extent.last && end.last_seq() > extent.seq) {
-    damaged(end, false,
-            "a batch that is durable only up to sequence " + std::to_string(extent.seq));
+    damaged(FrameVerdict::nothing, "the end of a longer batch, but " + known);
   }
   // Behind the end nothing is read, but opening the store would stumble over it.
-  for (const uint32_t block : loaded_.unreadable) {
-    if (extent.last && block >= end.block) {
-      damaged({block, end.next_seq, 0, 0}, true,
-              std::string(verdict_text(FrameVerdict::unreadable)));
-    }
+  if (extent.last && !loaded_.unreadable.empty() && loaded_.unreadable.back() >= end.block) {
+    damaged(FrameVerdict::unreadable, std::string(verdict_text(FrameVerdict::unreadable)));
   }
   return {};
 }

@@ -203,14 +203,16 @@ std::string Damage::text() const {
          std::to_string(seq) + ": " + what;
 }
 
-namespace {
-
-Damage damage_at(uint32_t segment, const Chain& chain, FrameVerdict verdict, std::string what) {
-  return {segment, chain.block, chain.next_seq, verdict == FrameVerdict::unreadable,
-          std::move(what)};
+Damage FrameWalk::damage(FrameVerdict verdict, std::string what) const {
+  Damage damage{header_.number, chain_.block, chain_.next_seq, false, std::move(what)};
+  if (verdict == FrameVerdict::unreadable) {
+    const auto bad =
+        std::lower_bound(image_.unreadable.begin(), image_.unreadable.end(), chain_.block);
+    damage.block = bad != image_.unreadable.end() ? *bad : image_.unreadable.back();
+    damage.unreadable = true;
+  }
+  return damage;
 }
-
-}  // namespace
 
 std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
                                    const StoreFacts& store, const format::SegmentHeader* before) {
@@ -256,22 +258,18 @@ bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexce
 
 bool ClosedWalk::next(FrameView& batch) {
   while (!damage_) {
-    const Chain at = walk_.chain();
-    if (at.block >= successor_.previous_end_block) break;
+    if (walk_.chain().block >= successor_.previous_end_block) break;
     const FrameVerdict verdict = walk_.next(batch);
     if (verdict != FrameVerdict::accept) {
-      damage_ =
-          damage_at(number_, at, verdict,
-                    std::string(verdict_text(verdict)) + ", but the next segment follows on " +
-                        "sequence " + std::to_string(successor_.previous_last_seq));
+      damage_ = walk_.damage(verdict, std::string(verdict_text(verdict)) +
+                                          ", but the next segment follows on sequence " +
+                                          std::to_string(successor_.previous_last_seq));
       return false;
     }
     if (!batch.seal()) return true;
   }
-  const Chain& end = walk_.chain();
-  if (!damage_ && !ends_where(end, successor_)) {
-    damage_ =
-        damage_at(number_, end, FrameVerdict::nothing, "does not end where the next segment says");
+  if (!damage_ && !ends_where(walk_.chain(), successor_)) {
+    damage_ = walk_.damage(FrameVerdict::nothing, "does not end where the next segment says");
   }
   return false;
 }
@@ -308,19 +306,15 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
       !all_zero(image.bytes.subspan(uint64_t{tail.end.block} * format::block_bytes));
   tail.verdict = judge_tail({unreadable, contradiction, lost, split, garbage});
 
-  const std::string proven = std::to_string(tail.proven_seq);
+  const std::string known =
+      "records up to sequence " + std::to_string(tail.proven_seq) + " are known to be durable";
   if (tail.verdict == TailVerdict::unreadable) {
-    tail.damage = damage_at(header.number, tail.end, FrameVerdict::unreadable,
-                            "block " + std::to_string(image.unreadable.front()) +
-                                " cannot be read; records up to sequence " + proven +
-                                " are known to be durable");
+    tail.damage = walk.damage(FrameVerdict::unreadable,
+                              std::string(verdict_text(FrameVerdict::unreadable)) + "; " + known);
   } else if (tail.verdict == TailVerdict::corrupt) {
-    tail.damage =
-        damage_at(header.number, tail.end, tail.stop,
-                  split && !lost && !contradiction
-                      ? "a batch that is durable only up to sequence " + proven
-                      : std::string(verdict_text(tail.stop)) + ", but records up to sequence " +
-                            proven + " are known to be durable");
+    const std::string_view found =
+        lost || contradiction ? verdict_text(tail.stop) : "the end of a longer batch";
+    tail.damage = walk.damage(tail.stop, std::string(found) + ", but " + known);
   }
   return tail;
 }

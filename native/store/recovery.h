@@ -104,6 +104,18 @@ struct Chain {
   [[nodiscard]] uint64_t last_seq() const noexcept { return next_seq - 1; }
 };
 
+// Where and how a store contradicts itself.
+struct Damage {
+  uint32_t segment = 0;
+  uint32_t block = 0;
+  uint64_t seq = 0;  // the sequence that should be found there
+  bool unreadable = false;
+  std::string what;
+
+  // "segment 3, block 17, sequence 4711: …"
+  [[nodiscard]] std::string text() const;
+};
+
 // Takes frames one by one from the start of a segment.
 class FrameWalk {
  public:
@@ -113,6 +125,8 @@ class FrameWalk {
   // `nothing` where no block is left.
   FrameVerdict next(FrameView& frame) noexcept;
   [[nodiscard]] const Chain& chain() const noexcept { return chain_; }
+  // Where the contradiction lies when next() returned `verdict` at chain().
+  [[nodiscard]] Damage damage(FrameVerdict verdict, std::string what) const;
 
   // The header at `block` if it is one of this segment that lies where it says; whether its payload
   // is whole does not matter: what it claims was true when it was built.
@@ -127,18 +141,6 @@ class FrameWalk {
   uint32_t seed_;
   uint32_t blocks_;
   Chain chain_;
-};
-
-// Where and how a store contradicts itself.
-struct Damage {
-  uint32_t segment = 0;
-  uint32_t block = 0;
-  uint64_t seq = 0;  // the sequence that should be found there
-  bool unreadable = false;
-  std::string what;
-
-  // "segment 3, block 17, sequence 4711: …"
-  [[nodiscard]] std::string text() const;
 };
 
 // Checks `header` of the file named with `number` against STORE and the header before it (null for
@@ -161,7 +163,7 @@ class ClosedWalk {
  public:
   ClosedWalk(const format::SegmentHeader& header, const format::SegmentHeader& successor,
              const SegmentImage& image) noexcept
-      : walk_(header, image), number_(header.number), successor_(successor) {}
+      : walk_(header, image), successor_(successor) {}
 
   // False at the end, and at damage. Seals are passed over.
   bool next(FrameView& batch);
@@ -169,7 +171,6 @@ class ClosedWalk {
 
  private:
   FrameWalk walk_;
-  uint32_t number_;
   format::SegmentHeader successor_;
   std::optional<Damage> damage_;
 };

@@ -1,5 +1,5 @@
-// The engine on a real disk: append, commit, reopen, roll, seal, the relaxed modes, and the order of
-// its system calls.
+// The engine on a real disk: append, commit, reopen, roll, seal, the relaxed modes, and the order
+// of its system calls.
 #include "store/engine.h"
 
 #include <gtest/gtest.h>
@@ -573,7 +573,8 @@ TEST(Engine, NeverModeFlushesOnDemandAndAtClose) {
   EXPECT_EQ((*store)->stats().unproven_records, 0u);
 }
 
-// A relaxed store that is cut off keeps what is whole on the device; the copy must hold many batches.
+// A relaxed store that is cut off keeps what is whole on the device; the copy must hold many
+// batches.
 TEST(Engine, ARelaxedStoresUnprovenTailIsCopiedWhole) {
   const TemporaryDirectory directory;
   sys::PosixFileSystem real;
@@ -745,8 +746,8 @@ TEST(Engine, AnAcceptedSchemaIsKeptFromThenOn) {
 TEST(Engine, ImpossibleOptionsAreRefused) {
   const TemporaryDirectory directory;
   sys::PosixFileSystem real;
-  for (const uint64_t size : {uint64_t{1}, uint64_t{4096}, (uint64_t{1} << 20) + 4096,
-                              uint64_t{512} << 20, UINT64_MAX}) {
+  for (const uint64_t size :
+       {uint64_t{1}, uint64_t{4096}, (uint64_t{1} << 20) + 4096, uint64_t{512} << 20, UINT64_MAX}) {
     Options options = options_for(directory.store());
     options.segment_bytes = size;
     EXPECT_EQ(open_store(real, options)->status.code(), Code::invalid) << size;

@@ -3,6 +3,7 @@
 // may be lost.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -72,8 +73,9 @@ class FaultyFileSystem final : public sys::FileSystem {
   }
 
   // The machine stops: no later call has an effect, each fails with EIO. Every 512-byte sector that
-  // was written and not flushed is lost or not, as `random` says, in files that are still open.
-  // `keep` of 256 sectors survive in the mean.
+  // was written and not flushed, in files that are still open, and every rename since the last
+  // flush of the directory survives or not, as `random` says: `keep` of 256 in the mean. Needs
+  // tracks_sectors.
   void cut_power(std::mt19937_64& random, unsigned keep) {
     dead_ = true;
     for (auto& [file, pending] : pending_) {
@@ -83,6 +85,12 @@ class FaultyFileSystem final : public sys::FileSystem {
       }
       pending.clear();
     }
+    for (auto it = renames_.rbegin(); it != renames_.rend(); ++it) {
+      if (random() % 256 < keep) continue;
+      real_.rename(it->directory, it->to.c_str(), it->from.c_str());
+      if (!it->before.empty()) real_.rename(it->directory, it->before.c_str(), it->to.c_str());
+    }
+    forget_renames();
   }
   [[nodiscard]] bool dead() const { return dead_; }
 
@@ -92,8 +100,12 @@ class FaultyFileSystem final : public sys::FileSystem {
   int open(int directory, const char* name, sys::OpenFlags flags) noexcept override {
     if (const Fault* fault = ask(Call::open, name)) return -fault->error;
     if (refuse_direct_at_open && flags.direct) return -EINVAL;
+    // The page cache stands in for the device, or every read would wait for the disk; that
+    // O_DIRECT's rules are kept is checked at each call.
+    const Facts facts{name, flags.direct};
+    flags.direct = false;
     const int file = real_.open(directory, name, flags);
-    if (file >= 0) files_[file] = {name, flags.direct};
+    if (file >= 0) files_[file] = facts;
     return file;
   }
   void close(int file) noexcept override {
@@ -117,6 +129,7 @@ class FaultyFileSystem final : public sys::FileSystem {
       return -fault->error;
     }
     if (refuse_direct_at_write && files_[file].direct) return -EINVAL;
+    expect_aligned(file, bytes, count, offset);
     write_real(file, bytes, count, offset);
     return static_cast<int64_t>(count);
   }
@@ -126,6 +139,7 @@ class FaultyFileSystem final : public sys::FileSystem {
         offset < unreadable_offset + 4096 && offset + count > unreadable_offset) {
       return -EIO;
     }
+    expect_aligned(file, bytes, count, offset);
     return real_.pread(file, bytes, count, offset);
   }
   int fdatasync(int file) noexcept override { return flush(Call::fdatasync, file); }
@@ -150,6 +164,11 @@ class FaultyFileSystem final : public sys::FileSystem {
     if (const Fault* fault = ask(Call::rename, to)) {
       if (fault->has_effect) real_.rename(directory, from, to);
       return -fault->error;
+    }
+    if (tracks_sectors) {
+      Rename done{directory, from, to, ".before-" + std::to_string(calls_)};
+      if (linkat(directory, to, directory, done.before.c_str(), 0) != 0) done.before.clear();
+      renames_.push_back(std::move(done));
     }
     const int result = real_.rename(directory, from, to);
     if (result == 0) {
@@ -194,6 +213,12 @@ class FaultyFileSystem final : public sys::FileSystem {
     std::string name;
     bool direct = false;
   };
+  struct Rename {
+    int directory;
+    std::string from;
+    std::string to;
+    std::string before;  // another name of the file that was replaced
+  };
   struct Sector {
     uint64_t offset;
     std::vector<std::byte> before;
@@ -204,6 +229,14 @@ class FaultyFileSystem final : public sys::FileSystem {
     if (found == files_.end()) return "?";
     // Directories are opened by their path.
     return found->second.name.find('/') != std::string::npos ? "." : found->second.name;
+  }
+
+  void expect_aligned(int file, const std::byte* bytes, size_t count, uint64_t offset) const {
+    const auto found = files_.find(file);
+    if (found == files_.end() || !found->second.direct) return;
+    EXPECT_EQ(offset % 4096, 0u) << found->second.name;
+    EXPECT_EQ(count % 4096, 0u) << found->second.name;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(bytes) % 4096, 0u) << found->second.name;
   }
 
   const Fault* ask(Call call, const std::string& name) {
@@ -228,8 +261,16 @@ class FaultyFileSystem final : public sys::FileSystem {
       return -fault->error;
     }
     pending_[file].clear();
+    if (name_of(file) == ".") forget_renames();
     // The real flush is left out: no test here cuts the real power, and the disk is slow.
     return 0;
+  }
+
+  void forget_renames() {
+    for (const Rename& rename : renames_) {
+      if (!rename.before.empty()) real_.unlink(rename.directory, rename.before.c_str());
+    }
+    renames_.clear();
   }
 
   // Through a descriptor of its own: the store's may be O_DIRECT and read-only.
@@ -244,7 +285,9 @@ class FaultyFileSystem final : public sys::FileSystem {
 
   void write_real(int file, const std::byte* bytes, size_t count, uint64_t offset) {
     with_plain(file, [&](int plain) {
-      for (size_t at = 0; at < count && tracks_sectors; at += 512) {
+      // Zeros into a new file leave nothing to lose.
+      const bool zeros = bytes[0] == std::byte{0} && std::memcmp(bytes, bytes + 1, count - 1) == 0;
+      for (size_t at = 0; at < count && tracks_sectors && !zeros; at += 512) {
         Sector sector{offset + at, std::vector<std::byte>(512)};
         const int64_t got = real_.pread(plain, sector.before.data(), 512, sector.offset);
         sector.before.resize(static_cast<size_t>(std::max<int64_t>(0, got)));
@@ -275,6 +318,7 @@ class FaultyFileSystem final : public sys::FileSystem {
   std::vector<std::string> trace_;
   std::map<int, Facts> files_;
   std::map<int, std::vector<Sector>> pending_;
+  std::vector<Rename> renames_;
   int64_t realtime_shift_us_ = 0;
   uint64_t monotonic_shift_ns_ = 0;
 };

@@ -1,0 +1,295 @@
+// Reading beside the engine: verify and inspect see what is proven, change nothing, take no lock,
+// and find every damage that opening finds, and more than the first.
+#include "store/reader.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "faulty_file_system.h"
+#include "store/engine.h"
+#include "store_rig.h"
+
+namespace espora::store {
+namespace {
+
+using format::block_bytes;
+using sys::Code;
+using test::Call;
+using test::FaultyFileSystem;
+using test::open_store;
+using test::options_for;
+using test::Row;
+using test::TemporaryDirectory;
+using test::text_of;
+
+class Collector final : public ReadVisitor {
+ public:
+  void segment(const SegmentFacts& facts) override { segments.push_back(facts.number); }
+  bool frame(const FrameView& frame) override {
+    RecordCursor cursor(frame.header, frame.payload);
+    RecordView record;
+    while (cursor.next(record)) rows.push_back(test::row_of(record));
+    seals += frame.seal() ? 1 : 0;
+    return --frames_wanted != 0;
+  }
+  void finding(const Finding& finding) override { findings.push_back(finding); }
+
+  std::vector<uint32_t> segments;
+  std::vector<Row> rows;
+  std::vector<Finding> findings;
+  size_t seals = 0;
+  int frames_wanted = -1;
+};
+
+class ReaderTest : public testing::Test {
+ protected:
+  std::vector<Row> fill(int batches, size_t size, bool closed) {
+    auto store = open_store(path());
+    EXPECT_OK(store->status);
+    for (int i = 0; i < batches; i++) EXPECT_OK(store->put(text_of(i, size)));
+    if (closed) {
+      EXPECT_OK((*store)->close());
+    }
+    return store->all();
+  }
+  VerifyReport verified() {
+    auto report = verify(fs_, path());
+    EXPECT_TRUE(report.ok()) << report.status().message();
+    return report.ok() ? report.value() : VerifyReport();
+  }
+  void change(const std::string& name, size_t at) {
+    const test::fs::path file = test::fs::path(path()) / name;
+    std::string bytes = test::read_file(file);
+    bytes[at] ^= 0x08;
+    test::write_file(file, bytes);
+  }
+  [[nodiscard]] std::string path() const { return directory_.store(); }
+
+  TemporaryDirectory directory_;
+  sys::PosixFileSystem fs_;
+};
+
+TEST_F(ReaderTest, ShowsEveryProvenRecordAndNoOther) {
+  auto rows = fill(5, 300'000, false);
+  rows.pop_back();  // proven by nothing
+  auto reader = Reader::open(fs_, path());
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  EXPECT_EQ(reader.value()->proven_seq(), 4u);
+  EXPECT_EQ(reader.value()->segments().size(), 2u);
+  Collector all;
+  ASSERT_OK(reader.value()->walk(all));
+  EXPECT_EQ(all.rows, rows);
+  EXPECT_EQ(all.segments, (std::vector<uint32_t>{1, 2}));
+  EXPECT_TRUE(all.findings.empty());
+
+  Collector from_second;
+  ASSERT_OK(reader.value()->walk(from_second, 2));
+  EXPECT_EQ(from_second.segments, std::vector<uint32_t>{2});
+  ASSERT_EQ(from_second.rows.size(), 1u);
+  EXPECT_EQ(from_second.rows[0].seq, 4u);
+
+  Collector two;
+  two.frames_wanted = 2;
+  ASSERT_OK(reader.value()->walk(two));
+  EXPECT_EQ(two.rows.size(), 2u);
+}
+
+TEST_F(ReaderTest, CountsWhatAClosedStoreHolds) {
+  fill(7, 250'000, true);
+  const VerifyReport report = verified();
+  EXPECT_FALSE(report.damaged());
+  EXPECT_TRUE(report.findings.empty());
+  EXPECT_EQ(report.proven_seq, 7u);
+  EXPECT_EQ(report.records, 7u);
+  EXPECT_EQ(report.batches, 7u);
+  EXPECT_EQ(report.segments, 2u);
+  EXPECT_EQ(report.store.kind, "test");
+  EXPECT_EQ(report.payload_bytes, 7 * record_extent(250'000));
+}
+
+TEST_F(ReaderTest, AnEmptyStoreIsWhole) {
+  fill(0, 0, false);
+  const VerifyReport report = verified();
+  EXPECT_FALSE(report.damaged());
+  EXPECT_EQ(report.proven_seq, 0u);
+  EXPECT_EQ(report.segments, 1u);
+}
+
+TEST_F(ReaderTest, ChangesNothingAndTakesNoLock) {
+  fill(4, 300'000, false);
+  test::write_file(test::fs::path(path()) / "spare-1.tmp", "leftover");
+  const auto before = test::contents(path());
+  FaultyFileSystem fs;
+  fs.record_trace(true);
+  ASSERT_TRUE(verify(fs, path()).ok());
+  EXPECT_EQ(test::contents(path()), before);
+  const auto holder = open_store(path());
+  ASSERT_OK(holder->status);
+  ASSERT_TRUE(verify(fs, path()).ok());
+  for (const std::string& call : fs.trace()) {
+    EXPECT_TRUE(call.starts_with("open ") || call.starts_with("pread ") ||
+                call.starts_with("size ") || call.starts_with("list ") ||
+                call.starts_with("drop_cache "))
+        << call;
+  }
+}
+
+TEST_F(ReaderTest, BesideARunningServiceNothingLooksDamaged) {
+  auto store = open_store(path());
+  ASSERT_OK(store->status);
+  std::atomic<uint64_t> durable{0};
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    for (int i = 0; i < 600; i++) {
+      EXPECT_OK(store->put(text_of(i, i % 40 == 0 ? 200'000 : 300)));
+      durable = (*store)->durable_seq();
+      if (i % 100 == 50) {
+        EXPECT_OK((*store)->seal());
+      }
+      // A restart in between: the last segment may get another file under its name.
+      if (i % 150 == 149) {
+        if (i % 300 == 149) {
+          EXPECT_OK((*store)->close());
+        }
+        store.reset();
+        store = open_store(path());
+        EXPECT_OK(store->status);
+      }
+    }
+    done = true;
+  });
+  uint64_t last_seq = 0;
+  int rounds = 0;
+  while (!done || rounds < 3) {
+    // At least what was acknowledged before the batch in flight; never less than a moment ago.
+    const uint64_t known = durable;
+    const VerifyReport report = verified();
+    for (const Finding& finding : report.findings) {
+      EXPECT_NE(finding.severity, Severity::damage) << finding.text();
+    }
+    EXPECT_EQ(report.records, report.proven_seq);
+    EXPECT_GE(report.proven_seq + 1, known);
+    EXPECT_GE(report.proven_seq, last_seq);
+    last_seq = report.proven_seq;
+    rounds++;
+  }
+  writer.join();
+  EXPECT_GE(last_seq, 599u);
+}
+
+TEST_F(ReaderTest, FindsEveryDamageNotOnlyTheFirst) {
+  fill(9, 310'000, true);  // three batches of 76 blocks fill a segment
+  change("00000001.seg", (1 + 76) * block_bytes + 500);
+  change("00000003.seg", 3 * block_bytes);
+  const VerifyReport report = verified();
+  EXPECT_TRUE(report.damaged());
+  ASSERT_EQ(report.findings.size(), 2u);
+  EXPECT_EQ(report.findings[0].place.segment, 1u);
+  EXPECT_EQ(report.findings[0].place.block, 77u);
+  EXPECT_EQ(report.findings[0].place.seq, 2u);
+  EXPECT_EQ(report.findings[0].code, Code::corrupt);
+  EXPECT_EQ(report.findings[1].place.segment, 3u);
+  EXPECT_EQ(report.findings[1].place.block, 1u);
+  EXPECT_EQ(report.findings[1].place.seq, 7u);
+  // What is whole is counted: one batch of the first segment, all of the second.
+  EXPECT_EQ(report.records, 4u);
+}
+
+TEST_F(ReaderTest, ADamagedHeaderHidesNothingElse) {
+  fill(9, 310'000, true);
+  change("00000002.seg", 77);
+  const VerifyReport report = verified();
+  EXPECT_TRUE(report.damaged());
+  ASSERT_EQ(report.findings.size(), 1u) << report.findings.back().text();
+  EXPECT_EQ(report.findings[0].place.segment, 2u);
+  EXPECT_EQ(report.records, 6u);
+}
+
+TEST_F(ReaderTest, FilesThatAreMissingOrStrange) {
+  fill(9, 310'000, true);
+  const auto files = test::contents(path());
+  const test::fs::path at = path();
+  test::fs::remove(at / "00000002.seg");
+  VerifyReport report = verified();
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_NE(report.findings[0].text().find("segment 2"), std::string::npos);
+  EXPECT_TRUE(report.damaged());
+  test::restore(path(), files);
+
+  test::fs::resize_file(at / "00000001.seg", 5'000);
+  report = verified();
+  EXPECT_TRUE(report.damaged());
+  EXPECT_EQ(report.findings[0].place.segment, 1u);
+  test::restore(path(), files);
+
+  test::fs::remove(at / "STORE");
+  report = verified();
+  EXPECT_TRUE(report.damaged());
+  EXPECT_EQ(report.findings[0].code, Code::corrupt);
+  test::restore(path(), files);
+
+  test::write_file(at / "notes.txt", "mine");
+  report = verified();
+  EXPECT_FALSE(report.damaged());
+  ASSERT_EQ(report.findings.size(), 1u);
+  EXPECT_EQ(report.findings[0].severity, Severity::note);
+  test::restore(path(), files);
+
+  test::write_file(at / "SNAP-10", "");
+  report = verified();
+  EXPECT_TRUE(report.damaged());
+  EXPECT_EQ(report.findings[0].place.segment, 3u);
+  test::restore(path(), files);
+
+  test::fs::remove_all(path());
+  EXPECT_EQ(verify(fs_, path()).status().code(), Code::not_found);
+  test::fs::create_directories(path());
+  EXPECT_EQ(verify(fs_, path()).status().code(), Code::not_found);
+}
+
+TEST_F(ReaderTest, NamesEveryUnreadableBlockThatOpeningWouldStumbleOver) {
+  fill(4, 310'000, true);
+  FaultyFileSystem fs;
+  for (const auto& [name, segment, block] :
+       {std::tuple{"00000001.seg", 1u, 80u}, std::tuple{"00000002.seg", 2u, 20u},
+        std::tuple{"00000002.seg", 2u, 200u}, std::tuple{"00000002.seg", 2u, 0u}}) {
+    fs.unreadable_name = name;
+    fs.unreadable_offset = block * block_bytes;
+    const auto report = verify(fs, path());
+    ASSERT_TRUE(report.ok());
+    ASSERT_EQ(report.value().findings.size(), 1u) << name << " " << block;
+    const Finding& finding = report.value().findings[0];
+    EXPECT_EQ(finding.code, Code::unreadable);
+    EXPECT_EQ(finding.place.segment, segment);
+    EXPECT_EQ(finding.place.block, block);
+    EXPECT_EQ(open_store(fs, options_for(path()))->status.code(), Code::unreadable);
+  }
+}
+
+// Whatever opening refuses, verify finds; whatever it finds, opening refuses.
+TEST_F(ReaderTest, AgreesWithOpeningOnEveryDamage) {
+  fill(4, 310'000, true);
+  const auto files = test::contents(path());
+  std::mt19937_64 random(8);
+  size_t damaged = 0;
+  for (int round = 0; round < 120; round++) {
+    const std::string name = round % 2 == 0 ? "00000001.seg" : "00000002.seg";
+    const size_t extent = (round % 2 == 0 ? 240 : 90) * block_bytes;
+    change(name, random() % extent);
+    const bool found = verified().damaged();
+    const auto store = open_store(path());
+    EXPECT_EQ(found, !store->status.ok()) << store->status.message();
+    damaged += found ? 1 : 0;
+    test::restore(path(), files);
+  }
+  EXPECT_GT(damaged, 80u);
+  EXPECT_LT(damaged, 120u);
+}
+
+}  // namespace
+}  // namespace espora::store
