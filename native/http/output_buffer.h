@@ -41,6 +41,7 @@ class OutputBuffer {
   }
 
   void append(std::string_view text) {
+    if (text.empty()) return;  // memcpy(3) takes no null pointer, not even for nothing
     char* at = prepare(text.size());
     std::memcpy(at, text.data(), text.size());
     commit(at + text.size());
