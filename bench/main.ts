@@ -11,7 +11,7 @@ import { replaceBlock } from './lib/readme.js';
 import { renderMarkdown, renderTerminal } from './lib/render.js';
 import type { Report } from './lib/report.js';
 import type { Group, Trial } from './lib/trial.js';
-import { groups } from './lib/trial.js';
+import { groups, TrialFailure } from './lib/trial.js';
 import { registry } from './registry.js';
 
 const readme = at('bench/README.md');
@@ -176,16 +176,17 @@ for (const [signal, code] of [
   });
 }
 
-const options = readOptions(process.argv.slice(2));
-if (options !== undefined) {
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (options === undefined) return;
   try {
     await bench(options, interrupted.signal);
   } catch (error) {
-    if (error instanceof UsageError) {
-      say(error.message);
-      process.exitCode = 2;
-    } else if (!interrupted.signal.aborted) {
-      throw error;
-    }
+    if (interrupted.signal.aborted) return; // whatever it is, the interruption is why
+    if (!(error instanceof UsageError || error instanceof TrialFailure)) throw error;
+    say(error.message);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }
+
+await main();

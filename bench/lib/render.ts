@@ -8,11 +8,11 @@ import type { Figure } from './statistics.js';
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return '–';
   if (value === 0) return '0';
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   const rounded = Number(value.toPrecision(3));
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded)))));
   return rounded.toLocaleString('en-US', {
-    minimumFractionDigits: Math.min(digits, 6),
-    maximumFractionDigits: Math.min(digits, 6),
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
   });
 }
 

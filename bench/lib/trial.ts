@@ -19,6 +19,9 @@ export interface Context {
   readonly progress: (text: string) => void;
 }
 
+/** A trial that could not be played, for a reason that its message tells: no stack trace belongs to it. */
+export class TrialFailure extends Error {}
+
 export interface Trial {
   readonly name: string;
   readonly group: Group;

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { pinned } from '../lib/pinning.js';
 import { takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { TrialFailure } from '../lib/trial.js';
 import type { Answer, Order } from './contestant-process.js';
 import type { Case, CaseRounds, Figures, MicroTrial, Variant } from './micro-trial.js';
 
@@ -24,7 +25,8 @@ const settings = {
 class ContestantProcess {
   readonly title: string;
   readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
+  /** Whether it ended well. */
+  readonly #ended: Promise<boolean>;
   #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
   #failure: Error | undefined;
 
@@ -50,8 +52,9 @@ class ContestantProcess {
     this.#ended = new Promise((resolve) => {
       this.#child.on('error', (error) => this.#fail(error));
       this.#child.on('exit', (code, signal) => {
-        this.#fail(new Error(`${this.title}: the process ended (${signal ?? `code ${code}`})`));
-        resolve();
+        const end = signal ?? `code ${code}`;
+        this.#fail(new TrialFailure(`${this.title}: the process ended (${end})`));
+        resolve(code === 0);
       });
     });
   }
@@ -59,22 +62,26 @@ class ContestantProcess {
   /** Its fingerprint, once it is prepared. */
   async ready(): Promise<string> {
     const answer = await this.#answer();
-    if (!('fingerprint' in answer)) throw new Error(`${this.title}: out of step`);
-    return answer.fingerprint;
+    if ('fingerprint' in answer) return answer.fingerprint;
+    throw this.#refused(answer);
   }
 
   async round(milliseconds: number): Promise<Figures> {
-    const answer = this.#answer();
     this.#send({ round: milliseconds });
-    const message = await answer;
-    if (!('figures' in message)) throw new Error(`${this.title}: out of step`);
-    return message.figures;
+    const answer = await this.#answer();
+    if ('figures' in answer) return answer.figures;
+    throw this.#refused(answer);
   }
 
-  /** Resolves when the process has ended, however it did. */
+  /** Resolves when the process has ended; rejects if it did not end well. */
   async close(): Promise<void> {
     if (this.#child.connected) this.#send({ close: true });
-    await this.#ended;
+    if (!(await this.#ended)) throw this.#failure!;
+  }
+
+  #refused(answer: Answer): Error {
+    const reason = 'failure' in answer ? answer.failure : `out of step: ${JSON.stringify(answer)}`;
+    return new TrialFailure(`${this.title}: ${reason}`);
   }
 
   #send(order: Order): void {
@@ -95,14 +102,14 @@ class ContestantProcess {
   }
 }
 
-/** A RangeError that names those who disagree, unless all fingerprints are the same. */
+/** A TrialFailure that names those who disagree, unless all fingerprints are the same. */
 export function checkFingerprints(
   prints: readonly (readonly [title: string, print: string])[],
 ): void {
   const [first] = prints;
   const other = prints.find(([, print]) => print !== first![1]);
   if (other === undefined) return;
-  throw new RangeError(`"${first![0]}" and "${other[0]}" did not do the same work`);
+  throw new TrialFailure(`"${first![0]}" and "${other[0]}" did not do the same work`);
 }
 
 async function playCase(trial: MicroTrial, one: Case, context: Context): Promise<CaseRounds> {
@@ -124,9 +131,11 @@ async function playCase(trial: MicroTrial, one: Case, context: Context): Promise
     checkFingerprints(prints);
     const players = processes.map((contestant) => () => contestant.round(roundMs * factor));
     const played = await takeTurns(players, rounds);
+    await Promise.all(processes.map((contestant) => contestant.close()));
     return new Map(variants.map(({ name }, index) => [name, played[index]!]));
   } finally {
-    await Promise.all(processes.map((contestant) => contestant.close()));
+    // Nobody is left behind, whatever happened before.
+    await Promise.allSettled(processes.map((contestant) => contestant.close()));
   }
 }
 
