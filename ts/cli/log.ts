@@ -21,12 +21,16 @@ function writeLine(line: string): void {
 
 const colours = { debug: 'gray', info: 'cyan', warn: 'yellow', error: 'red' } as const;
 
+// Whether to colour was decided for stderr; styleText would look at stdout.
+const paint = (colour: (typeof colours)[keyof typeof colours], text: string): string =>
+  styleText(colour, text, { validateStream: false });
+
 /** One of pino's JSON lines as a line for people: time, severity, service, message, the rest. */
 export function textLine(json: string, colour: boolean): string {
   const record = JSON.parse(json) as Record<string, unknown>;
   const { level, time, service, msg, pid: _pid, ...rest } = record;
   const name = String(level) as keyof typeof colours;
-  const severity = colour ? styleText(colours[name], name.padEnd(5)) : name.padEnd(5);
+  const severity = colour ? paint(colours[name], name.padEnd(5)) : name.padEnd(5);
   const clock = new Date(String(time)).toISOString().slice(11, 23);
   const fields = Object.entries(rest).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,

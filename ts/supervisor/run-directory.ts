@@ -48,12 +48,13 @@ export function openRunDirectory(path?: string): RunDirectory {
     return { path, isPrivate: false, remove };
   } catch (error) {
     if (error instanceof EsporaError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
     throw new EsporaError(
-      code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
-        ? 'ERR_ESPORA_PERMISSION'
-        : 'ERR_ESPORA_INVALID',
-      `the run directory${path === undefined ? '' : ` ${path}`} cannot be made: ${message}`,
+      denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_INVALID',
+      path === undefined
+        ? `no private directory for sockets can be made in ${tmpdir()} (${code})`
+        : `the run directory ${path} cannot be made (${code})`,
     );
   }
 }
