@@ -12,14 +12,9 @@ import type { Context, Trial } from '../lib/trial.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Answer, Order } from './contestant-process.js';
 import type { Case, CaseRounds, Figures, MicroTrial, Variant } from './micro-trial.js';
+import { paceOfComputing } from './micro-trial.js';
 
 const script = fileURLToPath(new URL('./contestant-process.js', import.meta.url));
-
-/** Numbers and lengths of rounds; in milliseconds. */
-const settings = {
-  full: { rounds: 9, roundMs: 100, warmUpMs: 300 },
-  small: { rounds: 3, roundMs: 4, warmUpMs: 12 },
-};
 
 /** The other end of contestant-process.ts. One order at a time. */
 class ContestantProcess {
@@ -113,8 +108,8 @@ export function checkFingerprints(
 }
 
 async function playCase(trial: MicroTrial, one: Case, context: Context): Promise<CaseRounds> {
-  const { rounds, roundMs, warmUpMs } = context.small ? settings.small : settings.full;
-  const factor = trial.roundFactor ?? 1;
+  const { full, small } = trial.pace ?? paceOfComputing;
+  const { rounds, roundMs, warmUpMs } = context.small ? small : full;
   const variants = trial.variants.filter(({ cases }) => cases?.includes(one.name) ?? true);
   const processes: ContestantProcess[] = [];
   try {
@@ -129,7 +124,7 @@ async function playCase(trial: MicroTrial, one: Case, context: Context): Promise
       await contestant.round(warmUpMs);
     }
     checkFingerprints(prints);
-    const players = processes.map((contestant) => () => contestant.round(roundMs * factor));
+    const players = processes.map((contestant) => () => contestant.round(roundMs));
     const played = await takeTurns(players, rounds);
     await Promise.all(processes.map((contestant) => contestant.close()));
     return new Map(variants.map(({ name }, index) => [name, played[index]!]));

@@ -31,13 +31,31 @@ export interface Variant {
 /** Every variant's rounds in one case, by the variant's name. */
 export type CaseRounds = ReadonlyMap<string, readonly Figures[]>;
 
+export interface Turns {
+  readonly rounds: number;
+  readonly roundMs: number;
+  readonly warmUpMs: number;
+}
+
+/** How often contestants take turns, and for how long. */
+export interface Pace {
+  readonly full: Turns;
+  readonly small: Turns;
+}
+
+/** V8 compiles what it sees often; after that, rounds hardly differ. */
+export const paceOfComputing: Pace = {
+  full: { rounds: 9, roundMs: 100, warmUpMs: 300 },
+  small: { rounds: 3, roundMs: 4, warmUpMs: 12 },
+};
+
 export interface MicroTrial {
   readonly name: string;
   readonly title: string;
   readonly cases: readonly Case[];
   readonly variants: readonly Variant[];
-  /** How much longer than others its rounds are. */
-  readonly roundFactor?: number;
+  /** Where it needs another pace than `paceOfComputing`. */
+  readonly pace?: Pace;
   /** `rounds`: by the case's name. */
   report(rounds: ReadonlyMap<string, CaseRounds>): Omit<Report, 'trial' | 'title'>;
 }
