@@ -155,7 +155,20 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'int a;\n#include <sys/socket.h>',
     [2],
   ],
-  ['threads outside sys', rules.checkSystemCalls, 'native/store/a.cc', '#include <thread>', [1]],
+  [
+    'threads outside sys',
+    rules.checkSystemCalls,
+    'native/store/a.cc',
+    'std::thread worker{run};\nauto a = std::async(run);\nstd::this_thread::yield();\nx = std::thread(run);',
+    [1, 2, 3, 4],
+  ],
+  [
+    'a thread that sys made',
+    rules.checkSystemCalls,
+    'native/binding/a.cc',
+    '#include <thread>\nstd::thread thread_;\nthread_ = sys::start_thread("a", run);',
+    [],
+  ],
   ['streams outside sys', rules.checkSystemCalls, 'native/store/a.cc', '#include <iostream>', [1]],
   [
     'a raw call',

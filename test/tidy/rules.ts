@@ -74,7 +74,7 @@ const systemHeader = new RegExp(
   '^(?:(?:sys|linux|asm|bits|net|netinet|netpacket|arpa)/.*|' +
     '(?:aio|dirent|dlfcn|fcntl|ftw|glob|grp|ifaddrs|mqueue|netdb|poll|pthread|pwd|sched|semaphore|' +
     'signal|spawn|syscall|syslog|termios|ucontext|unistd|utime)\\.h|' +
-    'csignal|filesystem|fstream|iostream|thread|future|semaphore|stop_token|syncstream)$',
+    'csignal|filesystem|fstream|iostream|semaphore|stop_token|syncstream)$',
 );
 
 const systemCalls =
@@ -86,7 +86,7 @@ const systemCalls =
   'unlink|usleep|vmsplice|write|writev|_exit|clock_gettime|gettimeofday|time';
 const qualifiedCall = new RegExp(`(?<![\\w>:])::(?:${systemCalls})\\s*\\(`);
 const libraryCall =
-  /\b(?:fopen|freopen|fwrite|fread|fprintf|printf|puts|fputs|perror|std::system|std::getenv|getenv|std::abort|std::exit)\s*\(|\bstd::chrono::\w+_clock::now\b/;
+  /\b(?:fopen|freopen|fwrite|fread|fprintf|printf|puts|fputs|perror|std::system|std::getenv|getenv|std::abort|std::exit|std::async|std::this_thread::\w+)\s*\(|\bstd::(?:jthread|thread(?:\s+\w+\s*\{|\s*[({]))|\bstd::chrono::\w+_clock::now\b/;
 
 /** Only sys/ talks to the operating system: its headers, its calls, the clock, standard streams. */
 export function checkSystemCalls(path: string, text: string): Finding[] {
