@@ -16,8 +16,10 @@ export function formatNumber(value: number): string {
   });
 }
 
-const formatFigure = ({ median, min, max }: Figure, suffix: string): string =>
-  `${formatNumber(median)}${suffix} (${formatNumber(min)}–${formatNumber(max)})`;
+function formatFigure({ median, min, max, rounds }: Figure, suffix: string): string {
+  const range = rounds > 1 ? ` (${formatNumber(min)}–${formatNumber(max)})` : '';
+  return `${formatNumber(median)}${suffix}${range}`;
+}
 
 function formatValue(value: Value | undefined, suffix = ''): string {
   if (value === undefined) return '';

@@ -87,6 +87,11 @@ test('Markdown: one line per row, pipes escaped, a case named once, nothing for 
   );
 });
 
+test('a figure of one round has no range', (t) => {
+  const once = budget('x', { median: 1, min: 1, max: 1, rounds: 1 }, '≤', 2);
+  t.is(formatBudget(once), 'x: 1.00, budget ≤ 2: holds');
+});
+
 test('terminal: everything is there, without colours', (t) => {
   const text = renderTerminal(report);
   for (const part of ['thing: a title', 'b|c', '10.0 (9.00–12.0)', '2.00× ', 'holds', 'A note.']) {
