@@ -53,8 +53,6 @@ void Relay::on_events(Side& side, uint32_t events) {
     unblock(side);
   }
   pump(side);
-  // A side that failed while it was written to may still have something to say.
-  if (other(side).failed) pump(other(side));
   settle();
 }
 
@@ -191,10 +189,6 @@ void Relay::fail(Side& side) noexcept {
 
 // Draws the conclusions: passes on an end, a failure, or ends the relay.
 void Relay::settle() {
-  for (Side* side : {&client, &upstream}) {
-    // Its peer is gone with bytes still owed to it.
-    if (side->hung_up && side->read_done && !side->out.empty()) fail(*side);
-  }
   if (client.failed && upstream.failed) {
     state_ = State::ended;
     return;
