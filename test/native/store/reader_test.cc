@@ -179,7 +179,7 @@ TEST_F(ReaderTest, BesideARunningServiceNothingLooksDamaged) {
     rounds++;
   }
   writer.join();
-  EXPECT_GE(last_seq, 599u);
+  EXPECT_GE(verified().proven_seq, 599u);
 }
 
 TEST_F(ReaderTest, FindsEveryDamageNotOnlyTheFirst) {
