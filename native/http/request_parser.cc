@@ -50,6 +50,7 @@ bool RequestParser::read_request_line(std::string_view message) noexcept {
     at = scan_run<byte_class::token>(message.data(), at, limit);
     if (at == limit) return pause(at, message.size(), errors::request_line_too_long);
     if (message[at] != ' ' || at == line_begin_) return fail(errors::request_line_invalid);
+    is_head_ = message.substr(line_begin_, at - line_begin_) == "HEAD";
     method_end_ = static_cast<uint32_t>(at++);
     target_begin_ = static_cast<uint32_t>(at);
     state_ = State::target;

@@ -58,7 +58,8 @@ struct Request {
 // - A body above the limit is an error only in the call after `head` (declared), or when a chunk
 //   goes past it (chunked), before its data is read. So a caller that has decided on 404 or 405
 //   answers that instead of the 413 (errors::body_too_large), and closes.
-// - After `error` request() is not to be used unless `head` was returned for the same request.
+// - After `error` the views of request() are not to be used, nor anything of it if `head` was not
+//   returned.
 // - A buffer of receive_bytes_max() bytes can always take the rest of a request, provided that
 //   close_gap() is called when it is full.
 class RequestParser {
@@ -89,6 +90,9 @@ class RequestParser {
   [[nodiscard]] bool idle() const noexcept { return state_ == State::start; }
   // `head` was returned, `complete` not yet.
   [[nodiscard]] bool in_body() const noexcept { return head_end_ != 0 && state_ < State::finished; }
+  // Whether the request's method is HEAD, as far as is known: an answer to it has no body (RFC 9110
+  // 9.3.2), a refusal neither. Valid at any time, after `error` too.
+  [[nodiscard]] bool is_head() const noexcept { return is_head_; }
   // Whether 100 Continue is due, if no final status is known: the client waits for it, the body is
   // within the limit, and of `received` bytes since the request's first none belongs to the body
   // (RFC 9110 10.1.1). Valid after `head`.
@@ -157,6 +161,7 @@ class RequestParser {
   uint32_t body_end_ = 0;  // chunked: end of what is decoded so far
   uint16_t fields_count_ = 0;
   uint8_t empty_lines_ = 0;
+  bool is_head_ = false;
   bool in_trailers_ = false;
   State state_ = State::start;
 };

@@ -150,14 +150,12 @@ bool Reader::read_escape(Text* text) noexcept {
   }
   if (code_point >= 0xD800 && code_point <= 0xDBFF && end_ - at_ >= 6 && at_[0] == '\\' &&
       at_[1] == 'u') {
-    const char* second = at_;
     uint32_t low = 0;
     at_ += 2;
     if (!read_hex4(low)) return false;
+    // Otherwise the first one is alone, and whatever the second stands for, the text is of no use.
     if (low >= 0xDC00 && low <= 0xDFFF) {
       code_point = 0x10000 + ((code_point - 0xD800) << 10) + (low - 0xDC00);
-    } else {
-      at_ = second;  // an escape of its own
     }
   }
   if (text == nullptr) return true;

@@ -238,27 +238,61 @@ TEST(Chunked, TrailersShareTheLimitsOfFields) {
             error_trace(errors::fields_too_large));
 }
 
-TEST(Chunked, GapClosesAtEveryPoint) {
-  const std::string stream =
-      head +
-      "3;ext=\"quoted\"\r\nabc\r\n0a\r\n0123456789\r\n0;x\r\nTrailer: value\r\nHosts: a\r\n\r\n";
-  for (size_t at = 1; at < stream.size(); ++at) {
-    std::string bytes = stream.substr(0, at);
-    RequestParser parser;
-    RequestParser::Outcome outcome = parser.parse(bytes);
-    if (outcome == RequestParser::Outcome::head) outcome = parser.parse(bytes);
-    ASSERT_EQ(outcome, RequestParser::Outcome::need_more) << at;
+// What the parser says about `stream` when the gap is closed once, after `at` bytes, and the rest
+// comes in pieces of `step` with the gap closed after each.
+std::string trace_with_gaps_closed(const std::string& stream, size_t at, size_t step) {
+  using Outcome = RequestParser::Outcome;
+  RequestParser parser;
+  std::string bytes;
+  size_t given = 0;
+  std::string trace;
+  for (size_t count = at;; count = step) {
+    const std::string piece = stream.substr(given, count);
+    if (piece.empty()) return trace + "unfinished";
+    given += piece.size();
+    bytes += piece;
+    Outcome outcome = parser.parse(bytes);
+    if (outcome == Outcome::head) outcome = parser.parse(bytes);
+    if (outcome == Outcome::error) return "error " + std::string(parser.error().code);
+    if (outcome == Outcome::complete) {
+      return "body " + std::string(parser.request().body) +
+             (parser.consumed() == bytes.size() ? "" : " and more");
+    }
     const size_t left = parser.close_gap(bytes);
-    ASSERT_LE(left, bytes.size());
+    EXPECT_LE(left, bytes.size());
     bytes.resize(left);
-    // Nothing is left to close.
-    EXPECT_EQ(parser.close_gap(bytes), left);
-    bytes += stream.substr(at);
-    outcome = parser.parse(bytes);
-    if (outcome == RequestParser::Outcome::head) outcome = parser.parse(bytes);
-    ASSERT_EQ(outcome, RequestParser::Outcome::complete) << at;
-    EXPECT_EQ(parser.request().body, "abc0123456789") << at;
-    EXPECT_EQ(parser.consumed(), bytes.size()) << at;
+    EXPECT_EQ(parser.close_gap(bytes), left);  // nothing is left to close
+  }
+}
+
+TEST(Chunked, GapClosesAtEveryPoint) {
+  const std::string chunks = head + "3;ext=\"quoted\"\r\nabc\r\n0a\r\n0123456789\r\n0;x\r\n";
+  const std::string good = chunks + "Trailer: value\r\nHosts: a\r\n\r\n";
+  // A line that the parser must still know from its first byte when its last one comes.
+  const std::string bad = chunks + "Trailer: value\r\nHost: a\r\n\r\n";
+  for (const size_t step : {size_t{1}, size_t{7}, size_t{1000}}) {
+    for (size_t at = 1; at < good.size(); ++at) {
+      EXPECT_EQ(trace_with_gaps_closed(good, at, step), "body abc0123456789") << at;
+    }
+    for (size_t at = 1; at < bad.size(); ++at) {
+      EXPECT_EQ(trace_with_gaps_closed(bad, at, step), "error cabecalho_invalido") << at;
+    }
+  }
+}
+
+TEST(Chunked, LimitOfTrailersIsExactWhenGapsAreClosed) {
+  const size_t left =
+      limits::http_fields_bytes_max - "Host: a\r\nTransfer-Encoding: chunked\r\n"s.size();
+  const std::string chunks = head + "3;" + std::string(500, 'e') + "\r\nabc\r\n0\r\n";
+  const std::string short_line = "X: y\r\n";
+  for (const size_t step : {size_t{1}, size_t{64}, size_t{5000}}) {
+    for (const size_t extra : {size_t{0}, size_t{1}}) {
+      const std::string stream = chunks + short_line +
+                                 "Y: " + std::string(left - short_line.size() - 5 + extra, 'v') +
+                                 "\r\n\r\n";
+      EXPECT_EQ(trace_with_gaps_closed(stream, head.size() + 9, step),
+                extra == 0 ? "body abc" : "error cabecalhos_grandes_demais");
+    }
   }
 }
 

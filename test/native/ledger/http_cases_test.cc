@@ -241,6 +241,18 @@ TEST(Conversation, HeadSaysTheLengthOfTheStatement) {
       "a\r\n\r\n");
   EXPECT_EQ(refused.statuses(), (std::vector<int>{404, 405}));
   EXPECT_EQ(refused.output().find('{'), std::string_view::npos);
+  for (const char* rest :
+       {"/x HTTP/1.1\r\n\r\n", "/x HTTP/2.0\r\n\r\n", "x", "/x HTTP/1.1\r\nX : y\r\n",
+        "/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n"}) {
+    test::PureService malformed;
+    malformed.receive("HEAD " + std::string(rest) + (rest[0] == 'x' ? " HTTP/1.1\r\n\r\n" : ""));
+    ASSERT_EQ(malformed.statuses().size(), 1u) << rest;
+    EXPECT_EQ(malformed.output().find('{'), std::string_view::npos) << rest;
+  }
+  // A word that only begins like it is another method.
+  test::PureService other;
+  other.receive("HEADS /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_NE(other.output().find('{'), std::string_view::npos);
 }
 
 TEST(Conversation, Http10SaysThatItStays) {

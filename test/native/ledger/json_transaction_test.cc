@@ -465,7 +465,7 @@ TEST(TransactionJson, RandomMutationsAgreeWithTheSecondOpinion) {
                                            "9007199254740992"};
   std::mt19937_64 random(42);
   int valid = 0;
-  for (int round = 0; round < 300'000; ++round) {
+  for (int round = 0; round < 100'000; ++round) {
     std::string body = seeds[random() % seeds.size()];
     const size_t changes = 1 + random() % 3;
     for (size_t i = 0; i < changes; ++i) {
@@ -487,7 +487,7 @@ TEST(TransactionJson, RandomMutationsAgreeWithTheSecondOpinion) {
   }
   // The mutations are neither all fatal nor all harmless.
   EXPECT_GT(valid, 1000);
-  EXPECT_LT(valid, 290'000);
+  EXPECT_LT(valid, 50'000);
 }
 
 }  // namespace

@@ -80,7 +80,6 @@ class PureService {
           std::memmove(buffer_.data(), buffer_.data() + parser_.consumed(), size_);
           parser_.next();
           refusal_ = nullptr;
-          answers_head_ = false;
           if (closed_ || size_ == 0) return;
           break;
         case Outcome::error: {
@@ -97,7 +96,6 @@ class PureService {
   void decide_on_head() {
     const http::Request& request = parser_.request();
     route_ = ledger::route(request.method, request.path);
-    answers_head_ = request.method == "HEAD";
     if (route_.resource == ledger::Resource::unknown) {
       refusal_ = &ledger::errors::path_unknown;
     } else if (route_.resource == ledger::Resource::method_not_allowed) {
@@ -144,8 +142,10 @@ class PureService {
   http::ResponseHead head(uint16_t status, http::Persistence persistence) {
     closed_ = persistence == http::Persistence::close;
     statuses_.push_back(status);
-    return {
-        .status = status, .persistence = persistence, .without_body = answers_head_, .allow = {}};
+    return {.status = status,
+            .persistence = persistence,
+            .without_body = parser_.is_head(),
+            .allow = {}};
   }
   void accept(http::Persistence persistence, std::string_view body) {
     http::append_response(out_, head(200, persistence), dates_.at(now_us), body);
@@ -167,7 +167,6 @@ class PureService {
   size_t size_ = 0;
   ledger::Route route_;
   const http::Error* refusal_ = nullptr;  // decided from the head alone
-  bool answers_head_ = false;
   std::vector<int> statuses_;
   bool closed_ = false;
 };
