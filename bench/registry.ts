@@ -3,6 +3,6 @@
 import type { Trial } from './lib/trial.js';
 import { asTrial } from './micro/contestants.js';
 import { microTrials } from './micro/index.js';
-import { contestBaseline } from './stack/contest-baseline.js';
+import { contestLoad } from './stack/contest-load.js';
 
-export const registry: readonly Trial[] = [...microTrials.map(asTrial), contestBaseline];
+export const registry: readonly Trial[] = [...microTrials.map(asTrial), contestLoad];

@@ -1,0 +1,238 @@
+// The quick contest's load against the service, and beside it against a server that answers at once
+// and stores nothing: what remains there is the player, the kernel and the machine, and no service
+// can be better.
+
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { playPhases } from '#espora/contest/contest.js';
+import type { Target } from '#espora/contest/connection.js';
+import { contestPlan, quick } from '#espora/contest/plan.js';
+import type { Plan, PlanOptions } from '#espora/contest/plan.js';
+import type { ContestResult } from '#espora/contest/result.js';
+import { pinned } from '../lib/pinning.js';
+import { at } from '../lib/project.js';
+import type { Report } from '../lib/report.js';
+import { figureOf, takeTurns } from '../lib/statistics.js';
+import { TrialFailure } from '../lib/trial.js';
+import type { Context, Trial } from '../lib/trial.js';
+
+const script = fileURLToPath(import.meta.url);
+const rounds = 3;
+const smallLoad: PlanOptions = { rampSeconds: 1, plateauSeconds: 1 };
+// What the constant server says the limit is.
+const constantLimit = 100_000;
+
+/** The load alone, without the phases that check what only a service knows. */
+function loadOf(options: PlanOptions, accounts: PlanOptions['accounts']): Plan {
+  const plan = contestPlan({ ...options, ...(accounts === undefined ? {} : { accounts }) });
+  return { ...plan, phases: plan.phases.filter(({ kind }) => kind === 'load') };
+}
+
+// The constant server has one limit for all.
+const constantAccounts = [1, 2, 3, 4, 5].map((id) => ({ id, limit: constantLimit }));
+
+async function run(command: string, args: readonly string[], { signal }: Context): Promise<void> {
+  const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'], signal });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`${command} ended with code ${String(code)}`);
+}
+
+/** Something to play against, until it is stopped. */
+interface Running {
+  readonly target: Target;
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts a program and waits for the line that says where it listens. */
+async function startProgram(
+  command: string,
+  args: readonly string[],
+  targetIn: (line: string) => Target | undefined,
+  { signal }: Context,
+): Promise<Running> {
+  const child: ChildProcess = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal,
+  });
+  // Ending it is how a trial ends: that the signal ended it is no error.
+  child.on('error', () => undefined);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const stop = async (): Promise<void> => {
+    child.kill();
+    await ended;
+  };
+  const lines = createInterface(child.stdout!);
+  const target = await new Promise<Target | undefined>((resolve) => {
+    lines.on('line', (line) => {
+      const found = targetIn(line);
+      if (found !== undefined) resolve(found);
+    });
+    lines.once('close', () => resolve(undefined));
+  });
+  if (target === undefined) throw new TrialFailure(`${command} ${args.join(' ')} did not start`);
+  return { target, stop };
+}
+
+function startConstant(file: string, args: readonly string[], context: Context): Promise<Running> {
+  const [command, all] = pinned(context.cpu, file, args);
+  return startProgram(
+    command,
+    all,
+    (line) => {
+      const address = /^listening (.+)$/.exec(line)?.[1];
+      return address === undefined ? undefined : targetOf(address);
+    },
+    context,
+  );
+}
+
+/** All services of a topology, on a fresh store, on one CPU together. */
+async function startEspora(topology: string, context: Context): Promise<Running> {
+  const data = await mkdtemp(join(context.directory, `${topology}-`));
+  const args = ['start', '--json', '--topology', topology, '--port', '0', '--data', data];
+  const [command, all] = pinned(context.cpu, process.execPath, [at('dist/cli/main.js'), ...args]);
+  let port: number | undefined;
+  return startProgram(
+    command,
+    all,
+    (line) => {
+      const event = JSON.parse(line) as { event: string; started?: { port?: number } };
+      port = event.started?.port ?? port;
+      return event.event === 'ready' ? { host: '127.0.0.1', port: port! } : undefined;
+    },
+    context,
+  );
+}
+
+function targetOf(address: string): Target {
+  if (address.startsWith('/')) return { path: address };
+  const [host, port] = address.split(':');
+  return { host: host!, port: Number(port) };
+}
+
+/** Plays in a process of its own, on another CPU than the server. */
+async function play(
+  target: Target,
+  load: PlanOptions,
+  accounts: PlanOptions['accounts'],
+  context: Context,
+): Promise<ContestResult> {
+  const other = context.cpu === undefined || context.cpu === 0 ? undefined : context.cpu - 1;
+  const args = [script, JSON.stringify(target), JSON.stringify({ ...load, accounts })];
+  const [command, all] = pinned(other, process.execPath, args);
+  const child = spawn(command, all, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal: context.signal,
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  await new Promise((resolve, reject) => {
+    child.once('error', reject).once('close', resolve);
+  });
+  const result = JSON.parse(output) as ContestResult;
+  if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
+  return result;
+}
+
+/** A row of the table out of the rounds of one server. */
+function rowOf(server: string, results: readonly ContestResult[]): Report['rows'][number] {
+  const figure = (of: (result: ContestResult) => number) => figureOf(results.map(of));
+  return {
+    server,
+    requests: results[0]!.requests,
+    p50: figure(({ all }) => all.latencyMs.p50),
+    p75: figure(({ all }) => all.latencyMs.p75),
+    p95: figure(({ all }) => all.latencyMs.p95),
+    p99: figure(({ all }) => all.latencyMs.p99),
+    max: figure(({ all }) => all.latencyMs.max),
+    late50: figure(({ player }) => player.latenessMs.p50),
+    late99: figure(({ player }) => player.latenessMs.p99),
+    cpu: figure(({ player }) => player.cpuPercent),
+  };
+}
+
+export const contestLoad: Trial = {
+  name: 'contest-load',
+  group: 'stack',
+  title: "the contest's load on the service, beside a server that answers a constant",
+
+  async run(context) {
+    const constant = join(context.directory, 'constant_server');
+    const source = at('bench/load/constant_server.cc');
+    await run('c++', ['-std=c++20', '-O2', '-o', constant, source], context);
+    const load = context.small ? smallLoad : quick;
+    const socket = join(context.directory, 'socket');
+    const opponents = [
+      {
+        title: 'espora, topology proxy, flush before each answer',
+        accounts: undefined,
+        start: () => startEspora('proxy', context),
+      },
+      {
+        title: 'espora, topology single, flush before each answer',
+        accounts: undefined,
+        start: () => startEspora('single', context),
+      },
+      {
+        title: 'constant answer over TCP, nothing stored',
+        accounts: constantAccounts,
+        start: () => startConstant(constant, ['--port', '0'], context),
+      },
+      {
+        title: 'constant answer over a unix socket, nothing stored',
+        accounts: constantAccounts,
+        start: () => startConstant(constant, ['--unix', socket], context),
+      },
+    ];
+    const players = opponents.map(({ title, accounts, start }) => async () => {
+      context.progress(`contest-load: ${title}`);
+      const { target, stop } = await start();
+      try {
+        return await play(target, load, accounts, context);
+      } finally {
+        await stop();
+      }
+    });
+    const results = await takeTurns(players, context.small ? 1 : rounds);
+    return {
+      trial: 'contest-load',
+      title: this.title,
+      columns: [
+        { key: 'server', title: 'server' },
+        { key: 'requests', title: 'requests' },
+        { key: 'p50', title: 'p50 ms' },
+        { key: 'p75', title: 'p75' },
+        { key: 'p95', title: 'p95' },
+        { key: 'p99', title: 'p99' },
+        { key: 'max', title: 'max' },
+        { key: 'late50', title: 'late p50 ms' },
+        { key: 'late99', title: 'late p99' },
+        { key: 'cpu', title: "player's CPU", suffix: ' %' },
+      ],
+      rows: results.map((ofServer, index) => rowOf(opponents[index]!.title, ofServer)),
+      budgets: [],
+      notes: [
+        'Latency from the intended start; "late" is how much of it passed before the player began.',
+        'A connection per request, up to 340 a second; the player on one CPU, all that it plays against on another.',
+      ],
+    };
+  },
+};
+
+if (process.argv[1] === script) {
+  const [target, load] = process.argv.slice(2).map((json) => JSON.parse(json) as unknown);
+  const { accounts, ...options } = load as PlanOptions;
+  const result = await playPhases({
+    plan: loadOf(options, accounts),
+    target: target as Target,
+    authority: 'localhost:9999',
+    seed: 1,
+  });
+  process.stdout.write(JSON.stringify({ ...result, timeline: [] }));
+}
