@@ -44,11 +44,11 @@ uint16_t Acceptor::port() const noexcept {
 
 // `all`: until the queue is empty, then never again, as draining needs it.
 void Acceptor::accept_burst(Door& door, bool all) {
+  if (paused_ && !all) return;  // the other listener paused it, after this event was fetched
   for (int taken = 0; all || taken < limits::accepts_per_event_max; ++taken) {
     if (!door.listener.valid()) return;  // the owner closed us while it took a connection
     if (!owner_.has_room()) {
-      ++counters_.limit_reached;
-      pause();
+      pause(counters_.limit_reached);
       return;
     }
     Accepted accepted = accept_connection(door.listener.fd());
@@ -57,7 +57,9 @@ void Acceptor::accept_burst(Door& door, bool all) {
         ++counters_.accepted;
         owner_.on_accepted(std::move(accepted.fd), door.tcp);
         break;
-      case AcceptOutcome::retry: ++counters_.aborted; break;
+      case AcceptOutcome::retry:
+        ++counters_.aborted;
+        break;
       case AcceptOutcome::none:
         if (all) {
           shut(door);
@@ -65,8 +67,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
         }
         return;
       case AcceptOutcome::exhausted:
-        ++counters_.exhausted;
-        pause();
+        pause(counters_.exhausted);
         loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
         owner_.on_exhausted(accepted.error);
         return;
@@ -75,9 +76,10 @@ void Acceptor::accept_burst(Door& door, bool all) {
 }
 
 // A level-triggered listener that nobody reads would wake the loop in every turn.
-void Acceptor::pause() {
+void Acceptor::pause(Counter& reason) {
   if (paused_) return;
   paused_ = true;
+  ++reason;
   owner_.on_paused();
   for (auto& door : doors_) {
     if (door->token != 0) loop_.modify(door->token, door->listener.fd(), 0);

@@ -87,7 +87,7 @@ class Acceptor {
 
   void accept_burst(Door& door, bool all);
   void shut(Door& door);
-  void pause();
+  void pause(Counter& reason);
   static void on_pause_over(Timer& timer, void* self);
 
   EventLoop& loop_;
