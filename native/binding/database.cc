@@ -37,9 +37,8 @@ ledger::AccountTable to_accounts(const Napi::Object& options) {
     const Napi::Value each = given.Get(i);
     if (!each.IsObject()) throw Napi::TypeError::New(options.Env(), "an account is an object");
     const auto account = each.As<Napi::Object>();
-    accounts.push_back(
-        {static_cast<uint32_t>(get_unsigned(account, "id", UINT32_MAX)),
-         static_cast<int64_t>(get_unsigned(account, "limit", limits::amount_max))});
+    accounts.push_back({static_cast<uint32_t>(get_unsigned(account, "id", UINT32_MAX)),
+                        static_cast<int64_t>(get_unsigned(account, "limit", limits::amount_max))});
   }
   auto table = ledger::AccountTable::create(std::move(accounts));
   if (!table.ok()) throw to_error(options.Env(), table.status());
@@ -80,10 +79,10 @@ class Database final : public Napi::ObjectWrap<Database>,
                        private ledger::ServiceEvents {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Database",
-                       {InstanceMethod<&Database::start>("start"),
-                        InstanceMethod<&Database::stop>("stop"),
-                        InstanceMethod<&Database::stats>("stats")});
+    return DefineClass(
+        env, "Database",
+        {InstanceMethod<&Database::start>("start"), InstanceMethod<&Database::stop>("stop"),
+         InstanceMethod<&Database::stats>("stats")});
   }
 
   explicit Database(const Napi::CallbackInfo& info)
@@ -100,9 +99,8 @@ class Database final : public Napi::ObjectWrap<Database>,
   // --- JavaScript's thread ---
   Napi::Value start(const Napi::CallbackInfo& info) {
     Ref();
-    const Napi::Promise promise =
-        thread_.start(info.Env(), [this](Napi::Env env) { return started(env); },
-                      [this] { Unref(); });
+    const Napi::Promise promise = thread_.start(
+        info.Env(), [this](Napi::Env env) { return started(env); }, [this] { Unref(); });
     return promise;
   }
 

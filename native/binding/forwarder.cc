@@ -39,10 +39,10 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
                         private forward::ForwarderEvents {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Forwarder",
-                       {InstanceMethod<&Forwarder::start>("start"),
-                        InstanceMethod<&Forwarder::stop>("stop"),
-                        InstanceMethod<&Forwarder::stats>("stats")});
+    return DefineClass(
+        env, "Forwarder",
+        {InstanceMethod<&Forwarder::start>("start"), InstanceMethod<&Forwarder::stop>("stop"),
+         InstanceMethod<&Forwarder::stats>("stats")});
   }
 
   explicit Forwarder(const Napi::CallbackInfo& info)
@@ -58,8 +58,8 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   // --- JavaScript's thread ---
   Napi::Value start(const Napi::CallbackInfo& info) {
     Ref();
-    return thread_.start(info.Env(), [this](Napi::Env env) { return started(env); },
-                         [this] { Unref(); });
+    return thread_.start(
+        info.Env(), [this](Napi::Env env) { return started(env); }, [this] { Unref(); });
   }
 
   Napi::Value stop(const Napi::CallbackInfo& info) {

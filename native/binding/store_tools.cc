@@ -105,8 +105,8 @@ Napi::Object to_object(Napi::Env env, const RecordItem& record, bool ledger) {
   set(object, "type", record.type);
   set(object, "flags", record.flags);
   if (ledger && record.type == ledger::entry_record_type) {
-    const auto entry = ledger::decode_entry(
-        std::as_bytes(std::span(record.bytes.data(), record.bytes.size())));
+    const auto entry =
+        ledger::decode_entry(std::as_bytes(std::span(record.bytes.data(), record.bytes.size())));
     if (entry.ok()) {
       const ledger::Entry& transaction = entry.value();
       set(object, "account", transaction.account_id);
@@ -205,9 +205,9 @@ class Inspection final : private store::ReadVisitor {
         if (record.seq < options_.from) continue;
         if (shown_ == options_.limit) return false;
         ++shown_;
-        add(RecordItem{record.seq, record.time_us, record.type, record.flags,
-                       std::string(reinterpret_cast<const char*>(record.bytes.data()),
-                                   record.bytes.size())});
+        add(RecordItem{
+            record.seq, record.time_us, record.type, record.flags,
+            std::string(reinterpret_cast<const char*>(record.bytes.data()), record.bytes.size())});
       }
     }
     return !failed_;
@@ -224,8 +224,8 @@ class Inspection final : private store::ReadVisitor {
   void deliver() {
     auto taken = std::make_shared<std::promise<void>>();
     std::future<void> done = taken->get_future();
-    channel_->post([this, taken, items = std::make_shared<std::vector<Item>>(std::move(items_))](
-                       Napi::Env env) {
+    channel_->post([this, taken,
+                    items = std::make_shared<std::vector<Item>>(std::move(items_))](Napi::Env env) {
       const bool first = !std::exchange(delivered_, true);
       Napi::Array array = Napi::Array::New(env);
       uint32_t at = 0;
@@ -292,8 +292,8 @@ class Verification final : public Napi::AsyncWorker {
  private:
   void Execute() override {
     sys::PosixFileSystem file_system;
-    result_ = std::make_unique<sys::Result<store::VerifyReport>>(
-        store::verify(file_system, directory_));
+    result_ =
+        std::make_unique<sys::Result<store::VerifyReport>>(store::verify(file_system, directory_));
   }
 
   void OnOK() override {
@@ -340,8 +340,8 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   options.limit = get_unsigned_or(given, "limit", any, options.limit);
   options.frames = get_boolean_or(given, "frames", options.frames);
   options.records = get_boolean_or(given, "records", options.records);
-  return Inspection::begin(std::make_unique<Inspection>(info.Env(), std::move(options),
-                                                        info[2].As<Napi::Function>()));
+  return Inspection::begin(
+      std::make_unique<Inspection>(info.Env(), std::move(options), info[2].As<Napi::Function>()));
 }
 
 Napi::Value verify_store(const Napi::CallbackInfo& info) {
@@ -349,8 +349,7 @@ Napi::Value verify_store(const Napi::CallbackInfo& info) {
     throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
   }
   // Deletes itself when it is done.
-  auto* verification =
-      new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value());
+  auto* verification = new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value());
   verification->Queue();
   return verification->promise();
 }

@@ -33,8 +33,8 @@ Service::Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOpti
       events_(events),
       ledger_(options_.accounts),
       server_(loop, *this, options_.http),
-      maintenance_([](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); },
-                   this) {}
+      maintenance_([](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); }, this) {
+}
 
 Service::~Service() {
   loop_.set_turn_hook(nullptr);
@@ -95,13 +95,16 @@ http::HeadVerdict Service::on_head(const http::Request& request) {
   const Route found = route(request.method, request.path);
   http::HeadVerdict verdict;
   switch (found.resource) {
-    case Resource::unknown: verdict.refusal = &errors::path_unknown; return verdict;
+    case Resource::unknown:
+      verdict.refusal = &errors::path_unknown;
+      return verdict;
     case Resource::method_not_allowed:
       verdict.refusal = &errors::method_not_allowed;
       verdict.allow = found.allow;
       return verdict;
     case Resource::transactions:
-    case Resource::statement: break;
+    case Resource::statement:
+      break;
   }
   if (ledger_.find(found.account_id) == nullptr) {
     verdict.refusal = &errors::account_unknown;
@@ -154,17 +157,20 @@ Service::MaybeAnswer Service::transact(Account& account, const Transaction& tran
   const size_t bytes = encoded_entry_bytes(probe);
   const sys::Status reserved = engine_->reserve(bytes, 1);
   switch (reserved.code()) {
-    case sys::Code::ok: break;
+    case sys::Code::ok:
+      break;
     case sys::Code::unavailable:
-    case sys::Code::overloaded: return {};
+    case sys::Code::overloaded:
+      return {};
     case sys::Code::no_space:
       http::add(stats_.store_full, 1);
       return http::Answer{.error = &errors::store_full, .gate = account.last_change_seq()};
-    default: return http::Answer{.error = &errors::store_failed};
+    default:
+      return http::Answer{.error = &errors::store_failed};
   }
   const uint64_t seq = engine_->last_seq() + 1;
-  const Entry entry = ledger_.apply(account, transaction, decision.balance_after,
-                                    engine_->batch_time_us(), seq);
+  const Entry entry =
+      ledger_.apply(account, transaction, decision.balance_after, engine_->batch_time_us(), seq);
   encode_entry(entry, engine_->append_in_place(entry_record_type, 0, bytes));
   ESPORA_CHECK(engine_->last_seq() == seq);
   body_.write_balance(account.limit(), account.balance());

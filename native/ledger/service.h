@@ -54,9 +54,7 @@ class ServiceEvents {
 };
 
 // All calls on the loop's thread, or before the loop runs.
-class Service final : private http::Handler,
-                      private sys::TurnHook,
-                      private store::RecordVisitor {
+class Service final : private http::Handler, private sys::TurnHook, private store::RecordVisitor {
  public:
   Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOptions options,
           ServiceEvents& events);

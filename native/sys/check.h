@@ -9,9 +9,9 @@ namespace espora::sys {
 }  // namespace espora::sys
 
 // Evaluated in every build, also with NDEBUG.
-#define ESPORA_CHECK(condition)                                         \
-  do {                                                                  \
-    if (!(condition)) [[unlikely]] {                                    \
-      ::espora::sys::check_failed(#condition, __FILE__, __LINE__);      \
-    }                                                                   \
+#define ESPORA_CHECK(condition)                                    \
+  do {                                                             \
+    if (!(condition)) [[unlikely]] {                               \
+      ::espora::sys::check_failed(#condition, __FILE__, __LINE__); \
+    }                                                              \
   } while (false)

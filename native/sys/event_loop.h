@@ -1,7 +1,7 @@
-// One thread's epoll loop: descriptors, deadlines, work posted from other threads, and a hook at the
-// end of each turn. A turn is: wait → dispatch what is ready → posted work → timers → end of turn →
-// free what was retired. Nothing is freed during a dispatch, and an event that was fetched before
-// its descriptor was removed is dropped (its token carries a generation).
+// One thread's epoll loop: descriptors, deadlines, work posted from other threads, and a hook at
+// the end of each turn. A turn is: wait → dispatch what is ready → posted work → timers → end of
+// turn → free what was retired. Nothing is freed during a dispatch, and an event that was fetched
+// before its descriptor was removed is dropped (its token carries a generation).
 #pragma once
 
 #include <atomic>

@@ -121,8 +121,8 @@ inline constexpr uint64_t segment_bytes_min = uint64_t{1} << 20;
 inline constexpr uint64_t segment_bytes_max = uint64_t{256} << 20;
 // What eight decimal digits name.
 inline constexpr uint32_t segment_number_max = 99'999'999;
-// A batch with its header and padding: bounds memory (two buffers per store), the time of one write,
-// and what one torn write can take with it.
+// A batch with its header and padding: bounds memory (two buffers per store), the time of one
+// write, and what one torn write can take with it.
 inline constexpr size_t batch_bytes_max = size_t{1} << 20;
 // Zero-filling a spare: in one burst it took the foreground's p99 from 0.2 to 17 ms, in steps of
 // this many bytes with these pauses it did not show; 64 MiB take about 0.6 s, a disk that fills

@@ -180,9 +180,9 @@ Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
     return Status::from_errno(errno, "getsockname", where);
   }
-  listener.port_ = ntohs(bound.ss_family == AF_INET6
-                             ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
-                             : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  listener.port_ =
+      ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
+                                        : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
   return listener;
 }
 
@@ -191,16 +191,17 @@ Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode) {
   // Made unique by our pid, and short: the temporary name must fit as well.
   const std::string temporary = path + "." + std::to_string(::getpid());
   if (temporary.size() > limits::unix_path_bytes_max) {
-    return Status(Code::invalid,
-                  where + ": the path has " + std::to_string(path.size()) +
-                      " bytes; with a temporary suffix at most " +
-                      std::to_string(limits::unix_path_bytes_max) + " fit: choose a shorter one");
+    return Status(Code::invalid, where + ": the path has " + std::to_string(path.size()) +
+                                     " bytes; with a temporary suffix at most " +
+                                     std::to_string(limits::unix_path_bytes_max) +
+                                     " fit: choose a shorter one");
   }
   struct stat existing;
   if (::lstat(path.c_str(), &existing) == 0) {
     if (!S_ISSOCK(existing.st_mode)) {
-      return Status(Code::exists, where + ": something that is not a socket is there: remove it or "
-                                          "choose another path");
+      return Status(Code::exists, where +
+                                      ": something that is not a socket is there: remove it or "
+                                      "choose another path");
     }
     if (may_be_alive(path)) {
       return Status(Code::address_in_use,
@@ -313,11 +314,15 @@ Accepted accept_connection(int listener) noexcept {
   }
   result.error = errno;
   switch (errno) {
-    case EAGAIN: result.outcome = AcceptOutcome::none; break;
+    case EAGAIN:
+      result.outcome = AcceptOutcome::none;
+      break;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM: result.outcome = AcceptOutcome::exhausted; break;
+    case ENOMEM:
+      result.outcome = AcceptOutcome::exhausted;
+      break;
     // accept(2): errors of the new connection are passed on and are to be treated like EAGAIN by
     // retrying; EPERM is a firewall's refusal.
     case EINTR:
@@ -332,13 +337,19 @@ Accepted accept_connection(int listener) noexcept {
     case ENONET:
     case EHOSTUNREACH:
     case EOPNOTSUPP:
-    case ENETUNREACH: result.outcome = AcceptOutcome::retry; break;
+    case ENETUNREACH:
+      result.outcome = AcceptOutcome::retry;
+      break;
     case EBADF:
     case EFAULT:
     case EINVAL:
-    case ENOTSOCK: ESPORA_CHECK(!"accept4 on a descriptor that does not listen"); break;
+    case ENOTSOCK:
+      ESPORA_CHECK(!"accept4 on a descriptor that does not listen");
+      break;
     // A security module's refusal, or an error that a later kernel invents: resting cannot spin.
-    default: result.outcome = AcceptOutcome::exhausted; break;
+    default:
+      result.outcome = AcceptOutcome::exhausted;
+      break;
   }
   return result;
 }

@@ -2,11 +2,11 @@
 // data plane, each non-blocking and close-on-exec.
 #pragma once
 
+#include <sys/uio.h>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <sys/uio.h>
 #include <vector>
 
 #include "sys/fd.h"
@@ -88,9 +88,9 @@ IoResult send_vector(int fd, const iovec* pieces, int count) noexcept;
 
 enum class AcceptOutcome : uint8_t {
   accepted,
-  none,        // EAGAIN: the queue is empty
-  retry,       // ECONNABORTED and network errors of that one connection, accept(2): take the next
-  exhausted,   // EMFILE, ENFILE, ENOBUFS, ENOMEM: rest before the next accept
+  none,       // EAGAIN: the queue is empty
+  retry,      // ECONNABORTED and network errors of that one connection, accept(2): take the next
+  exhausted,  // EMFILE, ENFILE, ENOBUFS, ENOMEM: rest before the next accept
 };
 struct Accepted {
   AcceptOutcome outcome = AcceptOutcome::none;
@@ -102,10 +102,10 @@ Accepted accept_connection(int listener) noexcept;
 
 enum class ConnectOutcome : uint8_t {
   connected,
-  in_progress,  // wait for writable, then socket_error()
-  backlog_full, // unix EAGAIN: the listener's queue is full and no event will tell, connect(2)
-  local_error,  // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: says nothing about the peer
-  refused,      // the peer cannot be reached: `error` says why
+  in_progress,   // wait for writable, then socket_error()
+  backlog_full,  // unix EAGAIN: the listener's queue is full and no event will tell, connect(2)
+  local_error,   // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: says nothing about the peer
+  refused,       // the peer cannot be reached: `error` says why
 };
 struct Connecting {
   ConnectOutcome outcome = ConnectOutcome::refused;

@@ -7,52 +7,82 @@ namespace espora::sys {
 
 std::string_view code_name(Code code) noexcept {
   switch (code) {
-    case Code::ok: return "ok";
-    case Code::invalid: return "invalid";
-    case Code::not_found: return "not_found";
-    case Code::exists: return "exists";
-    case Code::locked: return "locked";
-    case Code::permission: return "permission";
-    case Code::address_in_use: return "address_in_use";
-    case Code::unavailable: return "unavailable";
-    case Code::no_space: return "no_space";
-    case Code::too_large: return "too_large";
-    case Code::overloaded: return "overloaded";
-    case Code::io: return "io";
-    case Code::corrupt: return "corrupt";
-    case Code::version: return "version";
-    case Code::indeterminate: return "indeterminate";
-    case Code::failed: return "failed";
-    case Code::closed: return "closed";
-    case Code::unsupported: return "unsupported";
-    case Code::unreadable: return "unreadable";
+    case Code::ok:
+      return "ok";
+    case Code::invalid:
+      return "invalid";
+    case Code::not_found:
+      return "not_found";
+    case Code::exists:
+      return "exists";
+    case Code::locked:
+      return "locked";
+    case Code::permission:
+      return "permission";
+    case Code::address_in_use:
+      return "address_in_use";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::no_space:
+      return "no_space";
+    case Code::too_large:
+      return "too_large";
+    case Code::overloaded:
+      return "overloaded";
+    case Code::io:
+      return "io";
+    case Code::corrupt:
+      return "corrupt";
+    case Code::version:
+      return "version";
+    case Code::indeterminate:
+      return "indeterminate";
+    case Code::failed:
+      return "failed";
+    case Code::closed:
+      return "closed";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::unreadable:
+      return "unreadable";
   }
   return "unknown";
 }
 
 Code code_from_errno(int error) noexcept {
   switch (error) {
-    case 0: return Code::ok;
+    case 0:
+      return Code::ok;
     case EINVAL:
     case ENAMETOOLONG:
     case ENOTDIR:
-    case EISDIR: return Code::invalid;
-    case ENOENT: return Code::not_found;
-    case EEXIST: return Code::exists;
+    case EISDIR:
+      return Code::invalid;
+    case ENOENT:
+      return Code::not_found;
+    case EEXIST:
+      return Code::exists;
     case EACCES:
     case EPERM:
-    case EROFS: return Code::permission;
-    case EADDRINUSE: return Code::address_in_use;
+    case EROFS:
+      return Code::permission;
+    case EADDRINUSE:
+      return Code::address_in_use;
     case ECONNREFUSED:
     case EADDRNOTAVAIL:
     case EHOSTUNREACH:
-    case ENETUNREACH: return Code::unavailable;
+    case ENETUNREACH:
+      return Code::unavailable;
     case ENOSPC:
-    case EDQUOT: return Code::no_space;
-    case EFBIG: return Code::too_large;
+    case EDQUOT:
+      return Code::no_space;
+    case EFBIG:
+      return Code::too_large;
     case EOPNOTSUPP:
-    case ENOSYS: return Code::unsupported;
-    default: return Code::io;
+    case ENOSYS:
+      return Code::unsupported;
+    default:
+      return Code::io;
   }
 }
 
@@ -61,8 +91,7 @@ std::string errno_name(int error) {
   return name != nullptr ? std::string(name) : "errno " + std::to_string(error);
 }
 
-Status Status::from_errno(Code code, int error, std::string_view call,
-                          std::string_view message) {
+Status Status::from_errno(Code code, int error, std::string_view call, std::string_view message) {
   char buffer[128];
   std::string text(message);
   text += ": ";

@@ -12,24 +12,24 @@ namespace espora::sys {
 
 enum class Code : uint8_t {
   ok,
-  invalid,        // a value that the caller gave cannot be right
-  not_found,      // no such file, socket or record
-  exists,         // something is already there
-  locked,         // another process holds it
-  permission,     // EACCES, EPERM, EROFS
-  address_in_use, // EADDRINUSE
-  unavailable,    // nobody listens, or not now
-  no_space,       // definite refusal: ENOSPC, EDQUOT, or a store that is full
-  too_large,      // above a named limit
-  overloaded,     // a bounded queue is full
-  io,             // a read, write or flush failed
-  corrupt,        // what is on disk contradicts itself
-  version,        // what is on disk was written by another version
-  indeterminate,  // it may or may not have happened
-  failed,         // an earlier failure forbids this
-  closed,         // the object was closed
-  unsupported,    // this kernel or file system cannot
-  unreadable,     // the device does not give back what was stored: a read error
+  invalid,         // a value that the caller gave cannot be right
+  not_found,       // no such file, socket or record
+  exists,          // something is already there
+  locked,          // another process holds it
+  permission,      // EACCES, EPERM, EROFS
+  address_in_use,  // EADDRINUSE
+  unavailable,     // nobody listens, or not now
+  no_space,        // definite refusal: ENOSPC, EDQUOT, or a store that is full
+  too_large,       // above a named limit
+  overloaded,      // a bounded queue is full
+  io,              // a read, write or flush failed
+  corrupt,         // what is on disk contradicts itself
+  version,         // what is on disk was written by another version
+  indeterminate,   // it may or may not have happened
+  failed,          // an earlier failure forbids this
+  closed,          // the object was closed
+  unsupported,     // this kernel or file system cannot
+  unreadable,      // the device does not give back what was stored: a read error
 };
 
 // Stable spelling of a code, for logs, JSON and error codes of the library ("no_space").

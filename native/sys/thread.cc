@@ -1,7 +1,7 @@
 #include "sys/thread.h"
 
-#include <csignal>
 #include <pthread.h>
+#include <csignal>
 
 #include "sys/check.h"
 
