@@ -103,17 +103,17 @@ inline constexpr std::array<uint8_t, 256> table = [] {
 #endif
 
 // The same as scan_class for the long runs of a request, 16 bytes at a time where the machine can.
-template <uint8_t bits>
+template <uint8_t Class>
 [[nodiscard]] inline size_t scan_run(const char* bytes, size_t from, size_t end) noexcept {
 #if defined(__SSE2__)
   while (end - from >= 16) {
     unsigned stops;
-    if constexpr (bits == byte_class::value) {
+    if constexpr (Class == byte_class::value) {
       stops = stops_of_value(bytes + from);
-    } else if constexpr (bits == byte_class::target) {
+    } else if constexpr (Class == byte_class::target) {
       stops = stops_of_target(bytes + from);
     } else {
-      static_assert(bits == byte_class::token);
+      static_assert(Class == byte_class::token);
       stops = stops_of_token(bytes + from);
     }
     if (stops != 0) {
@@ -123,7 +123,7 @@ template <uint8_t bits>
     from += 16;
   }
 #endif
-  return scan_class(bytes, from, end, bits);
+  return scan_class(bytes, from, end, Class);
 }
 
 }  // namespace espora::http

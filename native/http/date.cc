@@ -16,7 +16,7 @@ constexpr char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 struct DigitPairs {
   char text[200];
   constexpr DigitPairs() : text() {
-    for (int i = 0; i < 100; ++i) {
+    for (size_t i = 0; i < 100; ++i) {
       text[2 * i] = static_cast<char>('0' + i / 10);
       text[2 * i + 1] = static_cast<char>('0' + i % 10);
     }
@@ -24,7 +24,7 @@ struct DigitPairs {
 };
 constexpr DigitPairs digit_pairs;
 
-char* write_two(char* out, unsigned value) noexcept {
+char* write_two(char* out, size_t value) noexcept {
   std::memcpy(out, digit_pairs.text + 2 * value, 2);
   return out + 2;
 }
@@ -90,11 +90,11 @@ char* write_rfc3339(char* out, uint64_t time_us) noexcept {
 void DateCache::format(uint64_t second) noexcept {
   const CivilTime time = civil_time(second);
   char* out = text_;
-  out = write_text(out, weekday_names + 3 * time.weekday, 3);
+  out = write_text(out, weekday_names + size_t{3} * time.weekday, 3);
   out = write_text(out, ", ", 2);
   out = write_two(out, time.day);
   *out++ = ' ';
-  out = write_text(out, month_names + 3 * (time.month - 1), 3);
+  out = write_text(out, month_names + size_t{3} * (time.month - 1), 3);
   *out++ = ' ';
   out = write_two(out, time.year / 100);
   out = write_two(out, time.year % 100);

@@ -15,6 +15,9 @@ namespace espora::http {
 class OutputBuffer {
  public:
   OutputBuffer() noexcept = default;
+  ~OutputBuffer() = default;
+  OutputBuffer(const OutputBuffer&) = delete;
+  OutputBuffer& operator=(const OutputBuffer&) = delete;
   OutputBuffer(OutputBuffer&& other) noexcept { swap(other); }
   OutputBuffer& operator=(OutputBuffer&& other) noexcept {
     swap(other);
