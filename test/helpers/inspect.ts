@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { mainPath } from './espora.js';
+import { cleanEnvironment } from './program.js';
 
 /** A transaction of the ledger, as it is on disk. */
 export interface StoredTransaction {
@@ -17,7 +18,7 @@ export async function readTransactions(data: string): Promise<StoredTransaction[
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [mainPath, 'inspect', '--json', '--no-frames', '--data', data],
-    { maxBuffer: 1 << 30 },
+    { maxBuffer: 1 << 30, env: cleanEnvironment() },
   );
   return stdout
     .split('\n')
