@@ -308,7 +308,11 @@ test.serial('a reader of its lines that goes away does not end it', async (t) =>
   const pid = program.events.find(isReady('api 1'))!['pid'] as number;
   process.kill(pid, 'SIGKILL');
   await until('the first api is gone', () => !isRunning(pid));
-  t.is((await statement(target, 1)).status, 200);
+  // Its socket may still take connections while the last of its threads ends: those are reset.
+  await until('the service answers', async () => {
+    const answer = await statement(target, 1).catch(() => undefined);
+    return answer?.status === 200;
+  });
   t.is((await program.stop()).exitCode, 0);
 });
 
