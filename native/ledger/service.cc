@@ -48,6 +48,7 @@ sys::Status Service::start() {
   auto engine = store::Engine::open(file_system_, options_.store, *this);
   if (!engine.ok()) return engine.status();
   engine_ = std::move(engine).value();
+  if (sys::Status adopted = adopt_accounts(); !adopted.ok()) return adopted;
   // Its hook fires on its own thread, when a segment is ready or a try for one failed.
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
       file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); });
@@ -87,7 +88,15 @@ sys::Status Service::record(const store::RecordView& record) {
   return ledger_.replay(entry.value(), record.seq);
 }
 
-sys::Status Service::end() { return ledger_.adopt(options_.accounts); }
+sys::Status Service::end() { return ledger_.may_adopt(options_.accounts); }
+
+// Not before the last record was replayed: one of the tail may be of an account that the configured
+// table no longer has, and then that table is refused.
+sys::Status Service::adopt_accounts() {
+  if (adopted_ || !engine_->appendable()) return {};
+  adopted_ = true;
+  return ledger_.adopt(options_.accounts);
+}
 
 // --- Requests ------------------------------------------------------------------------------------
 
@@ -223,7 +232,8 @@ void Service::retry_parked() {
 
 void Service::maintain() {
   if (failed_) return;
-  const sys::Status status = engine_->maintain();
+  sys::Status status = engine_->maintain();
+  if (status.ok()) status = adopt_accounts();
   if (engine_->poisoned()) {
     fail(status);
     return;

@@ -92,6 +92,7 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
   sys::Status record(const store::RecordView& record) override;
   sys::Status end() override;
+  sys::Status adopt_accounts();
 
   [[nodiscard]] http::Answer statement(const Account& account);
   [[nodiscard]] MaybeAnswer transact(Account& account, const Transaction& transaction);
@@ -113,7 +114,8 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   ServiceStats stats_;
   std::vector<Parked> parked_;
   sys::Timer maintenance_;
-  AnswerBody body_;  // of the answer being made
+  AnswerBody body_;       // of the answer being made
+  bool adopted_ = false;  // the configured accounts are in force
   bool failed_ = false;
 };
 
