@@ -12,15 +12,38 @@ export function splitReports(text) {
 /** The frames of the accesses themselves, without those of who allocated or who made the thread. */
 const accessesOf = (report) => report.split(/^ {2}(?:Location|Mutex|Thread|As if|Hint)\b/m)[0];
 
+/** Each access of a race: its first line, which names the thread, and the lines of its stack. */
+const stacksOf = (report) =>
+  accessesOf(report)
+    .split(/^ {2}(?=(?:Previous )?(?:atomic )?(?:read|write) )/im)
+    .slice(1)
+    .map((stack) => {
+      const [head, ...frames] = stack.split('\n');
+      return { head, frames: frames.filter((line) => /^ {4}#\d/.test(line)) };
+    });
+
+/**
+ * Whether an access is the addon's doing: its own code made it (runtime libraries aside), or anything
+ * did that the addon called on a thread of its own. What V8 does on JavaScript's thread, its garbage
+ * collector above all, is not, even if a callback of ours happens to stand further down the stack.
+ */
+function isOurs({ head, frames }) {
+  const code = frames.filter((line) => !/\((?:libtsan|libstdc\+\+|libc)\.so[^)]*\)/.test(line));
+  if (code[0]?.includes('(espora.node+')) return true;
+  return !head.includes('by main thread') && code.some((line) => line.includes('(espora.node+'));
+}
+
 /**
  * Whether a report needs no attention:
+ * - one about strace, which inherits the preloaded sanitizer from the test that starts it;
  * - a race in whose accesses nothing of the addon takes part is between threads of Node.js;
  * - a race on a descriptor that Node.js opened: libuv closes by syscall(2), which the sanitizer does not
  *   see, so it takes whoever gets the number next for a user of the old one.
  */
 export function isForeign(report) {
+  if (report.includes('(strace+') && !report.includes('(espora.node+')) return true;
   if (!report.includes('WARNING: ThreadSanitizer: data race')) return false;
-  if (!accessesOf(report).includes('(espora.node+')) return true;
+  if (!stacksOf(report).some(isOurs)) return true;
   const location = /^ {2}Location is file descriptor \d+ created by [^\n]*\n((?: {4}#[^\n]*\n?)*)/m;
   return location.exec(report)?.[1].includes('(node+') ?? false;
 }

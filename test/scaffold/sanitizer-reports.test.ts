@@ -49,6 +49,30 @@ test('a race with one access of ours is ours', (t) => {
   t.false(isForeign(race('(espora.node+0x1)', '<null> <null> (espora.node+0x2)')));
 });
 
+test("V8's own work below a callback is foreign on JavaScript's thread, and ours on one of ours", (t) => {
+  const stack = (by: string): string => `WARNING: ThreadSanitizer: data race (pid=1)
+  Write of size 8 at 0x7b3000007538 by thread T3:
+    #0 operator delete(void*) tsan_new_delete.cpp:150 (libtsan.so+0x86c3d)
+    #1 v8::platform::DefaultJobWorker::~DefaultJobWorker() <null> (node+0x1d5aa65)
+
+  Previous write of size 1 at 0x7b3000007538 by ${by}:
+    #0 pthread_mutex_destroy tsan_interceptors_posix.cpp:1312 (libtsan.so+0x42191)
+    #1 v8::platform::DefaultJobState::~DefaultJobState() <null> (node+0x1d65445)
+    #2 <null> <null> (espora.node+0x1)
+
+${thread}`;
+  t.true(isForeign(stack('main thread')));
+  t.true(isForeign(stack('main thread (mutexes: write M3)')));
+  t.false(isForeign(stack('thread T21')));
+});
+
+test('what strace does under the preloaded sanitizer is foreign', (t) => {
+  const report = (frame: string): string =>
+    `WARNING: ThreadSanitizer: signal-unsafe call inside of a signal (pid=1)\n    #0 free (libtsan.so+0x1)\n    #1 <null> <null> ${frame}`;
+  t.true(isForeign(report('(strace+0x902d1)')));
+  t.false(isForeign(report('(espora.node+0x902d1)')));
+});
+
 test('a race on a descriptor is foreign only where Node.js opened it', (t) => {
   const ofLibuv = descriptor('uv__socket ../deps/uv/src/unix/core.c:498 (node+0x18acc43)');
   t.true(isForeign(race('(espora.node+0xa352e)', '[failed to restore the stack]', ofLibuv)));
