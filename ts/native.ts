@@ -39,6 +39,8 @@ export interface NativeListen {
   port?: number;
   unixSocket?: string;
   unixSocketMode?: number;
+  /** Descriptors that listen already. */
+  inherited?: number[];
 }
 
 export interface NativeStarted {
@@ -115,10 +117,40 @@ export interface NativeDatabase {
   stats(): Partial<NativeDatabaseStats>;
 }
 
+export interface NativeUpstream {
+  /** `host:port`, or the path of a unix socket with a slash in it. */
+  address: string;
+  weight: number;
+}
+
+export interface NativeHealthOptions {
+  /** 0: never. */
+  ejectAfter: number;
+  ejectWindowMs: number;
+  ejectTimeMs: number;
+  ejectTimeMaxMs: number;
+  readmitAfter: number;
+  check: 'off' | 'connect' | 'http';
+  intervalMs: number;
+  timeoutMs: number;
+  path: string;
+  host?: string;
+  statusMin: number;
+  statusMax: number;
+  fall: number;
+  rise: number;
+}
+
 export interface NativeForwarderOptions {
   listen: NativeListen;
-  /** `host:port`, or the path of a unix socket with a slash in it. */
-  upstreams: string[];
+  upstreams: NativeUpstream[];
+  balance: 'round-robin' | 'least-connections';
+  /** 0: any number. */
+  upstreamConnectionsMax: number;
+  /** 0: for ever. */
+  sessionTimeoutMs: number;
+  health: NativeHealthOptions;
+  proxyProtocol: { from: string[]; send: boolean };
   name: string;
   connectTimeoutMs: number;
   idleTimeoutMs: number;
@@ -126,16 +158,47 @@ export interface NativeForwarderOptions {
   connectionsMax: number;
 }
 
+/** What an operator wants of an upstream; connections that it has are left alone in any case. */
+export type UpstreamState = 'up' | 'draining' | 'down';
+
+/**
+ * What is known of an upstream. `probation`: was ejected, and one failure ejects it again. `ejected`
+ * by failures of sessions, `failed` by checks; both are used only where nobody else is left.
+ */
+export type UpstreamHealth = 'fit' | 'probation' | 'ejected' | 'failed' | 'unresolved';
+
+/** How long something took, over all times it was done. Percentiles are at most 1/16 too high. */
+export interface NativeDurations {
+  count: number;
+  sumUs: number;
+  p50Us: number;
+  p90Us: number;
+  p99Us: number;
+  p999Us: number;
+}
+
 export interface NativeUpstreamStats {
   address: string;
-  /** False while its name cannot be resolved. */
+  state: UpstreamState;
+  health: UpstreamHealth;
+  /** Gets connections: its state is `up`, its health `fit` or `probation`. */
   up: boolean;
+  weight: number;
   connections: number;
   /** Now. */
   active: number;
   connectFailures: number;
+  /** Ended without one byte from it, though it was asked. */
+  silentSessions: number;
+  ejections: number;
+  checks: number;
+  checksFailed: number;
   bytesTo: number;
   bytesFrom: number;
+  /** Connects that succeeded. */
+  connect: NativeDurations;
+  /** Sessions, from accept to end. */
+  session: NativeDurations;
 }
 
 /** Counters since the start unless said otherwise. */
@@ -158,17 +221,25 @@ export interface NativeForwarderStats {
   endedConnectTimeout: number;
   endedIdle: number;
   endedHalfClosed: number;
+  endedLifetime: number;
+  endedProxyHeader: number;
   endedByStop: number;
   endedLocalError: number;
   /** Now. */
   buffersInUse: number;
   buffersPeak: number;
+  /** Now. */
+  pipesInUse: number;
+  pipesPeak: number;
+  connect: NativeDurations;
+  session: NativeDurations;
   upstreams: NativeUpstreamStats[];
 }
 
 /**
  * Events: `upstream-unreachable` `{ upstream, message }` at the first failure after a success,
- * `upstream-reachable` `{ upstream }` at the first success after a failure, `accept-paused`
+ * `upstream-reachable` `{ upstream }` at the first success after a failure, `upstream`
+ * `{ upstream, state, health, message }` when its state or health is another, `accept-paused`
  * `{ message }`.
  */
 export interface NativeForwarder {
@@ -176,6 +247,10 @@ export interface NativeForwarder {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeForwarderStats>;
+  /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */
+  setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
+  addUpstream(upstream: NativeUpstream): Promise<void>;
+  removeUpstream(address: string): Promise<void>;
 }
 
 export interface NativeInspectOptions {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "binding/loop_thread.h"
@@ -14,6 +15,100 @@ namespace {
 
 constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
 
+uint32_t get_count(const Napi::Object& object, const char* name) {
+  return static_cast<uint32_t>(get_unsigned(object, name, UINT32_MAX));
+}
+
+// { address, weight }
+forward::UpstreamAddress to_upstream(const Napi::Object& given) {
+  auto address = sys::Address::parse(get_string(given, "address"));
+  if (!address.ok()) throw to_error(given.Env(), address.status());
+  return {std::move(address).value(), get_count(given, "weight")};
+}
+
+void read_health(const Napi::Object& given, forward::ForwarderOptions& options) {
+  forward::HealthOptions& health = options.health;
+  health.eject_after = get_count(given, "ejectAfter");
+  health.eject_window_ms = get_unsigned(given, "ejectWindowMs", milliseconds_max);
+  health.eject_ms = get_unsigned(given, "ejectTimeMs", milliseconds_max);
+  health.eject_ms_max = get_unsigned(given, "ejectTimeMaxMs", milliseconds_max);
+  health.readmit_after = get_count(given, "readmitAfter");
+  health.fall = get_count(given, "fall");
+  health.rise = get_count(given, "rise");
+  forward::CheckOptions& check = options.check;
+  const std::string kind = get_string(given, "check");
+  if (kind == "connect") check.check = forward::Check::connect;
+  if (kind == "http") check.check = forward::Check::http;
+  check.interval_ms = get_unsigned(given, "intervalMs", milliseconds_max);
+  check.timeout_ms = get_unsigned(given, "timeoutMs", milliseconds_max);
+  check.path = get_string(given, "path");
+  check.host = get_string_or(given, "host", "");
+  check.status_min = get_count(given, "statusMin");
+  check.status_max = get_count(given, "statusMax");
+}
+
+// { from: ["10.0.0.0/8", "unix"], send }
+void read_proxy(const Napi::Object& given, forward::ForwarderOptions& options) {
+  const Napi::Array from = get_array(given, "from");
+  for (uint32_t i = 0; i < from.Length(); ++i) {
+    const std::string text = from.Get(i).ToString().Utf8Value();
+    if (text == "unix") {
+      options.proxy.from_unix = true;
+      continue;
+    }
+    auto network = sys::IpNetwork::parse(text);
+    if (!network.ok()) throw to_error(given.Env(), network.status());
+    options.proxy.from.push_back(network.value());
+  }
+  options.proxy.send = get_boolean_or(given, "send", false);
+  options.check.send_proxy = options.proxy.send;
+}
+
+void set_durations(Napi::Object object, const char* name, const forward::Durations& durations) {
+  Napi::Object each = Napi::Object::New(object.Env());
+  set(each, "count", durations.count);
+  set(each, "sumUs", durations.sum_us);
+  set(each, "p50Us", durations.p50_us);
+  set(each, "p90Us", durations.p90_us);
+  set(each, "p99Us", durations.p99_us);
+  set(each, "p999Us", durations.p999_us);
+  object.Set(name, each);
+}
+
+// What a promise of JavaScript waits for. Rejects with `closed` if it goes without an answer: work
+// that was posted is dropped with the loop.
+class PendingChange {
+ public:
+  PendingChange(Napi::Env env, std::shared_ptr<JsChannel> channel)
+      : deferred_(Napi::Promise::Deferred::New(env)), channel_(std::move(channel)) {
+    channel_->hold();
+  }
+  ~PendingChange() {
+    if (!settled_) settle(sys::Status(sys::Code::closed, "the service was stopped"));
+  }
+  PendingChange(const PendingChange&) = delete;
+  PendingChange& operator=(const PendingChange&) = delete;
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+  // Any thread.
+  void settle(const sys::Status& status) {
+    settled_ = true;
+    channel_->post([deferred = deferred_, channel = channel_, status](Napi::Env env) {
+      channel->let_go();
+      if (status.ok()) {
+        deferred.Resolve(env.Undefined());
+      } else {
+        deferred.Reject(to_error(env, status).Value());
+      }
+    });
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<JsChannel> channel_;
+  bool settled_ = false;
+};
+
 forward::ForwarderOptions to_options(const Napi::Object& given) {
   forward::ForwarderOptions options;
   options.name = get_string(given, "name");
@@ -21,11 +116,19 @@ forward::ForwarderOptions to_options(const Napi::Object& given) {
   const Napi::Array upstreams = get_array(given, "upstreams");
   for (uint32_t i = 0; i < upstreams.Length(); ++i) {
     const Napi::Value each = upstreams.Get(i);
-    if (!each.IsString()) throw Napi::TypeError::New(given.Env(), "an upstream is a string");
-    auto address = sys::Address::parse(each.As<Napi::String>().Utf8Value());
-    if (!address.ok()) throw to_error(given.Env(), address.status());
-    options.upstreams.push_back(std::move(address).value());
+    if (!each.IsObject()) throw Napi::TypeError::New(given.Env(), "an upstream is an object");
+    forward::UpstreamAddress upstream = to_upstream(each.As<Napi::Object>());
+    options.upstreams.push_back(std::move(upstream.address));
+    options.weights.push_back(upstream.weight);
   }
+  options.balance = get_string(given, "balance") == "least-connections"
+                        ? forward::Balance::least_connections
+                        : forward::Balance::round_robin;
+  options.upstream_connections_max =
+      static_cast<uint32_t>(get_unsigned(given, "upstreamConnectionsMax", UINT32_MAX));
+  options.session_timeout_ms = get_unsigned(given, "sessionTimeoutMs", milliseconds_max);
+  read_health(get_object(given, "health"), options);
+  read_proxy(get_object(given, "proxyProtocol"), options);
   options.connect_timeout_ms = get_unsigned(given, "connectTimeoutMs", milliseconds_max);
   options.idle_timeout_ms = get_unsigned(given, "idleTimeoutMs", milliseconds_max);
   options.half_close_timeout_ms = get_unsigned(given, "halfCloseTimeoutMs", milliseconds_max);
@@ -42,7 +145,10 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     return DefineClass(
         env, "Forwarder",
         {InstanceMethod<&Forwarder::start>("start"), InstanceMethod<&Forwarder::stop>("stop"),
-         InstanceMethod<&Forwarder::stats>("stats")});
+         InstanceMethod<&Forwarder::stats>("stats"),
+         InstanceMethod<&Forwarder::set_upstream>("setUpstream"),
+         InstanceMethod<&Forwarder::add_upstream>("addUpstream"),
+         InstanceMethod<&Forwarder::remove_upstream>("removeUpstream")});
   }
 
   explicit Forwarder(const Napi::CallbackInfo& info)
@@ -99,25 +205,79 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     set(result, "endedConnectTimeout", stats.ended_connect_timeout);
     set(result, "endedIdle", stats.ended_idle);
     set(result, "endedHalfClosed", stats.ended_half_closed);
+    set(result, "endedLifetime", stats.ended_lifetime);
+    set(result, "endedProxyHeader", stats.ended_proxy_header);
     set(result, "endedByStop", stats.ended_by_stop);
     set(result, "endedLocalError", stats.ended_local_error);
     set(result, "buffersInUse", stats.buffers_in_use);
     set(result, "buffersPeak", stats.buffers_peak);
+    set(result, "pipesInUse", stats.pipes_in_use);
+    set(result, "pipesPeak", stats.pipes_peak);
+    set_durations(result, "connect", stats.connect);
+    set_durations(result, "session", stats.session);
     Napi::Array upstreams = Napi::Array::New(env, stats.upstreams.size());
     for (size_t i = 0; i < stats.upstreams.size(); ++i) {
       const forward::UpstreamStats& upstream = stats.upstreams[i];
       Napi::Object each = Napi::Object::New(env);
       each.Set("address", upstream.address);
+      each.Set("state", std::string(forward::name_of(upstream.state)));
+      each.Set("health", std::string(forward::name_of(upstream.health)));
       each.Set("up", upstream.up);
+      set(each, "weight", upstream.weight);
       set(each, "connections", upstream.connections);
       set(each, "active", upstream.active);
       set(each, "connectFailures", upstream.connect_failures);
+      set(each, "silentSessions", upstream.silent_sessions);
+      set(each, "ejections", upstream.ejections);
+      set(each, "checks", upstream.checks);
+      set(each, "checksFailed", upstream.checks_failed);
       set(each, "bytesTo", upstream.bytes_to);
       set(each, "bytesFrom", upstream.bytes_from);
+      set_durations(each, "connect", upstream.connect);
+      set_durations(each, "session", upstream.session);
       upstreams.Set(static_cast<uint32_t>(i), each);
     }
     result.Set("upstreams", upstreams);
     return result;
+  }
+
+  // setUpstream(address, { state?, weight? }): a promise
+  Napi::Value set_upstream(const Napi::CallbackInfo& info) {
+    const Napi::Object change = info[1].As<Napi::Object>();
+    const std::string state_name = get_string_or(change, "state", "");
+    const auto state = forward::upstream_state_of(state_name);
+    if (!state_name.empty() && !state.has_value()) {
+      throw Napi::TypeError::New(info.Env(), "no such state: " + state_name);
+    }
+    std::optional<uint32_t> weight;
+    if (change.Has("weight")) weight = get_count(change, "weight");
+    return apply(info, [&](auto done) {
+      forwarder_->set_upstream(info[0].ToString().Utf8Value(), state, weight, std::move(done));
+    });
+  }
+
+  // addUpstream({ address, weight }): a promise
+  Napi::Value add_upstream(const Napi::CallbackInfo& info) {
+    forward::UpstreamAddress upstream = to_upstream(info[0].As<Napi::Object>());
+    return apply(info, [&](auto done) {
+      forwarder_->add_upstream(std::move(upstream), std::move(done));
+    });
+  }
+
+  // removeUpstream(address): a promise
+  Napi::Value remove_upstream(const Napi::CallbackInfo& info) {
+    return apply(info, [&](auto done) {
+      forwarder_->remove_upstream(info[0].ToString().Utf8Value(), std::move(done));
+    });
+  }
+
+  template <typename Change>
+  Napi::Value apply(const Napi::CallbackInfo& info, const Change& change) {
+    auto pending = std::make_shared<PendingChange>(info.Env(), JsChannel::of(info.Env()));
+    const Napi::Promise promise = pending->promise();
+    if (!thread_.running()) return promise;  // which the end of `pending` rejects
+    change([pending = std::move(pending)](const sys::Status& status) { pending->settle(status); });
+    return promise;
   }
 
   void emit(std::string name, std::string upstream, std::string message) {
@@ -150,11 +310,22 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   void abandon() override { forwarder_.reset(); }
 
-  void on_upstream_unreachable(size_t upstream, const sys::Status& reason) override {
-    emit("upstream-unreachable", options_.upstreams[upstream].to_string(), reason.message());
+  void on_upstream_unreachable(size_t, const std::string& address,
+                               const sys::Status& reason) override {
+    emit("upstream-unreachable", address, reason.message());
   }
-  void on_upstream_reachable(size_t upstream) override {
-    emit("upstream-reachable", options_.upstreams[upstream].to_string(), {});
+  void on_upstream_reachable(size_t, const std::string& address) override {
+    emit("upstream-reachable", address, {});
+  }
+  void on_upstream_change(const forward::UpstreamChange& change) override {
+    thread_.channel().post([this, change](Napi::Env env) {
+      Napi::Object detail = Napi::Object::New(env);
+      detail.Set("upstream", change.address);
+      detail.Set("state", std::string(forward::name_of(change.state)));
+      detail.Set("health", std::string(forward::name_of(change.health)));
+      detail.Set("message", change.reason);
+      on_event_.Call({Napi::String::New(env, "upstream"), detail});
+    });
   }
   void on_accept_paused(const sys::Status& reason) override {
     emit("accept-paused", {}, reason.message());

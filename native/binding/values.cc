@@ -77,6 +77,14 @@ sys::ListenOptions to_listen_options(const Napi::Object& listen) {
     options.host = get_string_or(listen, "host", "0.0.0.0");
   }
   options.unix_path = get_string_or(listen, "unixSocket", "");
+  if (!absent(listen.Get("inherited"))) {
+    const Napi::Array inherited = get_array(listen, "inherited");
+    for (uint32_t i = 0; i < inherited.Length(); ++i) {
+      const Napi::Value each = inherited.Get(i);
+      if (!each.IsNumber()) refuse(listen, "inherited", "an array of descriptors");
+      options.inherited.push_back(each.As<Napi::Number>().Int32Value());
+    }
+  }
   options.unix_mode =
       static_cast<uint32_t>(get_unsigned_or(listen, "unixSocketMode", 0777, options.unix_mode));
   return options;

@@ -25,7 +25,7 @@ bool get_boolean_or(const Napi::Object& object, const char* name, bool absent);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 
-// { host?, port?, unixSocket?, unixSocketMode? }
+// { host?, port?, unixSocket?, unixSocketMode?, inherited? }
 sys::ListenOptions to_listen_options(const Napi::Object& listen);
 
 void set(Napi::Object object, const char* name, uint64_t value);

@@ -8,11 +8,11 @@
 
 #include "forward/buffer_pool.h"
 #include "forward/session.h"
-#include "forward/upstream.h"
-#include "forward/upstream_set.h"
+#include "forward/upstreams.h"
 #include "sys/check.h"
 #include "sys/counter.h"
 #include "sys/limits.h"
+#include "sys/pipe.h"
 
 namespace espora::forward {
 
@@ -48,6 +48,19 @@ Status check_options(const ForwarderOptions& options) {
                                      " upstreams; at most " +
                                      std::to_string(limits::upstreams_max) + " are possible");
   }
+  if (!options.weights.empty() && options.weights.size() != options.upstreams.size()) {
+    return Status(Code::invalid, name + ": as many weights as upstreams are needed, or none");
+  }
+  if (std::any_of(options.weights.begin(), options.weights.end(), [](uint32_t weight) {
+        return weight < 1 || weight > limits::upstream_weight_max;
+      })) {
+    return Status(Code::invalid, name + ": a weight is a number from 1 to " +
+                                     std::to_string(limits::upstream_weight_max));
+  }
+  if (options.health.eject_after > limits::eject_after_max) {
+    return Status(Code::invalid, name + ": ejecting takes at most " +
+                                     std::to_string(limits::eject_after_max) + " failures");
+  }
   if (options.connect_timeout_ms == 0) {
     return Status(Code::invalid, name + ": the connect timeout must be at least 1 ms");
   }
@@ -59,7 +72,9 @@ Status check_options(const ForwarderOptions& options) {
 
 }  // namespace
 
-class Forwarder::Impl final : private sys::AcceptorOwner, private SessionHost {
+class Forwarder::Impl final : private sys::AcceptorOwner,
+                              private SessionHost,
+                              private UpstreamsOwner {
  public:
   Impl(sys::EventLoop& loop_in, const ForwarderOptions& options, ForwarderEvents* events);
   ~Impl();
@@ -68,6 +83,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner, private SessionHost {
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
   [[nodiscard]] ForwarderStats stats() const;
   [[nodiscard]] sys::EventLoop& event_loop() noexcept { return loop; }
+  [[nodiscard]] Upstreams& all_upstreams() noexcept { return upstreams_; }
   void drain(uint64_t patience_ms, std::function<void()> done);
 
  private:
@@ -78,16 +94,28 @@ class Forwarder::Impl final : private sys::AcceptorOwner, private SessionHost {
   void on_drained() override { finish_drain_if_empty(); }
 
   // SessionHost
-  std::optional<size_t> choose(const UpstreamSet::Tried& tried) override;
-  Upstream& upstream(size_t index) override { return *upstreams_[index]; }
-  void on_connected(size_t index) override;
-  void on_connect_failed(size_t index, int error) override;
   void on_retry() override { ++retries_; }
   void on_backlog_wait() override { ++backlog_waits_; }
   bool on_local_error(int error) override;
   bool expects_first_bytes() override { return first_bytes_.expected(); }
   void on_first_read(bool had_bytes) override { first_bytes_.note(had_bytes); }
   void on_end(Session& session, SessionEnd reason) override;
+
+  // UpstreamsOwner
+  void on_upstream_unreachable(size_t index, const Status& reason) override {
+    if (events_ != nullptr) {
+      events_->on_upstream_unreachable(index, upstreams_.at(index).name, reason);
+    }
+  }
+  void on_upstream_reachable(size_t index) override {
+    if (events_ != nullptr) {
+      events_->on_upstream_reachable(index, upstreams_.at(index).name);
+    }
+  }
+  void on_upstream_change(const UpstreamChange& change) override {
+    if (events_ != nullptr) events_->on_upstream_change(change);
+  }
+  void on_upstream_room() override { acceptor_.resume(); }
 
   void pause_for_shortage(int error);
   void cut_all();
@@ -98,8 +126,8 @@ class Forwarder::Impl final : private sys::AcceptorOwner, private SessionHost {
   uint32_t connections_max_;
   std::unique_ptr<std::byte[]> scratch_memory_;
   BufferPool buffer_pool_;
-  UpstreamSet set_;
-  std::vector<std::unique_ptr<Upstream>> upstreams_;
+  sys::PipePool pipe_pool_;
+  Upstreams upstreams_;
   std::vector<Session*> sessions_;  // each knows its index
   FirstBytes first_bytes_;
   // Held so that a connection that was accepted can get its upstream socket when descriptors run
@@ -125,15 +153,20 @@ class Forwarder::Impl final : private sys::AcceptorOwner, private SessionHost {
 
 Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
                       ForwarderEvents* events)
-    : SessionHost(loop_in, {}, buffer_pool_,
+    : SessionHost(loop_in, {}, buffer_pool_, pipe_pool_, upstreams_,
                   SessionDeadlines{options.connect_timeout_ms, options.idle_timeout_ms,
-                                   options.half_close_timeout_ms}),
+                                   options.half_close_timeout_ms, options.session_timeout_ms},
+                  options.proxy),
       name_(options.name),
       events_(events),
       connections_max_(options.connections_max),
       scratch_memory_(std::make_unique_for_overwrite<std::byte[]>(limits::relay_buffer_bytes)),
       buffer_pool_(limits::relay_buffer_bytes, limits::relay_buffers_max),
-      set_(options.upstreams.size()),
+      pipe_pool_(options.pipes_max),
+      upstreams_(loop_in, options.name,
+                 UpstreamsOptions{options.balance, options.upstream_connections_max, options.health,
+                                  options.check},
+                 *this),
       shortage_timer_([](sys::Timer&, void* self) { static_cast<Impl*>(self)->acceptor_.resume(); },
                       this),
       drain_timer_(
@@ -153,25 +186,13 @@ Forwarder::Impl::~Impl() {
 }
 
 Status Forwarder::Impl::start(const ForwarderOptions& options) {
+  std::vector<UpstreamAddress> addresses;
   for (size_t index = 0; index < options.upstreams.size(); ++index) {
-    const sys::Address& address = options.upstreams[index];
-    auto each = std::make_unique<Upstream>();
-    each->name = address.to_string();
-    each->tcp = address.kind == sys::Address::Kind::tcp;
-    auto resolved = sys::resolve(address);
-    if (resolved.ok()) {
-      each->addresses = std::move(resolved).value();
-    } else if (each->tcp) {
-      set_.set_up(index, false);
-      each->failing = true;
-      ++each->connect_failures;
-      if (events_ != nullptr) events_->on_upstream_unreachable(index, resolved.status());
-    } else {
-      return resolved.status();  // a path that no socket can have
-    }
-    upstreams_.push_back(std::move(each));
+    const uint32_t weight = options.weights.empty() ? 1 : options.weights[index];
+    addresses.push_back({options.upstreams[index], weight});
   }
-  Status status = acceptor_.listen(options.listen);
+  Status status = upstreams_.start(addresses);
+  if (status.ok()) status = acceptor_.listen(options.listen);
   if (status.ok()) status = acceptor_.start();
   return status;
 }
@@ -187,7 +208,7 @@ void Forwarder::Impl::on_accepted(sys::Fd fd, bool tcp) {
 }
 
 bool Forwarder::Impl::has_room() {
-  if (sessions_.size() >= connections_max_) {
+  if (sessions_.size() >= connections_max_ || !upstreams_.has_room()) {
     ++limit_pauses_;
     return false;
   }
@@ -199,7 +220,10 @@ bool Forwarder::Impl::has_room() {
   return false;
 }
 
-void Forwarder::Impl::on_exhausted(int error) { pause_for_shortage(error); }
+void Forwarder::Impl::on_exhausted(int error) {
+  pipe_pool_.trim();
+  pause_for_shortage(error);
+}
 
 void Forwarder::Impl::pause_for_shortage(int error) {
   loop.timers().arm(shortage_timer_, loop.now_ms() + limits::accept_pause_ms);
@@ -212,30 +236,11 @@ void Forwarder::Impl::pause_for_shortage(int error) {
 
 // --- what sessions ask and tell --------------------------------------------------------------
 
-std::optional<size_t> Forwarder::Impl::choose(const UpstreamSet::Tried& tried) {
-  return set_.next(tried);
-}
-
-void Forwarder::Impl::on_connected(size_t index) {
-  Upstream& each = *upstreams_[index];
-  ++each.connections;
-  ++each.active;
-  if (!each.failing) return;
-  each.failing = false;
-  if (events_ != nullptr) events_->on_upstream_reachable(index);
-}
-
-void Forwarder::Impl::on_connect_failed(size_t index, int error) {
-  Upstream& each = *upstreams_[index];
-  ++each.connect_failures;
-  if (std::exchange(each.failing, true) || events_ == nullptr) return;
-  events_->on_upstream_unreachable(
-      index, Status::from_errno(error, "connect", name_ + ": cannot reach " + each.name));
-}
-
 bool Forwarder::Impl::on_local_error(int error) {
   ++local_errors_;
-  if ((error != EMFILE && error != ENFILE) || !spare_.valid()) return false;
+  if (error != EMFILE && error != ENFILE) return false;
+  pipe_pool_.trim();
+  if (!spare_.valid()) return false;
   spare_.reset();
   return true;
 }
@@ -243,7 +248,6 @@ bool Forwarder::Impl::on_local_error(int error) {
 void Forwarder::Impl::on_end(Session& session, SessionEnd reason) {
   ++ends_[static_cast<size_t>(reason)];
   --active_;
-  if (auto index = session.connected_upstream()) --upstreams_[*index]->active;
   ESPORA_CHECK(sessions_[session.index] == &session);
   sessions_[session.index] = sessions_.back();
   sessions_[session.index]->index = session.index;
@@ -303,24 +307,20 @@ ForwarderStats Forwarder::Impl::stats() const {
   all.ended_connect_timeout = ended(SessionEnd::connect_timeout);
   all.ended_idle = ended(SessionEnd::idle);
   all.ended_half_closed = ended(SessionEnd::half_closed);
+  all.ended_lifetime = ended(SessionEnd::lifetime);
+  all.ended_proxy_header = ended(SessionEnd::proxy_header);
   all.ended_by_stop = ended(SessionEnd::stopped);
   all.ended_local_error = ended(SessionEnd::local_error);
   all.buffers_in_use = buffer_pool_.in_use();
   all.buffers_peak = buffer_pool_.peak();
-  for (size_t index = 0; index < upstreams_.size(); ++index) {
-    const Upstream& each = *upstreams_[index];
-    UpstreamStats one;
-    one.address = each.name;
-    one.up = set_.up(index);
-    one.connections = each.connections;
-    one.active = each.active;
-    one.connect_failures = each.connect_failures;
-    one.bytes_to = each.bytes_to;
-    one.bytes_from = each.bytes_from;
-    all.bytes_up += one.bytes_to;
-    all.bytes_down += one.bytes_from;
-    all.upstreams.push_back(std::move(one));
-  }
+  all.pipes_in_use = pipe_pool_.in_use();
+  all.pipes_peak = pipe_pool_.peak();
+  const UpstreamTotals totals = upstreams_.totals();
+  all.bytes_up = totals.bytes_to;
+  all.bytes_down = totals.bytes_from;
+  all.connect = Durations(totals.connect_us);
+  all.session = Durations(totals.session_us);
+  all.upstreams = upstreams_.stats();
   return all;
 }
 
@@ -339,6 +339,39 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(sys::EventLoop& loop, Forwar
 
 uint16_t Forwarder::port() const noexcept { return impl_->port(); }
 ForwarderStats Forwarder::stats() const { return impl_->stats(); }
+
+void Forwarder::change(std::function<Status(Upstreams&)> apply, Done done) {
+  impl_->event_loop().post([weak = std::weak_ptr<Impl>(impl_), apply = std::move(apply),
+                            done = std::move(done)] {
+    const auto impl = weak.lock();
+    done(impl != nullptr ? apply(impl->all_upstreams())
+                         : Status(Code::closed, "the forwarder was stopped"));
+  });
+}
+
+void Forwarder::set_upstream(std::string address, std::optional<UpstreamState> state,
+                             std::optional<uint32_t> weight, Done done) {
+  change(
+      [address = std::move(address), state, weight](Upstreams& upstreams) {
+        Status status;
+        if (weight.has_value()) status = upstreams.set_weight(address, *weight);
+        if (status.ok() && state.has_value()) status = upstreams.set_state(address, *state);
+        return status;
+      },
+      std::move(done));
+}
+
+void Forwarder::add_upstream(UpstreamAddress upstream, Done done) {
+  change(
+      [upstream = std::move(upstream)](Upstreams& upstreams) { return upstreams.add(upstream); },
+      std::move(done));
+}
+
+void Forwarder::remove_upstream(std::string address, Done done) {
+  change([address = std::move(address)](
+             Upstreams& upstreams) { return upstreams.remove(address); },
+         std::move(done));
+}
 
 void Forwarder::drain(uint64_t patience_ms, std::function<void()> done) {
   impl_->event_loop().post(

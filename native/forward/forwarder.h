@@ -1,14 +1,18 @@
 // A layer-4 forwarder: takes connections on its listeners and relays each to one of its upstreams,
-// chosen in exact round robin. It is the whole data plane of the services `balancer` and `api`.
+// chosen in exact round robin or by fewest connections. It is the whole data plane of the services
+// `balancer` and `api`.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "forward/session.h"
+#include "forward/upstreams.h"
 #include "sys/acceptor.h"
 #include "sys/event_loop.h"
 #include "sys/sockets.h"
@@ -20,34 +24,32 @@ struct ForwarderOptions {
   std::string name;                         // for messages: "balancer", "api 1"
   sys::ListenOptions listen;                // TCP, unix, or both: sys/acceptor.h
   std::vector<sys::Address> upstreams;      // 1 to limits::upstreams_max
+  std::vector<uint32_t> weights;            // one for each of them; none: all have 1
+  Balance balance = Balance::round_robin;
   uint64_t connect_timeout_ms = 5'000;      // for each upstream that is tried; at least 1
   uint64_t idle_timeout_ms = 300'000;       // no byte in either direction; 0: never
   uint64_t half_close_timeout_ms = 30'000;  // one side ended and no byte moved; 0: never
+  uint64_t session_timeout_ms = 0;          // from connect to end, however busy; 0: never
   uint32_t connections_max = 10'000;        // at once; accepting pauses there. At least 1
+  uint32_t upstream_connections_max = 0;    // the same at each upstream; 0: any number
+  HealthOptions health;
+  CheckOptions check;
+  ProxyOptions proxy;
+  size_t pipes_max = limits::pipes_max;  // 0: streams are copied, too
 };
 
 // Counters since the start unless said otherwise. A snapshot: each is exact, together they may be
 // some nanoseconds apart.
-struct UpstreamStats {
-  std::string address;
-  bool up = false;                // false while its name cannot be resolved
-  uint64_t connections = 0;       // connects that succeeded
-  uint64_t active = 0;            // now
-  uint64_t connect_failures = 0;  // refused, unreachable or timed out; never our own shortages
-  uint64_t bytes_to = 0;          // accepted by its socket
-  uint64_t bytes_from = 0;
-};
-
 struct ForwarderStats {
   uint64_t accepted = 0;
   uint64_t active = 0;         // sessions now, connecting ones included
   uint64_t bytes_up = 0;       // from clients, accepted by upstream sockets
   uint64_t bytes_down = 0;     // from upstreams, accepted by client sockets
   uint64_t retries = 0;        // connects to a further upstream after one failed
-  uint64_t backlog_waits = 0;  // rests because all that could be tried had full backlogs
+  uint64_t backlog_waits = 0;  // rests because all that could be tried were full
   uint64_t local_errors = 0;   // our own shortages: descriptors, memory, ports
   uint64_t accept_pauses = 0;  // accepting rested for lack of descriptors or memory
-  uint64_t limit_pauses = 0;   // accepting rested at connections_max
+  uint64_t limit_pauses = 0;   // accepting rested at a limit on connections
   uint64_t accept_errors = 0;  // connections that were gone before they were accepted
   // Ends of sessions by reason; they add up to accepted - active.
   uint64_t ended_normally = 0;     // both sides ended their streams
@@ -57,11 +59,18 @@ struct ForwarderStats {
   uint64_t ended_connect_timeout = 0;
   uint64_t ended_idle = 0;
   uint64_t ended_half_closed = 0;  // the second side did not end in time
+  uint64_t ended_lifetime = 0;     // lasted for session_timeout_ms
+  uint64_t ended_proxy_header = 0;  // owed a PROXY header, and sent none or a wrong one
   uint64_t ended_by_stop = 0;      // cut by a drain's deadline
   uint64_t ended_local_error = 0;  // our own shortage left no way to go on
   // Memory.
   uint64_t buffers_in_use = 0;  // lent now
   uint64_t buffers_peak = 0;    // most lent at once
+  uint64_t pipes_in_use = 0;    // the same of pipes, for streams
+  uint64_t pipes_peak = 0;
+  // Time.
+  Durations connect;  // connects that succeeded
+  Durations session;  // sessions that were connected, from accept to end
   std::vector<UpstreamStats> upstreams;
 };
 
@@ -70,9 +79,12 @@ struct ForwarderStats {
 class ForwarderEvents {
  public:
   // The first failure after a success, or the first at all; with the reason.
-  virtual void on_upstream_unreachable(size_t upstream, const sys::Status& reason) = 0;
+  virtual void on_upstream_unreachable(size_t upstream, const std::string& address,
+                                       const sys::Status& reason) = 0;
   // The first success after a failure.
-  virtual void on_upstream_reachable(size_t upstream) = 0;
+  virtual void on_upstream_reachable(size_t upstream, const std::string& address) = 0;
+  // Its state or its health is another.
+  virtual void on_upstream_change(const UpstreamChange& change) = 0;
   // Accepting rests for lack of descriptors or memory; said once per shortage.
   virtual void on_accept_paused(const sys::Status& reason) = 0;
 
@@ -104,7 +116,17 @@ class Forwarder {
   // shorten the patience; its `done` is called as well. None is called once the forwarder is gone.
   void drain(uint64_t patience_ms, std::function<void()> done);
 
+  // Changes of upstreams while connections are open, which they do not touch; see Upstreams. `done`
+  // is called on the loop's thread, with `closed` if the forwarder is gone by then; it is dropped if
+  // the loop has ended.
+  using Done = std::function<void(const sys::Status&)>;
+  void set_upstream(std::string address, std::optional<UpstreamState> state,
+                    std::optional<uint32_t> weight, Done done);
+  void add_upstream(UpstreamAddress upstream, Done done);
+  void remove_upstream(std::string address, Done done);
+
  private:
+  void change(std::function<sys::Status(Upstreams&)> apply, Done done);
   class Impl;
   explicit Forwarder(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;  // shared with posted work only, which holds it weakly

@@ -66,14 +66,17 @@ void Relay::pump(Side& from) {
   for (int reads = 0; from.readable && !from.read_done && !to.blocked && !to.failed; ++reads) {
     if (reads == limits::relay_reads_per_event_max) {
       if (from.token != 0) loop_.redispatch(from.token, Events::readable);
-      return;
+      break;
     }
-    if (buffers_.can_lend()) {
+    if (can_splice(from, to)) {
+      move_spliced(from, to);
+    } else if (buffers_.can_lend()) {
       move_copied(from, to);
     } else {
       move_peeked(from, to);
     }
   }
+  if (to.pipe.empty()) to.pipe.give_back();
 }
 
 void Relay::move_copied(Side& from, Side& to) {
@@ -93,6 +96,9 @@ void Relay::move_copied(Side& from, Side& to) {
   }
   if (count == 0) return;
   progress_ = true;
+  from.spoke = true;
+  from.full_buffers = count == scratch_.size() ? from.full_buffers + 1 : 0;
+  if (from.full_buffers >= limits::splice_after_buffers) from.streams = true;
   const bool end_follows = to.tcp && from.read_done && !from.failed;
   const IoResult sent = sys::send(to.fd.get(), scratch_.data(), count, end_follows);
   if (sent.error != 0) {
@@ -123,12 +129,13 @@ void Relay::move_peeked(Side& from, Side& to) {
     const IoResult taken = sys::receive(from.fd.get(), scratch_.data(), left);
     if (taken.bytes == 0) {
       // Bytes that were there cannot go away; were they to, nothing may be sent twice.
-      from.read_done = true;
+      end_reading(from);
       fail(from);
       return;
     }
     left -= taken.bytes;
     progress_ = true;
+    from.spoke = true;
   }
   if (sent.bytes < seen.bytes) {
     block(to);
@@ -137,11 +144,97 @@ void Relay::move_peeked(Side& from, Side& to) {
   }
 }
 
+// Around an end, an error or urgent data (`read_on`) bytes are copied: there splice(2) says 0 or
+// EAGAIN for several things, and at a byte of urgent data it stops for good.
+bool Relay::can_splice(const Side& from, Side& to) noexcept {
+  if (!from.streams || from.read_on) return false;
+  if (!to.pipe.valid()) to.pipe = pipes_.lend();
+  return to.pipe.valid();
+}
+
+void Relay::move_spliced(Side& from, Side& to) {
+  ESPORA_CHECK(!to.owed());
+  const IoResult read = to.pipe.fill_from(from.fd.get());
+  if (read.bytes == 0) {
+    note_splice_stop(from, read);
+    return;
+  }
+  from.spoke = true;
+  from.streamed_bytes += read.bytes;
+  progress_ = true;
+  empty_pipe(to);
+}
+
+// Nothing came although the pipe was empty.
+void Relay::note_splice_stop(Side& from, const IoResult& result) noexcept {
+  if (result.again) {
+    from.readable = false;
+    if (from.streamed_bytes < limits::splice_bytes_min) {
+      from.streams = false;
+      from.full_buffers = 0;
+    }
+    from.streamed_bytes = 0;
+  } else if (result.end) {
+    from.streams = false;  // what follows is read, which knows an end from an error
+  } else if (sys::is_splice_unsupported(result.error)) {
+    pipes_.disable();
+  } else {
+    from.readable = false;
+    end_reading(from);
+    fail(from);  // a second look would not show the error again
+  }
+}
+
+void Relay::empty_pipe(Side& to) {
+  while (!to.pipe.empty()) {
+    const IoResult sent = to.pipe.empty_into(to.fd.get());
+    if (sent.bytes > 0) {
+      to.sent_bytes->add(sent.bytes);
+      progress_ = true;
+    } else if (sent.again) {
+      block(to);
+      return;
+    } else if (sys::is_splice_unsupported(sent.error)) {
+      pipes_.disable();
+      copy_out_of_pipe(to);
+      return;
+    } else {
+      fail(to);
+      return;
+    }
+  }
+}
+
+// A socket that takes no splice, with bytes for it in the pipe: at most a buffer full.
+void Relay::copy_out_of_pipe(Side& to) {
+  size_t count = 0;
+  while (!to.pipe.empty()) {
+    const IoResult read = to.pipe.read(scratch_.data() + count, scratch_.size() - count);
+    if (read.bytes == 0) break;
+    count += read.bytes;
+  }
+  const IoResult sent = sys::send(to.fd.get(), scratch_.data(), count);
+  to.sent_bytes->add(sent.bytes);
+  const bool all = sent.bytes == count && to.pipe.empty();
+  if (sent.error != 0 || (!all && (!to.pipe.empty() || !buffers_.can_lend()))) {
+    fail(to);
+    return;
+  }
+  if (all) return;
+  to.out = buffers_.lend(scratch_.data() + sent.bytes, count - sent.bytes);
+  block(to);
+}
+
 void Relay::note_read_stop(Side& from, const IoResult& result) noexcept {
   from.readable = false;
   if (result.again) return;
-  from.read_done = true;
+  end_reading(from);
   if (result.error != 0) fail(from);
+}
+
+void Relay::end_reading(Side& from) noexcept {
+  from.read_done = true;
+  if (first_ended_ == nullptr) first_ended_ = &from;
 }
 
 void Relay::block(Side& side) {
@@ -168,6 +261,8 @@ void Relay::unblock(Side& side) {
       return;
     }
   }
+  if (!side.pipe.empty()) empty_pipe(side);
+  if (side.blocked || side.failed) return;
   pump(other(side));
   // TCP reports writability only after it was full, so there the interest can stay.
   if (!side.blocked && !side.tcp && side.wants_writable && !side.failed) {
@@ -181,7 +276,9 @@ void Relay::fail(Side& side) noexcept {
   if (side.failed) return;
   side.failed = true;
   if (failed_side_ == nullptr) failed_side_ = &side;
+  if (first_ended_ == nullptr) first_ended_ = &side;
   side.out.give_back();
+  side.pipe.give_back();
   side.blocked = false;
   side.readable = !side.read_done;
   side.read_on = true;
@@ -194,7 +291,7 @@ void Relay::settle() {
     return;
   }
   for (Side* side : {&client, &upstream}) {
-    if (side->failed && side->read_done && other(*side).out.empty()) {
+    if (side->failed && side->read_done && !other(*side).owed()) {
       release(*side);
       begin_reset(other(*side));
       return;
@@ -202,8 +299,8 @@ void Relay::settle() {
   }
   if (client.failed || upstream.failed) return;  // the rest of what it said is on its way
 
-  const bool client_ended = client.read_done && upstream.out.empty();
-  const bool upstream_ended = upstream.read_done && client.out.empty();
+  const bool client_ended = client.read_done && !upstream.owed();
+  const bool upstream_ended = upstream.read_done && !client.owed();
   // A side that has hung up takes nothing: with its stream delivered, nothing is left to do.
   if ((client_ended && (upstream_ended || client.hung_up)) ||
       (upstream_ended && upstream.hung_up)) {
@@ -239,6 +336,7 @@ bool Relay::check_reset() noexcept {
 
 void Relay::release(Side& side) noexcept {
   side.out.give_back();
+  side.pipe.give_back();
   if (side.token != 0) loop_.forget(side.token);
   side.token = 0;
   side.fd.reset();

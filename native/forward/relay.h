@@ -1,4 +1,4 @@
-// Copies bytes between two connected stream sockets, each way, until both streams have ended or one
+// Moves bytes between two connected stream sockets, each way, until both streams have ended or one
 // socket failed. Knows no upstreams, no deadlines and no counters of a service.
 //
 //            client.fd ──recv──▶ scratch ──send──▶ upstream.fd
@@ -8,6 +8,13 @@
 //
 // and the same the other way round. One scratch buffer serves all relays of a loop: an idle or a
 // fast connection holds no memory.
+//
+// A direction that filled the scratch buffer several times in a row is a stream, and goes another
+// way until it pauses; below that, splice costs more than it saves:
+//
+//            client.fd ──splice──▶ upstream.pipe (lent) ──splice──▶ upstream.fd
+//
+// Of `out` and `pipe` at most one holds bytes, so their order is that in which they came.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +26,7 @@
 #include "sys/counter.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "sys/pipe.h"
 #include "sys/sockets.h"
 
 namespace espora::forward {
@@ -43,6 +51,11 @@ struct Side final : sys::EventHandler {
   sys::EventLoop::Token token = 0;
   sys::Counter* sent_bytes = nullptr;  // bytes that this socket took, shared with other sessions
   LentBuffer out;                      // read from the other side, not yet taken by this socket
+  sys::LentPipe pipe;                  // the same, for a stream
+  size_t streamed_bytes = 0;           // spliced from it since it last paused
+  unsigned full_buffers = 0;           // read from it in a row
+  bool streams = false;                // what comes from it is worth a splice
+  bool spoke = false;                  // at least one byte came from it
   bool tcp = false;
   bool readable = false;        // there may be bytes, an end or an error to read
   bool read_on = false;         // a short read does not mean that nothing is left, see pump()
@@ -52,6 +65,9 @@ struct Side final : sys::EventHandler {
   bool failed = false;          // an error was seen: nothing can be sent to it
   bool blocked = false;         // it takes nothing until it is reported writable
   bool wants_writable = false;  // that is part of our interest
+
+  // Whether bytes wait that this socket has not taken.
+  [[nodiscard]] bool owed() const noexcept { return !out.empty() || !pipe.empty(); }
 };
 
 class Relay {
@@ -64,9 +80,14 @@ class Relay {
   };
 
   // `scratch` is used within calls only. All must outlive the relay.
-  Relay(sys::EventLoop& loop, BufferPool& buffers, std::span<std::byte> scratch,
-        SideOwner& owner) noexcept
-      : client(owner), upstream(owner), loop_(loop), buffers_(buffers), scratch_(scratch) {}
+  Relay(sys::EventLoop& loop, BufferPool& buffers, sys::PipePool& pipes,
+        std::span<std::byte> scratch, SideOwner& owner) noexcept
+      : client(owner),
+        upstream(owner),
+        loop_(loop),
+        buffers_(buffers),
+        pipes_(pipes),
+        scratch_(scratch) {}
 
   // Begins with `fd`, `tcp` and `sent_bytes` of both set; a side that is registered already (token)
   // stays so. `read_first`: the client has probably spoken, look before it is registered. Fails
@@ -85,6 +106,8 @@ class Relay {
   [[nodiscard]] bool take_progress() noexcept { return std::exchange(progress_, false); }
   // The side that failed first; null if none did.
   [[nodiscard]] const Side* failed_side() const noexcept { return failed_side_; }
+  // The side whose stream ended or broke first; null while both go on.
+  [[nodiscard]] const Side* first_ended() const noexcept { return first_ended_; }
 
   // What each side's registration asks for.
   [[nodiscard]] static uint32_t interest(const Side& side) noexcept;
@@ -97,7 +120,13 @@ class Relay {
   void pump(Side& from);
   void move_copied(Side& from, Side& to);
   void move_peeked(Side& from, Side& to);
+  [[nodiscard]] bool can_splice(const Side& from, Side& to) noexcept;
+  void move_spliced(Side& from, Side& to);
+  void note_splice_stop(Side& from, const sys::IoResult& result) noexcept;
+  void empty_pipe(Side& to);
+  void copy_out_of_pipe(Side& to);
   void note_read_stop(Side& from, const sys::IoResult& result) noexcept;
+  void end_reading(Side& from) noexcept;
   void unblock(Side& side);
   void block(Side& side);
   void fail(Side& side) noexcept;
@@ -108,10 +137,12 @@ class Relay {
 
   sys::EventLoop& loop_;
   BufferPool& buffers_;
+  sys::PipePool& pipes_;
   std::span<std::byte> scratch_;
   State state_ = State::open;
   bool progress_ = false;
   Side* failed_side_ = nullptr;
+  Side* first_ended_ = nullptr;
   Side* survivor_ = nullptr;  // resetting: the side that is to be reset
 };
 

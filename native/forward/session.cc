@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "sys/clock.h"
 #include "sys/limits.h"
 
 namespace espora::forward {
@@ -13,20 +14,39 @@ using sys::Connecting;
 using sys::ConnectOutcome;
 using sys::Events;
 
+namespace {
+
+uint64_t microseconds_since(uint64_t then_ns) noexcept {
+  return (sys::monotonic_ns() - then_ns) / 1'000;
+}
+
+}  // namespace
+
 Session::Session(SessionHost& host, sys::Fd client, bool client_tcp)
     : host_(host),
-      relay_(host.loop, host.buffers, host.scratch, *this),
-      timer_([](sys::Timer&, void* self) { static_cast<Session*>(self)->on_deadline(); }, this) {
+      relay_(host.loop, host.buffers, host.pipes, host.scratch, *this),
+      timer_([](sys::Timer&, void* self) { static_cast<Session*>(self)->on_deadline(); }, this),
+      accepted_ns_(sys::monotonic_ns()) {
   relay_.client.fd = std::move(client);
   relay_.client.tcp = client_tcp;
 }
 
-void Session::open() { dial(); }
+void Session::open() {
+  if (owes_header()) {
+    await_header();
+  } else {
+    dial();
+  }
+}
 
 void Session::end(SessionEnd reason) {
   phase_ = Phase::ended;
   host_.loop.timers().disarm(timer_);
   relay_.close();
+  if (connected_) {
+    host_.upstreams.on_session_end(*upstream_, facts(reason), microseconds_since(accepted_ns_));
+  }
+  leave_upstream();
   host_.on_end(*this, reason);
   host_.loop.retire(std::unique_ptr<sys::Retired>(this));
 }
@@ -39,7 +59,22 @@ void Session::arm(uint64_t delay_ms) {
   }
 }
 
+// As arm, but never beyond the end of the session's time.
+void Session::arm_relay(uint64_t silence_ms) {
+  if (ends_at_ms_ == 0) {
+    arm(silence_ms);
+    return;
+  }
+  const uint64_t silent_at_ms = host_.loop.now_ms() + silence_ms;
+  host_.loop.timers().arm(timer_,
+                          silence_ms == 0 ? ends_at_ms_ : std::min(silent_at_ms, ends_at_ms_));
+}
+
 void Session::on_side_events(Side& side, uint32_t events) {
+  if (phase_ == Phase::header) {
+    read_header(events);
+    return;
+  }
   if (phase_ == Phase::connecting) {
     finish_connect(events);
     // The same edge may have told of bytes as well.
@@ -47,6 +82,83 @@ void Session::on_side_events(Side& side, uint32_t events) {
   }
   relay_.on_events(side, events);
   after_relay();
+}
+
+// --- the PROXY header ------------------------------------------------------------------------
+
+bool Session::owes_header() const noexcept {
+  const ProxyOptions& proxy = host_.proxy;
+  if (!relay_.client.tcp) return proxy.from_unix;
+  if (proxy.from.empty()) return false;
+  const auto peer = sys::peer_endpoint(relay_.client.fd.get());
+  return peer.has_value() &&
+         std::any_of(proxy.from.begin(), proxy.from.end(),
+                     [&](const sys::IpNetwork& network) { return network.contains(peer->ip); });
+}
+
+void Session::await_header() {
+  phase_ = Phase::header;
+  Side& side = relay_.client;
+  auto token = host_.loop.add(side.fd.get(), Relay::interest(side), side);
+  if (!token.ok()) {
+    host_.on_local_error(token.status().error());
+    end(SessionEnd::local_error);
+    return;
+  }
+  side.token = token.value();
+  arm(limits::proxy_header_wait_ms);
+}
+
+// The bytes stay in the socket until the header is whole, and what follows it stays there anyway.
+void Session::read_header(uint32_t events) {
+  const sys::IoResult seen =
+      sys::peek(relay_.client.fd.get(), host_.scratch.data(), limits::proxy_header_bytes_max);
+  if (seen.again) return;
+  if (seen.bytes == 0) {
+    end(SessionEnd::client);
+    return;
+  }
+  const ProxyHeader header = parse_proxy_header(host_.scratch.first(seen.bytes));
+  constexpr uint32_t ending = Events::read_hang_up | Events::hang_up | Events::error;
+  if (header.outcome == ProxyParse::invalid ||
+      (header.outcome == ProxyParse::incomplete && (events & ending) != 0)) {
+    end(SessionEnd::proxy_header);
+    return;
+  }
+  if (header.outcome == ProxyParse::incomplete) return;
+  proxied_ = header.connection;
+  take_header(header.bytes);
+}
+
+void Session::take_header(size_t bytes) {
+  for (size_t left = bytes; left > 0;) {
+    const sys::IoResult taken = sys::receive(relay_.client.fd.get(), host_.scratch.data(), left);
+    if (taken.bytes == 0) {
+      end(SessionEnd::client);
+      return;
+    }
+    left -= taken.bytes;
+  }
+  // The relay registers it anew, and is told then whatever happens meanwhile.
+  host_.loop.remove(std::exchange(relay_.client.token, 0), relay_.client.fd.get());
+  host_.loop.timers().disarm(timer_);
+  dial();
+}
+
+// Begins the upstream's stream with who the client is. 0 or an errno.
+int Session::send_header() noexcept {
+  if (!host_.proxy.send) return 0;
+  std::optional<ProxiedConnection> about = proxied_;
+  if (!about.has_value()) {
+    const auto source = sys::peer_endpoint(relay_.client.fd.get());
+    const auto destination = sys::local_endpoint(relay_.client.fd.get());
+    if (source.has_value() && destination.has_value()) about = {*source, *destination};
+  }
+  std::byte header[limits::proxy_header_written_bytes];
+  const size_t count = write_proxy_header(about, header);
+  const sys::IoResult sent = sys::send(relay_.upstream.fd.get(), header, count);
+  // A new connection takes this much at once.
+  return sent.bytes == count ? 0 : (sent.error != 0 ? sent.error : ECONNRESET);
 }
 
 // --- finding an upstream ---------------------------------------------------------------------
@@ -62,6 +174,10 @@ void Session::dial() {
     relay_.upstream.fd = std::move(attempt.fd);
     switch (attempt.outcome) {
       case ConnectOutcome::connected:
+        if (const int error = send_header(); error != 0) {
+          address_failed(error);
+          break;
+        }
         start_relay();
         return;
       case ConnectOutcome::in_progress:
@@ -80,19 +196,29 @@ void Session::dial() {
 
 bool Session::choose_upstream() {
   const bool first = tried_.none();
-  upstream_ = host_.choose(tried_);
-  if (!upstream_.has_value()) return false;
+  const UpstreamSet::Choice choice = host_.upstreams.choose(tried_);
+  full_ = choice.kind == UpstreamSet::Choice::Kind::full;
+  if (choice.kind != UpstreamSet::Choice::Kind::chosen) return false;
+  upstream_ = choice.upstream;
   tried_.set(*upstream_);
   if (!first) host_.on_retry();
-  const Upstream& upstream = host_.upstream(*upstream_);
-  address_ = upstream.preferred;
-  addresses_left_ = upstream.addresses.size();
+  address_ = upstream().preferred;
+  addresses_left_ = upstream().addresses.size();
   timed_out_ = false;
   return true;
 }
 
+void Session::leave_upstream() {
+  if (!upstream_.has_value()) return;
+  host_.upstreams.leave(*upstream_);
+  upstream_.reset();
+}
+
 Connecting Session::connect_once() {
-  const sys::ResolvedAddress& address = host_.upstream(*upstream_).addresses[address_];
+  const auto& addresses = upstream().addresses;
+  address_ %= addresses.size();  // its name may have resolved to fewer since
+  const sys::ResolvedAddress& address = addresses[address_];
+  dialled_ns_ = sys::monotonic_ns();
   Connecting attempt = sys::start_connect(address);
   if (attempt.outcome == ConnectOutcome::local_error && host_.on_local_error(attempt.error)) {
     attempt = sys::start_connect(address);
@@ -103,9 +229,10 @@ Connecting Session::connect_once() {
 // The address that was tried last does not take us; after its last address the upstream has failed.
 void Session::address_failed(int error) {
   drop_attempt();
-  --addresses_left_;
-  address_ = (address_ + 1) % host_.upstream(*upstream_).addresses.size();
-  if (addresses_left_ == 0) host_.on_connect_failed(*upstream_, error);
+  ++address_;
+  if (--addresses_left_ != 0) return;
+  host_.upstreams.on_connect_failed(*upstream_, error);
+  leave_upstream();
 }
 
 // Says nothing about the upstream: its queue is full (unix sockets tell by no event when it no
@@ -113,9 +240,10 @@ void Session::address_failed(int error) {
 void Session::postpone(int error) {
   drop_attempt();
   later_error_ = error;
-  --addresses_left_;
-  address_ = (address_ + 1) % host_.upstream(*upstream_).addresses.size();
-  if (addresses_left_ == 0) later_.set(*upstream_);
+  ++address_;
+  if (--addresses_left_ != 0) return;
+  later_.set(*upstream_);
+  leave_upstream();
 }
 
 void Session::await_connect() {
@@ -137,6 +265,7 @@ void Session::finish_connect(uint32_t events) {
   int error = sys::socket_error(relay_.upstream.fd.get());
   if (error == 0 && (events & Events::writable) == 0) error = ECONNRESET;
   if (error == 0 && sys::is_connected_to_itself(relay_.upstream.fd.get())) error = ECONNREFUSED;
+  if (error == 0) error = send_header();
   if (error == 0) {
     start_relay();
     return;
@@ -155,7 +284,8 @@ void Session::drop_attempt() noexcept {
 
 void Session::wait_or_give_up() {
   const uint64_t now_ms = host_.loop.now_ms();
-  if (later_.none()) {
+  if (full_) later_error_ = EAGAIN;
+  if (later_.none() && !full_) {
     end(timed_out_ ? SessionEnd::connect_timeout : SessionEnd::unreachable);
     return;
   }
@@ -180,15 +310,18 @@ void Session::wait_or_give_up() {
 // --- relaying --------------------------------------------------------------------------------
 
 void Session::start_relay() {
-  Upstream& upstream = host_.upstream(*upstream_);
-  upstream.preferred = address_;
+  Upstream& taken = upstream();
+  taken.preferred = address_ % taken.addresses.size();
   phase_ = Phase::relaying;
   connected_ = true;
-  host_.on_connected(*upstream_);
-  relay_.upstream.tcp = upstream.tcp;
-  relay_.upstream.sent_bytes = &upstream.bytes_to;
-  relay_.client.sent_bytes = &upstream.bytes_from;
-  arm(host_.deadlines.idle_ms);
+  host_.upstreams.on_connected(*upstream_, microseconds_since(dialled_ns_));
+  relay_.upstream.tcp = taken.tcp;
+  relay_.upstream.sent_bytes = &taken.bytes_to;
+  relay_.client.sent_bytes = &taken.bytes_from;
+  if (host_.deadlines.lifetime_ms != 0) {
+    ends_at_ms_ = host_.loop.now_ms() + host_.deadlines.lifetime_ms;
+  }
+  arm_relay(host_.deadlines.idle_ms);
   const bool read_first = host_.expects_first_bytes();
   const sys::Status status = relay_.start(read_first);
   if (!status.ok()) {
@@ -203,14 +336,15 @@ void Session::start_relay() {
 }
 
 void Session::after_relay() {
+  note_first_byte();
   switch (relay_.state()) {
     case Relay::State::open:
-      if (relay_.take_progress()) arm(host_.deadlines.idle_ms);
+      if (relay_.take_progress()) arm_relay(host_.deadlines.idle_ms);
       break;
     case Relay::State::half_closed:
       if (!relay_.take_progress()) break;
-      arm(host_.deadlines.half_closed_ms != 0 ? host_.deadlines.half_closed_ms
-                                              : host_.deadlines.idle_ms);
+      arm_relay(host_.deadlines.half_closed_ms != 0 ? host_.deadlines.half_closed_ms
+                                                    : host_.deadlines.idle_ms);
       break;
     case Relay::State::resetting:
       if (phase_ == Phase::resetting) break;
@@ -225,6 +359,21 @@ void Session::after_relay() {
   }
 }
 
+void Session::note_first_byte() {
+  if (answered_ || !relay_.upstream.spoke) return;
+  answered_ = true;
+  host_.upstreams.on_first_byte(*upstream_);
+}
+
+SessionFacts Session::facts(SessionEnd reason) const noexcept {
+  return {
+      .upstream_spoke = relay_.upstream.spoke,
+      .client_spoke = relay_.client.spoke,
+      .upstream_ended_first = relay_.first_ended() == &relay_.upstream,
+      .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error,
+  };
+}
+
 SessionEnd Session::reason() const noexcept {
   if (relay_.failed_side() == nullptr) return SessionEnd::normal;
   return relay_.failed_side() == &relay_.client ? SessionEnd::client : SessionEnd::upstream;
@@ -232,6 +381,9 @@ SessionEnd Session::reason() const noexcept {
 
 void Session::on_deadline() {
   switch (phase_) {
+    case Phase::header:
+      end(SessionEnd::proxy_header);
+      break;
     case Phase::connecting:
       timed_out_ = true;
       addresses_left_ = 1;  // the time was for all of them
@@ -242,6 +394,10 @@ void Session::on_deadline() {
       dial();
       break;
     case Phase::relaying:
+      if (ends_at_ms_ != 0 && host_.loop.now_ms() >= ends_at_ms_) {
+        end(SessionEnd::lifetime);
+        break;
+      }
       end(relay_.state() == Relay::State::half_closed ? SessionEnd::half_closed : SessionEnd::idle);
       break;
     case Phase::resetting:

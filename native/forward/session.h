@@ -6,13 +6,17 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "forward/buffer_pool.h"
+#include "forward/proxy_protocol.h"
 #include "forward/relay.h"
-#include "forward/upstream.h"
 #include "forward/upstream_set.h"
+#include "forward/upstreams.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "sys/ip_address.h"
+#include "sys/pipe.h"
 #include "sys/timers.h"
 
 namespace espora::forward {
@@ -27,6 +31,8 @@ enum class SessionEnd : uint8_t {
   connect_timeout,  // nor in time
   idle,
   half_closed,
+  lifetime,      // it lasted as long as a session may
+  proxy_header,  // the client owed a PROXY header, and sent none or a wrong one
   stopped,
   local_error,  // a shortage of our own
   count_,
@@ -36,24 +42,38 @@ struct SessionDeadlines {
   uint64_t connect_ms;
   uint64_t idle_ms;         // 0: never
   uint64_t half_closed_ms;  // 0: never
+  uint64_t lifetime_ms;     // 0: never
+};
+
+// Who must say on whose behalf it connects, and whether we say so.
+struct ProxyOptions {
+  std::vector<sys::IpNetwork> from;  // clients that begin with a PROXY header
+  bool from_unix = false;            // those on unix sockets do too
+  bool send = false;                 // upstreams get one, version 2
 };
 
 // What all sessions of a forwarder share.
 class SessionHost {
  public:
   SessionHost(sys::EventLoop& loop_in, std::span<std::byte> scratch_in, BufferPool& buffers_in,
-              const SessionDeadlines& deadlines_in)
-      : loop(loop_in), scratch(scratch_in), buffers(buffers_in), deadlines(deadlines_in) {}
+              sys::PipePool& pipes_in, Upstreams& upstreams_in,
+              const SessionDeadlines& deadlines_in, ProxyOptions proxy_in)
+      : loop(loop_in),
+        scratch(scratch_in),
+        buffers(buffers_in),
+        pipes(pipes_in),
+        upstreams(upstreams_in),
+        deadlines(deadlines_in),
+        proxy(std::move(proxy_in)) {}
 
   sys::EventLoop& loop;
   std::span<std::byte> scratch;
   BufferPool& buffers;
+  sys::PipePool& pipes;
+  Upstreams& upstreams;
   SessionDeadlines deadlines;
+  ProxyOptions proxy;
 
-  virtual std::optional<size_t> choose(const UpstreamSet::Tried& tried) = 0;
-  virtual Upstream& upstream(size_t index) = 0;
-  virtual void on_connected(size_t upstream) = 0;
-  virtual void on_connect_failed(size_t upstream, int error) = 0;
   virtual void on_retry() = 0;
   virtual void on_backlog_wait() = 0;
   // A shortage of our own. True if something was freed for it: try the same again, once.
@@ -76,15 +96,11 @@ class Session final : public sys::Retired, private SideOwner {
   void open();
   void end(SessionEnd reason);
 
-  // The upstream that took the connection, if one has.
-  [[nodiscard]] std::optional<size_t> connected_upstream() const noexcept {
-    return connected_ ? upstream_ : std::nullopt;
-  }
-
   size_t index = 0;  // the host's own
 
  private:
   enum class Phase : uint8_t {
+    header,      // a PROXY header is to come
     connecting,  // a connect is under way
     waiting,     // rests before it tries again
     relaying,
@@ -95,8 +111,16 @@ class Session final : public sys::Retired, private SideOwner {
   void on_side_events(Side& side, uint32_t events) override;
   void on_deadline();
 
+  [[nodiscard]] bool owes_header() const noexcept;
+  void await_header();
+  void read_header(uint32_t events);
+  void take_header(size_t bytes);
+  [[nodiscard]] int send_header() noexcept;
+
   void dial();
   bool choose_upstream();
+  [[nodiscard]] Upstream& upstream() noexcept { return host_.upstreams.at(*upstream_); }
+  void leave_upstream();
   sys::Connecting connect_once();
   void address_failed(int error);
   void postpone(int error);
@@ -106,14 +130,19 @@ class Session final : public sys::Retired, private SideOwner {
   void wait_or_give_up();
   void start_relay();
   void after_relay();
+  void note_first_byte();
   [[nodiscard]] SessionEnd reason() const noexcept;
+  [[nodiscard]] SessionFacts facts(SessionEnd reason) const noexcept;
   void arm(uint64_t delay_ms);
+  void arm_relay(uint64_t silence_ms);
 
   SessionHost& host_;
   Relay relay_;
   sys::Timer timer_;
   Phase phase_ = Phase::connecting;
   bool connected_ = false;
+  bool answered_ = false;           // a byte came from the upstream, and it was told
+  bool full_ = false;               // upstreams had as many connections as they may
   bool timed_out_ = false;          // the last upstream failed by not answering in time
   uint64_t rest_ms_ = 0;            // waiting, resetting: how long the last rest was
   uint64_t give_up_at_ms_ = 0;      // waiting, resetting: when to stop
@@ -123,6 +152,10 @@ class Session final : public sys::Retired, private SideOwner {
   std::optional<size_t> upstream_;  // which one is being tried or used
   size_t address_ = 0;              // which of its addresses is being tried
   size_t addresses_left_ = 0;       // how many of them, with this one, are still to be tried
+  uint64_t accepted_ns_ = 0;        // of the monotonic clock, as is the next
+  uint64_t dialled_ns_ = 0;
+  uint64_t ends_at_ms_ = 0;  // relaying: when the session has lasted long enough; 0: never
+  std::optional<ProxiedConnection> proxied_;
 };
 
 }  // namespace espora::forward

@@ -1,26 +1,138 @@
 #include "forward/upstream_set.h"
 
+#include <algorithm>
+
 #include "sys/check.h"
 
 namespace espora::forward {
 
-UpstreamSet::UpstreamSet(size_t count) : count_(count) {
-  ESPORA_CHECK(count >= 1 && count <= limits::upstreams_max);
-  for (size_t upstream = 0; upstream < count; ++upstream) up_.set(upstream);
+UpstreamSet::Slot& UpstreamSet::at(size_t upstream) noexcept {
+  ESPORA_CHECK(upstream < end_ && slots_[upstream].exists);
+  return slots_[upstream];
 }
 
-std::optional<size_t> UpstreamSet::next(const Tried& tried) noexcept {
-  for (size_t step = 0; step < count_; ++step) {
-    const size_t upstream = turn_;
-    turn_ = turn_ + 1 == count_ ? 0 : turn_ + 1;
-    if (up_[upstream] && !tried[upstream]) return upstream;
+const UpstreamSet::Slot& UpstreamSet::at(size_t upstream) const noexcept {
+  ESPORA_CHECK(upstream < end_ && slots_[upstream].exists);
+  return slots_[upstream];
+}
+
+std::optional<size_t> UpstreamSet::add(uint32_t weight) noexcept {
+  for (size_t index = 0; index < slots_.size(); ++index) {
+    Slot& slot = slots_[index];
+    if (slot.exists || slot.connections != 0) continue;
+    slot = Slot{};
+    slot.exists = true;
+    end_ = std::max(end_, index + 1);
+    set_weight(index, weight);
+    return index;
   }
   return std::nullopt;
 }
 
-void UpstreamSet::set_up(size_t upstream, bool up) noexcept {
-  ESPORA_CHECK(upstream < count_);
-  up_.set(upstream, up);
+void UpstreamSet::remove(size_t upstream) noexcept {
+  at(upstream).exists = false;
+  forget_credits();
+}
+
+// Credits add up to 0, and what one earned is not another's: after a change turns begin anew.
+void UpstreamSet::forget_credits() noexcept {
+  for (Slot& slot : slots_) slot.credit = 0;
+}
+
+UpstreamSet::Tier UpstreamSet::tier(bool healthy, const Tried& tried) const noexcept {
+  Tier found;
+  for (size_t index = 0; index < end_; ++index) {
+    const Slot& slot = slots_[index];
+    if (!slot.exists || slot.state != UpstreamState::up || !slot.reachable || tried[index] ||
+        slot.healthy != healthy) {
+      continue;
+    }
+    found.any = true;
+    if (connections_max_ == 0 || slot.connections < connections_max_) found.candidates.set(index);
+  }
+  return found;
+}
+
+UpstreamSet::Tier UpstreamSet::best_tier(const Tried& tried) const noexcept {
+  const Tier healthy = tier(true, tried);
+  return healthy.any ? healthy : tier(false, tried);
+}
+
+UpstreamSet::Choice UpstreamSet::next(const Tried& tried) noexcept {
+  const Tier found = best_tier(tried);
+  if (!found.any) return {};
+  if (found.candidates.none()) return {Choice::Kind::full, 0};
+  const bool fewest = balance_ == Balance::least_connections;
+  return {Choice::Kind::chosen,
+          take_turn(fewest ? fewest_connections(found.candidates) : found.candidates)};
+}
+
+bool UpstreamSet::has_room() const noexcept {
+  if (connections_max_ == 0) return true;
+  const Tier found = best_tier({});
+  return !found.any || found.candidates.any();
+}
+
+// Those with the smallest connections / weight, compared without dividing.
+UpstreamSet::Tried UpstreamSet::fewest_connections(const Tried& candidates) const noexcept {
+  Tried fewest;
+  const Slot* best = nullptr;
+  for (size_t index = 0; index < end_; ++index) {
+    if (!candidates[index]) continue;
+    const Slot& slot = slots_[index];
+    if (best != nullptr) {
+      const uint64_t here = slot.connections * best->weight;
+      const uint64_t there = best->connections * slot.weight;
+      if (here > there) continue;
+      if (here < there) fewest.reset();
+    }
+    best = &slot;
+    fewest.set(index);
+  }
+  return fewest;
+}
+
+// Smooth weighted round robin: everybody gets its weight as credit, the richest is chosen and pays
+// what was handed out. Exact over each cycle, never in bursts, and plain turns where weights are
+// equal.
+size_t UpstreamSet::take_turn(const Tried& candidates) noexcept {
+  int64_t handed_out = 0;
+  Slot* richest = nullptr;
+  for (size_t index = 0; index < end_; ++index) {
+    if (!candidates[index]) continue;
+    Slot& slot = slots_[index];
+    slot.credit += slot.weight;
+    handed_out += slot.weight;
+    if (richest == nullptr || slot.credit > richest->credit) richest = &slot;
+  }
+  ESPORA_CHECK(richest != nullptr);
+  richest->credit -= handed_out;
+  return static_cast<size_t>(richest - slots_.data());
+}
+
+void UpstreamSet::begin(size_t upstream) noexcept { ++at(upstream).connections; }
+
+void UpstreamSet::end(size_t upstream) noexcept {
+  ESPORA_CHECK(upstream < end_ && slots_[upstream].connections > 0);
+  --slots_[upstream].connections;
+}
+
+void UpstreamSet::set_weight(size_t upstream, uint32_t weight) noexcept {
+  ESPORA_CHECK(weight >= 1 && weight <= limits::upstream_weight_max);
+  if (at(upstream).weight == weight) return;
+  at(upstream).weight = weight;
+  forget_credits();
+}
+
+bool UpstreamSet::others_healthy(size_t upstream) const noexcept {
+  for (size_t index = 0; index < end_; ++index) {
+    const Slot& slot = slots_[index];
+    if (index != upstream && slot.exists && slot.healthy && slot.reachable &&
+        slot.state == UpstreamState::up) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace espora::forward

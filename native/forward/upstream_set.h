@@ -1,36 +1,115 @@
-// Which upstream a connection goes to: exact round robin per connection over those that are up.
-// Pure: no clock, no socket.
+// Which upstream a connection goes to: weighted round robin, exact per connection, or the fewest
+// connections. Pure: no clock, no socket. Whoever moves connections says when one begins and ends at
+// an upstream, whichever process holds it meanwhile.
+//
+// Two tiers: as long as an upstream that is healthy has not been tried, only healthy ones are
+// chosen; after that the others, because a connection that nobody takes is lost for certain. So
+// checks that fail everywhere (a slow database behind all of them) take nothing out of service.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 
 #include "sys/limits.h"
 
 namespace espora::forward {
 
+enum class Balance : uint8_t {
+  round_robin,        // in turn, in proportion to weights
+  least_connections,  // the fewest connections for its weight; in turn where that is equal
+};
+
+// What an operator wants of an upstream. Connections that it has are left alone in any case.
+enum class UpstreamState : uint8_t {
+  up,
+  draining,  // gets no new connections, because it is about to go
+  down,      // gets no new connections
+};
+
 class UpstreamSet {
  public:
   // The upstreams that one connection has already tried.
   using Tried = std::bitset<limits::upstreams_max>;
 
-  // 1 to limits::upstreams_max, all up.
-  explicit UpstreamSet(size_t count);
+  struct Choice {
+    enum class Kind : uint8_t {
+      chosen,
+      full,  // those that could take it have as many connections as they may: later
+      none,  // nobody is left
+    };
+    Kind kind = Kind::none;
+    size_t upstream = 0;  // chosen
+  };
 
-  // The next upstream that is up and not in `tried`; nothing if there is none. Each answer moves
-  // the turn on, so a connection that needed a second choice does not give the upstream behind a
-  // dead one a double share.
-  std::optional<size_t> next(const Tried& tried) noexcept;
+  // `connections_max` of each upstream at once; 0: any number.
+  explicit UpstreamSet(Balance balance = Balance::round_robin,
+                       uint32_t connections_max = 0) noexcept
+      : balance_(balance), connections_max_(connections_max) {}
 
-  void set_up(size_t upstream, bool up) noexcept;
-  [[nodiscard]] bool up(size_t upstream) const noexcept { return up_[upstream]; }
-  [[nodiscard]] size_t size() const noexcept { return count_; }
+  // A new upstream, up, healthy and reachable: its index, or nothing if there is no room for more.
+  // An index is used again once its upstream was removed and has no connections.
+  std::optional<size_t> add(uint32_t weight) noexcept;
+  // It is never chosen again.
+  void remove(size_t upstream) noexcept;
+
+  // Who takes the next connection. Each choice moves the turn on, so a connection that needed a
+  // second one does not give the upstream behind a dead one a double share.
+  Choice next(const Tried& tried) noexcept;
+  // Whether a new connection would find an upstream with room for it, or none at all.
+  [[nodiscard]] bool has_room() const noexcept;
+
+  // A connection goes to this upstream, from the attempt on; and is no longer there.
+  void begin(size_t upstream) noexcept;
+  void end(size_t upstream) noexcept;
+
+  void set_state(size_t upstream, UpstreamState state) noexcept { at(upstream).state = state; }
+  // 1 to limits::upstream_weight_max.
+  void set_weight(size_t upstream, uint32_t weight) noexcept;
+  void set_healthy(size_t upstream, bool healthy) noexcept { at(upstream).healthy = healthy; }
+  // False while nobody knows its address: then not even the second tier has it.
+  void set_reachable(size_t upstream, bool reachable) noexcept {
+    at(upstream).reachable = reachable;
+  }
+
+  [[nodiscard]] bool exists(size_t upstream) const noexcept { return slots_[upstream].exists; }
+  [[nodiscard]] UpstreamState state(size_t upstream) const noexcept { return at(upstream).state; }
+  [[nodiscard]] uint32_t weight(size_t upstream) const noexcept { return at(upstream).weight; }
+  [[nodiscard]] uint64_t connections(size_t upstream) const noexcept {
+    return slots_[upstream].connections;
+  }
+  // Whether somebody other than `upstream` is up, reachable and healthy.
+  [[nodiscard]] bool others_healthy(size_t upstream) const noexcept;
 
  private:
-  size_t count_;
-  size_t turn_ = 0;  // who is next
-  std::bitset<limits::upstreams_max> up_;
+  struct Slot {
+    bool exists = false;
+    bool healthy = true;
+    bool reachable = true;
+    UpstreamState state = UpstreamState::up;
+    uint32_t weight = 1;
+    uint64_t connections = 0;
+    int64_t credit = 0;  // of the round robin: all of them add up to 0
+  };
+  struct Tier {
+    Tried candidates;  // with room
+    bool any = false;  // with or without room
+  };
+
+  [[nodiscard]] Slot& at(size_t upstream) noexcept;
+  [[nodiscard]] const Slot& at(size_t upstream) const noexcept;
+  [[nodiscard]] Tier tier(bool healthy, const Tried& tried) const noexcept;
+  [[nodiscard]] Tier best_tier(const Tried& tried) const noexcept;
+  [[nodiscard]] Tried fewest_connections(const Tried& candidates) const noexcept;
+  size_t take_turn(const Tried& candidates) noexcept;
+  void forget_credits() noexcept;
+
+  Balance balance_;
+  uint32_t connections_max_;
+  size_t end_ = 0;  // slots from here on were never used
+  std::array<Slot, limits::upstreams_max> slots_;
 };
 
 }  // namespace espora::forward

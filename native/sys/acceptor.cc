@@ -13,12 +13,17 @@ Status Acceptor::listen(const ListenOptions& options) {
   if (options.port.has_value()) {
     auto listener = Listener::tcp(options.host, *options.port);
     if (!listener.ok()) return listener.status();
-    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value(), true));
+    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
   }
   if (!options.unix_path.empty()) {
     auto listener = Listener::unix_path(options.unix_path, options.unix_mode);
     if (!listener.ok()) return listener.status();
-    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value(), false));
+    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
+  }
+  for (const int fd : options.inherited) {
+    auto listener = Listener::inherited(fd);
+    if (!listener.ok()) return listener.status();
+    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
   }
   if (doors_.empty()) {
     return Status(Code::invalid, "nowhere to listen: give a port, a unix socket, or both");

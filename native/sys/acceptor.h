@@ -20,6 +20,7 @@ struct ListenOptions {
   std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
   std::string unix_path;         // empty: no unix socket
   uint32_t unix_mode = 0600;     // permissions of the unix socket
+  std::vector<int> inherited;    // descriptors that listen already, as Listener::inherited
 };
 
 class AcceptorOwner {
@@ -76,8 +77,8 @@ class Acceptor {
 
  private:
   struct Door final : EventHandler {
-    Door(Acceptor& acceptor_in, Listener listener_in, bool tcp_in)
-        : acceptor(acceptor_in), listener(std::move(listener_in)), tcp(tcp_in) {}
+    Door(Acceptor& acceptor_in, Listener listener_in)
+        : acceptor(acceptor_in), listener(std::move(listener_in)), tcp(listener.tcp()) {}
     void on_events(uint32_t) override { acceptor.accept_burst(*this, acceptor.draining_); }
     Acceptor& acceptor;
     Listener listener;

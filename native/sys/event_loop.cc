@@ -137,6 +137,7 @@ void EventLoop::turn() {
   run_again_ = false;
   const int count = ::epoll_wait(epoll_.get(), ready, limits::loop_events_max, timeout);
   ESPORA_CHECK(count >= 0 || errno == EINTR);
+  ++turns_;
   now_ms_ = monotonic_ns() / 1'000'000;
   // Only what was left over by earlier turns: what these calls leave over waits for the next.
   std::vector<Redispatch> leftovers = std::move(redispatched_);

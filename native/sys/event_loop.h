@@ -11,6 +11,7 @@
 #include <mutex>
 #include <vector>
 
+#include "sys/counter.h"
 #include "sys/fd.h"
 #include "sys/status.h"
 #include "sys/timers.h"
@@ -95,6 +96,8 @@ class EventLoop {
   // Runs `work` on the loop's thread; work posted after the loop ended is dropped with the loop.
   void post(std::function<void()> work);
   void stop();
+  // Turns so far: a loop that has nothing to do makes none.
+  [[nodiscard]] uint64_t turns() const noexcept { return turns_; }
 
  private:
   struct Slot {
@@ -124,6 +127,7 @@ class EventLoop {
   Timers timers_;
   TurnHook* hook_ = nullptr;
   uint64_t now_ms_ = 0;
+  Counter turns_;
   bool run_again_ = false;
   std::vector<Redispatch> redispatched_;
   std::vector<std::unique_ptr<Retired>> retired_;

@@ -90,6 +90,17 @@ inline constexpr uint64_t http_drain_grace_ms = 500;
 // --- forward ----------------------------------------------------------------------------------
 // Upstreams of one forwarder: one bit each in every session that is still connecting.
 inline constexpr size_t upstreams_max = 256;
+// Weight of an upstream.
+inline constexpr uint32_t upstream_weight_max = 1000;
+// Failures in a row that are remembered with their times.
+inline constexpr uint32_t eject_after_max = 64;
+// Between two looks at an upstream that was ejected because it took no connections: it is back in
+// use within a second of being back.
+inline constexpr uint64_t recheck_ms = 250;
+// A name is asked for again at most this often while connects to it fail.
+inline constexpr uint64_t resolve_again_ms = 1'000;
+// Of the answer to a check, as much as is looked at: its status line.
+inline constexpr size_t check_answer_bytes_max = 64;
 // What one recv takes at most, and what a lent buffer holds: below the default socket buffers, so
 // that a full read mostly fits the other side, and small enough for the second-level cache.
 inline constexpr size_t relay_buffer_bytes = 64 * 1024;
@@ -100,6 +111,23 @@ inline constexpr size_t relay_buffers_max = 128;
 inline constexpr size_t relay_buffers_kept_max = 8;
 // Full buffers taken from one socket before others get their turn.
 inline constexpr int relay_reads_per_event_max = 16;
+// What one splice takes at most: a pipe's capacity unless somebody changed it, pipe(7).
+inline constexpr size_t pipe_bytes = 64 * 1024;
+// Pipes lent at once, over all sessions of a forwarder: two descriptors and 64 KiB of the kernel's
+// memory each, and a user without privileges has 1,024 of them. When all are out, bytes are copied.
+inline constexpr size_t pipes_max = 64;
+// Pipes kept for the next loan.
+inline constexpr size_t pipes_kept_max = 16;
+// Full buffers in a row after which a direction counts as a stream and is spliced.
+inline constexpr unsigned splice_after_buffers = 2;
+// A stream that moves less than this between two pauses is none any more: below it splice costs
+// more than the copy that it saves.
+inline constexpr size_t splice_bytes_min = 16 * 1024;
+// The longest PROXY header that is accepted, extensions included; the longest that is written.
+inline constexpr size_t proxy_header_bytes_max = 4096;
+inline constexpr size_t proxy_header_written_bytes = 52;
+// How long a client may take to send the PROXY header that it owes.
+inline constexpr uint64_t proxy_header_wait_ms = 5'000;
 // A shortage that comes back within this time is the same one to whoever is told.
 inline constexpr uint64_t shortage_report_ms = 10'000;
 // Rest before a connect is tried again where no event will tell (a full backlog, a shortage of our
@@ -142,6 +170,9 @@ inline constexpr size_t store_read_bytes = size_t{1} << 20;
 inline constexpr size_t store_kind_bytes_max = 64;
 inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
 
+// What a pipe holds fits a lent buffer, where a socket turns out to take no splice.
+static_assert(pipe_bytes <= relay_buffer_bytes);
+static_assert(proxy_header_bytes_max <= relay_buffer_bytes);
 static_assert(segment_bytes_min <= segment_bytes_default);
 static_assert(segment_bytes_default <= segment_bytes_max);
 static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);

@@ -1,5 +1,6 @@
 #include "sys/sockets.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -133,6 +134,10 @@ std::string Address::to_string() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+bool Address::fixed() const {
+  return kind == Kind::unix_path || IpAddress::parse(host).has_value();
+}
+
 Result<std::vector<ResolvedAddress>> resolve(const Address& address) {
   if (address.kind == Address::Kind::unix_path) {
     Status status = check_path(address.path);
@@ -146,6 +151,7 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::move(other.fd_);
+    tcp_ = other.tcp_;
     port_ = other.port_;
     path_ = std::move(other.path_);
     device_ = other.device_;
@@ -175,14 +181,38 @@ Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
   if (::listen(fd, limits::listen_backlog) != 0) {
     return Status::from_errno(errno, "listen", where);
   }
-  sockaddr_storage bound{};
-  socklen_t length = sizeof bound;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
-    return Status::from_errno(errno, "getsockname", where);
+  const auto bound = local_endpoint(fd);
+  if (!bound.has_value()) return Status::from_errno(errno, "getsockname", where);
+  listener.tcp_ = true;
+  listener.port_ = bound->port;
+  return listener;
+}
+
+Result<Listener> Listener::inherited(int fd) {
+  const std::string where = "cannot take over descriptor " + std::to_string(fd);
+  const auto option = [&](int name) {
+    int value = -1;
+    socklen_t length = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
+  };
+  const int type = option(SO_TYPE);
+  const int domain = option(SO_DOMAIN);
+  if (type != SOCK_STREAM || option(SO_ACCEPTCONN) != 1 ||
+      (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)) {
+    return Status(Code::invalid, where + ": it is no stream socket that listens");
   }
-  listener.port_ =
-      ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
-                                        : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+      ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    return Status::from_errno(errno, "fcntl", where);
+  }
+  Listener listener;
+  listener.fd_.reset(fd);
+  listener.tcp_ = domain != AF_UNIX;
+  if (listener.tcp_) {
+    set_no_delay(fd);
+    listener.port_ = local_endpoint(fd).value_or(Endpoint{}).port;
+  }
   return listener;
 }
 
@@ -394,6 +424,42 @@ bool is_connected_to_itself(int fd) noexcept {
   return ::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_length) == 0 &&
          ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_length) == 0 &&
          our_length == their_length && std::memcmp(&ours, &theirs, our_length) == 0;
+}
+
+namespace {
+
+std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
+  Endpoint endpoint;
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    std::memcpy(endpoint.ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
+    endpoint.port = ntohs(v4.sin_port);
+    return endpoint;
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    endpoint.ip.v6 = true;
+    std::memcpy(endpoint.ip.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
+    endpoint.port = ntohs(v6.sin6_port);
+    return endpoint;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Endpoint> peer_endpoint(int fd) noexcept {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return std::nullopt;
+  return to_endpoint(address);
+}
+
+std::optional<Endpoint> local_endpoint(int fd) noexcept {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return std::nullopt;
+  return to_endpoint(address);
 }
 
 int socket_error(int fd) noexcept {

@@ -5,11 +5,13 @@
 #include <sys/uio.h>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sys/fd.h"
+#include "sys/ip_address.h"
 #include "sys/status.h"
 
 namespace espora::sys {
@@ -25,6 +27,8 @@ struct Address {
   // "host:port", "[v6]:port" or, when it holds a '/', the path of a unix socket.
   static Result<Address> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
+  // False for a name, which may mean another address tomorrow.
+  [[nodiscard]] bool fixed() const;
 };
 
 // An address that connect(2) and bind(2) take.
@@ -52,9 +56,13 @@ class Listener {
   // a socket that listens. A live listener on `path` (one that accepts a connection) is
   // address_in_use; a dead one is replaced.
   static Result<Listener> unix_path(const std::string& path, uint32_t mode);
+  // Takes over a descriptor that somebody else opened and that listens already, TCP or unix: a
+  // service manager's (sd_listen_fds(3)), so that a restart refuses nobody. A path is left alone.
+  static Result<Listener> inherited(int fd);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool valid() const noexcept { return fd_.valid(); }
+  [[nodiscard]] bool tcp() const noexcept { return tcp_; }
   // The port in use; 0 for a unix socket.
   [[nodiscard]] uint16_t port() const noexcept { return port_; }
   // Stops listening; unlinks the path if its inode is still ours.
@@ -62,6 +70,7 @@ class Listener {
 
  private:
   Fd fd_;
+  bool tcp_ = false;
   uint16_t port_ = 0;
   std::string path_;
   uint64_t device_ = 0;
@@ -117,6 +126,9 @@ Connecting start_connect(const ResolvedAddress& address) noexcept;
 // Whether both ends of a TCP connection are the same address: connecting to an ephemeral port of
 // this machine where nobody listens can meet itself (simultaneous open, RFC 9293 3.5).
 bool is_connected_to_itself(int fd) noexcept;
+// The addresses of both ends of a TCP socket; nothing for other sockets, or once it is gone.
+std::optional<Endpoint> peer_endpoint(int fd) noexcept;
+std::optional<Endpoint> local_endpoint(int fd) noexcept;
 // SO_ERROR: what became of a connect in progress, or the pending error of a socket; 0 for none.
 int socket_error(int fd) noexcept;
 

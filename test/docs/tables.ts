@@ -20,8 +20,11 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   port: 'porta TCP onde escutar; 0: o kernel escolhe',
   unixSocket: 'socket unix onde escutar, em vez de uma porta ou além dela',
   unixSocketMode: 'permissões do socket unix, em octal',
+  listenFds:
+    'quantos sockets que já escutam devem ser assumidos, a partir do descritor 3 (o systemd define)',
   upstreams:
-    'para onde encaminhar, por turnos: host:porta ou um caminho com barra, separados por vírgulas',
+    'para onde encaminhar: host:porta ou um caminho com barra, cada um talvez com " weight=2", separados por vírgulas',
+  balance: 'qual upstream é o próximo: por turnos, ou o com menos conexões para o seu peso',
   db: 'para onde encaminhar: host:porta ou um caminho com barra',
   mode: 'como as conexões são encaminhadas',
   data: 'diretório do armazenamento',
@@ -38,7 +41,30 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   idleTimeout: 'quanto tempo uma conexão encaminhada pode ficar em silêncio',
   halfCloseTimeout:
     'quanto tempo de silêncio uma conexão encaminhada tem depois que um sentido terminou',
+  sessionTimeout:
+    'quanto tempo uma conexão encaminhada pode durar, por mais ativa que esteja; 0: para sempre',
   connectionsMax: 'máximo de conexões ao mesmo tempo; as demais esperam na fila do kernel',
+  upstreamConnectionsMax:
+    'máximo de conexões ao mesmo tempo em cada upstream; as demais esperam na fila do kernel; 0: sem limite',
+  ejectAfter:
+    'falhas seguidas (sem conexão, ou sem um byte de resposta) que ejetam um upstream; 0: nunca',
+  ejectWindow: 'o tempo dentro do qual essas falhas têm de estar',
+  ejectTime: 'quanto dura a primeira ejeção; cada uma que segue sem recuperação dura o dobro',
+  ejectTimeMax: 'a ejeção mais longa',
+  readmitAfter:
+    'sessões seguidas que têm de dar certo depois de uma ejeção; até lá uma falha ejeta de novo',
+  healthCheck: 'como os upstreams são verificados o tempo todo: por conexão, ou por um GET',
+  healthInterval: 'tempo entre duas verificações de um upstream',
+  healthTimeout: 'quanto tempo uma verificação pode levar',
+  healthPath: 'caminho do GET de uma verificação',
+  healthHost: 'campo Host do GET de uma verificação; sem valor, o endereço do upstream',
+  healthStatus: 'status com que o GET de uma verificação deve ser respondido',
+  healthFall: 'verificações seguidas que têm de falhar até um upstream sair de uso',
+  healthRise: 'verificações seguidas que têm de dar certo até ele voltar ao uso',
+  proxyProtocolFrom:
+    'clientes cujas conexões têm de começar com um cabeçalho PROXY, v1 ou v2: redes, ou unix',
+  proxyProtocolSend: 'se as conexões aos upstreams começam com um cabeçalho PROXY',
+  adminSocket: 'socket unix, legível só pelo dono, no qual espora admin o observa e o altera',
   drainTimeout: 'quanto tempo as conexões abertas podem durar na parada',
   name: 'nome em listas de processos, linhas e logs; sem valor, o tipo do serviço',
   runDirectory:
@@ -85,10 +111,10 @@ function defaultOf(name: OptionName, language: Language): string {
   if (text === "the contest's five") return language === 'en' ? text : 'as cinco da rinha';
   const { defaultUnless } = optionOf(name);
   if (defaultUnless === undefined) return code(text);
-  const flag = code(flagOf(defaultUnless as OptionName));
+  const flags = defaultUnless.map((other) => code(flagOf(other as OptionName)));
   return language === 'en'
-    ? `${code(text)}, none with ${flag}`
-    : `${code(text)}, nenhum com ${flag}`;
+    ? `${code(text)}, none with ${flags.join(' or ')}`
+    : `${code(text)}, nenhum com ${flags.join(' ou ')}`;
 }
 
 function optionRow(name: OptionName, language: Language): readonly string[] {

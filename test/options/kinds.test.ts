@@ -207,8 +207,53 @@ test('a socket path of 107 bytes is taken, one of 108 is refused and says so', (
   t.true(refused(kinds.socketPath(), '/a\0b'));
 });
 
+test('upstreams have weights, as text or as objects', (t) => {
+  const upstreams = kinds.upstreams();
+  t.deepEqual(taken(upstreams, '/a weight=2, b:1   weight=1000,c:1 weight=1'), [
+    '/a weight=2',
+    'b:1 weight=1000',
+    'c:1',
+  ]);
+  t.deepEqual(taken(upstreams, [{ address: '/a', weight: 3 }, { address: 'b:1' }, 'c:1']), [
+    '/a weight=3',
+    'b:1',
+    'c:1',
+  ]);
+  t.deepEqual(kinds.parseUpstream('/a weight=3'), { address: '/a', weight: 3 });
+  for (const input of [
+    '/a weight=0',
+    '/a weight=1001',
+    '/a weight=x',
+    '/a weight=',
+    'b:1 weight=1.5',
+    [{ address: '/a', weight: 0 }],
+    [{ weight: 1 }],
+    [{ address: '/a', wieght: 1 }],
+    'b:1 hurry',
+  ]) {
+    t.true(refused(upstreams, input), JSON.stringify(input));
+  }
+});
+
+test('networks, request paths and ranges of status codes', (t) => {
+  const networks = kinds.networks();
+  t.deepEqual(taken(networks, '10.0.0.0/8, ::1,unix'), ['10.0.0.0/8', '::1', 'unix']);
+  for (const input of ['', '10.0.0.0/33', '::/129', '10.0.0', 'localhost', '10.0.0.0/8/9', []]) {
+    t.true(refused(networks, input), JSON.stringify(input));
+  }
+  const path = kinds.requestPath();
+  t.is(taken(path, '/up?a=1'), '/up?a=1');
+  for (const input of ['', 'up', '/a b', '/a\r\nHost: x', '/#x', '/é'])
+    t.true(refused(path, input));
+  const status = kinds.statusRange();
+  t.deepEqual(taken(status, '200-399'), { min: 200, max: 399 });
+  t.deepEqual(taken(status, 204), { min: 204, max: 204 });
+  t.is(status.format({ min: 204, max: 204 }), '204');
+  for (const input of ['399-200', '99', '600', '200-', 'ok']) t.true(refused(status, input));
+});
+
 test('addresses are separated by commas, or a list', (t) => {
-  const addresses = kinds.addresses();
+  const addresses = kinds.upstreams();
   t.deepEqual(taken(addresses, '/a.sock, localhost:1,/a.sock'), [
     '/a.sock',
     'localhost:1',

@@ -13,6 +13,7 @@ import {
 } from '../options/table.js';
 import type { Command } from '../options/table.js';
 import { version } from '../version.js';
+import { registerAdminCommand } from './admin-command.js';
 import { registerContestCommand } from './contest-command.js';
 import type { Flags } from './sources.js';
 
@@ -92,6 +93,7 @@ export function createProgram(
   }
 
   registerContestCommand(program, end);
+  registerAdminCommand(program, end);
 
   const config = program
     .command('config')

@@ -1,5 +1,6 @@
 // One service as a process: by itself, or under a supervisor that it reports to and ends with.
 import type { Logger } from 'pino';
+import type { AdminServer } from '../admin/server.js';
 import { EsporaError, exitCodeOf, explain } from '../errors.js';
 import { processStats } from '../metrics/measured.js';
 import type { ProcessStats, ServiceStats } from '../metrics/measured.js';
@@ -185,6 +186,7 @@ async function live(
     const started = await service.start();
     logStore(log, started.store);
     const metrics = await serve(kind, name, values, service);
+    const admin = await openAdminSocket(values, service);
     await channel.send({ type: 'ready', started });
     say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
     if (metrics !== undefined) {
@@ -194,6 +196,7 @@ async function live(
     say(serviceLines.stopping(name, drainMs), { event: 'stopping' });
     await service.stop({ drain: drainMs });
     metrics?.close();
+    admin?.close();
     say(serviceLines.stopped(name), { event: 'stopped' });
     channel.removeRunDirectory();
     return 0;
@@ -209,6 +212,17 @@ function logStore(log: Logger, store: StoreOpened | undefined): void {
   if (store.tail === 'clean') return;
   const { tail, unprovenRecords, lastSeq } = store;
   log.info({ tail, unprovenRecords, lastSeq }, 'the store was not closed: it was recovered');
+}
+
+/** The socket for `espora admin`, if one is wanted. */
+async function openAdminSocket(
+  values: AnyValues,
+  service: AnyService,
+): Promise<AdminServer | undefined> {
+  if (!('adminSocket' in values) || values.adminSocket === undefined) return undefined;
+  if (!(service instanceof Balancer)) return undefined;
+  const { serveAdmin } = await import('../admin/server.js');
+  return serveAdmin(values.adminSocket, service);
 }
 
 /** The endpoint for metrics, if one is wanted. */

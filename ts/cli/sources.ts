@@ -11,11 +11,21 @@ export interface CommonFlags {
 /** Flags of a command, by option name. */
 export type Flags = CommonFlags & Readonly<Record<string, unknown>>;
 
+/**
+ * The environment without LISTEN_FDS where those descriptors are meant for another process:
+ * sd_listen_fds(3) says by LISTEN_PID for whom they are.
+ */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  const { LISTEN_FDS: descriptors, ...others } = process.env;
+  const ours = process.env['LISTEN_PID'] === String(process.pid) && descriptors !== '0';
+  return ours ? process.env : others;
+}
+
 /** The sources of this process. Throws ERR_ESPORA_INVALID if the file can't be read. */
 export function sourcesOf(flags: Flags): Sources {
   return {
     flags,
-    environment: process.env,
+    environment: ownEnvironment(),
     file: flags.config === undefined ? undefined : readConfigFile(flags.config),
   };
 }

@@ -1,6 +1,11 @@
 // Measured processes in Prometheus's text format: one row per counter says its name and meaning.
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { NativeDatabaseStats, NativeForwarderStats, NativeUpstreamStats } from '../native.js';
+import type {
+  NativeDatabaseStats,
+  NativeDurations,
+  NativeForwarderStats,
+  NativeUpstreamStats,
+} from '../native.js';
 import type { Measured } from './measured.js';
 
 type Row = readonly [type: 'counter' | 'gauge', name: string, help: string, factor?: number];
@@ -32,7 +37,12 @@ const databaseRows: Readonly<Record<keyof NativeDatabaseStats, Row>> = {
   storeFull: ['counter', 'store_full', 'Transactions refused for lack of space'],
 };
 
-const forwarderRows: Readonly<Record<Exclude<keyof NativeForwarderStats, 'upstreams'>, Row>> = {
+/** Times are summaries, in seconds. */
+type Timed = 'connect' | 'session';
+
+const forwarderRows: Readonly<
+  Record<Exclude<keyof NativeForwarderStats, 'upstreams' | Timed>, Row>
+> = {
   accepted: ['counter', 'sessions', 'Connections accepted'],
   active: ['gauge', 'sessions_active', 'Sessions now, connecting ones included'],
   bytesUp: ['counter', 'up_bytes', 'Bytes from clients to upstreams'],
@@ -58,17 +68,43 @@ const forwarderRows: Readonly<Record<Exclude<keyof NativeForwarderStats, 'upstre
   ],
   endedIdle: ['counter', 'ended_idle', 'Sessions that were silent for too long'],
   endedHalfClosed: ['counter', 'ended_half_closed', 'Sessions half-closed for too long'],
+  endedLifetime: ['counter', 'ended_lifetime', 'Sessions that lasted as long as one may'],
+  endedProxyHeader: [
+    'counter',
+    'ended_proxy_header',
+    'Sessions whose client sent no PROXY header, or a wrong one',
+  ],
   endedByStop: ['counter', 'ended_by_stop', 'Sessions cut at a stop'],
   endedLocalError: ['counter', 'ended_local_error', 'Sessions ended by a shortage of our own'],
   buffersInUse: ['gauge', 'buffers_in_use', 'Buffers lent now'],
   buffersPeak: ['gauge', 'buffers_peak', 'Most buffers lent at once'],
+  pipesInUse: ['gauge', 'pipes_in_use', 'Pipes lent now, to streams'],
+  pipesPeak: ['gauge', 'pipes_peak', 'Most pipes lent at once'],
 };
 
-const upstreamRows: Readonly<Record<Exclude<keyof NativeUpstreamStats, 'address'>, Row>> = {
-  up: ['gauge', 'upstream_up', '0 while its name cannot be resolved'],
+type TimeRow = readonly [name: string, help: string];
+
+const timeRows: Readonly<Record<Timed, TimeRow>> = {
+  connect: ['connect_seconds', 'How long connects took that succeeded'],
+  session: ['session_seconds', 'How long sessions took, from accept to end'],
+};
+
+const upstreamRows: Readonly<
+  Record<Exclude<keyof NativeUpstreamStats, 'address' | 'state' | 'health' | Timed>, Row>
+> = {
+  up: ['gauge', 'upstream_up', '1 while it gets connections'],
+  weight: ['gauge', 'upstream_weight', 'Its share of connections'],
   connections: ['counter', 'upstream_connections', 'Connects that succeeded'],
   active: ['gauge', 'upstream_sessions_active', 'Sessions now'],
   connectFailures: ['counter', 'upstream_connect_failures', 'Connects that failed'],
+  silentSessions: [
+    'counter',
+    'upstream_silent_sessions',
+    'Sessions that ended without one byte from it',
+  ],
+  ejections: ['counter', 'upstream_ejections', 'Times it was ejected'],
+  checks: ['counter', 'upstream_checks', 'Checks that came to an end'],
+  checksFailed: ['counter', 'upstream_checks_failed', 'Checks that failed'],
   bytesTo: ['counter', 'upstream_sent_bytes', 'Bytes to it'],
   bytesFrom: ['counter', 'upstream_received_bytes', 'Bytes from it'],
 };
@@ -100,6 +136,20 @@ class Scrape {
     for (const [key, row] of Object.entries(rows)) this.set(row, labels, Number(stats[key]));
   }
 
+  /** How long something took: percentiles, and all times together. */
+  setTimes([name, help]: TimeRow, labels: Record<string, string>, times: NativeDurations): void {
+    const quantiles = {
+      '0.5': 'p50Us',
+      '0.9': 'p90Us',
+      '0.99': 'p99Us',
+      '0.999': 'p999Us',
+    } as const;
+    for (const [quantile, key] of Object.entries(quantiles)) {
+      this.set(['gauge', name, help, 1e-6], { ...labels, quantile }, times[key]);
+    }
+    this.set(['counter', name, `${help}: all together`, 1e-6], labels, times.sumUs);
+  }
+
   text(): Promise<string> {
     return this.#registry.metrics();
   }
@@ -127,8 +177,17 @@ export function metricsText(measured: readonly Measured[]): Promise<string> {
     if (one.service === undefined) continue;
     const { upstreams, ...counters } = { upstreams: [], ...one.service };
     scrape.setAll(one.kind === 'database' ? databaseRows : forwarderRows, labels, { ...counters });
+    if ('connect' in one.service) {
+      scrape.setTimes(timeRows.connect, labels, one.service.connect);
+      scrape.setTimes(timeRows.session, labels, one.service.session);
+    }
     for (const { address, ...stats } of upstreams) {
-      scrape.setAll(upstreamRows, { ...labels, upstream: address }, stats);
+      const upstream = { ...labels, upstream: address };
+      scrape.setAll(upstreamRows, upstream, { ...stats });
+      for (const key of ['connect', 'session'] as const) {
+        const [name, help] = timeRows[key];
+        scrape.setTimes([`upstream_${name}`, help], upstream, stats[key]);
+      }
     }
   }
   return scrape.text();

@@ -1,5 +1,6 @@
 // The kinds of values that options have: what each accepts as text or as a typed value, how it is
 // written back as text, and the words for a person whose value was refused.
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** How one sort of value is read, checked and written. */
@@ -288,25 +289,127 @@ export function address(): Kind<string, string> {
 // As limits::upstreams_max.
 const addressesMax = 256;
 
-/** Addresses to forward to, as text separated by commas. */
-export function addresses(): Kind<string | readonly string[], readonly string[]> {
-  const expected = `one or more addresses separated by commas, each ${addressExpected}`;
+/** As limits::upstream_weight_max. */
+export const weightMax = 1000;
+
+/** An address to forward to and its share: one of weight 2 gets twice as much as one of weight 1. */
+export interface WeightedAddress {
+  readonly address: string;
+  /** 1 to 1000; 1. */
+  readonly weight?: number | undefined;
+}
+
+/** The same, with its weight. */
+export interface Weighted {
+  readonly address: string;
+  readonly weight: number;
+}
+
+const weightExpected = `a whole number from 1 to ${String(weightMax)}`;
+
+/** Reads `address` or `address weight=N`. */
+export function parseUpstream(input: string): Weighted | { readonly refused: string } | undefined {
+  const match = /^(.*\S)\s+weight=(\S*)$/.exec(input);
+  const at = match === null ? input : match[1]!;
+  const weight = match === null ? 1 : wholeNumber(match[2]!, 1, weightMax);
+  if (weight === undefined) return { refused: `a weight must be ${weightExpected}` };
+  const parsed = parseAddress(at);
+  if (parsed === undefined || 'refused' in parsed) return parsed;
+  return { address: at, weight };
+}
+
+const upstreamText = ({ address: at, weight }: WeightedAddress): string =>
+  weight === undefined || weight === 1 ? at : `${at} weight=${String(weight)}`;
+
+type UpstreamsInput = string | readonly (string | WeightedAddress)[];
+
+/** Addresses to forward to with their weights, as text separated by commas. */
+export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
+  const expected = `one or more addresses separated by commas, each ${addressExpected}, perhaps followed by " weight=2"`;
+  const weighted = z.strictObject({ address: z.string(), weight: z.number().optional() });
+  return kind<UpstreamsInput, readonly string[]>({
+    input: z.union([z.string(), z.array(z.union([z.string(), weighted])).readonly()], {
+      error: `it must be ${expected}`,
+    }) as unknown as z.ZodType<UpstreamsInput, UpstreamsInput>,
+    read: (input) => {
+      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
+      if (list.length === 0 || list.length > addressesMax) return undefined;
+      const texts: string[] = [];
+      for (const one of list) {
+        const parsed = parseUpstream(typeof one === 'string' ? one : upstreamText(one));
+        if (parsed === undefined) return undefined;
+        if ('refused' in parsed) return { refused: parsed.refused };
+        texts.push(upstreamText(parsed));
+      }
+      return Object.freeze(texts);
+    },
+    expected,
+    placeholder: '<addresses>',
+    format: (value) => value.join(','),
+  });
+}
+
+/** Whether `text` is an IP network: an address, perhaps with the length of its prefix. */
+function isNetwork(text: string): boolean {
+  const [base = '', prefix, ...more] = text.split('/');
+  const version = isIP(base);
+  if (version === 0 || more.length > 0) return false;
+  return prefix === undefined || wholeNumber(prefix, 0, version === 4 ? 32 : 128) !== undefined;
+}
+
+/** IP networks, or `unix` for all clients on the unix socket, as text separated by commas. */
+export function networks(): Kind<string | readonly string[], readonly string[]> {
+  const expected =
+    'one or more networks separated by commas, such as 10.0.0.0/8, 2001:db8::/32 or unix';
   return kind<string | readonly string[], readonly string[]>({
     input: z.union([z.string(), z.array(z.string()).readonly()], {
       error: `it must be ${expected}`,
     }),
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0 || list.length > addressesMax) return undefined;
-      for (const one of list) {
-        const parsed = parseAddress(one);
-        if (parsed === undefined) return undefined;
-        if ('refused' in parsed) return { refused: parsed.refused };
-      }
-      return Object.freeze([...list]);
+      if (list.length === 0 || list.length > 256) return undefined;
+      return list.every((one) => one === 'unix' || isNetwork(one))
+        ? Object.freeze([...list])
+        : undefined;
     },
     expected,
-    placeholder: '<addresses>',
+    placeholder: '<networks>',
     format: (value) => value.join(','),
+  });
+}
+
+/** The path of a request, with its query if there is one. */
+export function requestPath(): Kind<string, string> {
+  const expected = 'a path that begins with a slash, such as /health';
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => (/^\/[\x21-\x22\x24-\x7e]{0,1023}$/.test(input) ? input : undefined),
+    expected,
+    placeholder: '<path>',
+    format: (value) => value,
+  });
+}
+
+/** A range of HTTP status codes. */
+export interface StatusRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** HTTP status codes that count as good: `200` or `200-399`. */
+export function statusRange(): Kind<string | number, StatusRange> {
+  const expected = 'a status such as 200, or a range such as 200-399';
+  return kind<string | number, StatusRange>({
+    input: textOrNumber(expected),
+    read: (input) => {
+      const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(input));
+      if (match === null) return undefined;
+      const min = Number(match[1]);
+      const max = Number(match[2] ?? match[1]);
+      return min <= max ? Object.freeze({ min, max }) : undefined;
+    },
+    expected,
+    placeholder: '<status>',
+    format: ({ min, max }) => (min === max ? String(min) : `${String(min)}-${String(max)}`),
   });
 }

@@ -156,7 +156,7 @@ function resolveNames(
   for (const name of names) {
     const spec = optionOf(name);
     const one = found.get(name);
-    const barred = spec.defaultUnless !== undefined && found.has(spec.defaultUnless as OptionName);
+    const barred = (spec.defaultUnless ?? []).some((other) => found.has(other as OptionName));
     const value = one === undefined ? (barred ? undefined : spec.default) : check(name, one);
     values[name] = value;
     const text = value === undefined ? undefined : spec.kind.format(value);

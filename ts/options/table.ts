@@ -27,12 +27,12 @@ export interface OptionSpec<
   Default = unknown,
   Uses extends Command = Command,
   Scope extends 'service' | 'process' = 'service' | 'process',
-  Unless extends string | undefined = string | undefined,
+  Unless extends readonly string[] | undefined = readonly string[] | undefined,
 > {
   readonly kind: Kind<Input, Value>;
   /** The value where none is given; undefined: none. */
   readonly default: Default;
-  /** The default holds only where this other option has no value. */
+  /** The default holds only where none of these other options has a value. */
   readonly defaultUnless: Unless;
   /** Commands that it applies to; elsewhere its flag is unknown, its variable and key are ignored. */
   readonly commands: readonly Uses[];
@@ -50,7 +50,7 @@ function option<
   const Uses extends Command,
   const Scope extends 'service' | 'process',
   Default extends NoInfer<Value> | undefined = undefined,
-  const Unless extends string | undefined = undefined,
+  const Unless extends readonly string[] | undefined = undefined,
 >(
   spec: Omit<
     OptionSpec<Input, Value, Default, Uses, Scope, Unless>,
@@ -93,7 +93,7 @@ export const optionTable = Object.freeze({
   port: option({
     kind: kinds.port(),
     default: 9999,
-    defaultUnless: 'unixSocket',
+    defaultUnless: ['unixSocket', 'listenFds'],
     commands: everyService,
     scope: 'service',
     variable: 'PORT',
@@ -115,13 +115,29 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'permissions of the unix socket, in octal',
   }),
+  /** Descriptors, from 3 on, that a service manager opened and that listen already. */
+  listenFds: option({
+    kind: kinds.count({ min: 1, max: 64 }),
+    commands: ['balancer', 'api', 'database'],
+    scope: 'service',
+    variable: 'LISTEN_FDS',
+    help: 'how many sockets to take over that listen already, from descriptor 3 on (systemd sets it)',
+  }),
   /** Where the balancer forwards to, in turn. */
   upstreams: option({
-    kind: kinds.addresses(),
+    kind: kinds.upstreams(),
     commands: ['balancer'],
     scope: 'service',
     variable: 'UPSTREAMS',
-    help: 'where to forward to, in turn: host:port or a path with a slash, separated by commas',
+    help: 'where to forward to: host:port or a path with a slash, each perhaps with " weight=2", separated by commas',
+  }),
+  /** Which upstream takes the next connection. */
+  balance: option({
+    kind: kinds.choice(['round-robin', 'least-connections']),
+    default: 'round-robin',
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'which upstream is next: in turn, or the one with the fewest connections for its weight',
   }),
   /** Where an api forwards to. */
   db: option({
@@ -226,6 +242,14 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'how long a forwarded connection may be silent after one direction ended',
   }),
+  /** How long a forwarded connection may last, however busy it is; 0: for ever. */
+  sessionTimeout: option({
+    kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
+    default: 0,
+    commands: forwarders,
+    scope: 'service',
+    help: 'how long a forwarded connection may last, however busy it is; 0: for ever',
+  }),
   /** Most connections at once; further ones wait in the kernel's queue. */
   connectionsMax: option({
     kind: kinds.count({ min: 1, max: 1_000_000 }),
@@ -233,6 +257,139 @@ export const optionTable = Object.freeze({
     commands: everyService,
     scope: 'service',
     help: "most connections at once; further ones wait in the kernel's queue",
+  }),
+  /** Most connections at once at each upstream; further ones wait in the kernel's queue. */
+  upstreamConnectionsMax: option({
+    kind: kinds.count({ min: 0, max: 1_000_000 }),
+    default: 0,
+    commands: ['balancer'],
+    scope: 'service',
+    help: "most connections at once at each upstream; further ones wait in the kernel's queue; 0: any number",
+  }),
+  /** Failures in a row that take an upstream out of use for a while; 0: never. */
+  ejectAfter: option({
+    kind: kinds.count({ min: 0, max: 64 }),
+    default: 5,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'failures in a row (no connection, or no byte of an answer) that eject an upstream; 0: never',
+  }),
+  /** The time within which they have to lie. */
+  ejectWindow: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 10_000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'the time within which those failures have to lie',
+  }),
+  /** How long the first ejection lasts; each that follows without a recovery is twice as long. */
+  ejectTime: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 1000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'how long the first ejection lasts; each that follows without a recovery is twice as long',
+  }),
+  /** The longest ejection. */
+  ejectTimeMax: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 30_000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'the longest ejection',
+  }),
+  /** Successes in a row after which an upstream counts as recovered. */
+  readmitAfter: option({
+    kind: kinds.count({ min: 1, max: 1000 }),
+    default: 2,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'sessions in a row that have to succeed after an ejection; until then one failure ejects again',
+  }),
+  /** How upstreams are checked, whether or not there are connections. */
+  healthCheck: option({
+    kind: kinds.choice(['off', 'connect', 'http']),
+    default: 'off',
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'how upstreams are checked all the time: by connecting, or by a GET',
+  }),
+  /** Time between two checks of an upstream. */
+  healthInterval: option({
+    kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
+    default: 1000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'time between two checks of an upstream',
+  }),
+  /** How long a check may take. */
+  healthTimeout: option({
+    kind: kinds.duration({ minMs: 10, maxMs: minuteMs }),
+    default: 1000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'how long a check may take',
+  }),
+  /** What a GET asks for. */
+  healthPath: option({
+    kind: kinds.requestPath(),
+    default: '/',
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'path of the GET of a check',
+  }),
+  /** The Host field of a GET. */
+  healthHost: option({
+    kind: kinds.host(),
+    commands: ['balancer'],
+    scope: 'service',
+    help: "Host field of the GET of a check; without one, the upstream's address",
+  }),
+  /** The status codes that a GET is to be answered with. */
+  healthStatus: option({
+    kind: kinds.statusRange(),
+    default: Object.freeze({ min: 200, max: 399 }),
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'status that the GET of a check is to be answered with',
+  }),
+  /** Checks that fail in a row until an upstream is out of use. */
+  healthFall: option({
+    kind: kinds.count({ min: 1, max: 1000 }),
+    default: 3,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'checks in a row that have to fail until an upstream is out of use',
+  }),
+  /** Checks that succeed in a row until it is in use again. */
+  healthRise: option({
+    kind: kinds.count({ min: 1, max: 1000 }),
+    default: 2,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'checks in a row that have to succeed until it is in use again',
+  }),
+  /** Clients that begin with a PROXY header. */
+  proxyProtocolFrom: option({
+    kind: kinds.networks(),
+    commands: ['balancer', 'api'],
+    scope: 'service',
+    help: 'clients whose connections have to begin with a PROXY header, v1 or v2: networks, or unix',
+  }),
+  /** Whether upstreams get a PROXY header. */
+  proxyProtocolSend: option({
+    kind: kinds.choice(['off', 'v2']),
+    default: 'off',
+    commands: ['balancer', 'api'],
+    scope: 'service',
+    help: 'whether connections to upstreams begin with a PROXY header',
+  }),
+  /** Unix socket on which `espora admin` finds it. */
+  adminSocket: option({
+    kind: kinds.socketPath(),
+    commands: ['balancer'],
+    scope: 'process',
+    help: 'unix socket, readable by its owner alone, on which espora admin looks at it and changes it',
   }),
   /** How long open connections may last at stop. */
   drainTimeout: option({
@@ -316,7 +473,7 @@ type OutputOf<Spec> = Spec extends { readonly kind: { readonly schema: infer S e
   : never;
 type ValueOf<Spec> = Spec extends { readonly default: undefined }
   ? OutputOf<Spec> | undefined
-  : Spec extends { readonly defaultUnless: string }
+  : Spec extends { readonly defaultUnless: readonly string[] }
     ? OutputOf<Spec> | undefined
     : OutputOf<Spec>;
 

@@ -1,29 +1,120 @@
-// The balancer: layer 4, exact round robin per connection over its upstreams.
-import { EsporaError } from '../errors.js';
-import type { NativeForwarderStats } from '../native.js';
-import type { ServiceInput } from '../options/table.js';
-import { createForwarder } from './forwarder.js';
+// The balancer: layer 4, one of its upstreams for each connection, usable in front of any service.
+import { EsporaError, toEsporaError } from '../errors.js';
+import type { NativeForwarderStats, UpstreamHealth, UpstreamState } from '../native.js';
+import { count, weightMax } from '../options/kinds.js';
+import type { WeightedAddress } from '../options/kinds.js';
+import { flattenOptions } from '../options/groups.js';
+import type { Grouped } from '../options/groups.js';
+import { createForwarder, readUpstream } from './forwarder.js';
+import type { Forwarder } from './forwarder.js';
 import { Service } from './service.js';
-import type { Listening } from './service.js';
+import type { Listening, StopOptions } from './service.js';
 
-/** Options of a Balancer; `upstreams` is required. */
-export type BalancerOptions = ServiceInput<'balancer'>;
+/**
+ * Options of a Balancer; `upstreams` is required. Each may be given by its name in the table of
+ * options or in its group: `ejectAfter: 3` and `health: { ejectAfter: 3 }` are the same.
+ */
+export type BalancerOptions = Grouped<'balancer'>;
 
 /** Counters of a Balancer. */
 export type BalancerStats = NativeForwarderStats;
 
-/** Forwards each connection to the next of its upstreams, to the one after that if it refuses. */
+/** What the event `upstream` says: the state or the health of an upstream is another. */
+export interface UpstreamChange {
+  readonly address: string;
+  readonly state: UpstreamState;
+  readonly health: UpstreamHealth;
+  /** Why, as one clause. */
+  readonly reason: string;
+}
+
+/** What `setUpstream` changes. */
+export interface UpstreamUpdate {
+  readonly state?: UpstreamState | undefined;
+  /** 1 to 1000. */
+  readonly weight?: number | undefined;
+}
+
+const states: readonly string[] = ['up', 'draining', 'down'] satisfies UpstreamState[];
+const weightKind = count({ min: 1, max: weightMax });
+
+const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
+
+/** The same change with nothing in it that cannot be right. Throws ERR_ESPORA_INVALID. */
+export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; weight?: number } {
+  const { state, weight, ...others } = update;
+  const unknown = Object.keys(others)[0];
+  if (unknown !== undefined) {
+    throw invalid(`an upstream has no ${unknown} that could be set: give state or weight`);
+  }
+  if (state === undefined && weight === undefined) {
+    throw invalid('nothing to change: give a state or a weight');
+  }
+  if (state !== undefined && !states.includes(state)) {
+    throw invalid(`state is ${JSON.stringify(state)}: it must be up, draining or down`);
+  }
+  if (weight !== undefined && !weightKind.schema.safeParse(weight).success) {
+    throw invalid(`weight is ${JSON.stringify(weight)}: it must be ${weightKind.expected}`);
+  }
+  return {
+    ...(state === undefined ? {} : { state }),
+    ...(weight === undefined ? {} : { weight }),
+  };
+}
+
+/**
+ * Forwards each connection to one of its upstreams, to the next one if that refuses; takes those that
+ * fail out of use and back in. Emits `upstream` with an UpstreamChange, `notice` and `warning` with a
+ * sentence each.
+ */
 export class Balancer extends Service<'balancer', Listening, BalancerStats> {
+  readonly #forwarder: Forwarder;
+
   constructor(options: BalancerOptions) {
-    super('balancer', options, (checked, onEvent) => {
+    let forwarder: Forwarder | undefined;
+    super('balancer', flattenOptions('balancer', options), (checked, onEvent) => {
       const { upstreams } = checked;
       if (upstreams === undefined) {
-        throw new EsporaError(
-          'ERR_ESPORA_INVALID',
+        throw invalid(
           'the balancer has nowhere to forward to: give --upstreams, UPSTREAMS or the option upstreams',
         );
       }
-      return createForwarder(checked, { name: 'balancer', upstreams }, onEvent);
+      forwarder = createForwarder(checked, { name: 'balancer', upstreams }, onEvent);
+      return forwarder;
     });
+    this.#forwarder = forwarder!;
+  }
+
+  /**
+   * Changes the state or the weight of an upstream; open connections stay. Rejects with
+   * ERR_ESPORA_NOT_FOUND where there is none with that address, with _CLOSED unless it runs.
+   */
+  async setUpstream(address: string, update: UpstreamUpdate): Promise<void> {
+    const checked = readUpdate(update);
+    await this.#change(() => this.#forwarder.native.setUpstream(address, checked));
+  }
+
+  /** One more upstream, by address or with its weight; 256 are possible. */
+  async addUpstream(upstream: string | WeightedAddress): Promise<void> {
+    const checked = readUpstream(upstream);
+    await this.#change(() => this.#forwarder.native.addUpstream(checked));
+  }
+
+  /** The upstream gets no further connections, and is forgotten with its last. */
+  async removeUpstream(address: string): Promise<void> {
+    await this.#change(() => this.#forwarder.native.removeUpstream(address));
+  }
+
+  /** Another name for `stop`: nothing new, and open connections get the time of `drain` to end. */
+  drain(options: StopOptions = {}): Promise<void> {
+    return this.stop(options);
+  }
+
+  async #change(change: () => Promise<void>): Promise<void> {
+    try {
+      await change();
+    } catch (error) {
+      throw toEsporaError(error);
+    }
   }
 }

@@ -5,7 +5,13 @@ import { EsporaError, toEsporaError } from '../errors.js';
 import { duration } from '../options/kinds.js';
 import { resolveServiceOptions } from '../options/resolve.js';
 import type { ServiceInput, ServiceKind, ServiceValues } from '../options/table.js';
-import type { NativeEventHandler, NativeListen, NativeStarted } from '../native.js';
+import type {
+  NativeEventHandler,
+  NativeListen,
+  NativeStarted,
+  UpstreamHealth,
+  UpstreamState,
+} from '../native.js';
 
 /** Where a started service listens. */
 export interface Listening {
@@ -61,13 +67,21 @@ interface ServiceEvents {
   warning: [message: string];
   /** The store failed; what waits is answered with 503 and then the process ends by itself. */
   failed: [message: string];
+  /** The state or the health of an upstream is another. */
+  upstream: [
+    change: {
+      readonly address: string;
+      readonly state: UpstreamState;
+      readonly health: UpstreamHealth;
+      readonly reason: string;
+    },
+  ];
 }
 
+type Sentence = readonly [kind: 'notice' | 'warning' | 'failed', message: string];
+
 /** What the addon's events mean for a person. */
-function readEvent(
-  name: string,
-  detail: Readonly<Record<string, unknown>>,
-): readonly [keyof ServiceEvents, string] | undefined {
+function readEvent(name: string, detail: Readonly<Record<string, unknown>>): Sentence | undefined {
   const upstream = String(detail['upstream']);
   const message = String(detail['message']);
   switch (name) {
@@ -78,10 +92,32 @@ function readEvent(
       return ['warning', `${upstream} cannot be reached: ${message}`];
     case 'upstream-reachable':
       return ['notice', `${upstream} can be reached again`];
+    case 'upstream':
+      return readUpstreamEvent(upstream, detail);
     case 'accept-paused':
       return ['warning', `new connections have to wait: ${message}`];
     default:
       return undefined;
+  }
+}
+
+/** What a person should hear of an upstream that is another; that it answers well is said elsewhere. */
+function readUpstreamEvent(
+  upstream: string,
+  { state, health, message }: Readonly<Record<string, unknown>>,
+): Sentence | undefined {
+  if (state !== 'up') return ['notice', `${upstream} is ${String(state)}: ${String(message)}`];
+  switch (health) {
+    case 'ejected':
+      return ['warning', `${upstream} is ejected: ${String(message)}`];
+    case 'failed':
+      return ['warning', `${upstream} is out of use: ${String(message)}`];
+    case 'probation':
+      return ['notice', `${upstream} is in use again, on probation: ${String(message)}`];
+    case 'fit':
+      return ['notice', `${upstream} is in use: ${String(message)}`];
+    default:
+      return undefined; // A name that cannot be resolved: told as unreachable.
   }
 }
 
@@ -125,8 +161,16 @@ export abstract class Service<
     this.options = resolveServiceOptions(kind, input);
     try {
       this.#native = create(this.options, (name, detail) => {
+        if (name === 'upstream') {
+          this.emit('upstream', {
+            address: String(detail['upstream']),
+            state: detail['state'] as UpstreamState,
+            health: detail['health'] as UpstreamHealth,
+            reason: String(detail['message']),
+          });
+        }
         const event = readEvent(name, detail);
-        if (event !== undefined) this.emit(...event);
+        if (event !== undefined) this.emit(event[0], event[1]);
       });
     } catch (error) {
       throw toEsporaError(error);
@@ -195,11 +239,16 @@ export function nativeListen(options: {
   readonly port: number | undefined;
   readonly unixSocket: string | undefined;
   readonly unixSocketMode: number;
+  readonly listenFds: number | undefined;
 }): NativeListen {
-  const { host, port, unixSocket, unixSocketMode } = options;
+  const { host, port, unixSocket, unixSocketMode, listenFds } = options;
   return {
     ...(port === undefined ? {} : { host, port }),
     ...(unixSocket === undefined ? {} : { unixSocket, unixSocketMode }),
+    // sd_listen_fds(3): they begin behind standard error.
+    ...(listenFds === undefined
+      ? {}
+      : { inherited: Array.from({ length: listenFds }, (_, index) => 3 + index) }),
   };
 }
 

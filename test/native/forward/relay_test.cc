@@ -12,8 +12,9 @@ namespace {
 // Relays between `near` and `far`, both driven by a test, over socket pairs.
 class Bench final : public SideOwner {
  public:
-  Bench(sys::EventLoop& loop, BufferPool& buffers, std::span<std::byte> scratch)
-      : relay(loop, buffers, scratch, *this) {
+  Bench(sys::EventLoop& loop, BufferPool& buffers, sys::PipePool& pipes,
+        std::span<std::byte> scratch)
+      : relay(loop, buffers, pipes, scratch, *this) {
     relay.client.fd = pair(near);
     relay.upstream.fd = pair(far);
     relay.client.sent_bytes = &to_client;
@@ -44,7 +45,11 @@ class Bench final : public SideOwner {
   }
 };
 
-class RelayWithBuffers : public ::testing::TestWithParam<size_t> {};
+struct Lenders {
+  size_t buffers;
+  size_t pipes;
+};
+class RelayWithBuffers : public ::testing::TestWithParam<Lenders> {};
 
 TEST_P(RelayWithBuffers, SlowReadersGetEveryByteOnce) {
   constexpr int count = 6;
@@ -52,10 +57,11 @@ TEST_P(RelayWithBuffers, SlowReadersGetEveryByteOnce) {
   sys::EventLoop loop;
   ASSERT_TRUE(loop.init().ok());
   std::vector<std::byte> scratch(8 * 1024);
-  BufferPool buffers(scratch.size(), GetParam());
+  BufferPool buffers(scratch.size(), GetParam().buffers);
+  sys::PipePool pipes(GetParam().pipes);
   std::vector<std::unique_ptr<Bench>> benches;
   for (int i = 0; i < count; ++i) {
-    benches.push_back(std::make_unique<Bench>(loop, buffers, scratch));
+    benches.push_back(std::make_unique<Bench>(loop, buffers, pipes, scratch));
   }
   std::thread looping = sys::start_thread("relay test", [&] { loop.run(); });
   std::vector<std::thread> threads;
@@ -88,13 +94,23 @@ TEST_P(RelayWithBuffers, SlowReadersGetEveryByteOnce) {
     EXPECT_EQ(bench->to_client, total);
     EXPECT_EQ(bench->to_upstream, total);
   }
-  EXPECT_LE(buffers.peak(), GetParam());
+  EXPECT_LE(buffers.peak(), GetParam().buffers);
   EXPECT_EQ(buffers.in_use(), 0u);
+  EXPECT_LE(pipes.peak(), GetParam().pipes);
+  EXPECT_EQ(pipes.peak() > 0, GetParam().pipes > 0);
+  EXPECT_EQ(pipes.in_use(), 0u);
   loop.stop();
   looping.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(Limits, RelayWithBuffers, ::testing::Values(0, 1, 3, 64));
+INSTANTIATE_TEST_SUITE_P(Limits, RelayWithBuffers,
+                         ::testing::Values(Lenders{0, 0}, Lenders{1, 0}, Lenders{3, 0},
+                                           Lenders{64, 0}, Lenders{64, 1}, Lenders{3, 5},
+                                           Lenders{1, 64}, Lenders{64, 64}),
+                         [](const auto& tested) {
+                           return std::to_string(tested.param.buffers) + "Buffers" +
+                                  std::to_string(tested.param.pipes) + "Pipes";
+                         });
 
 // One socket that always has more does not keep others from their turn.
 TEST(Relay, AFloodLeavesOthersTheirTurn) {
@@ -102,8 +118,9 @@ TEST(Relay, AFloodLeavesOthersTheirTurn) {
   ASSERT_TRUE(loop.init().ok());
   std::vector<std::byte> scratch(1024);
   BufferPool buffers(scratch.size(), 4);
-  Bench flood(loop, buffers, scratch);
-  Bench other(loop, buffers, scratch);
+  sys::PipePool pipes(4);
+  Bench flood(loop, buffers, pipes, scratch);
+  Bench other(loop, buffers, pipes, scratch);
   std::thread looping = sys::start_thread("relay test", [&] { loop.run(); });
   std::atomic<bool> enough{false};
   std::thread sender([&] {

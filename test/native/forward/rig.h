@@ -266,15 +266,71 @@ class TestServer {
   sys::Address address_;
 };
 
+inline sys::Address unix_address(const std::string& path) {
+  sys::Address address;
+  address.kind = sys::Address::Kind::unix_path;
+  address.path = path;
+  return address;
+}
+
+inline sys::Address tcp_address(const std::string& host, uint16_t port) {
+  sys::Address address;
+  address.host = host;
+  address.port = port;
+  return address;
+}
+
+// Answers each connection with its name and closes it when the client did; counts them.
+class NamedServer {
+ public:
+  NamedServer(Kind kind, const TemporaryFolder& folder, std::string name)
+      : server_(kind, folder, name), name_(std::move(name)), thread_([this] { serve(); }) {}
+  ~NamedServer() { stop(); }
+  void stop() {
+    if (!thread_.joinable()) return;
+    server_.shut();
+    thread_.join();
+    server_.close();
+  }
+  [[nodiscard]] const sys::Address& address() const { return server_.address(); }
+  [[nodiscard]] int served() const { return served_; }
+
+ private:
+  void serve() {
+    for (;;) {
+      Peer peer = server_.accept();
+      if (!peer.valid()) return;
+      ++served_;
+      peer.send_text(name_);
+    }
+  }
+  TestServer server_;
+  std::string name_;
+  std::atomic<int> served_{0};
+  std::thread thread_;
+};
+
+inline std::string ask(const sys::Address& address) {
+  Peer client = Peer::connected(address);
+  StreamEnd how;
+  return client.receive_to_end(&how);
+}
+
 struct SeenEvents final : ForwarderEvents {
-  void on_upstream_unreachable(size_t upstream, const sys::Status& reason) override {
+  void on_upstream_unreachable(size_t upstream, const std::string&,
+                               const sys::Status& reason) override {
     const std::lock_guard lock(mutex);
     unreachable.push_back(upstream);
     reasons.push_back(reason.message());
   }
-  void on_upstream_reachable(size_t upstream) override {
+  void on_upstream_reachable(size_t upstream, const std::string&) override {
     const std::lock_guard lock(mutex);
     reachable.push_back(upstream);
+  }
+  void on_upstream_change(const UpstreamChange& change) override {
+    const std::lock_guard lock(mutex);
+    changes.push_back(change.address + " " + std::string(name_of(change.state)) + " " +
+                      std::string(name_of(change.health)));
   }
   void on_accept_paused(const sys::Status& reason) override {
     const std::lock_guard lock(mutex);
@@ -284,6 +340,7 @@ struct SeenEvents final : ForwarderEvents {
   std::vector<size_t> unreachable;
   std::vector<size_t> reachable;
   std::vector<std::string> reasons;
+  std::vector<std::string> changes;
   std::vector<std::string> pauses;
 };
 
@@ -322,6 +379,7 @@ class Rig {
   void expect_idle() {
     EXPECT_TRUE(eventually([&] { return forwarder_->stats().active == 0; }));
     EXPECT_EQ(forwarder_->stats().buffers_in_use, 0u);
+    EXPECT_EQ(forwarder_->stats().pipes_in_use, 0u);
   }
   // Runs `work` on the loop's thread and waits for it.
   void on_loop(const std::function<void()>& work) {

@@ -1,0 +1,89 @@
+// One active check of one upstream at a time: connects, and where asked sends a GET and looks at the
+// status of the answer. Says once how it went; when to check is somebody else's business.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "forward/health.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "sys/limits.h"
+#include "sys/sockets.h"
+#include "sys/timers.h"
+
+namespace espora::forward {
+
+struct CheckOptions {
+  Check check = Check::none;
+  uint64_t interval_ms = 1'000;
+  uint64_t timeout_ms = 1'000;  // for connect and answer together
+  std::string path = "/";       // http
+  std::string host;             // http: the Host field; empty: the upstream's own
+  unsigned status_min = 200;    // http: what counts as good
+  unsigned status_max = 399;
+  bool send_proxy = false;      // begin with a PROXY header (LOCAL), as sessions do
+};
+
+// The status code that begins an HTTP/1 answer: nothing while the line is not whole, 0 if it is
+// none. RFC 9112 4. Pure.
+std::optional<unsigned> parse_status_line(std::string_view begin) noexcept;
+// The request of a check. Pure.
+std::string check_request(const CheckOptions& options, const std::string& upstream_name);
+
+class HealthCheck final : private sys::EventHandler {
+ public:
+  enum class Outcome : uint8_t {
+    good,
+    bad,
+    unknown,  // a shortage of our own: says nothing about the upstream
+  };
+  class Owner {
+   public:
+    // On the loop's thread, never within start(). `why` completes "the check …" where it was bad.
+    virtual void on_checked(Check check, Outcome outcome, const std::string& why) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  HealthCheck(sys::EventLoop& loop, const CheckOptions& options, std::string upstream_name,
+              Owner& owner);
+  ~HealthCheck();
+  HealthCheck(const HealthCheck&) = delete;
+  HealthCheck& operator=(const HealthCheck&) = delete;
+
+  // Begins one; only while none is under way. `check` may ask for less than the options.
+  void start(Check check, const sys::ResolvedAddress& address);
+  [[nodiscard]] bool under_way() const noexcept { return under_way_; }
+
+ private:
+  void on_events(uint32_t events) override;
+  void on_connected();
+  bool ask();
+  void read_answer();
+  void finish(Outcome outcome, std::string why);
+  void finish_soon(Outcome outcome, std::string why);
+  void on_timer();
+
+  sys::EventLoop& loop_;
+  const CheckOptions& options_;
+  std::string upstream_name_;
+  Owner& owner_;
+  sys::Timer timer_;
+  Check check_ = Check::none;
+  bool under_way_ = false;
+  bool connected_ = false;
+  std::optional<Outcome> decided_;  // start() knew at once; told by the timer
+  std::string why_;
+  sys::Fd fd_;
+  sys::EventLoop::Token token_ = 0;
+  size_t answer_bytes_ = 0;
+  char answer_[limits::check_answer_bytes_max];
+};
+
+}  // namespace espora::forward

@@ -1,0 +1,58 @@
+// The other end of an admin socket: one request, one answer.
+import { request } from 'node:http';
+import { EsporaError, isErrorCode } from '../errors.js';
+
+/**
+ * Asks the balancer behind the unix socket `path`. Resolves with the answer's JSON; rejects with the
+ * EsporaError that the balancer tells, or ERR_ESPORA_UNAVAILABLE if nobody answers.
+ */
+export async function askAdmin(
+  path: string,
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  resource: string,
+  body?: object,
+): Promise<unknown> {
+  const { status, text } = await exchange(path, method, resource, body);
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new EsporaError('ERR_ESPORA_UNAVAILABLE', `what answers on ${path} is no admin socket`);
+  }
+  if (status < 400) return answer;
+  const { code, message } = answer as { code?: unknown; message?: unknown };
+  throw new EsporaError(isErrorCode(code) ? code : 'ERR_ESPORA_FAILED', String(message));
+}
+
+function exchange(
+  socketPath: string,
+  method: string,
+  path: string,
+  body: object | undefined,
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const fail = ({ code, message }: NodeJS.ErrnoException): void => {
+      const denied = code === 'EACCES' || code === 'EPERM';
+      const why = code === 'ECONNREFUSED' || code === 'ENOENT' ? 'nobody listens there' : message;
+      reject(
+        new EsporaError(
+          denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_UNAVAILABLE',
+          `the admin socket ${socketPath} cannot be reached: ${why}`,
+        ),
+      );
+    };
+    const asked = request({ socketPath, method, path, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        text += piece;
+      });
+      response.once('end', () => {
+        resolve({ status: response.statusCode ?? 0, text });
+      });
+      response.once('error', fail);
+    });
+    asked.once('error', fail);
+    asked.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}

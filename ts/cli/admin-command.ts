@@ -1,0 +1,139 @@
+// `espora admin`: looks at a running balancer's upstreams and changes them, over its admin socket.
+import type { Command as Commander } from 'commander';
+import { EsporaError } from '../errors.js';
+import type { BalancerStats } from '../services/balancer.js';
+import { flagOf, optionOf, variableOf } from '../options/table.js';
+import { number, print, printError, printJson } from './output.js';
+import { plainTable } from './plain-table.js';
+
+interface AdminFlags {
+  readonly adminSocket?: string;
+  readonly json?: boolean;
+  readonly state?: string;
+  readonly weight?: string;
+}
+
+type Upstreams = BalancerStats['upstreams'];
+
+/** Where the balancer is: the flag, else the variable. Throws ERR_ESPORA_INVALID. */
+function socketOf(flags: AdminFlags): string {
+  const variable = variableOf('adminSocket');
+  const given = flags.adminSocket ?? process.env[variable];
+  if (given === undefined || given === '') {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `which balancer is meant is missing: give ${flagOf('adminSocket')} or ${variable}`,
+    );
+  }
+  const parsed = optionOf('adminSocket').kind.schema.safeParse(given);
+  if (parsed.success) return given;
+  const problem = parsed.error.issues[0]!.message;
+  throw new EsporaError('ERR_ESPORA_INVALID', `${flagOf('adminSocket')} is ${given}: ${problem}`);
+}
+
+/** Asks the balancer; how to is loaded only when somebody does. */
+async function ask(
+  flags: AdminFlags,
+  ...question: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', resource: string, body?: object]
+): Promise<unknown> {
+  const { askAdmin } = await import('../admin/client.js');
+  return askAdmin(socketOf(flags), ...question);
+}
+
+/** The number that a flag holds; text that is none stays text, for whoever checks it to refuse. */
+const asNumber = (given: string): unknown => (/^\d{1,9}$/.test(given) ? Number(given) : given);
+
+const milliseconds = (us: number): string => `${(us / 1000).toFixed(us < 10_000 ? 2 : 0)} ms`;
+
+function upstreamsTable(upstreams: Upstreams): string {
+  const head = ['UPSTREAM', 'STATE', 'HEALTH', 'WEIGHT', 'ACTIVE', 'TAKEN', 'FAILED', 'p99'];
+  return plainTable(
+    head,
+    upstreams.map((one) => [
+      one.address,
+      one.state,
+      one.health,
+      String(one.weight),
+      number(one.active),
+      number(one.connections),
+      number(one.connectFailures + one.silentSessions),
+      one.session.count === 0 ? '' : milliseconds(one.session.p99Us),
+    ]),
+  );
+}
+
+const pathOf = (address: string): string => `/upstreams/${encodeURIComponent(address)}`;
+
+/** Adds the command; `end` is told its exit code. */
+export function registerAdminCommand(program: Commander, end: (exitCode: number) => void): void {
+  const admin = program
+    .command('admin')
+    .description('look at the upstreams of a running balancer, and change them');
+  const { kind, help } = optionOf('adminSocket');
+  const add = (
+    name: string,
+    description: string,
+    run: (flags: AdminFlags, address: string) => Promise<void>,
+  ): Commander =>
+    admin
+      .command(name)
+      .description(description)
+      .option(
+        `${flagOf('adminSocket')} ${kind.placeholder}`,
+        `${help} (${variableOf('adminSocket')})`,
+      )
+      .option('--json', 'print JSON')
+      .allowExcessArguments(false)
+      .action(async (...given: unknown[]) => {
+        const flags = given.at(-2) as AdminFlags;
+        const address = given.length > 2 ? String(given[0]) : '';
+        try {
+          await run(flags, address);
+          end(0);
+        } catch (error) {
+          end(printError(`espora admin ${name.split(' ')[0]!}`, error));
+        }
+      });
+
+  const list = async (flags: AdminFlags): Promise<void> => {
+    const upstreams = (await ask(flags, 'GET', '/upstreams')) as Upstreams;
+    if (flags.json === true) printJson(upstreams);
+    else print(upstreamsTable(upstreams));
+  };
+  add('upstreams', 'show the upstreams and how they do', list);
+  add('stats', 'print all counters as JSON', async (flags) => {
+    printJson(await ask(flags, 'GET', '/stats'));
+  });
+  const state = [
+    '--state <up|draining|down>',
+    'whether it gets new connections; open ones stay',
+  ] as const;
+  const weight = [
+    '--weight <number>',
+    'its share: one of weight 2 gets twice as much as one of 1',
+  ] as const;
+  add('set <address>', 'change the state or the weight of an upstream', async (flags, address) => {
+    await ask(flags, 'PATCH', pathOf(address), {
+      ...(flags.state === undefined ? {} : { state: flags.state }),
+      ...(flags.weight === undefined ? {} : { weight: asNumber(flags.weight) }),
+    });
+    await list(flags);
+  })
+    .option(...state)
+    .option(...weight);
+  add('add <address>', 'one more upstream', async (flags, address) => {
+    await ask(flags, 'POST', '/upstreams', {
+      address,
+      ...(flags.weight === undefined ? {} : { weight: asNumber(flags.weight) }),
+    });
+    await list(flags);
+  }).option(...weight);
+  add(
+    'remove <address>',
+    'no further connections for it, and forget it with its last',
+    async (flags, address) => {
+      await ask(flags, 'DELETE', pathOf(address));
+      await list(flags);
+    },
+  );
+}
