@@ -89,6 +89,18 @@ export interface NativeDatabaseStats {
   acceptPauses: number;
   bytesIn: number;
   bytesOut: number;
+  /** Clients that other services handed over, taken. */
+  received: number;
+  /** Those for which there was no room. */
+  receiveRefused: number;
+  /** Those lost on their way for lack of descriptors; their sender still had them. */
+  receiveTruncated: number;
+  /** What came and was no client, and messages without sense. */
+  receiveStrays: number;
+  /** Closed unread: their sender was gone, or had given up on us. */
+  receiveUnacknowledged: number;
+  /** Channels of users who may not hand over. */
+  channelsDenied: number;
   transactions: number;
   /** Highest sequence number that was answered. */
   acknowledgedSeq: number;
@@ -152,6 +164,7 @@ export interface NativeForwarderOptions {
   health: NativeHealthOptions;
   proxyProtocol: { from: string[]; send: boolean };
   name: string;
+  mode: 'relay' | 'handoff';
   connectTimeoutMs: number;
   idleTimeoutMs: number;
   halfCloseTimeoutMs: number;
@@ -225,6 +238,39 @@ export interface NativeForwarderStats {
   endedProxyHeader: number;
   endedByStop: number;
   endedLocalError: number;
+  /** Handed over, and gone from there. */
+  endedAtHolder: number;
+  /** Clients that other services handed over, taken. */
+  received: number;
+  /** Those for which there was no room. */
+  receiveRefused: number;
+  /** Those lost on their way for lack of descriptors; their sender still had them. */
+  receiveTruncated: number;
+  /** What came and was no client, and messages without sense. */
+  receiveStrays: number;
+  /** Closed unread: their sender was gone, or had given up on us. */
+  receiveUnacknowledged: number;
+  /** Channels of users who may not hand over. */
+  channelsDenied: number;
+  /** Clients that upstreams took. */
+  passed: number;
+  /** Now: of those, at an upstream. */
+  passedActive: number;
+  /** Now: offered, and not yet answered. */
+  passUnacknowledged: number;
+  passMessages: number;
+  /** An upstream had no room; offered again. */
+  passRefused: number;
+  /** The channel ended before the answer; offered again. */
+  passReturned: number;
+  /** An upstream was passed over because as much was under way as may be. */
+  passFull: number;
+  passShortages: number;
+  /** At an upstream whose channel ended: their ends are not reported. */
+  passUnreported: number;
+  channelsLost: number;
+  /** Given up: no answer in time, or one without sense. */
+  channelsCut: number;
   /** Now. */
   buffersInUse: number;
   buffersPeak: number;

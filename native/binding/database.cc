@@ -147,6 +147,13 @@ class Database final : public Napi::ObjectWrap<Database>,
     set(result, "acceptPauses", http.accept_pauses);
     set(result, "bytesIn", http.bytes_in);
     set(result, "bytesOut", http.bytes_out);
+    const sys::HandoffReceiver::Counters& handoff = service_->handoff_counters();
+    set(result, "received", handoff.received);
+    set(result, "receiveRefused", handoff.refused);
+    set(result, "receiveTruncated", handoff.truncated);
+    set(result, "receiveStrays", handoff.strays);
+    set(result, "receiveUnacknowledged", handoff.unacknowledged);
+    set(result, "channelsDenied", handoff.denied);
     set(result, "transactions", ledger.transactions);
     set(result, "acknowledgedSeq", ledger.acknowledged_seq);
     set(result, "durableSeq", ledger.durable_seq);

@@ -129,6 +129,12 @@ forward::ForwarderOptions to_options(const Napi::Object& given) {
   options.session_timeout_ms = get_unsigned(given, "sessionTimeoutMs", milliseconds_max);
   read_health(get_object(given, "health"), options);
   read_proxy(get_object(given, "proxyProtocol"), options);
+  const std::string mode = get_string_or(given, "mode", "relay");
+  if (mode == "handoff") {
+    options.mode = forward::ForwardMode::handoff;
+  } else if (mode != "relay") {
+    throw Napi::TypeError::New(given.Env(), "option \"mode\" has to be \"relay\" or \"handoff\"");
+  }
   options.connect_timeout_ms = get_unsigned(given, "connectTimeoutMs", milliseconds_max);
   options.idle_timeout_ms = get_unsigned(given, "idleTimeoutMs", milliseconds_max);
   options.half_close_timeout_ms = get_unsigned(given, "halfCloseTimeoutMs", milliseconds_max);
@@ -209,6 +215,24 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     set(result, "endedProxyHeader", stats.ended_proxy_header);
     set(result, "endedByStop", stats.ended_by_stop);
     set(result, "endedLocalError", stats.ended_local_error);
+    set(result, "endedAtHolder", stats.ended_at_holder);
+    set(result, "received", stats.received);
+    set(result, "receiveRefused", stats.receive_refused);
+    set(result, "receiveTruncated", stats.receive_truncated);
+    set(result, "receiveStrays", stats.receive_strays);
+    set(result, "receiveUnacknowledged", stats.receive_unacknowledged);
+    set(result, "channelsDenied", stats.channels_denied);
+    set(result, "passed", stats.passed);
+    set(result, "passedActive", stats.passed_active);
+    set(result, "passUnacknowledged", stats.pass_unacknowledged);
+    set(result, "passMessages", stats.pass_messages);
+    set(result, "passRefused", stats.pass_refused);
+    set(result, "passReturned", stats.pass_returned);
+    set(result, "passFull", stats.pass_full);
+    set(result, "passShortages", stats.pass_shortages);
+    set(result, "passUnreported", stats.pass_unreported);
+    set(result, "channelsLost", stats.channels_lost);
+    set(result, "channelsCut", stats.channels_cut);
     set(result, "buffersInUse", stats.buffers_in_use);
     set(result, "buffersPeak", stats.buffers_peak);
     set(result, "pipesInUse", stats.pipes_in_use);
@@ -259,9 +283,8 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   // addUpstream({ address, weight }): a promise
   Napi::Value add_upstream(const Napi::CallbackInfo& info) {
     forward::UpstreamAddress upstream = to_upstream(info[0].As<Napi::Object>());
-    return apply(info, [&](auto done) {
-      forwarder_->add_upstream(std::move(upstream), std::move(done));
-    });
+    return apply(
+        info, [&](auto done) { forwarder_->add_upstream(std::move(upstream), std::move(done)); });
   }
 
   // removeUpstream(address): a promise

@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "forward/buffer_pool.h"
+#include "forward/handoff.h"
 #include "forward/session.h"
 #include "forward/upstreams.h"
 #include "sys/check.h"
 #include "sys/counter.h"
+#include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/pipe.h"
 
@@ -38,6 +40,30 @@ class FirstBytes {
   unsigned skipped_ = 0;
 };
 
+// Whether a client can be handed to this upstream.
+Status check_receiver(const std::string& name, const sys::Address& upstream) {
+  if (upstream.kind == sys::Address::Kind::unix_path) {
+    return sys::resolve(Handoff::receiver_of(upstream.path)).status();
+  }
+  return Status(Code::invalid, name + ": handoff cannot reach " + upstream.to_string() +
+                                   ": name the path of a unix socket on this machine, or choose "
+                                   "the mode relay");
+}
+
+Status check_handoff(const std::string& name, const ForwarderOptions& options) {
+  const ProxyOptions& proxy = options.proxy;
+  if (proxy.send || proxy.from_unix || !proxy.from.empty()) {
+    return Status(Code::invalid, name +
+                                     ": the PROXY protocol and handoff exclude each other here: "
+                                     "who gets the client itself reads the header");
+  }
+  for (const sys::Address& each : options.upstreams) {
+    Status status = check_receiver(name, each);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
 Status check_options(const ForwarderOptions& options) {
   const std::string name = options.name.empty() ? "forwarder" : options.name;
   if (options.upstreams.empty()) {
@@ -61,6 +87,10 @@ Status check_options(const ForwarderOptions& options) {
     return Status(Code::invalid, name + ": ejecting takes at most " +
                                      std::to_string(limits::eject_after_max) + " failures");
   }
+  if (options.mode == ForwardMode::handoff) {
+    Status status = check_handoff(name, options);
+    if (!status.ok()) return status;
+  }
   if (options.connect_timeout_ms == 0) {
     return Status(Code::invalid, name + ": the connect timeout must be at least 1 ms");
   }
@@ -74,7 +104,8 @@ Status check_options(const ForwarderOptions& options) {
 
 class Forwarder::Impl final : private sys::AcceptorOwner,
                               private SessionHost,
-                              private UpstreamsOwner {
+                              private UpstreamsOwner,
+                              private HandoffHost {
  public:
   Impl(sys::EventLoop& loop_in, const ForwarderOptions& options, ForwarderEvents* events);
   ~Impl();
@@ -85,11 +116,18 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   [[nodiscard]] sys::EventLoop& event_loop() noexcept { return loop; }
   [[nodiscard]] Upstreams& all_upstreams() noexcept { return upstreams_; }
   void drain(uint64_t patience_ms, std::function<void()> done);
+  [[nodiscard]] Status check_new(const sys::Address& upstream) const {
+    return mode_ == ForwardMode::handoff ? check_receiver(name_, upstream) : Status();
+  }
 
  private:
   // sys::AcceptorOwner
   void on_accepted(sys::Fd fd, bool tcp) override;
   bool has_room() override;
+  size_t room_for_handed() override {
+    return connections_max_ - std::min<size_t>(clients(), connections_max_);
+  }
+  void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override;
   void on_exhausted(int error) override;
   void on_drained() override { finish_drain_if_empty(); }
 
@@ -117,11 +155,33 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   }
   void on_upstream_room() override { acceptor_.resume(); }
 
+  // HandoffHost
+  UpstreamSet::Choice choose_for_handoff(const UpstreamSet::Tried& tried) override {
+    return upstreams_.choose(tried);
+  }
+  void leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) override;
+  const std::string& handoff_path(size_t index) override { return upstreams_.at(index).name; }
+  void on_handoff_taken(size_t index, uint64_t elapsed_ms) override;
+  void on_handoff_failed(size_t index, int error) override {
+    upstreams_.on_connect_failed(index, error);
+  }
+  void on_handoff_retry() override { ++retries_; }
+  bool on_handoff_shortage(int error) override { return on_local_error(error); }
+  void on_handoff_end(const sys::HandoffOrigin& origin, SessionEnd reason) override {
+    forget_client(origin, reason);
+  }
+  void on_handoff_room() override { acceptor_.resume(); }
+
+  [[nodiscard]] size_t clients() const noexcept {
+    return sessions_.size() + (handoff_ != nullptr ? handoff_->clients() : 0);
+  }
+  void serve(sys::Fd fd, bool tcp, bool shared, const sys::HandoffOrigin& origin);
+  void forget_client(const sys::HandoffOrigin& origin, SessionEnd reason);
   void pause_for_shortage(int error);
   void cut_all();
   void finish_drain_if_empty();
 
-  std::string name_;
+  const std::string name_;
   ForwarderEvents* events_;
   uint32_t connections_max_;
   std::unique_ptr<std::byte[]> scratch_memory_;
@@ -129,6 +189,8 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   sys::PipePool pipe_pool_;
   Upstreams upstreams_;
   std::vector<Session*> sessions_;  // each knows its index
+  const ForwardMode mode_;
+  std::unique_ptr<Handoff> handoff_;  // in that mode
   FirstBytes first_bytes_;
   // Held so that a connection that was accepted can get its upstream socket when descriptors run
   // out between the two; accepting waits until it is there.
@@ -167,6 +229,7 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
                  UpstreamsOptions{options.balance, options.upstream_connections_max, options.health,
                                   options.check},
                  *this),
+      mode_(options.mode),
       shortage_timer_([](sys::Timer&, void* self) { static_cast<Impl*>(self)->acceptor_.resume(); },
                       this),
       drain_timer_(
@@ -177,10 +240,18 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
           this),
       acceptor_(loop_in, *this) {
   scratch = {scratch_memory_.get(), limits::relay_buffer_bytes};
+  if (mode_ == ForwardMode::handoff) {
+    HandoffHost& host = *this;
+    handoff_ = std::make_unique<Handoff>(
+        loop_in, host,
+        HandoffOptions{options.connect_timeout_ms, options.idle_timeout_ms,
+                       options.listen.handoff_users});
+  }
 }
 
 Forwarder::Impl::~Impl() {
   cut_all();
+  handoff_.reset();  // it tells of clients' ends
   loop.timers().disarm(shortage_timer_);
   loop.timers().disarm(drain_timer_);
 }
@@ -192,6 +263,9 @@ Status Forwarder::Impl::start(const ForwarderOptions& options) {
     addresses.push_back({options.upstreams[index], weight});
   }
   Status status = upstreams_.start(addresses);
+  if (status.ok() && handoff_ != nullptr) {
+    for (size_t index = 0; index < addresses.size(); ++index) handoff_->prepare(index);
+  }
   if (status.ok()) status = acceptor_.listen(options.listen);
   if (status.ok()) status = acceptor_.start();
   return status;
@@ -199,16 +273,28 @@ Status Forwarder::Impl::start(const ForwarderOptions& options) {
 
 // --- accepting -------------------------------------------------------------------------------
 
-void Forwarder::Impl::on_accepted(sys::Fd fd, bool tcp) {
+void Forwarder::Impl::on_accepted(sys::Fd fd, bool tcp) { serve(std::move(fd), tcp, false, {}); }
+
+void Forwarder::Impl::on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) {
+  serve(std::move(fd), tcp, true, origin);
+}
+
+void Forwarder::Impl::serve(sys::Fd fd, bool tcp, bool shared, const sys::HandoffOrigin& origin) {
   ++active_;
-  auto* session = new Session(*this, std::move(fd), tcp);
+  if (handoff_ != nullptr) {
+    handoff_->pass(std::move(fd), origin);
+    return;
+  }
+  auto* session = new Session(*this, std::move(fd), tcp, shared);
+  session->origin = origin;
   session->index = sessions_.size();
   sessions_.push_back(session);
   session->open();
 }
 
 bool Forwarder::Impl::has_room() {
-  if (sessions_.size() >= connections_max_ || !upstreams_.has_room()) {
+  if (clients() >= connections_max_ || !upstreams_.has_room() ||
+      (handoff_ != nullptr && !handoff_->has_room())) {
     ++limit_pauses_;
     return false;
   }
@@ -245,15 +331,32 @@ bool Forwarder::Impl::on_local_error(int error) {
   return true;
 }
 
-void Forwarder::Impl::on_end(Session& session, SessionEnd reason) {
+void Forwarder::Impl::leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) {
+  // What its client and it said to each other nobody here has seen.
+  if (held) upstreams_.on_session_end(index, SessionFacts{.by_us = true}, elapsed_ms * 1000);
+  upstreams_.leave(index);
+}
+
+void Forwarder::Impl::on_handoff_taken(size_t index, uint64_t elapsed_ms) {
+  upstreams_.on_connected(index, elapsed_ms * 1000);
+  upstreams_.on_first_byte(index);  // it lives: only its own loop says that it took a client
+  if (draining_) finish_drain_if_empty();
+}
+
+void Forwarder::Impl::forget_client(const sys::HandoffOrigin& origin, SessionEnd reason) {
   ++ends_[static_cast<size_t>(reason)];
   --active_;
+  if (origin) acceptor_.report_ended(origin);
+  acceptor_.resume();
+  if (draining_) finish_drain_if_empty();
+}
+
+void Forwarder::Impl::on_end(Session& session, SessionEnd reason) {
   ESPORA_CHECK(sessions_[session.index] == &session);
   sessions_[session.index] = sessions_.back();
   sessions_[session.index]->index = session.index;
   sessions_.pop_back();
-  acceptor_.resume();
-  if (draining_) finish_drain_if_empty();
+  forget_client(session.origin, reason);
 }
 
 // --- ending ----------------------------------------------------------------------------------
@@ -276,11 +379,14 @@ void Forwarder::Impl::drain(uint64_t patience_ms, std::function<void()> done) {
 void Forwarder::Impl::cut_all() {
   acceptor_.close();
   while (!sessions_.empty()) sessions_.back()->end(SessionEnd::stopped);
+  if (handoff_ != nullptr) handoff_->cut();
 }
 
 // `done` is posted, because it may delete us and sessions of ours may be at work.
 void Forwarder::Impl::finish_drain_if_empty() {
   if (!draining_ || acceptor_.listening() || !sessions_.empty()) return;
+  // Whoever was handed a client drains it.
+  if (handoff_ != nullptr && handoff_->ours() != 0) return;
   loop.timers().disarm(drain_timer_);
   loop.timers().disarm(shortage_timer_);
   for (auto& done : std::exchange(on_drained_, {})) loop.post(std::move(done));
@@ -292,7 +398,28 @@ ForwarderStats Forwarder::Impl::stats() const {
   const auto ended = [&](SessionEnd reason) { return ends_[static_cast<size_t>(reason)].get(); };
   const sys::Acceptor::Counters& accepting = acceptor_.counters();
   ForwarderStats all;
-  all.accepted = accepting.accepted;
+  const sys::HandoffReceiver::Counters& receiving = acceptor_.handoff_counters();
+  all.accepted = accepting.accepted + receiving.received;
+  all.received = receiving.received;
+  all.receive_refused = receiving.refused;
+  all.receive_truncated = receiving.truncated;
+  all.receive_strays = receiving.strays;
+  all.receive_unacknowledged = receiving.unacknowledged;
+  all.channels_denied = receiving.denied;
+  if (handoff_ != nullptr) {
+    const HandoffCounters& passing = handoff_->counters();
+    all.passed = passing.passed;
+    all.passed_active = passing.held;
+    all.pass_unacknowledged = passing.unacknowledged;
+    all.pass_messages = passing.messages;
+    all.pass_refused = passing.refused;
+    all.pass_returned = passing.returned;
+    all.pass_full = passing.full;
+    all.pass_shortages = passing.shortages;
+    all.pass_unreported = passing.unreported;
+    all.channels_lost = passing.channels_lost;
+    all.channels_cut = passing.channels_cut;
+  }
   all.active = active_;
   all.retries = retries_;
   all.backlog_waits = backlog_waits_;
@@ -311,6 +438,7 @@ ForwarderStats Forwarder::Impl::stats() const {
   all.ended_proxy_header = ended(SessionEnd::proxy_header);
   all.ended_by_stop = ended(SessionEnd::stopped);
   all.ended_local_error = ended(SessionEnd::local_error);
+  all.ended_at_holder = ended(SessionEnd::handed);
   all.buffers_in_use = buffer_pool_.in_use();
   all.buffers_peak = buffer_pool_.peak();
   all.pipes_in_use = pipe_pool_.in_use();
@@ -341,12 +469,12 @@ uint16_t Forwarder::port() const noexcept { return impl_->port(); }
 ForwarderStats Forwarder::stats() const { return impl_->stats(); }
 
 void Forwarder::change(std::function<Status(Upstreams&)> apply, Done done) {
-  impl_->event_loop().post([weak = std::weak_ptr<Impl>(impl_), apply = std::move(apply),
-                            done = std::move(done)] {
-    const auto impl = weak.lock();
-    done(impl != nullptr ? apply(impl->all_upstreams())
-                         : Status(Code::closed, "the forwarder was stopped"));
-  });
+  impl_->event_loop().post(
+      [weak = std::weak_ptr<Impl>(impl_), apply = std::move(apply), done = std::move(done)] {
+        const auto impl = weak.lock();
+        done(impl != nullptr ? apply(impl->all_upstreams())
+                             : Status(Code::closed, "the forwarder was stopped"));
+      });
 }
 
 void Forwarder::set_upstream(std::string address, std::optional<UpstreamState> state,
@@ -362,14 +490,14 @@ void Forwarder::set_upstream(std::string address, std::optional<UpstreamState> s
 }
 
 void Forwarder::add_upstream(UpstreamAddress upstream, Done done) {
-  change(
-      [upstream = std::move(upstream)](Upstreams& upstreams) { return upstreams.add(upstream); },
-      std::move(done));
+  Status status = impl_->check_new(upstream.address);
+  change([upstream = std::move(upstream), status = std::move(status)](
+             Upstreams& upstreams) { return status.ok() ? upstreams.add(upstream) : status; },
+         std::move(done));
 }
 
 void Forwarder::remove_upstream(std::string address, Done done) {
-  change([address = std::move(address)](
-             Upstreams& upstreams) { return upstreams.remove(address); },
+  change([address = std::move(address)](Upstreams& upstreams) { return upstreams.remove(address); },
          std::move(done));
 }
 

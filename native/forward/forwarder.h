@@ -20,12 +20,18 @@
 
 namespace espora::forward {
 
+enum class ForwardMode : uint8_t {
+  relay,    // bytes are copied between two sockets
+  handoff,  // the client's socket itself is passed to the upstream, which is on this machine
+};
+
 struct ForwarderOptions {
-  std::string name;                         // for messages: "balancer", "api 1"
-  sys::ListenOptions listen;                // TCP, unix, or both: sys/acceptor.h
-  std::vector<sys::Address> upstreams;      // 1 to limits::upstreams_max
-  std::vector<uint32_t> weights;            // one for each of them; none: all have 1
+  std::string name;                     // for messages: "balancer", "api 1"
+  sys::ListenOptions listen;            // TCP, unix, or both: sys/acceptor.h
+  std::vector<sys::Address> upstreams;  // 1 to limits::upstreams_max
+  std::vector<uint32_t> weights;        // one for each of them; none: all have 1
   Balance balance = Balance::round_robin;
+  ForwardMode mode = ForwardMode::relay;    // handoff: every upstream is a unix socket's path
   uint64_t connect_timeout_ms = 5'000;      // for each upstream that is tried; at least 1
   uint64_t idle_timeout_ms = 300'000;       // no byte in either direction; 0: never
   uint64_t half_close_timeout_ms = 30'000;  // one side ended and no byte moved; 0: never
@@ -58,11 +64,31 @@ struct ForwarderStats {
   uint64_t ended_unreachable = 0;  // no upstream took the connection
   uint64_t ended_connect_timeout = 0;
   uint64_t ended_idle = 0;
-  uint64_t ended_half_closed = 0;  // the second side did not end in time
-  uint64_t ended_lifetime = 0;     // lasted for session_timeout_ms
+  uint64_t ended_half_closed = 0;   // the second side did not end in time
+  uint64_t ended_lifetime = 0;      // lasted for session_timeout_ms
   uint64_t ended_proxy_header = 0;  // owed a PROXY header, and sent none or a wrong one
-  uint64_t ended_by_stop = 0;      // cut by a drain's deadline
-  uint64_t ended_local_error = 0;  // our own shortage left no way to go on
+  uint64_t ended_by_stop = 0;       // cut by a drain's deadline
+  uint64_t ended_local_error = 0;   // our own shortage left no way to go on
+  uint64_t ended_at_holder = 0;     // handed over, and gone from there (or no longer reported)
+  // Receiving: sys::HandoffReceiver::Counters. What is received counts as accepted, too.
+  uint64_t received = 0;
+  uint64_t receive_refused = 0;
+  uint64_t receive_truncated = 0;
+  uint64_t receive_strays = 0;
+  uint64_t receive_unacknowledged = 0;
+  uint64_t channels_denied = 0;
+  // Passing on: HandoffCounters.
+  uint64_t passed = 0;
+  uint64_t passed_active = 0;        // now: held by upstreams
+  uint64_t pass_unacknowledged = 0;  // now
+  uint64_t pass_messages = 0;
+  uint64_t pass_refused = 0;
+  uint64_t pass_returned = 0;
+  uint64_t pass_full = 0;
+  uint64_t pass_shortages = 0;
+  uint64_t pass_unreported = 0;
+  uint64_t channels_lost = 0;
+  uint64_t channels_cut = 0;
   // Memory.
   uint64_t buffers_in_use = 0;  // lent now
   uint64_t buffers_peak = 0;    // most lent at once
@@ -117,8 +143,8 @@ class Forwarder {
   void drain(uint64_t patience_ms, std::function<void()> done);
 
   // Changes of upstreams while connections are open, which they do not touch; see Upstreams. `done`
-  // is called on the loop's thread, with `closed` if the forwarder is gone by then; it is dropped if
-  // the loop has ended.
+  // is called on the loop's thread, with `closed` if the forwarder is gone by then; it is dropped
+  // if the loop has ended.
   using Done = std::function<void(const sys::Status&)>;
   void set_upstream(std::string address, std::optional<UpstreamState> state,
                     std::optional<uint32_t> weight, Done done);

@@ -14,7 +14,8 @@ Health::State Health::state() const noexcept {
 
 bool Health::enough_failures(uint64_t now_ms) const noexcept {
   if (failures_ < options_.eject_after) return false;
-  const uint64_t first_ms = failed_at_ms_[(failures_ - options_.eject_after) % failed_at_ms_.size()];
+  const uint64_t first_ms =
+      failed_at_ms_[(failures_ - options_.eject_after) % failed_at_ms_.size()];
   return now_ms - first_ms <= options_.eject_window_ms;
 }
 

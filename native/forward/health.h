@@ -67,7 +67,9 @@ class Health {
   // To be called at next_ms() or later.
   void on_time(uint64_t now_ms) noexcept;
   // When an ejection ends; never_ms if none does.
-  [[nodiscard]] uint64_t next_ms() const noexcept { return ejected_ ? ejected_until_ms_ : never_ms; }
+  [[nodiscard]] uint64_t next_ms() const noexcept {
+    return ejected_ ? ejected_until_ms_ : never_ms;
+  }
   // What the ejection is for. Only while ejected.
   [[nodiscard]] Failure ejected_for() const noexcept { return ejected_for_; }
 
@@ -83,8 +85,8 @@ class Health {
   Failure ejected_for_ = Failure::refused;
   uint64_t ejected_until_ms_ = 0;
   uint32_t ejections_in_row_ = 0;
-  uint32_t successes_ = 0;  // on probation
-  uint64_t failures_ = 0;   // of sessions, in a row
+  uint32_t successes_ = 0;                                        // on probation
+  uint64_t failures_ = 0;                                         // of sessions, in a row
   std::array<uint64_t, limits::eject_after_max> failed_at_ms_{};  // the last of them, a ring
   uint32_t checks_failed_ = 0;                                    // in a row
   uint32_t checks_good_ = 0;

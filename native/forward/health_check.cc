@@ -124,8 +124,8 @@ bool HealthCheck::ask() {
 }
 
 void HealthCheck::read_answer() {
-  const IoResult read = sys::receive(fd_.get(), answer_ + answer_bytes_,
-                                     sizeof answer_ - answer_bytes_);
+  const IoResult read =
+      sys::receive(fd_.get(), answer_ + answer_bytes_, sizeof answer_ - answer_bytes_);
   if (read.again) return;
   if (read.bytes == 0) {
     finish(Outcome::bad, read.error != 0 ? "got no answer: " + sys::errno_name(read.error)

@@ -1,5 +1,5 @@
-// One active check of one upstream at a time: connects, and where asked sends a GET and looks at the
-// status of the answer. Says once how it went; when to check is somebody else's business.
+// One active check of one upstream at a time: connects, and where asked sends a GET and looks at
+// the status of the answer. Says once how it went; when to check is somebody else's business.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ struct CheckOptions {
   std::string host;             // http: the Host field; empty: the upstream's own
   unsigned status_min = 200;    // http: what counts as good
   unsigned status_max = 399;
-  bool send_proxy = false;      // begin with a PROXY header (LOCAL), as sessions do
+  bool send_proxy = false;  // begin with a PROXY header (LOCAL), as sessions do
 };
 
 // The status code that begins an HTTP/1 answer: nothing while the line is not whole, 0 if it is

@@ -128,8 +128,7 @@ const char* problem_of_extensions(Bytes header, size_t at) noexcept {
     if (header.size() - at < 3) return "ends inside an extension";
     const size_t length = big_endian_16(header, at + 1);
     if (header.size() - at - 3 < length) return "ends inside an extension";
-    if (byte_at(header, at) == type_crc32c &&
-        (length != 4 || !checksum_holds(header, at + 3))) {
+    if (byte_at(header, at) == type_crc32c && (length != 4 || !checksum_holds(header, at + 3))) {
       return "has a checksum that does not hold";
     }
     at += 3 + length;

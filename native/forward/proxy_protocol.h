@@ -24,8 +24,8 @@ enum class ProxyParse : uint8_t { incomplete, complete, invalid };
 
 struct ProxyHeader {
   ProxyParse outcome = ProxyParse::incomplete;
-  size_t bytes = 0;         // complete: length of the header; the stream follows
-  const char* why = "";     // invalid: completes the sentence "the PROXY header …"
+  size_t bytes = 0;      // complete: length of the header; the stream follows
+  const char* why = "";  // invalid: completes the sentence "the PROXY header …"
   std::optional<ProxiedConnection> connection;
 };
 

@@ -337,7 +337,13 @@ bool Relay::check_reset() noexcept {
 void Relay::release(Side& side) noexcept {
   side.out.give_back();
   side.pipe.give_back();
-  if (side.token != 0) loop_.forget(side.token);
+  if (side.token != 0) {
+    if (side.shared) {
+      loop_.remove(side.token, side.fd.get());
+    } else {
+      loop_.forget(side.token);
+    }
+  }
   side.token = 0;
   side.fd.reset();
 }

@@ -57,6 +57,7 @@ struct Side final : sys::EventHandler {
   bool streams = false;                // what comes from it is worth a splice
   bool spoke = false;                  // at least one byte came from it
   bool tcp = false;
+  bool shared = false;          // another process may hold a descriptor of it
   bool readable = false;        // there may be bytes, an end or an error to read
   bool read_on = false;         // a short read does not mean that nothing is left, see pump()
   bool hung_up = false;         // EPOLLHUP: its peer takes nothing any more

@@ -22,13 +22,14 @@ uint64_t microseconds_since(uint64_t then_ns) noexcept {
 
 }  // namespace
 
-Session::Session(SessionHost& host, sys::Fd client, bool client_tcp)
+Session::Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared)
     : host_(host),
       relay_(host.loop, host.buffers, host.pipes, host.scratch, *this),
       timer_([](sys::Timer&, void* self) { static_cast<Session*>(self)->on_deadline(); }, this),
       accepted_ns_(sys::monotonic_ns()) {
   relay_.client.fd = std::move(client);
   relay_.client.tcp = client_tcp;
+  relay_.client.shared = client_shared;
 }
 
 void Session::open() {

@@ -15,6 +15,7 @@
 #include "forward/upstreams.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "sys/handoff_receiver.h"
 #include "sys/ip_address.h"
 #include "sys/pipe.h"
 #include "sys/timers.h"
@@ -34,6 +35,7 @@ enum class SessionEnd : uint8_t {
   lifetime,      // it lasted as long as a session may
   proxy_header,  // the client owed a PROXY header, and sent none or a wrong one
   stopped,
+  handed,       // over to an upstream, and gone from there
   local_error,  // a shortage of our own
   count_,
 };
@@ -90,13 +92,15 @@ class SessionHost {
 
 class Session final : public sys::Retired, private SideOwner {
  public:
-  Session(SessionHost& host, sys::Fd client, bool client_tcp);
+  // `client_shared`: another process may hold a descriptor of the client's socket.
+  Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared = false);
 
   // Begins; may end at once.
   void open();
   void end(SessionEnd reason);
 
-  size_t index = 0;  // the host's own
+  size_t index = 0;           // the host's own
+  sys::HandoffOrigin origin;  // the same: who handed the client to us
 
  private:
   enum class Phase : uint8_t {

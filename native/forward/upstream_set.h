@@ -1,6 +1,6 @@
 // Which upstream a connection goes to: weighted round robin, exact per connection, or the fewest
-// connections. Pure: no clock, no socket. Whoever moves connections says when one begins and ends at
-// an upstream, whichever process holds it meanwhile.
+// connections. Pure: no clock, no socket. Whoever moves connections says when one begins and ends
+// at an upstream, whichever process holds it meanwhile.
 //
 // Two tiers: as long as an upstream that is healthy has not been tried, only healthy ones are
 // chosen; after that the others, because a connection that nobody takes is lost for certain. So

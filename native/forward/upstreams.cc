@@ -113,8 +113,7 @@ Status Upstreams::start(const std::vector<UpstreamAddress>& upstreams) {
     if (!inserted.ok()) return inserted.status();
     Entry& entry = *entries_[inserted.value()];
     // Spread over the interval, or all of them would be checked in one burst for ever.
-    entry.next_check_ms =
-        loop_.now_ms() + options_.check.interval_ms * count++ / upstreams.size();
+    entry.next_check_ms = loop_.now_ms() + options_.check.interval_ms * count++ / upstreams.size();
     on_resolved(entry.index, entry.id, sys::resolve(each.address));
   }
   return {};
@@ -165,7 +164,8 @@ void Upstreams::on_connect_failed(size_t upstream, int error) {
   ++entry.upstream.connect_failures;
   const Status status =
       Status::from_errno(error, "connect", name_ + ": cannot reach " + entry.upstream.name);
-  if (!std::exchange(entry.upstream.failing, true)) owner_.on_upstream_unreachable(upstream, status);
+  if (!std::exchange(entry.upstream.failing, true))
+    owner_.on_upstream_unreachable(upstream, status);
   if (entry.removed) return;
   if (entry.upstream.health.on_failure(Failure::refused, loop_.now_ms(),
                                        set_.others_healthy(upstream))) {
@@ -202,10 +202,9 @@ void Upstreams::on_session_end(size_t upstream, const SessionFacts& facts, uint6
 void Upstreams::resolve(Entry& entry) {
   if (entry.resolving) return;
   entry.resolving = true;
-  resolver_.resolve(entry.upstream.address,
-                    [this, index = entry.index, id = entry.id](auto found) {
-                      on_resolved(index, id, std::move(found));
-                    });
+  resolver_.resolve(entry.upstream.address, [this, index = entry.index, id = entry.id](auto found) {
+    on_resolved(index, id, std::move(found));
+  });
 }
 
 void Upstreams::on_resolved(size_t index, uint64_t id,
@@ -250,8 +249,9 @@ void Upstreams::on_timer(Entry& entry) {
   if (check != Check::none && now_ms >= entry.next_check_ms && !entry.check.under_way()) {
     const Upstream& upstream = entry.upstream;
     const bool ejected = upstream.health.state() == Health::State::ejected;
-    entry.next_check_ms = now_ms + (ejected ? std::min(options_.check.interval_ms, limits::recheck_ms)
-                                            : options_.check.interval_ms);
+    entry.next_check_ms =
+        now_ms + (ejected ? std::min(options_.check.interval_ms, limits::recheck_ms)
+                          : options_.check.interval_ms);
     entry.check.start(check, upstream.addresses[upstream.preferred]);
   }
   update(entry, "its time is over");

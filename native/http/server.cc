@@ -33,7 +33,7 @@ Server::~Server() {
   loop_.timers().disarm(drain_timer_);
 }
 
-void Server::serve(sys::Fd fd, bool duplicated) {
+void Server::serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin) {
   if (free_slots_.empty()) {
     slots_.emplace_back();
     free_slots_.push_back(static_cast<uint32_t>(slots_.size() - 1));
@@ -42,6 +42,7 @@ void Server::serve(sys::Fd fd, bool duplicated) {
   free_slots_.pop_back();
   Slot& slot = slots_[index];
   ++slot.generation;
+  slot.origin = origin;
   slot.connection = std::make_unique<Connection>(*this, make_id(slot.generation, index),
                                                  std::move(fd), duplicated);
   add(stats_.connections_accepted, 1);
@@ -54,6 +55,7 @@ void Server::on_closed(Connection& connection) {
   ESPORA_CHECK(slots_[index].connection.get() == &connection);
   loop_.retire(std::move(slots_[index].connection));
   free_slots_.push_back(index);
+  if (slots_[index].origin) acceptor_.report_ended(slots_[index].origin);
   stats_.connections_active.store(active(), std::memory_order_relaxed);
   acceptor_.resume();
   finish_drain();

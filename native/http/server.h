@@ -2,6 +2,7 @@
 // elsewhere), reads requests, keeps answers in order and holds back those whose gate is closed.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -61,8 +62,9 @@ class Server final : private sys::AcceptorOwner {
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
 
   // Serves a connected, non-blocking stream socket that somebody else accepted, who may still hold
-  // a descriptor of it. It counts as a connection but is never refused for want of room.
-  void adopt(sys::Fd fd) { serve(std::move(fd), true); }
+  // a descriptor of it. It counts as a connection but is never refused for want of room. What other
+  // processes hand over arrives by itself, where there is a unix socket to listen on.
+  void adopt(sys::Fd fd) { serve(std::move(fd), true, {}); }
 
   // Answers a deferred request; nothing happens when its connection is gone. Not from inside
   // calls of the Handler.
@@ -85,15 +87,25 @@ class Server final : private sys::AcceptorOwner {
   void close_all();
 
   [[nodiscard]] const ServerStats& stats() const noexcept { return stats_; }
+  // Any thread.
+  [[nodiscard]] const sys::HandoffReceiver::Counters& handoff_counters() const noexcept {
+    return acceptor_.handoff_counters();
+  }
 
  private:
   friend class Connection;
 
-  void on_accepted(sys::Fd fd, bool) override { serve(std::move(fd), false); }
+  void on_accepted(sys::Fd fd, bool) override { serve(std::move(fd), false, {}); }
+  size_t room_for_handed() override {
+    return options_.connections_max - std::min<size_t>(active(), options_.connections_max);
+  }
+  void on_handed(sys::Fd fd, bool, const sys::HandoffOrigin& origin) override {
+    serve(std::move(fd), true, origin);
+  }
   bool has_room() override { return active() < options_.connections_max; }
   void on_paused() override { add(stats_.accept_pauses, 1); }
   void on_drained() override { finish_drain(); }
-  void serve(sys::Fd fd, bool duplicated);
+  void serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin);
   [[nodiscard]] size_t active() const noexcept { return slots_.size() - free_slots_.size(); }
   // For connections: one that ended; one that began to hold answers back; an answer that leaves.
   void on_closed(Connection& connection);
@@ -116,6 +128,7 @@ class Server final : private sys::AcceptorOwner {
   struct Slot {
     std::unique_ptr<Connection> connection;
     uint32_t generation = 0;
+    sys::HandoffOrigin origin;  // who handed it to us
   };
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;

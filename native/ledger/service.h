@@ -72,6 +72,9 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
 
   [[nodiscard]] uint16_t port() const noexcept { return server_.port(); }
   [[nodiscard]] const http::ServerStats& http_stats() const noexcept { return server_.stats(); }
+  [[nodiscard]] const sys::HandoffReceiver::Counters& handoff_counters() const noexcept {
+    return server_.handoff_counters();
+  }
   [[nodiscard]] const ServiceStats& stats() const noexcept { return stats_; }
   [[nodiscard]] const store::Engine& engine() const noexcept { return *engine_; }
 

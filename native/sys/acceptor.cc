@@ -5,7 +5,10 @@
 namespace espora::sys {
 
 Acceptor::Acceptor(EventLoop& loop, AcceptorOwner& owner)
-    : loop_(loop), owner_(owner), pause_timer_(&Acceptor::on_pause_over, this) {}
+    : loop_(loop),
+      owner_(owner),
+      pause_timer_(&Acceptor::on_pause_over, this),
+      receiver_(loop, *this) {}
 
 Acceptor::~Acceptor() { close(); }
 
@@ -25,6 +28,10 @@ Status Acceptor::listen(const ListenOptions& options) {
     if (!listener.ok()) return listener.status();
     doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
   }
+  if (!options.unix_path.empty()) {
+    Status status = receiver_.listen(options.unix_path, options.unix_mode, options.handoff_users);
+    if (!status.ok()) return status;
+  }
   if (doors_.empty()) {
     return Status(Code::invalid, "nowhere to listen: give a port, a unix socket, or both");
   }
@@ -37,7 +44,7 @@ Status Acceptor::start() {
     if (!token.ok()) return token.status();
     door->token = token.value();
   }
-  return {};
+  return receiver_.start();
 }
 
 uint16_t Acceptor::port() const noexcept {
@@ -121,6 +128,7 @@ void Acceptor::on_pause_over(Timer&, void* self) { static_cast<Acceptor*>(self)-
 
 void Acceptor::drain() {
   draining_ = true;
+  receiver_.drain();
   for (auto& door : doors_) {
     if (door->listener.valid()) accept_burst(*door, true);
   }
@@ -129,6 +137,7 @@ void Acceptor::drain() {
 void Acceptor::close() {
   loop_.timers().disarm(pause_timer_);
   for (auto& door : doors_) shut(*door);
+  receiver_.close();
 }
 
 }  // namespace espora::sys

@@ -1,4 +1,5 @@
-// Accepts connections from a TCP and a unix listener on one event loop, for every service alike:
+// Accepts connections from a TCP and a unix listener on one event loop, for every service alike,
+// and takes those that other services accepted and hand over (beside its unix socket, always):
 // bursts are bounded, a limit on connections and exhausted descriptors pause it without spinning
 // (the kernel's backlog is the queue then), and draining accepts what is already waiting first.
 #pragma once
@@ -7,10 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sys/counter.h"
 #include "sys/event_loop.h"
+#include "sys/handoff_receiver.h"
 #include "sys/sockets.h"
 
 namespace espora::sys {
@@ -19,8 +22,10 @@ struct ListenOptions {
   std::string host;              // TCP: where to listen; used when `port` is set
   std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
   std::string unix_path;         // empty: no unix socket
-  uint32_t unix_mode = 0600;     // permissions of the unix socket
+  uint32_t unix_mode = 0600;     // permissions of the unix socket, and of that for handoff
   std::vector<int> inherited;    // descriptors that listen already, as Listener::inherited
+  // Users besides our own who may hand connections over.
+  std::vector<uint32_t> handoff_users;
 };
 
 class AcceptorOwner {
@@ -34,6 +39,11 @@ class AcceptorOwner {
   virtual void on_exhausted(int error) { static_cast<void>(error); }
   // Accepting pauses: no room, or descriptors are exhausted. To be counted; nothing need be done.
   virtual void on_paused() {}
+  // How many more connections that were accepted elsewhere can be held; others are refused.
+  virtual size_t room_for_handed() = 0;
+  // The same for a connection that another process accepted: HandoffOwner::on_handed. When it is
+  // gone: Acceptor::report_ended.
+  virtual void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
   // Acceptor::drain() has closed the last listener. May be called during drain().
   virtual void on_drained() {}
 
@@ -41,7 +51,7 @@ class AcceptorOwner {
   ~AcceptorOwner() = default;
 };
 
-class Acceptor {
+class Acceptor final : private HandoffOwner {
  public:
   struct Counters {
     Counter accepted;
@@ -61,6 +71,8 @@ class Acceptor {
   Status start();
   // Call whenever room may have come back; cheap when nothing was paused.
   void resume();
+  // A connection that was handed to us is gone.
+  void report_ended(const HandoffOrigin& origin) { receiver_.report_ended(origin); }
   // Takes every connection that already waits, then closes the listeners: closing first would reset
   // them. Where room or descriptors are missing the rest of it happens as they come back; close()
   // gives up on them.
@@ -74,6 +86,9 @@ class Acceptor {
   [[nodiscard]] bool listening() const noexcept;
   // Readable from any thread.
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const HandoffReceiver::Counters& handoff_counters() const noexcept {
+    return receiver_.counters();
+  }
 
  private:
   struct Door final : EventHandler {
@@ -85,6 +100,11 @@ class Acceptor {
     EventLoop::Token token = 0;
     bool tcp;
   };
+
+  size_t room_for_handed() override { return owner_.room_for_handed(); }
+  void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) override {
+    owner_.on_handed(std::move(fd), tcp, origin);
+  }
 
   void accept_burst(Door& door, bool all);
   void shut(Door& door);
@@ -98,6 +118,7 @@ class Acceptor {
   bool paused_ = false;
   bool draining_ = false;
   Counters counters_;
+  HandoffReceiver receiver_;
 };
 
 }  // namespace espora::sys

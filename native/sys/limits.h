@@ -22,6 +22,23 @@ inline constexpr uint64_t accept_pause_ms = 50;
 // sockaddr_un.sun_path without its terminating NUL, unix(7).
 inline constexpr size_t unix_path_bytes_max = 107;
 
+// --- handoff ----------------------------------------------------------------------------------
+// Sockets that one receiver was offered and has not yet taken: what a stopped one keeps waiting.
+// Unbounded, one was seen to swallow 8,896.
+inline constexpr size_t handoff_unacknowledged_max = 64;
+// Sockets of one message; the kernel's limit is 253 (SCM_MAX_FD).
+inline constexpr size_t handoff_sockets_max = 64;
+// Ids of one message: reports of clients that ended come in larger numbers.
+inline constexpr size_t handoff_ids_max = 256;
+// Messages read from one channel before others get their turn.
+inline constexpr size_t handoff_messages_per_event_max = 8;
+// Channels that a receiver holds open: one for each sender, and those of senders that just died.
+inline constexpr size_t handoff_channels_max = 256;
+// Clients that nobody has room for, above which accepting pauses.
+inline constexpr size_t handoff_waiting_max = 256;
+// Attempts to receive after a first error of a channel: behind it acknowledgements may wait.
+inline constexpr int handoff_reads_after_error_max = 4;
+
 // --- http -------------------------------------------------------------------------------------
 // Method, target and version, without the line end: RFC 9112 3 recommends at least 8000.
 inline constexpr uint32_t http_request_line_bytes_max = 8 * 1024;
@@ -173,6 +190,7 @@ inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
 // What a pipe holds fits a lent buffer, where a socket turns out to take no splice.
 static_assert(pipe_bytes <= relay_buffer_bytes);
 static_assert(proxy_header_bytes_max <= relay_buffer_bytes);
+static_assert(handoff_sockets_max <= 253 && handoff_sockets_max <= handoff_ids_max);
 static_assert(segment_bytes_min <= segment_bytes_default);
 static_assert(segment_bytes_default <= segment_bytes_max);
 static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);

@@ -82,6 +82,10 @@ void set_no_delay(int fd) noexcept {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+int type_of(SocketType type) noexcept {
+  return type == SocketType::seqpacket ? SOCK_SEQPACKET : SOCK_STREAM;
+}
+
 bool is_local_error(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
          error == EADDRNOTAVAIL;
@@ -216,7 +220,7 @@ Result<Listener> Listener::inherited(int fd) {
   return listener;
 }
 
-Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode) {
+Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode, SocketType type) {
   const std::string where = "cannot listen on " + path;
   // Made unique by our pid, and short: the temporary name must fit as well.
   const std::string temporary = path + "." + std::to_string(::getpid());
@@ -239,7 +243,7 @@ Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode) {
     }
   }
   Listener listener;
-  listener.fd_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  listener.fd_.reset(::socket(AF_UNIX, type_of(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = listener.fd();
   if (fd < 0) return Status::from_errno(errno, "socket", where);
   ::unlink(temporary.c_str());  // left by a process that had our pid
@@ -384,9 +388,9 @@ Accepted accept_connection(int listener) noexcept {
   return result;
 }
 
-Connecting start_connect(const ResolvedAddress& address) noexcept {
+Connecting start_connect(const ResolvedAddress& address, SocketType type) noexcept {
   Connecting result;
-  result.fd.reset(::socket(address.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  result.fd.reset(::socket(address.family, type_of(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!result.fd.valid()) {
     result.error = errno;
     result.outcome = ConnectOutcome::local_error;

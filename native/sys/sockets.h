@@ -41,6 +41,9 @@ struct ResolvedAddress {
 // getaddrinfo(3): may block for seconds, so never on an event thread. At least one on success.
 Result<std::vector<ResolvedAddress>> resolve(const Address& address);
 
+// What a unix socket carries: a stream, or messages with boundaries on a connection.
+enum class SocketType : uint8_t { stream, seqpacket };
+
 // A listening socket that removes its own path (and only its own) when it goes.
 class Listener {
  public:
@@ -55,7 +58,8 @@ class Listener {
   // Bound under a temporary name, chmod to `mode`, then renamed over `path`: whoever connects finds
   // a socket that listens. A live listener on `path` (one that accepts a connection) is
   // address_in_use; a dead one is replaced.
-  static Result<Listener> unix_path(const std::string& path, uint32_t mode);
+  static Result<Listener> unix_path(const std::string& path, uint32_t mode,
+                                    SocketType type = SocketType::stream);
   // Takes over a descriptor that somebody else opened and that listens already, TCP or unix: a
   // service manager's (sd_listen_fds(3)), so that a restart refuses nobody. A path is left alone.
   static Result<Listener> inherited(int fd);
@@ -122,7 +126,8 @@ struct Connecting {
   Fd fd;
 };
 // socket(2) and a non-blocking connect(2), TCP_NODELAY on TCP.
-Connecting start_connect(const ResolvedAddress& address) noexcept;
+Connecting start_connect(const ResolvedAddress& address,
+                         SocketType type = SocketType::stream) noexcept;
 // Whether both ends of a TCP connection are the same address: connecting to an ephemeral port of
 // this machine where nobody listens can meet itself (simultaneous open, RFC 9293 3.5).
 bool is_connected_to_itself(int fd) noexcept;

@@ -38,8 +38,10 @@ for (const [args, sentence] of [
     ['start', '--port', '65536'],
     /--port is "65536": it must be a whole number from 0 to 65535\.$/m,
   ],
-  [['start', '--topology', 'handoff'], /handoff does not exist yet .* choose proxy or single\.$/m],
-  [['start', '--topology', 'ring'], /--topology is "ring": it must be proxy or single\.$/m],
+  [
+    ['start', '--topology', 'ring'],
+    /--topology is "ring": it must be proxy, handoff or single\.$/m,
+  ],
   [
     ['start', '--fsync-interval', '10'],
     /--fsync-interval is "10": it must be a time .* with its unit/,
@@ -54,7 +56,10 @@ for (const [args, sentence] of [
     ['balancer', '--upstreams', 'localhost'],
     /--upstreams is "localhost": it must be one or more addresses/,
   ],
-  [['api', '--db', '/a', '--mode', 'handoff'], /handoff does not exist yet .* choose relay\.$/m],
+  [
+    ['api', '--port', '0', '--db', 'localhost:1', '--mode', 'handoff'],
+    /handoff cannot reach localhost:1: name the path of a unix socket on this machine, or choose the mode relay\.$/m,
+  ],
   [
     ['api', '--db', '/a', '--unix-socket', `/${'x'.repeat(107)}`],
     /at most 107 bytes and this one has 108/,

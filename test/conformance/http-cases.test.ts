@@ -40,30 +40,42 @@ test.serial('every case against the database itself', async (t) => {
   }
 });
 
-test.serial('every case through an api, and through the balancer', async (t) => {
-  const db = join(directory, 'db.sock');
-  const apis = [1, 2].map((n) => join(directory, `api-${n}.sock`));
-  const services = [
-    ...apis.map((unixSocket) => new Api({ unixSocket, db })),
-    new Balancer({ host: '127.0.0.1', port: 0, upstreams: apis }),
-  ];
-  const started = await Promise.all(services.map((service) => service.start()));
-  const port = started.at(-1)!.port!;
-  try {
-    for (const where of [{ path: apis[0]! }, { host: '127.0.0.1', port }]) {
-      for (const one of cases) {
-        const database = await freshDatabase(db);
-        try {
-          await playCase(t, where, one, new ModelAccounts());
-        } finally {
-          await database.stop({ drain: 0 });
+// How the balancer forwards, and how the apis do.
+const hops = [
+  ['relay', 'relay'],
+  ['handoff', 'handoff'],
+  ['handoff', 'relay'],
+  ['relay', 'handoff'],
+] as const;
+
+for (const [hop, apiHop] of hops)
+  test.serial(
+    `every case through an api (${apiHop}), and through the balancer (${hop})`,
+    async (t) => {
+      const db = join(directory, `db-${hop}-${apiHop}.sock`);
+      const apis = [1, 2].map((n) => join(directory, `api-${hop}-${apiHop}-${n}.sock`));
+      const services = [
+        ...apis.map((unixSocket) => new Api({ unixSocket, db, mode: apiHop })),
+        new Balancer({ host: '127.0.0.1', port: 0, upstreams: apis, mode: hop }),
+      ];
+      const started = await Promise.all(services.map((service) => service.start()));
+      const port = started.at(-1)!.port!;
+      try {
+        for (const where of [{ path: apis[0]! }, { host: '127.0.0.1', port }]) {
+          for (const one of cases) {
+            const database = await freshDatabase(db);
+            try {
+              await playCase(t, where, one, new ModelAccounts());
+            } finally {
+              await database.stop({ drain: 0 });
+            }
+          }
         }
+      } finally {
+        await Promise.all(services.map((service) => service.stop({ drain: 0 })));
       }
-    }
-  } finally {
-    await Promise.all(services.map((service) => service.stop({ drain: 0 })));
-  }
-});
+    },
+  );
 
 test.serial('a case cut at every byte arrives in pieces and changes nothing', async (t) => {
   const path = join(directory, 'cuts.sock');

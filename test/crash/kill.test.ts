@@ -11,64 +11,69 @@ import { readTransactions } from '../helpers/inspect.js';
 import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 
-for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
-  for (const keepAlive of [true, false]) {
-    const how = keepAlive ? 'kept connections' : 'a connection each';
-    test.serial(
-      `kill -9 of ${victim} under load, ${how}: nothing acknowledged is lost`,
-      async (t) => {
-        const directory = await mkdtemp(join(tmpdir(), 'espora-kill-'));
-        const data = join(directory, 'data');
-        const espora = await EsporaStart.launch(
-          '--port',
-          '0',
-          '--host',
-          '127.0.0.1',
-          '--data',
-          data,
-        );
-        const { port } = espora;
-        const load = new RememberingLoad(port, 16, keepAlive);
-        try {
-          for (let round = 1; round <= 3; round++) {
+for (const topology of ['proxy', 'handoff'])
+  for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
+    for (const keepAlive of [true, false]) {
+      const how = keepAlive ? 'kept connections' : 'a connection each';
+      test.serial(
+        `${topology}: kill -9 of ${victim} under load, ${how}: nothing acknowledged is lost`,
+        async (t) => {
+          const directory = await mkdtemp(join(tmpdir(), 'espora-kill-'));
+          const data = join(directory, 'data');
+          const espora = await EsporaStart.launch(
+            '--topology',
+            topology,
+            '--port',
+            '0',
+            '--host',
+            '127.0.0.1',
+            '--data',
+            data,
+          );
+          const { port } = espora;
+          const load = new RememberingLoad(port, 16, keepAlive);
+          try {
+            for (let round = 1; round <= 3; round++) {
+              await load.progress(100);
+              const { pid } = espora.latest(victim);
+              const from = espora.events.length;
+              process.kill(pid!, 'SIGKILL');
+              const again = await espora.seen(
+                ({ event, service }) => event === 'service-ready' && service === victim,
+                from,
+              );
+              t.is(again.restarts, round);
+              t.not(again.pid, pid);
+            }
             await load.progress(100);
-            const { pid } = espora.latest(victim);
-            const from = espora.events.length;
-            process.kill(pid!, 'SIGKILL');
-            const again = await espora.seen(
-              ({ event, service }) => event === 'service-ready' && service === victim,
-              from,
-            );
-            t.is(again.restarts, round);
-            t.not(again.pid, pid);
+          } finally {
+            await load.stop();
+            await espora.stop();
           }
-          await load.progress(100);
-        } finally {
-          await load.stop();
-          await espora.stop();
-        }
-        t.is(espora.process.exitCode, 0, espora.stderr);
-        const stored = new Map<string, number>();
-        const known = new Map(load.sent.map((sent) => [sent.descricao, sent]));
-        for (const { account, valor, descricao } of await readTransactions(data)) {
-          stored.set(descricao, (stored.get(descricao) ?? 0) + 1);
-          const sent = known.get(descricao);
-          t.deepEqual({ id: account, valor }, { id: sent?.id, valor: sent?.valor }, descricao);
-        }
-        const lost = load.sent.filter(
-          ({ outcome, descricao }) => outcome === 'acknowledged' && !stored.has(descricao),
-        );
-        t.deepEqual(lost, [], 'acknowledged, and not there');
-        const twice = [...stored].filter(([, times]) => times > 1);
-        t.deepEqual(twice, [], 'there twice');
-        const refused = load.sent.filter(({ outcome }) => outcome === 'refused');
-        t.deepEqual(refused, [], 'refused without a reason');
-        t.log(`${load.acknowledged} acknowledged, ${stored.size} stored, ${load.sent.length} sent`);
-        await rm(directory, { recursive: true });
-      },
-    );
+          t.is(espora.process.exitCode, 0, espora.stderr);
+          const stored = new Map<string, number>();
+          const known = new Map(load.sent.map((sent) => [sent.descricao, sent]));
+          for (const { account, valor, descricao } of await readTransactions(data)) {
+            stored.set(descricao, (stored.get(descricao) ?? 0) + 1);
+            const sent = known.get(descricao);
+            t.deepEqual({ id: account, valor }, { id: sent?.id, valor: sent?.valor }, descricao);
+          }
+          const lost = load.sent.filter(
+            ({ outcome, descricao }) => outcome === 'acknowledged' && !stored.has(descricao),
+          );
+          t.deepEqual(lost, [], 'acknowledged, and not there');
+          const twice = [...stored].filter(([, times]) => times > 1);
+          t.deepEqual(twice, [], 'there twice');
+          const refused = load.sent.filter(({ outcome }) => outcome === 'refused');
+          t.deepEqual(refused, [], 'refused without a reason');
+          t.log(
+            `${load.acknowledged} acknowledged, ${stored.size} stored, ${load.sent.length} sent`,
+          );
+          await rm(directory, { recursive: true });
+        },
+      );
+    }
   }
-}
 
 test.serial('kill -9 of the supervisor: its services end, and a new one recovers', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'espora-kill-'));

@@ -26,7 +26,7 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
     'para onde encaminhar: host:porta ou um caminho com barra, cada um talvez com " weight=2", separados por vírgulas',
   balance: 'qual upstream é o próximo: por turnos, ou o com menos conexões para o seu peso',
   db: 'para onde encaminhar: host:porta ou um caminho com barra',
-  mode: 'como as conexões são encaminhadas',
+  mode: 'relay: copia bytes; handoff: passa adiante o socket do cliente, a upstreams desta máquina',
   data: 'diretório do armazenamento',
   fsyncInterval:
     '0: flush antes de cada resposta; senão relaxado: responde antes, flush dentro deste tempo',

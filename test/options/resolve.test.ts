@@ -136,15 +136,14 @@ test('a refused value is named with where it came from', (t) => {
   t.is(start({ file: file({ port: null }) }), `port in f.json is null: ${must}`);
 });
 
-test('handoff is refused by name, everywhere', (t) => {
-  t.regex(
-    refusal(() => resolveOptions('start', { flags: { topology: 'handoff' } })),
-    /handoff does not exist yet .* choose proxy or single$/,
-  );
+test('handoff is a topology, and a mode of every service that forwards', (t) => {
+  t.is(resolveOptions('start', { flags: { topology: 'handoff' } }).values.topology, 'handoff');
   for (const service of ['balancer', 'api'] as const) {
+    const environment = { ESPORA_MODE: 'handoff' };
+    t.is(resolveOptions(service, { environment }).values.mode, 'handoff');
     t.regex(
-      refusal(() => resolveOptions(service, { environment: { ESPORA_MODE: 'handoff' } })),
-      /handoff does not exist yet .* choose relay$/,
+      refusal(() => resolveOptions(service, { environment: { ESPORA_MODE: 'splice' } })),
+      /ESPORA_MODE is "splice": it must be relay or handoff$/,
     );
   }
 });

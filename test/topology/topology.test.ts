@@ -77,6 +77,15 @@ test('single: the database is the entry', (t) => {
   );
 });
 
+test('handoff: the picture of proxy, and every service that forwards passes clients on', (t) => {
+  const [ours, theirs] = [plan(topologies.handoff), plan(topologies.proxy)];
+  for (const [index, { kind, environment }] of ours.entries()) {
+    const mode = kind === 'database' ? {} : { ESPORA_MODE: 'handoff' };
+    t.deepEqual(environment, { ...theirs[index]!.environment, ...mode });
+  }
+  t.is(ours.length, theirs.length);
+});
+
 test('settings reach the services they apply to, and no others', (t) => {
   const flags = {
     port: '0',
@@ -139,7 +148,12 @@ test('each topology has one entry, unique sockets, and fits the limits of the co
 });
 
 test('the option knows exactly the topologies that there are', (t) => {
-  t.is(optionOf('topology').kind.expected, Object.keys(topologies).join(' or '));
+  t.is(
+    optionOf('topology').kind.expected,
+    Object.keys(topologies)
+      .join(', ')
+      .replace(/, (?=[^,]*$)/, ' or '),
+  );
 });
 
 test('services come after their upstreams, however they are listed', (t) => {

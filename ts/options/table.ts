@@ -68,14 +68,11 @@ const minuteMs = 60_000;
 const everyService = ['start', 'balancer', 'api', 'database'] as const;
 const forwarders = ['start', 'balancer', 'api'] as const;
 
-const notYet =
-  'handoff does not exist yet (passing client sockets between processes comes later), so choose';
-
 /** Every option by its name, in the order of help texts. */
 export const optionTable = Object.freeze({
   /** Which services are started and how they are connected. */
   topology: option({
-    kind: kinds.choice(['proxy', 'single'], { handoff: `${notYet} proxy or single` }),
+    kind: kinds.choice(['proxy', 'handoff', 'single']),
     default: 'proxy',
     commands: ['start'],
     scope: 'process',
@@ -149,11 +146,11 @@ export const optionTable = Object.freeze({
   }),
   /** How connections are forwarded. */
   mode: option({
-    kind: kinds.choice(['relay'], { handoff: `${notYet} relay` }),
+    kind: kinds.choice(['relay', 'handoff']),
     default: 'relay',
     commands: ['balancer', 'api'],
     scope: 'service',
-    help: 'how connections are forwarded',
+    help: "relay: copy bytes; handoff: pass the client's socket on, to upstreams on this machine",
   }),
   /** Directory of the store. */
   data: option({

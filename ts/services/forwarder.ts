@@ -82,6 +82,7 @@ export function createForwarder(
       name: options.name ?? setup.name,
       balance: own.balance,
       upstreamConnectionsMax: own.upstreamConnectionsMax,
+      mode: options.mode,
       connectTimeoutMs: options.connectTimeout,
       idleTimeoutMs: options.idleTimeout,
       halfCloseTimeoutMs: options.halfCloseTimeout,

@@ -22,6 +22,8 @@ export interface ServiceNode {
   readonly listen: 'entry' | 'socket';
   /** Names of the services that it forwards to, in turn; they start first. */
   readonly upstreams: readonly string[];
+  /** How it forwards; without one, as `relay`. */
+  readonly mode?: 'relay' | 'handoff';
   readonly limits: ResourceLimits;
 }
 
@@ -113,6 +115,7 @@ export function planServices(
     const upstreams = node.upstreams.map(socketOf);
     if (node.kind === 'balancer') environment[variableOf('upstreams')] = upstreams.join(',');
     if (node.kind === 'api') environment[variableOf('db')] = upstreams.join(',');
+    if (node.mode !== undefined) environment[variableOf('mode')] = node.mode;
     return {
       name: node.name,
       kind: node.kind,

@@ -29,6 +29,11 @@ class Keeper final : public sys::AcceptorOwner {
     if (on_each_) on_each_();
   }
   bool has_room() override { return kept_.size() < room_; }
+  size_t room_for_handed() override { return room_ - kept_.size(); }
+  void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {
+    EXPECT_TRUE(origin);
+    on_accepted(std::move(fd), tcp);
+  }
   void on_paused() override { pauses_.fetch_add(1); }
   void on_drained() override { drained_.fetch_add(1); }
 

@@ -1,0 +1,420 @@
+#include "forward/handoff.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "sys/check.h"
+#include "sys/handoff_protocol.h"
+#include "sys/limits.h"
+#include "sys/socket_passing.h"
+
+namespace espora::forward {
+
+using sys::ConnectOutcome;
+
+namespace {
+
+constexpr uint64_t make_id(uint32_t generation, uint32_t slot) {
+  return static_cast<uint64_t>(generation) << 32 | slot;
+}
+constexpr uint32_t slot_of(uint64_t id) { return static_cast<uint32_t>(id); }
+constexpr uint32_t generation_of(uint64_t id) { return static_cast<uint32_t>(id >> 32); }
+
+}  // namespace
+
+Handoff::Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options)
+    : loop_(loop),
+      host_(host),
+      options_(std::move(options)),
+      flush_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->flush(); }, this),
+      retry_timer_(
+          [](sys::Timer&, void* self) { static_cast<Handoff*>(self)->serve_waiting(true); }, this),
+      answers_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->check_answers(); },
+                     this) {}
+
+Handoff::~Handoff() {
+  cut();
+  closing_ = true;
+  for (auto& [upstream, door] : doors_) {
+    if (door.channel != nullptr) door.channel->cut();
+  }
+  while (!leaving_.empty()) leaving_.begin()->second->cut();
+  loop_.timers().disarm(flush_timer_);
+  loop_.timers().disarm(retry_timer_);
+  loop_.timers().disarm(answers_timer_);
+}
+
+sys::Address Handoff::receiver_of(const std::string& path) {
+  sys::Address receiver;
+  receiver.kind = sys::Address::Kind::unix_path;
+  receiver.path = path + std::string(sys::handoff::path_suffix);
+  return receiver;
+}
+
+void Handoff::prepare(size_t upstream) {
+  if (door_of(upstream).channel == nullptr) open(upstream);
+}
+
+Handoff::Door& Handoff::door_of(size_t upstream) {
+  Door& door = doors_[upstream];
+  const std::string& path = host_.handoff_path(upstream);
+  if (door.path != path) {
+    // Another upstream has this number now: what the old one holds is reported by its own channel.
+    retire_channel(door);
+    door.path = path;
+  }
+  return door;
+}
+
+// No further client goes there, what it holds is still reported.
+void Handoff::retire_channel(Door& door) {
+  if (door.channel == nullptr) return;
+  const uint64_t id = door.channel->id();
+  leaving_.emplace(id, std::move(door.channel));
+}
+
+bool Handoff::has_room() const noexcept { return waiting_.size() < limits::handoff_waiting_max; }
+
+// --- clients ---------------------------------------------------------------------------------
+
+void Handoff::pass(sys::Fd client, const sys::HandoffOrigin& origin) {
+  if (free_.empty()) {
+    clients_.emplace_back();
+    free_.push_back(static_cast<uint32_t>(clients_.size() - 1));
+  }
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  Client& one = clients_[slot];
+  ++one.generation;
+  one.fd = std::move(client);
+  one.origin = origin;
+  one.since_ms = loop_.now_ms();
+  one.tried.reset();
+  one.later.reset();
+  one.timed_out = false;
+  one.only_full = true;
+  one.rest_ms = limits::connect_retry_ms;
+  one.state = Client::State::waiting;
+  place(make_id(one.generation, slot));
+}
+
+Handoff::Client* Handoff::find(uint64_t id) noexcept {
+  if (slot_of(id) >= clients_.size()) return nullptr;
+  Client& one = clients_[slot_of(id)];
+  return one.state != Client::State::free && one.generation == generation_of(id) ? &one : nullptr;
+}
+
+// Goes through the upstreams until one is offered this client, or none is left for now.
+void Handoff::place(uint64_t id) {
+  Client* one = find(id);
+  ESPORA_CHECK(one != nullptr);
+  for (;;) {
+    const bool first = one->tried.none();
+    const UpstreamSet::Choice choice = host_.choose_for_handoff(one->tried);
+    if (choice.kind != UpstreamSet::Choice::Kind::chosen) {
+      one->at_limit = choice.kind == UpstreamSet::Choice::Kind::full;
+      break;
+    }
+    if (!first) host_.on_handoff_retry();
+    one->tried.set(choice.upstream);
+    if (offer(id, choice.upstream)) return;
+    host_.leave_after_handoff(choice.upstream, false, 0);
+  }
+  if (one->later.none() && !one->at_limit) {
+    release(id, one->timed_out ? SessionEnd::connect_timeout : SessionEnd::unreachable);
+    return;
+  }
+  wait(id);
+}
+
+// Queues it for that upstream, or notes whether it may be worth another try.
+bool Handoff::offer(uint64_t id, size_t upstream) {
+  Client& one = *find(id);
+  Door& door = door_of(upstream);
+  if (door.channel == nullptr && !open(upstream)) return false;
+  // A channel may end while it is opened.
+  if (door.channel == nullptr) return false;
+  if (door.channel->state() != HandoffChannel::State::ready) {
+    one.later.set(upstream);
+    one.only_full = false;
+    return false;
+  }
+  if (door.channel->unacknowledged().size() + door.queue.size() >=
+      limits::handoff_unacknowledged_max) {
+    ++counters_.full;
+    one.later.set(upstream);
+    return false;
+  }
+  one.state = Client::State::queued;
+  one.channel = door.channel->id();
+  one.upstream = upstream;
+  door.queue.push_back(id);
+  if (!flush_timer_.armed()) loop_.timers().arm(flush_timer_, loop_.now_ms());
+  return true;
+}
+
+void Handoff::wait(uint64_t id) {
+  Client& one = *find(id);
+  one.state = Client::State::waiting;
+  const uint64_t patience_ms =
+      one.only_full ? options_.idle_timeout_ms : options_.connect_timeout_ms;
+  if (patience_ms != 0 && loop_.now_ms() - one.since_ms >= patience_ms) {
+    release(id, SessionEnd::connect_timeout);
+    return;
+  }
+  waiting_.push_back(id);
+  one.rest_ms = std::min(2 * one.rest_ms, limits::connect_retry_ms_max);
+  if (!retry_timer_.armed() && !serving_) {
+    loop_.timers().arm(retry_timer_, loop_.now_ms() + one.rest_ms);
+  }
+}
+
+// The upstream has it not, and never will.
+void Handoff::take_back(uint64_t id, bool again_later) {
+  Client& one = *find(id);
+  host_.leave_after_handoff(one.upstream, false, 0);
+  if (again_later) one.later.set(one.upstream);
+  one.state = Client::State::waiting;
+  one.only_full = false;
+  if (closing_) {
+    release(id, SessionEnd::stopped);
+    return;
+  }
+  place(id);
+}
+
+void Handoff::release(uint64_t id, SessionEnd reason) {
+  Client& one = *find(id);
+  const sys::HandoffOrigin origin = one.origin;
+  one.state = Client::State::free;
+  one.fd.reset();
+  free_.push_back(slot_of(id));
+  host_.on_handoff_end(origin, reason);
+}
+
+// Those that wait, in the order in which they came. `all`: each gets its turn, and those that have
+// waited too long end; otherwise until one finds no room.
+void Handoff::serve_waiting(bool all) {
+  if (std::exchange(serving_, true)) return;
+  for (size_t left = waiting_.size(); left > 0 && !waiting_.empty(); --left) {
+    const uint64_t id = waiting_.front();
+    waiting_.pop_front();
+    Client* one = find(id);
+    if (one == nullptr || one->state != Client::State::waiting) continue;
+    one->tried &= ~one->later;
+    one->later.reset();
+    one->only_full = true;
+    const size_t before = waiting_.size();
+    place(id);
+    if (!all && waiting_.size() > before) {
+      // It keeps its place.
+      waiting_.push_front(waiting_.back());
+      waiting_.pop_back();
+      break;
+    }
+  }
+  serving_ = false;
+  if (!waiting_.empty() && !retry_timer_.armed()) {
+    loop_.timers().arm(retry_timer_, loop_.now_ms() + find(waiting_.front())->rest_ms);
+  }
+  if (has_room()) host_.on_handoff_room();
+}
+
+// --- channels --------------------------------------------------------------------------------
+
+// False: nobody listens there, which the host was told.
+bool Handoff::open(size_t upstream) {
+  const auto resolved = sys::resolve(receiver_of(doors_[upstream].path));
+  if (!resolved.ok()) {
+    host_.on_handoff_failed(upstream, ENAMETOOLONG);
+    return false;
+  }
+  const sys::ResolvedAddress& address = resolved.value().front();
+  sys::Connecting attempt = sys::start_connect(address, sys::SocketType::seqpacket);
+  if (attempt.outcome == ConnectOutcome::local_error && host_.on_handoff_shortage(attempt.error)) {
+    attempt = sys::start_connect(address, sys::SocketType::seqpacket);
+  }
+  if (attempt.outcome != ConnectOutcome::connected) {
+    // A full backlog and a shortage of our own say nothing about it, but without a channel there
+    // is nothing to wait for either: the next client tries again.
+    if (attempt.outcome == ConnectOutcome::refused)
+      host_.on_handoff_failed(upstream, attempt.error);
+    return false;
+  }
+  if (!may_receive(attempt.fd.get())) {
+    host_.on_handoff_failed(upstream, EPERM);
+    return false;
+  }
+  HandoffChannelOwner& owner = *this;
+  auto channel = std::make_unique<HandoffChannel>(loop_, owner, upstream, next_channel_++,
+                                                  std::move(attempt.fd));
+  if (!channel->start()) {
+    host_.on_handoff_shortage(ENOMEM);
+    return false;
+  }
+  doors_[upstream].channel = std::move(channel);
+  return true;
+}
+
+bool Handoff::may_receive(int fd) const noexcept {
+  const auto user = sys::peer_user(fd);
+  return user.has_value() &&
+         (*user == sys::effective_user() ||
+          std::find(options_.users.begin(), options_.users.end(), *user) != options_.users.end());
+}
+
+void Handoff::flush() {
+  for (auto& [upstream, door] : doors_) {
+    if (!door.queue.empty()) flush(door);
+  }
+}
+
+void Handoff::flush(Door& door) {
+  std::vector<uint64_t> queue = std::exchange(door.queue, {});
+  std::array<int, limits::handoff_sockets_max> sockets;
+  for (size_t begin = 0; begin < queue.size();) {
+    const size_t count = std::min(queue.size() - begin, limits::handoff_sockets_max);
+    const std::span<const uint64_t> ids = std::span(queue).subspan(begin, count);
+    for (size_t i = 0; i < count; ++i) sockets[i] = find(ids[i])->fd.get();
+    const auto sent = door.channel != nullptr
+                          ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms())
+                          : HandoffChannel::Sent::leaving;
+    if (sent == HandoffChannel::Sent::sent) {
+      for (const uint64_t id : ids) find(id)->state = Client::State::offered;
+      counters_.unacknowledged.add(count);
+      ++counters_.messages;
+      begin += count;
+      continue;
+    }
+    if (sent == HandoffChannel::Sent::full) ++counters_.full;
+    if (sent == HandoffChannel::Sent::shortage) ++counters_.shortages;
+    // It is about to go. Whoever takes its place listens for channels of its own.
+    if (sent == HandoffChannel::Sent::leaving) retire_channel(door);
+    // Elsewhere, and here again later.
+    for (; begin < queue.size(); ++begin) take_back(queue[begin], true);
+  }
+  arm_answers();
+}
+
+void Handoff::on_ready(HandoffChannel&) { serve_waiting(false); }
+
+void Handoff::on_taken(HandoffChannel& channel, uint64_t id) {
+  Client* one = find(id);
+  ESPORA_CHECK(one != nullptr && one->state == Client::State::offered);
+  --counters_.unacknowledged;
+  one->state = Client::State::held;
+  one->fd.reset();
+  ++counters_.passed;
+  ++counters_.held;
+  host_.on_handoff_taken(channel.upstream(), loop_.now_ms() - one->since_ms);
+  if (!waiting_.empty()) serve_waiting(false);
+}
+
+void Handoff::on_refused(HandoffChannel&, uint64_t id) {
+  Client* one = find(id);
+  ESPORA_CHECK(one != nullptr && one->state == Client::State::offered);
+  --counters_.unacknowledged;
+  ++counters_.refused;
+  take_back(id, true);
+}
+
+void Handoff::on_client_ended(HandoffChannel& channel, uint64_t id) {
+  Client* one = find(id);
+  // A receiver that reports what it never had gets no answer worth giving.
+  if (one == nullptr || one->state != Client::State::held || one->channel != channel.id()) return;
+  --counters_.held;
+  host_.leave_after_handoff(one->upstream, true, loop_.now_ms() - one->since_ms);
+  release(id, SessionEnd::handed);
+}
+
+void Handoff::on_channel_ended(HandoffChannel& channel) {
+  std::unique_ptr<HandoffChannel> owned;
+  const auto door = doors_.find(channel.upstream());
+  if (door != doors_.end() && door->second.channel.get() == &channel) {
+    owned = std::move(door->second.channel);
+    ++counters_.channels_lost;
+  } else {
+    const auto found = leaving_.find(channel.id());
+    ESPORA_CHECK(found != leaving_.end());
+    owned = std::move(found->second);
+    leaving_.erase(found);
+  }
+  // Somebody is still there, so that the upstream is.
+  if (!closing_ && !owned->unacknowledged().empty()) {
+    host_.on_handoff_failed(channel.upstream(), ECONNRESET);
+  }
+  // What it holds lives on, or died with it: it is no longer ours to count.
+  for (uint32_t slot = 0; slot < clients_.size(); ++slot) {
+    Client& one = clients_[slot];
+    if (one.state != Client::State::held || one.channel != channel.id()) continue;
+    --counters_.held;
+    ++counters_.unreported;
+    host_.leave_after_handoff(one.upstream, true, loop_.now_ms() - one.since_ms);
+    release(make_id(one.generation, slot), SessionEnd::handed);
+  }
+  counters_.unacknowledged.subtract(owned->unacknowledged().size());
+  counters_.returned.add(owned->unacknowledged().size());
+  for (const HandoffChannel::Offered& each : owned->unacknowledged()) take_back(each.client, true);
+  loop_.retire(std::move(owned));
+}
+
+// --- answers that do not come ----------------------------------------------------------------
+
+bool Handoff::others_ready(size_t upstream) const noexcept {
+  return std::any_of(doors_.begin(), doors_.end(), [&](const auto& each) {
+    return each.first != upstream && each.second.channel != nullptr &&
+           each.second.channel->state() == HandoffChannel::State::ready;
+  });
+}
+
+// A stopped receiver answers no more. Where somebody else can take what it was offered it is given
+// up: its channel is cut, so that it can't take them after all when it goes on.
+void Handoff::check_answers() {
+  std::vector<HandoffChannel*> late;
+  for (auto& [upstream, door] : doors_) {
+    if (door.channel == nullptr || door.channel->unacknowledged().empty()) continue;
+    const uint64_t waited_ms = loop_.now_ms() - door.channel->unacknowledged().front().at_ms;
+    const bool enough = others_ready(upstream) ? waited_ms >= options_.connect_timeout_ms
+                                               : options_.idle_timeout_ms != 0 &&
+                                                     waited_ms >= options_.idle_timeout_ms;
+    if (enough) late.push_back(door.channel.get());
+  }
+  for (HandoffChannel* channel : late) {
+    ++counters_.channels_cut;
+    for (const HandoffChannel::Offered& each : channel->unacknowledged()) {
+      find(each.client)->timed_out = true;
+    }
+    channel->cut();
+  }
+  arm_answers();
+}
+
+// Only while there is something to wait for.
+void Handoff::arm_answers() {
+  if (answers_timer_.armed() || counters_.unacknowledged == 0) return;
+  const uint64_t look_ms = std::max<uint64_t>(1, options_.connect_timeout_ms / 4);
+  loop_.timers().arm(answers_timer_, loop_.now_ms() + look_ms);
+}
+
+void Handoff::cut() {
+  std::vector<HandoffChannel*> with_offers;
+  for (auto& [upstream, door] : doors_) {
+    if (door.channel != nullptr && !door.channel->unacknowledged().empty()) {
+      with_offers.push_back(door.channel.get());
+    }
+  }
+  for (auto& [id, channel] : leaving_) {
+    if (!channel->unacknowledged().empty()) with_offers.push_back(channel.get());
+  }
+  const bool before = std::exchange(closing_, true);
+  for (auto& [upstream, door] : doors_) {
+    for (const uint64_t id : std::exchange(door.queue, {})) take_back(id, false);
+  }
+  for (HandoffChannel* channel : with_offers) channel->cut();
+  for (const uint64_t id : std::exchange(waiting_, {})) release(id, SessionEnd::stopped);
+  closing_ = before;
+}
+
+}  // namespace espora::forward

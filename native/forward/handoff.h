@@ -1,0 +1,168 @@
+// Hands clients to upstreams instead of relaying for them: chooses an upstream, passes the socket,
+// keeps a copy until the upstream says that it has it, and remembers who holds it until that one
+// says that it is gone. After that the hop costs nothing per request.
+//
+//   pass() ──▶ waiting ──▶ offered ──taken──▶ held by the upstream ──ended──▶ gone
+//                 ▲           │
+//                 └───────────┘ refused, or its channel ended
+//
+// A client belongs to this process until it is taken, and is never read here. It is in no epoll: a
+// client that vanishes meanwhile is noticed by whoever takes it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "forward/handoff_channel.h"
+#include "forward/session.h"
+#include "forward/upstream_set.h"
+#include "sys/counter.h"
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "sys/handoff_receiver.h"
+#include "sys/sockets.h"
+#include "sys/timers.h"
+
+namespace espora::forward {
+
+struct HandoffOptions {
+  uint64_t connect_timeout_ms;  // for an upstream that is there: to take what it was offered
+  uint64_t idle_timeout_ms;     // the same while nobody else could take it; 0: never
+  std::vector<uint32_t> users;  // besides our own, whose processes may be receivers
+};
+
+// Counters since the start unless said otherwise.
+struct HandoffCounters {
+  sys::Counter passed;          // taken by an upstream
+  sys::Counter held;            // now: taken, and not yet reported gone
+  sys::Counter unacknowledged;  // now: offered and not answered
+  sys::Counter messages;        // that carried sockets
+  sys::Counter refused;         // an upstream had no room; offered again elsewhere or later
+  sys::Counter returned;        // a channel ended before the answer; offered again
+  sys::Counter full;            // an upstream was passed over: as much under way as may be
+  sys::Counter shortages;       // ETOOMANYREFS and the like
+  sys::Counter channels_lost;   // that ended while they were in use
+  sys::Counter channels_cut;    // we gave up on: no answer in time, or one without sense
+  sys::Counter unreported;      // clients held by an upstream whose channel ended
+};
+
+// What a forwarder does for it. On the loop's thread.
+class HandoffHost {
+ public:
+  // Who takes this client; it counts there until leave().
+  virtual UpstreamSet::Choice choose_for_handoff(const UpstreamSet::Tried& tried) = 0;
+  // `held`: it had been taken. `elapsed_ms`: since the client came.
+  virtual void leave_after_handoff(size_t upstream, bool held, uint64_t elapsed_ms) = 0;
+  // The path of an upstream's unix socket.
+  virtual const std::string& handoff_path(size_t upstream) = 0;
+  virtual void on_handoff_taken(size_t upstream, uint64_t elapsed_ms) = 0;
+  virtual void on_handoff_failed(size_t upstream, int error) = 0;
+  virtual void on_handoff_retry() = 0;
+  // A shortage of our own. True if something was freed for it: try the same again, once.
+  virtual bool on_handoff_shortage(int error) = 0;
+  // A client is gone, or nobody took it.
+  virtual void on_handoff_end(const sys::HandoffOrigin& origin, SessionEnd reason) = 0;
+  // There may be room for more clients.
+  virtual void on_handoff_room() = 0;
+
+ protected:
+  ~HandoffHost() = default;
+};
+
+// All on the loop's thread or before it runs.
+class Handoff final : private HandoffChannelOwner {
+ public:
+  Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options);
+  ~Handoff();
+  Handoff(const Handoff&) = delete;
+  Handoff& operator=(const Handoff&) = delete;
+
+  // Where the service at this path listens for channels.
+  [[nodiscard]] static sys::Address receiver_of(const std::string& path);
+  // Opens a channel to this upstream, so that it is ready for the first client.
+  void prepare(size_t upstream);
+  void pass(sys::Fd client, const sys::HandoffOrigin& origin);
+  // Clients, those that upstreams hold included.
+  [[nodiscard]] size_t clients() const noexcept { return clients_.size() - free_.size(); }
+  // Those that nobody has taken yet.
+  [[nodiscard]] size_t ours() const noexcept { return clients() - counters_.held; }
+  // False while many wait for room.
+  [[nodiscard]] bool has_room() const noexcept;
+  // Ends those that nobody has taken.
+  void cut();
+
+  [[nodiscard]] const HandoffCounters& counters() const noexcept { return counters_; }
+
+ private:
+  struct Client {
+    enum class State : uint8_t { free, waiting, queued, offered, held };
+    State state = State::free;
+    bool at_limit = false;   // upstreams have as many clients as they may
+    bool only_full = false;  // waiting: all that it waits for is room under way
+    uint32_t generation = 0;
+    sys::Fd fd;  // until it is held
+    sys::HandoffOrigin origin;
+    uint64_t since_ms = 0;
+    uint64_t rest_ms = 0;      // before it is tried again
+    uint64_t channel = 0;      // queued, offered, held: whose
+    size_t upstream = 0;       // the same
+    UpstreamSet::Tried tried;  // upstreams that are out of the question
+    UpstreamSet::Tried later;  // those among them to be tried again
+    bool timed_out = false;    // one of them did not answer in time
+  };
+  // An upstream's present channel, and what goes out on it at the end of this turn.
+  struct Door {
+    std::string path;  // of the upstream's unix socket: another may get its number
+    std::unique_ptr<HandoffChannel> channel;
+    std::vector<uint64_t> queue;
+  };
+
+  void on_ready(HandoffChannel& channel) override;
+  void on_taken(HandoffChannel& channel, uint64_t client) override;
+  void on_refused(HandoffChannel& channel, uint64_t client) override;
+  void on_client_ended(HandoffChannel& channel, uint64_t client) override;
+  void on_channel_ended(HandoffChannel& channel) override;
+
+  Client* find(uint64_t id) noexcept;
+  void place(uint64_t id);
+  [[nodiscard]] bool offer(uint64_t id, size_t upstream);
+  void wait(uint64_t id);
+  void take_back(uint64_t id, bool again_later);
+  void retire_channel(Door& door);
+  void release(uint64_t id, SessionEnd reason);
+  Door& door_of(size_t upstream);
+  bool open(size_t upstream);
+  [[nodiscard]] bool may_receive(int fd) const noexcept;
+  void flush();
+  void flush(Door& door);
+  void serve_waiting(bool all);
+  void check_answers();
+  [[nodiscard]] bool others_ready(size_t upstream) const noexcept;
+  void arm_answers();
+
+  sys::EventLoop& loop_;
+  HandoffHost& host_;
+  HandoffOptions options_;
+  HandoffCounters counters_;
+  std::vector<Client> clients_;
+  std::vector<uint32_t> free_;
+  std::deque<uint64_t> waiting_;
+  std::map<size_t, Door> doors_;
+  // Channels that take no more: they still report what they hold.
+  std::unordered_map<uint64_t, std::unique_ptr<HandoffChannel>> leaving_;
+  uint64_t next_channel_ = 1;
+  bool closing_ = false;
+  bool serving_ = false;      // those that wait
+  sys::Timer flush_timer_;    // due at once: it fires behind the events of its turn
+  sys::Timer retry_timer_;    // those that wait try again
+  sys::Timer answers_timer_;  // an offer has waited too long for its answer
+};
+
+}  // namespace espora::forward

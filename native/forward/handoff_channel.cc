@@ -1,0 +1,139 @@
+#include "forward/handoff_channel.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "sys/check.h"
+#include "sys/handoff_protocol.h"
+#include "sys/limits.h"
+#include "sys/socket_passing.h"
+
+namespace espora::forward {
+
+using sys::handoff::Kind;
+
+bool HandoffChannel::start() {
+  auto token = loop_.add(fd_.get(), sys::Events::readable, *this);
+  if (!token.ok()) return false;
+  token_ = token.value();
+  return true;
+}
+
+HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
+                                          std::span<const int> sockets, uint64_t now_ms) {
+  ESPORA_CHECK(clients.size() == sockets.size() && !clients.empty());
+  if (state_ != State::ready) return Sent::leaving;
+  const sys::handoff::Message message(Kind::hand, clients);
+  const sys::IoResult sent = sys::send_sockets(fd_.get(), message.data(), message.size(), sockets);
+  if (sent.bytes != 0) {
+    for (const uint64_t client : clients) offered_.push_back({client, now_ms});
+    return Sent::sent;
+  }
+  if (sent.again) return Sent::full;
+  if (sent.error == ETOOMANYREFS || sent.error == ENOMEM || sent.error == ENOBUFS) {
+    return Sent::shortage;
+  }
+  // EPIPE, ECONNRESET, ENOTCONN: it shut down its side, or is gone. Acknowledgements may wait, so
+  // its end is what reading says.
+  state_ = State::leaving;
+  loop_.redispatch(token_, sys::Events::readable);
+  return Sent::leaving;
+}
+
+void HandoffChannel::on_events(uint32_t) {
+  // Level-triggered, and each message is small: bounded for the sake of others.
+  bool failed_before = false;
+  for (int count = 0; count < limits::loop_events_max; ++count) {
+    if (!read_message(failed_before)) return;
+  }
+}
+
+bool HandoffChannel::read_message(bool& failed_before) {
+  std::array<char, sys::handoff::message_bytes_max> bytes;
+  for (int tries = 0; state_ != State::ended; ++tries) {
+    // No descriptor has any business here: what comes is closed at once.
+    std::array<sys::Fd, 1> unwanted;
+    const sys::SocketMessage got =
+        sys::receive_sockets(fd_.get(), bytes.data(), bytes.size(), unwanted);
+    // unix(7) has it not: the first call after a peer left with something unread says ECONNRESET,
+    // and what it said before that can be read behind it. So an error is no end.
+    if (got.io.error != 0 && tries < limits::handoff_reads_after_error_max) {
+      failed_before = true;
+      continue;
+    }
+    if (got.io.again && !failed_before) return false;
+    const bool message = got.io.bytes > 0 && !got.oversized;
+    if (message && understand(bytes.data(), got.io.bytes)) return state_ != State::ended;
+    // What cannot be understood is not to be trusted with a client either.
+    if (got.io.bytes > 0 && state_ != State::ended) {
+      cut();
+    } else {
+      end();
+    }
+    return false;
+  }
+  return false;
+}
+
+// False: it is no message that a receiver says now.
+bool HandoffChannel::understand(const char* bytes, size_t count) {
+  const auto message = sys::handoff::parse({bytes, count});
+  if (!message.has_value()) return false;
+  switch (message->kind) {
+    case Kind::hello:
+      if (state_ != State::greeting || message->count != 0) return state_ == State::leaving;
+      state_ = State::ready;
+      owner_.on_ready(*this);
+      return true;
+    case Kind::taken:
+    case Kind::refused:
+      for (size_t i = 0; i < message->count; ++i) {
+        const uint64_t client = message->id(i);
+        if (!settle(client)) return false;
+        if (message->kind == Kind::taken) {
+          owner_.on_taken(*this, client);
+        } else {
+          owner_.on_refused(*this, client);
+        }
+      }
+      return true;
+    case Kind::ended:
+      for (size_t i = 0; i < message->count; ++i) owner_.on_client_ended(*this, message->id(i));
+      return true;
+    case Kind::hand:
+      break;
+  }
+  return false;
+}
+
+// False: that client was not offered.
+bool HandoffChannel::settle(uint64_t client) {
+  // Almost always the first: a receiver answers in order.
+  const auto found = std::find_if(offered_.begin(), offered_.end(),
+                                  [&](const Offered& each) { return each.client == client; });
+  if (found == offered_.end()) return false;
+  offered_.erase(found);
+  return true;
+}
+
+void HandoffChannel::cut() {
+  if (state_ == State::ended) return;
+  state_ = State::leaving;
+  sys::shutdown_both(fd_.get());
+  bool failed_before = true;
+  while (read_message(failed_before)) {
+  }
+  end();
+}
+
+void HandoffChannel::end() {
+  if (state_ == State::ended) return;
+  state_ = State::ended;
+  if (token_ != 0) loop_.forget(token_);
+  token_ = 0;
+  fd_.reset();
+  owner_.on_channel_ended(*this);
+}
+
+}  // namespace espora::forward

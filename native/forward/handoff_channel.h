@@ -1,0 +1,96 @@
+// The sending end of one handoff channel: a connection to an upstream over which client sockets go,
+// and over which it says which of them it took, refused, or saw the end of. Knows no clients but
+// their ids; sys/handoff_protocol.h has the messages.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "sys/sockets.h"
+
+namespace espora::forward {
+
+class HandoffChannel;
+
+// Called on the loop's thread. A channel may be closed from within.
+class HandoffChannelOwner {
+ public:
+  virtual void on_ready(HandoffChannel& channel) = 0;
+  // It has this client now: our copy of the socket is to be closed.
+  virtual void on_taken(HandoffChannel& channel, uint64_t client) = 0;
+  // It has no room for this client.
+  virtual void on_refused(HandoffChannel& channel, uint64_t client) = 0;
+  // This client, which it had taken, is gone.
+  virtual void on_client_ended(HandoffChannel& channel, uint64_t client) = 0;
+  // All that it ever said was heard: what is unacknowledged() is nobody's but ours again. Last
+  // call.
+  virtual void on_channel_ended(HandoffChannel& channel) = 0;
+
+ protected:
+  ~HandoffChannelOwner() = default;
+};
+
+class HandoffChannel final : public sys::Retired, private sys::EventHandler {
+ public:
+  enum class State : uint8_t {
+    greeting,  // connected; the receiver has not said that it lives
+    ready,
+    leaving,  // takes no more clients, and still reports
+    ended,
+  };
+  enum class Sent : uint8_t {
+    sent,
+    full,      // it, or the number of sockets under way, is at a limit
+    shortage,  // ETOOMANYREFS, ENOMEM, ENOBUFS: our own
+    leaving,   // it takes no more
+  };
+
+  // `fd`: connected to the receiver of `upstream`.
+  HandoffChannel(sys::EventLoop& loop, HandoffChannelOwner& owner, size_t upstream, uint64_t id,
+                 sys::Fd fd)
+      : loop_(loop), owner_(owner), upstream_(upstream), id_(id), fd_(std::move(fd)) {}
+
+  // False: it cannot be watched.
+  [[nodiscard]] bool start();
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] size_t upstream() const noexcept { return upstream_; }
+  [[nodiscard]] uint64_t id() const noexcept { return id_; }
+
+  // One message: these clients and their sockets, 1 to limits::handoff_sockets_max. The sockets
+  // stay open here until on_taken().
+  Sent send(std::span<const uint64_t> clients, std::span<const int> sockets, uint64_t now_ms);
+  // Offered and neither taken nor refused, oldest first.
+  struct Offered {
+    uint64_t client;
+    uint64_t at_ms;
+  };
+  [[nodiscard]] const std::deque<Offered>& unacknowledged() const noexcept { return offered_; }
+  // Gives up on it: from here on nothing that it says reaches us, so that it closes unread what it
+  // has not taken. What it said before is heard first; then on_channel_ended().
+  void cut();
+
+ private:
+  void on_events(uint32_t events) override;
+  // False: there is nothing to read now.
+  bool read_message(bool& failed_before);
+  bool understand(const char* bytes, size_t count);
+  bool settle(uint64_t client);
+  void end();
+
+  sys::EventLoop& loop_;
+  HandoffChannelOwner& owner_;
+  const size_t upstream_;
+  const uint64_t id_;
+  sys::Fd fd_;
+  sys::EventLoop::Token token_ = 0;
+  State state_ = State::greeting;
+  std::deque<Offered> offered_;
+};
+
+}  // namespace espora::forward

@@ -1,0 +1,328 @@
+#include "sys/handoff_receiver.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include "sys/handoff_protocol.h"
+#include "sys/limits.h"
+#include "sys/socket_passing.h"
+
+namespace espora::sys {
+
+namespace {
+
+using handoff::Kind;
+using handoff::Message;
+
+}  // namespace
+
+// One sender. What is to be said leaves in this order: hello, taken, refused, ended.
+class HandoffReceiver::Channel final : public EventHandler, public Retired {
+ public:
+  Channel(HandoffReceiver& receiver, uint64_t id, Fd fd)
+      : receiver_(receiver), id_(id), fd_(std::move(fd)) {}
+
+  [[nodiscard]] uint64_t id() const noexcept { return id_; }
+  [[nodiscard]] bool open() const noexcept { return fd_.valid(); }
+
+  // False: it cannot be watched.
+  bool start() {
+    auto token = receiver_.loop_.add(fd_.get(), interest_, *this);
+    if (!token.ok()) return false;
+    token_ = token.value();
+    flush();
+    return true;
+  }
+
+  void on_events(uint32_t events) override {
+    constexpr uint32_t ending = Events::error | Events::hang_up;
+    if (read_done_ && (events & ending) != 0) {
+      receiver_.drop(*this);
+      return;
+    }
+    if ((events & (Events::writable | ending)) != 0) flush();
+    read(limits::handoff_messages_per_event_max);
+  }
+
+  // True if it was the first since the last flush.
+  bool add_ended(uint64_t client) {
+    ended_.push_back(client);
+    return ended_.size() == 1;
+  }
+
+  void drain() {
+    shutdown_read(fd_.get());
+    read(SIZE_MAX);
+  }
+
+  void close() {
+    if (!fd_.valid()) return;
+    if (token_ != 0) receiver_.loop_.remove(std::exchange(token_, 0), fd_.get());
+    receiver_.counters_.unacknowledged.add(taken_.size());
+    taken_.clear();
+    fd_.reset();
+  }
+
+  // Says what there is to say. May end the channel.
+  void flush() {
+    while (fd_.valid() && !greeted_) {
+      if (!say(Kind::hello, {})) return;
+      greeted_ = true;
+    }
+    if (!taken_.empty() && !say_taken()) return;
+    if (!say_ids(Kind::refused, refused_)) return;
+    if (!say_ids(Kind::ended, ended_)) return;
+    if (fd_.valid()) watch(read_done_ ? 0 : Events::readable);
+  }
+
+ private:
+  struct Taken {
+    uint64_t id;
+    Fd fd;
+    bool tcp;
+  };
+
+  // False: nothing more can be said now, or ever.
+  bool say(Kind kind, std::span<const uint64_t> ids) {
+    if (!fd_.valid()) return false;
+    const Message message(kind, ids);
+    const IoResult sent = send_sockets(fd_.get(), message.data(), message.size(), {});
+    if (sent.bytes != 0) return true;
+    if (sent.again) {
+      // Nothing is taken while the answer to what came before waits.
+      watch(Events::writable);
+      return false;
+    }
+    receiver_.drop(*this);
+    return false;
+  }
+
+  bool say_ids(Kind kind, std::vector<uint64_t>& ids) {
+    size_t said = 0;
+    bool going = true;
+    while (going && said < ids.size()) {
+      const size_t count = std::min(ids.size() - said, limits::handoff_ids_max);
+      going = say(kind, std::span(ids).subspan(said, count));
+      if (going) said += count;
+    }
+    ids.erase(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(said));
+    return going;
+  }
+
+  // From the moment that this is said they are ours.
+  bool say_taken() {
+    std::array<uint64_t, limits::handoff_sockets_max> ids;
+    for (size_t i = 0; i < taken_.size(); ++i) ids[i] = taken_[i].id;
+    if (!say(Kind::taken, std::span(ids).first(taken_.size()))) return false;
+    std::vector<Taken> ours = std::exchange(taken_, {});
+    receiver_.counters_.received.add(ours.size());
+    for (Taken& each : ours) {
+      receiver_.owner_.on_handed(std::move(each.fd), each.tcp, {id_, each.id});
+    }
+    // The owner may have closed us meanwhile.
+    return fd_.valid();
+  }
+
+  void read(size_t messages_max) {
+    for (size_t count = 0; may_read(); ++count) {
+      if (count == messages_max) return;  // level-triggered: the rest is reported again
+      if (!read_message()) return;
+    }
+  }
+
+  [[nodiscard]] bool may_read() const noexcept {
+    return fd_.valid() && !read_done_ && taken_.empty() && refused_.empty();
+  }
+
+  // False: there is none now.
+  bool read_message() {
+    std::array<char, handoff::message_bytes_max> bytes;
+    std::array<Fd, limits::handoff_sockets_max> sockets;
+    const SocketMessage got = receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
+    if (got.io.again) return false;
+    if (got.io.end && receiver_.draining_) {
+      // Our own doing: the channel stays for reports, and its end is noticed by an event.
+      read_done_ = true;
+      watch(0);
+      return false;
+    }
+    if (got.io.end || got.io.error != 0) {
+      // Nobody hears an acknowledgement any more: what waits in the channel is closed with it.
+      receiver_.drop(*this);
+      return false;
+    }
+    const auto message =
+        got.oversized ? std::nullopt : handoff::parse({bytes.data(), got.io.bytes});
+    if (!message.has_value() || message->kind != Kind::hand ||
+        message->count > limits::handoff_sockets_max || got.sockets > message->count) {
+      ++receiver_.counters_.strays;
+      receiver_.drop(*this);
+      return false;
+    }
+    sort(*message, std::span(sockets).first(got.sockets));
+    flush();
+    return true;
+  }
+
+  // Decides about each socket of a message.
+  void sort(const handoff::Parsed& message, std::span<Fd> sockets) {
+    const size_t room = std::min(sockets.size(), receiver_.owner_.room_for_handed());
+    for (size_t i = 0; i < room; ++i) {
+      const PassedKind kind = adopt_socket(sockets[i].get());
+      if (kind == PassedKind::other) {
+        ++receiver_.counters_.strays;
+        refused_.push_back(message.id(i));
+      } else {
+        taken_.push_back({message.id(i), std::move(sockets[i]), kind == PassedKind::tcp});
+      }
+    }
+    receiver_.counters_.refused.add(sockets.size() - room);
+    receiver_.counters_.truncated.add(message.count - sockets.size());
+    for (size_t i = room; i < message.count; ++i) refused_.push_back(message.id(i));
+  }
+
+  void watch(uint32_t interest) {
+    if (interest == interest_ || token_ == 0) return;
+    interest_ = interest;
+    receiver_.loop_.modify(token_, fd_.get(), interest);
+  }
+
+  HandoffReceiver& receiver_;
+  const uint64_t id_;
+  Fd fd_;
+  EventLoop::Token token_ = 0;
+  uint32_t interest_ = Events::readable;
+  bool greeted_ = false;
+  bool read_done_ = false;         // draining: all that was under way has come
+  std::vector<Taken> taken_;       // came, and "taken" is not yet said
+  std::vector<uint64_t> refused_;  // "refused" is not yet said
+  std::vector<uint64_t> ended_;    // "ended" is not yet said
+};
+
+HandoffReceiver::HandoffReceiver(EventLoop& loop, HandoffOwner& owner)
+    : loop_(loop),
+      owner_(owner),
+      door_(*this),
+      pause_timer_(
+          [](Timer&, void* self) {
+            auto* receiver = static_cast<HandoffReceiver*>(self);
+            if (receiver->door_.token == 0) return;
+            receiver->loop_.modify(receiver->door_.token, receiver->door_.listener.fd(),
+                                   Events::readable);
+          },
+          this),
+      flush_timer_([](Timer&, void* self) { static_cast<HandoffReceiver*>(self)->flush_reports(); },
+                   this) {}
+
+HandoffReceiver::~HandoffReceiver() { close(); }
+
+Status HandoffReceiver::listen(const std::string& socket_path, uint32_t mode,
+                               std::vector<uint32_t> users) {
+  users_ = std::move(users);
+  auto listener = Listener::unix_path(socket_path + std::string(handoff::path_suffix), mode,
+                                      SocketType::seqpacket);
+  if (!listener.ok()) return listener.status();
+  door_.listener = std::move(listener).value();
+  return {};
+}
+
+Status HandoffReceiver::start() {
+  if (!door_.listener.valid()) return {};
+  auto token = loop_.add(door_.listener.fd(), Events::readable, door_);
+  if (!token.ok()) return token.status();
+  door_.token = token.value();
+  return {};
+}
+
+void HandoffReceiver::accept_channels() {
+  while (door_.listener.valid()) {
+    Accepted accepted = accept_connection(door_.listener.fd());
+    switch (accepted.outcome) {
+      case AcceptOutcome::accepted:
+        open_channel(std::move(accepted.fd));
+        break;
+      case AcceptOutcome::retry:
+        break;
+      case AcceptOutcome::none:
+        return;
+      case AcceptOutcome::exhausted:
+        if (door_.token != 0) loop_.modify(door_.token, door_.listener.fd(), 0);
+        loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
+        return;
+    }
+  }
+}
+
+void HandoffReceiver::open_channel(Fd fd) {
+  if (channels_.size() >= limits::handoff_channels_max || !may_send(fd.get())) {
+    ++counters_.denied;
+    return;
+  }
+  const uint64_t id = next_channel_++;
+  auto channel = std::make_unique<Channel>(*this, id, std::move(fd));
+  Channel& opened = *channel;
+  channels_.emplace(id, std::move(channel));
+  ++counters_.channels;
+  if (!opened.start()) drop(opened);
+}
+
+bool HandoffReceiver::may_send(int fd) const noexcept {
+  const auto user = peer_user(fd);
+  return user.has_value() && (*user == effective_user() ||
+                              std::find(users_.begin(), users_.end(), *user) != users_.end());
+}
+
+void HandoffReceiver::drop(Channel& channel) {
+  const auto found = channels_.find(channel.id());
+  if (found == channels_.end()) return;
+  channel.close();
+  loop_.retire(std::move(found->second));
+  channels_.erase(found);
+}
+
+void HandoffReceiver::report_ended(const HandoffOrigin& origin) {
+  const auto found = channels_.find(origin.channel);
+  if (found == channels_.end()) return;
+  if (!found->second->add_ended(origin.id)) return;
+  unreported_.push_back(origin.channel);
+  if (!flush_timer_.armed()) loop_.timers().arm(flush_timer_, loop_.now_ms());
+}
+
+void HandoffReceiver::flush_reports() {
+  for (const uint64_t id : std::exchange(unreported_, {})) {
+    const auto found = channels_.find(id);
+    if (found != channels_.end()) found->second->flush();
+  }
+}
+
+void HandoffReceiver::drain() {
+  if (std::exchange(draining_, true)) return;
+  accept_channels();
+  shut_door();
+  std::vector<uint64_t> ids;
+  for (const auto& [id, channel] : channels_) ids.push_back(id);
+  for (const uint64_t id : ids) {
+    const auto found = channels_.find(id);
+    if (found != channels_.end()) found->second->drain();
+  }
+}
+
+void HandoffReceiver::shut_door() {
+  loop_.timers().disarm(pause_timer_);
+  if (door_.token != 0) loop_.remove(std::exchange(door_.token, 0), door_.listener.fd());
+  door_.listener.close();
+}
+
+void HandoffReceiver::close() {
+  shut_door();
+  flush_reports();  // as far as they can be said
+  loop_.timers().disarm(flush_timer_);
+  for (auto& [id, channel] : std::exchange(channels_, {})) {
+    channel->close();
+    loop_.retire(std::move(channel));
+  }
+}
+
+}  // namespace espora::sys

@@ -1,0 +1,139 @@
+#include "sys/socket_passing.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sys/check.h"
+#include "sys/limits.h"
+
+namespace espora::sys {
+
+namespace {
+
+// Room for the most descriptors of one message, aligned as CMSG_FIRSTHDR wants it.
+union ControlBuffer {
+  cmsghdr align;
+  char bytes[CMSG_SPACE(limits::handoff_sockets_max * sizeof(int))];
+};
+
+int option_of(int fd, int name) noexcept {
+  int value = -1;
+  socklen_t length = sizeof value;
+  if (::getsockopt(fd, SOL_SOCKET, name, &value, &length) != 0) return -1;
+  return value;
+}
+
+}  // namespace
+
+IoResult send_sockets(int channel, const void* bytes, size_t count,
+                      std::span<const int> sockets) noexcept {
+  ESPORA_CHECK(count > 0 && sockets.size() <= limits::handoff_sockets_max);
+  iovec piece{const_cast<void*>(bytes), count};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  ControlBuffer control;
+  if (!sockets.empty()) {
+    std::memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sockets.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sockets.size_bytes());
+    std::memcpy(CMSG_DATA(header), sockets.data(), sockets.size_bytes());
+  }
+  ssize_t sent;
+  do {
+    sent = ::sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  IoResult result;
+  if (sent >= 0) {
+    result.bytes = static_cast<size_t>(sent);
+  } else if (errno == EAGAIN) {
+    result.again = true;
+  } else {
+    result.error = errno;
+  }
+  return result;
+}
+
+SocketMessage receive_sockets(int channel, void* bytes, size_t capacity,
+                              std::span<Fd> sockets) noexcept {
+  iovec piece{bytes, capacity};
+  ControlBuffer control;
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  ssize_t got;
+  do {
+    got = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  SocketMessage result;
+  if (got < 0) {
+    if (errno == EAGAIN) {
+      result.io.again = true;
+    } else {
+      result.io.error = errno;
+    }
+    return result;
+  }
+  result.io.bytes = static_cast<size_t>(got);
+  result.io.end = got == 0;
+  result.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+  result.oversized = (message.msg_flags & MSG_TRUNC) != 0;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      Fd owned(fd);
+      if (result.sockets < sockets.size()) {
+        sockets[result.sockets++] = std::move(owned);
+      } else {
+        result.truncated = true;
+      }
+    }
+  }
+  return result;
+}
+
+PassedKind adopt_socket(int fd) noexcept {
+  // ENOTSOCK, too, leaves -1.
+  if (option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 0) {
+    return PassedKind::other;
+  }
+  const int domain = option_of(fd, SO_DOMAIN);
+  if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return PassedKind::other;
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0) return PassedKind::other;
+  if ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return PassedKind::other;
+  }
+  return domain == AF_UNIX ? PassedKind::unix_stream : PassedKind::tcp;
+}
+
+std::optional<uint32_t> peer_user(int fd) noexcept {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0 ||
+      length != sizeof credentials) {
+    return std::nullopt;
+  }
+  return credentials.uid;
+}
+
+uint32_t effective_user() noexcept { return ::geteuid(); }
+
+void shutdown_read(int fd) noexcept { ::shutdown(fd, SHUT_RD); }
+void shutdown_both(int fd) noexcept { ::shutdown(fd, SHUT_RDWR); }
+
+}  // namespace espora::sys

@@ -1,0 +1,531 @@
+// The passing end of handoff against receivers that are played by hand: slow, full, stuck, dead at
+// every moment, or without sense. Whatever they do, a client has one owner: it is nowhere lost and
+// nowhere twice.
+#include "forward/handoff.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "forward/rig.h"
+#include "support/handoff_peer.h"
+
+namespace espora::forward {
+namespace {
+
+using test::HandoffMessage;
+using test::HandoffPeer;
+using test::HandoffServer;
+using Said = sys::handoff::Kind;
+
+sys::Address unix_address(const std::string& path) {
+  sys::Address address;
+  address.kind = sys::Address::Kind::unix_path;
+  address.path = path;
+  return address;
+}
+
+class HandoffTest : public testing::Test {
+ protected:
+  // Clients that say who they are, so that whoever holds one can tell.
+  Peer client(Rig& rig) {
+    Peer peer = Peer::connected(rig.address(Kind::tcp));
+    const uint32_t number = next_client_++;
+    EXPECT_TRUE(peer.send_all(&number, sizeof number));
+    return peer;
+  }
+  // Which client's socket that is.
+  static uint32_t number_of(const sys::Fd& fd) {
+    uint32_t number = UINT32_MAX;
+    pollfd poller{fd.get(), POLLIN, 0};
+    if (::poll(&poller, 1, patience_ms) > 0) {
+      EXPECT_EQ(::recv(fd.get(), &number, sizeof number, MSG_PEEK), ssize_t{sizeof number});
+    }
+    return number;
+  }
+  // Messages with sockets until `count` of them came.
+  static std::vector<std::pair<uint64_t, sys::Fd>> take(HandoffPeer& receiver, size_t count) {
+    std::vector<std::pair<uint64_t, sys::Fd>> all;
+    while (all.size() < count) {
+      auto message = receiver.next();
+      if (!message.has_value()) break;
+      EXPECT_EQ(message->kind, Said::hand);
+      EXPECT_EQ(message->ids.size(), message->sockets.size());
+      for (size_t i = 0; i < message->sockets.size(); ++i) {
+        all.emplace_back(message->ids[i], std::move(message->sockets[i]));
+      }
+    }
+    return all;
+  }
+
+  ForwarderOptions options(size_t upstreams) {
+    ForwarderOptions all = options_for(folder_, {});
+    all.mode = ForwardMode::handoff;
+    for (size_t i = 0; i < upstreams; ++i) {
+      all.upstreams.push_back(unix_address(path(i)));
+      servers_.push_back(std::make_unique<HandoffServer>(path(i)));
+    }
+    return all;
+  }
+  [[nodiscard]] std::string path(size_t upstream) const {
+    return folder_.file("upstream-" + std::to_string(upstream));
+  }
+
+  TemporaryFolder folder_;
+  std::vector<std::unique_ptr<HandoffServer>> servers_;
+  uint32_t next_client_ = 0;
+  std::vector<size_t> last_;
+  std::vector<uint64_t> ids_;
+};
+
+TEST_F(HandoffTest, AClientIsOursUntilItIsTaken) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  Peer peer = client(rig);
+  auto passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  EXPECT_EQ(rig->stats().pass_unacknowledged, 1u);
+  passed[0].second.reset();
+  EXPECT_FALSE(peer.readable_within(20));  // our copy holds it open
+  receiver.say(Said::taken, {passed[0].first});
+  EXPECT_EQ(peer.end(), StreamEnd::reset);  // what it said was never read
+  EXPECT_EQ(rig->stats().active, 1u);
+  receiver.say(Said::ended, {passed[0].first});
+  rig.expect_idle();
+  EXPECT_EQ(rig->stats().ended_at_holder, 1u);
+  EXPECT_EQ(rig->stats().upstreams[0].connections, 1u);
+}
+
+TEST_F(HandoffTest, UpstreamsTakeTurns) {
+  Rig rig(options(3));
+  std::vector<HandoffPeer> receivers;
+  for (auto& server : servers_) receivers.push_back(server->accept_and_greet());
+  std::vector<Peer> clients;
+  // All must be ready, or the first would be passed over those that are not.
+  for (uint32_t warm = 0; warm < 3;) {
+    clients.push_back(client(rig));
+    for (HandoffPeer& receiver : receivers) {
+      if (!receiver.wait_for_input(10)) continue;
+      for (auto& [id, fd] : take(receiver, 1)) receiver.say(Said::taken, {id});
+      ++warm;
+    }
+  }
+  for (int round = 0; round < 5; ++round) {
+    for (size_t i = 0; i < 3; ++i) {
+      clients.push_back(client(rig));
+      ASSERT_TRUE(eventually([&] {
+        return std::any_of(receivers.begin(), receivers.end(),
+                           [](HandoffPeer& each) { return each.wait_for_input(0); });
+      }));
+      const size_t got = static_cast<size_t>(
+          std::find_if(receivers.begin(), receivers.end(),
+                       [](HandoffPeer& each) { return each.wait_for_input(0); }) -
+          receivers.begin());
+      auto passed = take(receivers[got], 1);
+      receivers[got].say(Said::taken, {passed.at(0).first});
+      last_.push_back(got);
+    }
+  }
+  for (size_t i = 3; i < last_.size(); ++i) EXPECT_EQ(last_[i], last_[i - 3]);
+}
+
+TEST_F(HandoffTest, WhoDoesNotGreetGetsNothing) {
+  ForwarderOptions all = options(2);
+  Rig rig(all);
+  HandoffPeer silent = servers_[0]->accept();
+  HandoffPeer live = servers_[1]->accept_and_greet();
+  std::vector<Peer> clients;
+  for (int i = 0; i < 10; ++i) clients.push_back(client(rig));
+  EXPECT_EQ(take(live, 10).size(), 10u);
+  EXPECT_FALSE(silent.wait_for_input(0));
+  silent.say(Said::hello, {});
+  ASSERT_TRUE(eventually([&] {
+    clients.push_back(client(rig));
+    return silent.wait_for_input(10);
+  }));
+}
+
+TEST_F(HandoffTest, AtMostSixtyFourAreUnderWayToOne) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  constexpr size_t all = 200;
+  for (size_t i = 0; i < all; ++i) clients.push_back(client(rig));
+  auto passed = take(receiver, limits::handoff_unacknowledged_max);
+  ASSERT_EQ(passed.size(), limits::handoff_unacknowledged_max);
+  EXPECT_FALSE(receiver.wait_for_input(50));
+  EXPECT_TRUE(eventually([&] { return rig->stats().pass_full > 0; }));
+  // Each answer makes room for one more.
+  std::set<uint32_t> seen;
+  for (size_t done = 0; done < all; ++done) {
+    if (done == passed.size()) {
+      for (auto& each : take(receiver, 1)) passed.push_back(std::move(each));
+    }
+    ASSERT_LT(done, passed.size());
+    EXPECT_TRUE(seen.insert(number_of(passed[done].second)).second);
+    receiver.say(Said::taken, {passed[done].first});
+  }
+  EXPECT_EQ(seen.size(), all);
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == all; }));
+}
+
+TEST_F(HandoffTest, AFullOneIsPassedOver) {
+  Rig rig(options(2));
+  HandoffPeer slow = servers_[0]->accept_and_greet();
+  HandoffPeer quick = servers_[1]->accept_and_greet();
+  std::vector<Peer> clients;
+  std::vector<std::pair<uint64_t, sys::Fd>> passed;
+  for (size_t i = 0; i < 300; ++i) {
+    clients.push_back(client(rig));
+    while (quick.wait_for_input(0)) {
+      for (auto& each : take(quick, 1)) {
+        quick.say(Said::taken, {each.first});
+        passed.push_back(std::move(each));
+      }
+    }
+  }
+  for (auto& each : take(quick, 300 - limits::handoff_unacknowledged_max - passed.size())) {
+    quick.say(Said::taken, {each.first});
+    passed.push_back(std::move(each));
+  }
+  EXPECT_EQ(take(slow, limits::handoff_unacknowledged_max).size(),
+            limits::handoff_unacknowledged_max);
+  EXPECT_FALSE(slow.wait_for_input(0));
+}
+
+TEST_F(HandoffTest, WhatADeadOneHadNotTakenGoesElsewhereAndNothingElseDoes) {
+  // It dies having read all, some or none of what it was offered, and having acknowledged some of
+  // it, of which the sender has seen nothing yet. Where it leaves something unread the sender meets
+  // an error before the acknowledgements.
+  for (const bool reads_all : {true, false}) {
+    next_client_ = 0;
+    servers_.clear();
+    Rig rig(options(2));
+    HandoffPeer dying = servers_[0]->accept_and_greet();
+    std::vector<Peer> clients;
+    clients.push_back(client(rig));
+    auto passed = take(dying, 1);  // it is ready, and the other one is not yet
+    ASSERT_EQ(passed.size(), 1u);
+    HandoffPeer other = servers_[1]->accept();
+    while (clients.size() < 40) clients.push_back(client(rig));
+    auto rest = take(dying, 30);
+    for (auto& each : rest) passed.push_back(std::move(each));
+    if (reads_all) {
+      for (auto& each : take(dying, 40 - passed.size())) passed.push_back(std::move(each));
+    } else {
+      clients.push_back(client(rig));
+      ASSERT_TRUE(eventually([&] { return dying.wait_for_input(0); }));
+    }
+    std::set<uint32_t> taken;
+    rig.on_loop([&] {
+      other.say(Said::hello, {});
+      for (size_t i = 0; i < 7; ++i) {
+        taken.insert(number_of(passed[i].second));
+        dying.say(Said::taken, {passed[i].first});
+      }
+      dying.close();
+    });
+    const size_t left = clients.size() - taken.size();
+    auto elsewhere = take(other, left);
+    ASSERT_EQ(elsewhere.size(), left) << reads_all;
+    std::set<uint32_t> seen = taken;
+    for (auto& [id, fd] : elsewhere) {
+      EXPECT_TRUE(seen.insert(number_of(fd)).second) << "twice";
+      other.say(Said::taken, {id});
+    }
+    EXPECT_FALSE(other.wait_for_input(20));
+    EXPECT_EQ(rig->stats().pass_returned, left);
+    EXPECT_EQ(rig->stats().channels_lost, 1u);
+    // Those that the dead one had are no longer counted: nobody will report them.
+    EXPECT_TRUE(eventually([&] { return rig->stats().active == left; }));
+    EXPECT_EQ(rig->stats().pass_unreported, taken.size());
+    EXPECT_EQ(rig->stats().upstreams[0].active, 0u);
+  }
+}
+
+TEST_F(HandoffTest, AStuckOneIsGivenUpAndCannotTakeWhatWentElsewhere) {
+  ForwarderOptions all = options(2);
+  all.connect_timeout_ms = 100;
+  Rig rig(all);
+  HandoffPeer stuck = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(client(rig));
+  auto passed = take(stuck, 5);
+  ASSERT_EQ(passed.size(), 5u);
+  // An answer that was on its way when it got stuck is heard.
+  stuck.say(Said::taken, {passed[4].first});
+  HandoffPeer other = servers_[1]->accept_and_greet();
+  std::set<uint32_t> seen;
+  for (auto& [id, fd] : take(other, 4)) {
+    seen.insert(number_of(fd));
+    other.say(Said::taken, {id});
+  }
+  EXPECT_EQ(seen, (std::set<uint32_t>{0, 1, 2, 3}));
+  // It goes on: nobody listens to it any more, so that it must let go of them.
+  EXPECT_EQ(stuck.say(Said::taken, {passed[0].first}).error, EPIPE);
+  EXPECT_EQ(rig->stats().channels_cut, 1u);
+  for (Peer& each : clients) EXPECT_FALSE(each.readable_within(0));
+}
+
+TEST_F(HandoffTest, AStuckOneIsWaitedForWhileNobodyElseIsThere) {
+  ForwarderOptions all = options(1);
+  all.connect_timeout_ms = 20;
+  Rig rig(all);
+  HandoffPeer stuck = servers_[0]->accept_and_greet();
+  Peer peer = client(rig);
+  auto passed = take(stuck, 1);
+  EXPECT_FALSE(peer.readable_within(200));
+  EXPECT_EQ(rig->stats().channels_cut, 0u);
+  EXPECT_GT(stuck.say(Said::taken, {passed.at(0).first}).bytes, 0u);
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == 1; }));
+}
+
+TEST_F(HandoffTest, NotForEver) {
+  ForwarderOptions all = options(1);
+  all.connect_timeout_ms = 20;
+  all.idle_timeout_ms = 100;
+  Rig rig(all);
+  HandoffPeer stuck = servers_[0]->accept_and_greet();
+  Peer peer = client(rig);
+  EXPECT_EQ(take(stuck, 1).size(), 1u);
+  EXPECT_NE(peer.end(), StreamEnd::timed_out);
+  EXPECT_TRUE(eventually(
+      [&] { return rig->stats().ended_connect_timeout + rig->stats().ended_unreachable == 1; }));
+}
+
+TEST_F(HandoffTest, RefusedByOneIsOfferedToTheNext) {
+  Rig rig(options(2));
+  HandoffPeer first = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  clients.push_back(client(rig));
+  auto passed = take(first, 1);
+  HandoffPeer second = servers_[1]->accept_and_greet();
+  first.say(Said::refused, {passed.at(0).first});
+  passed[0].second.reset();
+  auto again = take(second, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(number_of(again[0].second), 0u);
+  // By all: again later, and not for ever.
+  second.say(Said::refused, {again[0].first});
+  EXPECT_TRUE(first.wait_for_input(patience_ms));
+  EXPECT_EQ(rig->stats().pass_refused, 2u);
+}
+
+TEST_F(HandoffTest, RefusedByAllItEndsInTime) {
+  ForwarderOptions all = options(1);
+  all.connect_timeout_ms = 100;
+  Rig rig(all);
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  Peer peer = client(rig);
+  size_t offers = 0;
+  while (!peer.readable_within(0)) {
+    if (!receiver.wait_for_input(1)) continue;
+    for (auto& [id, fd] : take(receiver, 1)) receiver.say(Said::refused, {id});
+    ++offers;
+  }
+  EXPECT_GE(offers, 2u);
+  EXPECT_LT(offers, 60u);  // it rests in between
+  EXPECT_TRUE(eventually([&] { return rig->stats().ended_connect_timeout == 1; }));
+}
+
+TEST_F(HandoffTest, ReportsMakeRoomForFurtherClients) {
+  ForwarderOptions all = options(1);
+  all.connections_max = 2;
+  Rig rig(all);
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(client(rig));
+  for (uint32_t next = 0; next < 2;) {
+    for (auto& [id, fd] : take(receiver, 1)) {
+      EXPECT_EQ(number_of(fd), next++);
+      receiver.say(Said::taken, {id});
+      ids_.push_back(id);
+    }
+  }
+  EXPECT_FALSE(receiver.wait_for_input(50));
+  EXPECT_EQ(rig->stats().active, 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    receiver.say(Said::ended, {ids_[i]});
+    auto passed = take(receiver, 1);
+    ASSERT_EQ(passed.size(), 1u);
+    EXPECT_EQ(number_of(passed[0].second), 2 + i);
+    receiver.say(Said::taken, {passed[0].first});
+  }
+  // Twice, or of one that it never had: no more room than there is.
+  receiver.say(Said::ended, {ids_[0], ids_[1], 12345});
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == 4; }));
+  EXPECT_EQ(rig->stats().active, 2u);
+}
+
+TEST_F(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
+  test::StreamPair pair;
+  const std::function<void(HandoffPeer&, uint64_t)> bad[] = {
+      [](HandoffPeer& peer, uint64_t) { peer.say_bytes("x"); },
+      [](HandoffPeer& peer, uint64_t) { peer.say_bytes(std::string(4000, 'x')); },
+      [](HandoffPeer& peer, uint64_t id) { peer.say(Said::taken, {id + 1}); },
+      [](HandoffPeer& peer, uint64_t id) { peer.say(Said::refused, {id + 1}); },
+      [](HandoffPeer& peer, uint64_t) { peer.say(Said::hello, {}); },
+      [&](HandoffPeer& peer, uint64_t id) { peer.say(Said::hand, {id}, {pair.accepted.get()}); },
+  };
+  for (const auto& misbehave : bad) {
+    servers_.clear();
+    Rig rig(options(2));
+    HandoffPeer first = servers_[0]->accept_and_greet();
+    Peer peer = client(rig);
+    auto passed = take(first, 1);
+    ASSERT_EQ(passed.size(), 1u);
+    HandoffPeer second = servers_[1]->accept_and_greet();
+    misbehave(first, passed[0].first);
+    EXPECT_TRUE(first.ended());
+    auto again = take(second, 1);
+    ASSERT_EQ(again.size(), 1u);
+    EXPECT_EQ(number_of(again[0].second), next_client_ - 1);
+    EXPECT_FALSE(peer.readable_within(0));
+  }
+}
+
+TEST_F(HandoffTest, NobodyThereEndsTheClient) {
+  ForwarderOptions all = options(2);
+  servers_.clear();
+  Rig rig(all);
+  Peer peer = client(rig);
+  EXPECT_NE(peer.end(), StreamEnd::timed_out);
+  EXPECT_TRUE(eventually([&] { return rig->stats().ended_unreachable == 1; }));
+  EXPECT_GT(rig->stats().upstreams[0].connect_failures, 0u);
+}
+
+TEST_F(HandoffTest, OneThatComesBackIsUsedAgain) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  Peer first = client(rig);
+  auto passed = take(receiver, 1);
+  receiver.say(Said::taken, {passed.at(0).first});
+  receiver.close();
+  servers_.clear();
+  EXPECT_TRUE(eventually([&] { return rig->stats().channels_lost == 1; }));
+  servers_.push_back(std::make_unique<HandoffServer>(path(0)));
+  Peer second = client(rig);
+  HandoffPeer again = servers_[0]->accept_and_greet();
+  auto offered = take(again, 1);
+  ASSERT_EQ(offered.size(), 1u);
+  EXPECT_EQ(number_of(offered[0].second), 1u);
+}
+
+TEST_F(HandoffTest, OneThatDrainsStillReportsWhileItsSuccessorServes) {
+  ForwarderOptions all = options(1);
+  Rig rig(all);
+  HandoffPeer old = servers_[0]->accept_and_greet();
+  Peer first = client(rig);
+  auto passed = take(old, 1);
+  old.say(Said::taken, {passed.at(0).first});
+  servers_.clear();
+  ::shutdown(old.fd(), SHUT_RD);
+  servers_.push_back(std::make_unique<HandoffServer>(path(0)));
+  Peer second = client(rig);
+  HandoffPeer fresh = servers_[0]->accept_and_greet();
+  EXPECT_EQ(take(fresh, 1).size(), 1u);
+  EXPECT_EQ(rig->stats().active, 2u);
+  old.say(Said::ended, {passed[0].first});
+  EXPECT_TRUE(eventually([&] { return rig->stats().active == 1; }));
+}
+
+TEST_F(HandoffTest, DrainingWaitsForAnswersAndNotForClients) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  Peer held = client(rig);
+  auto first = take(receiver, 1);
+  receiver.say(Said::taken, {first.at(0).first});
+  Peer offered = client(rig);
+  auto second = take(receiver, 1);
+  std::promise<void> done;
+  rig->drain(patience_ms, [&] { done.set_value(); });
+  auto drained = done.get_future();
+  EXPECT_EQ(drained.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  receiver.say(Said::taken, {second.at(0).first});
+  EXPECT_EQ(drained.wait_for(std::chrono::milliseconds(patience_ms)), std::future_status::ready);
+  rig.stop();
+  EXPECT_FALSE(held.readable_within(0));
+  EXPECT_FALSE(offered.readable_within(0));
+}
+
+TEST_F(HandoffTest, AHardStopEndsOnlyWhatNobodyTook) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  Peer held = client(rig);
+  auto first = take(receiver, 1);
+  receiver.say(Said::taken, {first.at(0).first});
+  Peer offered = client(rig);
+  auto second = take(receiver, 1);
+  std::promise<void> done;
+  rig->drain(0, [&] { done.set_value(); });
+  done.get_future().wait();
+  second.clear();
+  EXPECT_NE(offered.end(), StreamEnd::timed_out);
+  EXPECT_FALSE(held.readable_within(0));
+}
+
+TEST_F(HandoffTest, PassesOnWhatItWasHandedAndReportsBack) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  HandoffPeer sender = HandoffPeer::connect(folder_.file("listen"));
+  ASSERT_TRUE(sender.valid());
+  EXPECT_EQ(sender.next()->kind, Said::hello);
+  test::StreamPair pair;
+  sender.say(Said::hand, {77}, {pair.accepted.get()});
+  EXPECT_EQ(sender.collect(Said::taken, 1), (std::vector<uint64_t>{77}));
+  auto passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  receiver.say(Said::taken, {passed[0].first});
+  EXPECT_EQ(::send(pair.client.get(), "x", 1, 0), 1);
+  char byte;
+  EXPECT_EQ(::recv(passed[0].second.get(), &byte, 1, 0), 1);
+  receiver.say(Said::ended, {passed[0].first});
+  EXPECT_EQ(sender.collect(Said::ended, 1), (std::vector<uint64_t>{77}));
+  EXPECT_EQ(rig->stats().received, 1u);
+  EXPECT_EQ(rig->stats().accepted, 1u);
+  rig.expect_idle();
+}
+
+TEST_F(HandoffTest, WhatItWasHandedItAlsoRelays) {
+  TestServer server(Kind::unix_path, folder_);
+  Rig rig(options_for(folder_, {server.address()}));
+  HandoffPeer sender = HandoffPeer::connect(folder_.file("listen"));
+  ASSERT_TRUE(sender.valid());
+  EXPECT_EQ(sender.next()->kind, Said::hello);
+  for (uint64_t round = 0; round < 3; ++round) {
+    test::StreamPair pair;
+    sender.say(Said::hand, {round}, {pair.accepted.get()});
+    EXPECT_EQ(sender.collect(Said::taken, 1), (std::vector<uint64_t>{round}));
+    Peer upstream = server.accept();
+    ASSERT_TRUE(upstream.valid());
+    EXPECT_EQ(::send(pair.client.get(), "question", 8, 0), 8);
+    EXPECT_EQ(upstream.receive(8), "question");
+    upstream.close();
+    // The sender's copy is still there, as that of a slow one would be.
+    EXPECT_EQ(sender.collect(Said::ended, 1), (std::vector<uint64_t>{round}));
+  }
+  rig.expect_idle();
+}
+
+TEST_F(HandoffTest, OnlySocketsOfThisMachine) {
+  ForwarderOptions all = options_for(folder_, {});
+  all.mode = ForwardMode::handoff;
+  sys::Address far;
+  far.host = "example.org";
+  far.port = 80;
+  all.upstreams = {far};
+  sys::EventLoop loop;
+  ASSERT_TRUE(loop.init().ok());
+  const auto started = Forwarder::start(loop, all, nullptr);
+  ASSERT_FALSE(started.ok());
+  EXPECT_EQ(started.status().message(),
+            "under test: handoff cannot reach example.org:80: name the path of a unix socket on "
+            "this machine, or choose the mode relay");
+}
+
+}  // namespace
+}  // namespace espora::forward

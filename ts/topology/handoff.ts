@@ -1,0 +1,17 @@
+// The contest's picture with every hop a handoff: balancer and api instances pass the client's socket
+// on, and the database talks to the client itself.
+import { proxy } from './proxy.js';
+import type { Topology } from './topology.js';
+
+const shares = { balancer: 0.35, api: 0.1, database: 0.95 } as const;
+
+export const handoff: Topology = Object.freeze({
+  name: 'handoff',
+  summary: 'balancer → 2 api instances → database, every hop a handoff',
+  services: proxy.services.map((node) => ({
+    ...node,
+    ...(node.upstreams.length === 0 ? {} : { mode: 'handoff' as const }),
+    // What each connection costs is paid where its requests are answered.
+    limits: { ...node.limits, cpus: shares[node.kind] },
+  })),
+});
