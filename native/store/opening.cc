@@ -212,6 +212,9 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
     }
     headers.push_back(header.value());
   }
+  if (const auto damage = check_last_header(headers.back())) {
+    return status_of(directory_.path(), *damage);
+  }
   return headers;
 }
 
@@ -220,7 +223,7 @@ Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) 
   for (size_t i = 0; i + 1 < headers.size(); i++) {
     auto file = directory_.open_segment(headers[i].number, store_.segment_bytes);
     if (!file.ok()) return file.status();
-    const uint32_t blocks = headers[i + 1].previous_end_block;
+    const uint32_t blocks = frames_end(headers[i], headers[i + 1]);
     if (Status read = directory_.load(file.value(), blocks, loaded); !read.ok()) return read;
     ClosedWalk walk(headers[i], headers[i + 1], loaded.image());
     FrameView batch;

@@ -138,6 +138,24 @@ inline constexpr uint64_t seal_idle_ns = 100'000'000;
 inline constexpr uint64_t lock_pause_ns = 20'000'000;
 // Bytes of one read while a store is opened.
 inline constexpr size_t store_read_bytes = size_t{1} << 20;
+// A frame of a dense segment is filled up to this: what reading one record costs, and 0.1 % of
+// overhead. A record that is larger has one of its own.
+inline constexpr size_t dense_frame_bytes = size_t{64} << 10;
+// The largest: the one record of the largest batch, with the header of its run.
+inline constexpr size_t dense_frame_bytes_max = batch_bytes_max + 4096;
+// Rewriting and snapshots read and write in steps of this many bytes with these pauses, as filling
+// a spare does: about 100 MB/s at most, beside commits that must not notice.
+inline constexpr size_t housekeeping_step_bytes = size_t{256} << 10;
+inline constexpr uint64_t housekeeping_pause_ns = 2'000'000;
+// After a failure (no space, a failed write) the next attempt, with a new file, waits this long.
+inline constexpr uint64_t housekeeping_retry_ns = 5'000'000'000;
+// With more closed segments than this behind the newest snapshot there are no pauses: opening would
+// have to read all of them.
+inline constexpr uint32_t snapshot_backlog_max = 2;
+// Snapshots kept: the newest, and one more.
+inline constexpr size_t snapshots_kept = 2;
+// A snapshot's file: ten thousand accounts with ten transactions each take 8 MiB.
+inline constexpr size_t snapshot_bytes_max = size_t{64} << 20;
 // The kind of a store and the schema of its records, as STORE holds them.
 inline constexpr size_t store_kind_bytes_max = 64;
 inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
@@ -146,5 +164,7 @@ static_assert(segment_bytes_min <= segment_bytes_default);
 static_assert(segment_bytes_default <= segment_bytes_max);
 static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);
 static_assert(spare_step_bytes % 4096 == 0 && store_read_bytes % 4096 == 0);
+static_assert(housekeeping_step_bytes % 4096 == 0);
+static_assert(dense_frame_bytes % 4096 == 0 && dense_frame_bytes <= batch_bytes_max);
 
 }  // namespace espora::limits
