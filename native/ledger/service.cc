@@ -4,6 +4,7 @@
 
 #include "ledger/errors.h"
 #include "ledger/json_transaction.h"
+#include "ledger/ledger_state.h"
 #include "ledger/route.h"
 #include "sys/check.h"
 #include "sys/clock.h"
@@ -51,7 +52,8 @@ sys::Status Service::start() {
   if (sys::Status adopted = adopt_accounts(); !adopted.ok()) return adopted;
   // Its hook fires on its own thread, when a segment is ready or a try for one failed.
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
-      file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); });
+      file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
+      &engine_->housekeeping());
   server_.open_gate(engine_->acknowledged_seq());
   publish_stats();
   sys::Status status = server_.listen();
@@ -81,11 +83,15 @@ sys::Status Service::schema_changed(store::Bytes stored, store::Bytes) {
   return {};
 }
 
+sys::Status Service::restore(store::Bytes state, uint64_t) { return ledger_.restore_state(state); }
+
+// Every account with history is in the configured table by now, or opening was refused.
+std::unique_ptr<store::SnapshotState> Service::make_state() {
+  return std::make_unique<LedgerState>(options_.accounts);
+}
+
 sys::Status Service::record(const store::RecordView& record) {
-  if (record.type != entry_record_type) return {};  // of a later version, and skippable
-  auto entry = decode_entry(record.bytes);
-  if (!entry.ok()) return entry.status();
-  return ledger_.replay(entry.value(), record.seq);
+  return replay_record(ledger_, record);
 }
 
 sys::Status Service::end() { return ledger_.may_adopt(options_.accounts); }
@@ -259,6 +265,13 @@ void Service::publish_stats() noexcept {
   set(stats_.durable_seq, engine_->durable_seq());
   set(stats_.flushes, stats.flushes);
   set(stats_.bytes_written, stats.bytes_written);
+  const store::HousekeepingStats& house = stats.housekeeping;
+  set(stats_.segments_rewritten, house.segments_rewritten);
+  set(stats_.rewrite_saved_bytes, static_cast<uint64_t>(std::max<int64_t>(0, house.saved_bytes)));
+  set(stats_.rewrite_failures, house.rewrite_failures);
+  set(stats_.segments_damaged, house.segments_damaged);
+  set(stats_.snapshots, house.snapshots);
+  set(stats_.snapshot_failures, house.snapshot_failures);
 }
 
 // What was not durable is indeterminate, and the state that it made is never shown again.

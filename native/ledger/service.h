@@ -40,6 +40,13 @@ struct ServiceStats {
   std::atomic<uint64_t> bytes_written{0};
   std::atomic<uint64_t> parked{0};      // requests that had to wait for space or for a batch
   std::atomic<uint64_t> store_full{0};  // answers 507
+  // Of the store's housekeeping: see store::HousekeepingStats.
+  std::atomic<uint64_t> segments_rewritten{0};
+  std::atomic<uint64_t> rewrite_saved_bytes{0};
+  std::atomic<uint64_t> rewrite_failures{0};
+  std::atomic<uint64_t> segments_damaged{0};
+  std::atomic<uint64_t> snapshots{0};
+  std::atomic<uint64_t> snapshot_failures{0};
 };
 
 // Told on the loop's thread.
@@ -90,6 +97,9 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   void on_turn_end() override;
 
   sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  [[nodiscard]] store::History history() const override { return store::History::snapshot; }
+  sys::Status restore(store::Bytes state, uint64_t seq) override;
+  std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
   sys::Status end() override;
   sys::Status adopt_accounts();

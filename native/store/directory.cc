@@ -324,10 +324,10 @@ sys::Result<DenseIndex> Directory::read_index(ReadFile& file, const format::Segm
   return std::move(*index);
 }
 
-sys::Result<format::SnapshotHeader> Directory::read_snapshot(uint64_t seq,
-                                                             std::vector<std::byte>& bytes,
-                                                             Bytes& state) {
-  auto opened = open_for_reading(snapshot_name(seq));
+sys::Result<format::SnapshotHeader> Directory::read_snapshot_as(std::string name,
+                                                                std::vector<std::byte>& bytes,
+                                                                Bytes& state) {
+  auto opened = open_for_reading(std::move(name));
   if (!opened.ok()) return opened.status();
   ReadFile file = std::move(opened).value();
   const std::string where = path_ + "/" + file.name;

@@ -123,7 +123,11 @@ class Directory {
   // The whole file SNAP-<seq>; `state` views into `bytes`. Code::not_found, corrupt, version,
   // unreadable, io.
   sys::Result<format::SnapshotHeader> read_snapshot(uint64_t seq, std::vector<std::byte>& bytes,
-                                                    Bytes& state);
+                                                    Bytes& state) {
+    return read_snapshot_as(snapshot_name(seq), bytes, state);
+  }
+  sys::Result<format::SnapshotHeader> read_snapshot_as(std::string name,
+                                                       std::vector<std::byte>& bytes, Bytes& state);
   // The first `blocks` blocks. Blocks that the device refuses are listed in `loaded`; any other
   // failure is a Status. Memory of an earlier call is used again.
   sys::Status load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded);

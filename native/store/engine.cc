@@ -26,11 +26,24 @@ Status RecordVisitor::schema_changed(Bytes stored, Bytes given) {
                                    ", it cannot be opened with " + quoted(given));
 }
 
+Status RecordVisitor::restore(Bytes, uint64_t seq) {
+  return Status(Code::invalid,
+                "there is a snapshot at sequence " + std::to_string(seq) + ", and no use for it");
+}
+
 Engine::~Engine() = default;
 
 // ---- append side ------------------------------------------------------------------------------
 
 Status Engine::poison(Code code) const { return Status(code, failure_.message()); }
+
+// Whether housekeeping made the store unusable; takes its failure over.
+bool Engine::housekeeping_failed() {
+  if (!housekeeping_->failed()) [[likely]]
+    return false;
+  if (failure_.ok()) failure_ = housekeeping_->failure();
+  return true;
+}
 
 // Why nothing can be appended, whatever its size.
 Status Engine::refusal() const {
@@ -44,7 +57,7 @@ Status Engine::refusal() const {
 }
 
 Status Engine::reserve(size_t payload_bytes, uint32_t records) {
-  if (closed_ || poisoned() || !appendable_) [[unlikely]]
+  if (closed_ || poisoned() || !appendable_ || housekeeping_failed()) [[unlikely]]
     return refusal();
   const size_t bytes = reservation_bytes(payload_bytes, records);
   if (bytes > batch_payload_bytes_max()) [[unlikely]] {
@@ -108,7 +121,7 @@ void Engine::begin(WorkKind kind, Phase phase) noexcept {
 }
 
 bool Engine::begin_commit() noexcept {
-  if (work_.kind != WorkKind::none || poisoned()) return false;
+  if (work_.kind != WorkKind::none || poisoned() || housekeeping_failed()) return false;
   if (open_.records == 0) {
     open_.reserved = 0;
     open_.timed = false;
@@ -140,7 +153,10 @@ bool Engine::begin_commit() noexcept {
 }
 
 bool Engine::begin_flush() noexcept {
-  if (work_.kind != WorkKind::none || poisoned() || durable_seq_ == acknowledged_seq_) return false;
+  if (work_.kind != WorkKind::none || poisoned() || housekeeping_failed() ||
+      durable_seq_ == acknowledged_seq_) {
+    return false;
+  }
   begin(WorkKind::flush, Phase::flush);
   return true;
 }
@@ -150,7 +166,9 @@ bool Engine::can_seal() const noexcept {
 }
 
 bool Engine::begin_seal() noexcept {
-  if (work_.kind != WorkKind::none || open_.records != 0 || !can_seal()) return false;
+  if (work_.kind != WorkKind::none || open_.records != 0 || housekeeping_failed() || !can_seal()) {
+    return false;
+  }
   open_.reserved = 0;  // the block may be the one that was reserved
   begin(WorkKind::seal, Phase::flush_before);
   work_.frame = {};
@@ -170,12 +188,16 @@ Status Engine::complete() {
   if (work_.error != 0) {
     // What failed may have taken effect or not: nothing in memory above durable_seq counts any
     // more.
+    housekeeping_->stop();
     failure_ = Status::from_errno(Code::io, work_.error, work_.call, work_.file);
     return Status::from_errno(Code::indeterminate, work_.error, work_.call, work_.file);
   }
   stats_.bytes_written += work_.bytes;
   stats_.segment = current_.header.number;
-  if (work_.roll) stats_.rolls++;
+  if (work_.roll) {
+    stats_.rolls++;
+    housekeeping_->closed(current_.header.number, stats_.direct_io);
+  }
   if (kind == WorkKind::batch) {
     const uint64_t now_ns = file_system_.monotonic_ns();
     const uint64_t before = acknowledged_seq_;
@@ -246,6 +268,8 @@ void Engine::step() noexcept {
     case Phase::directory_flush: {
       const int result = file_system_.fsync(directory_.handle());
       if (result < 0) return fail(result, "fsync", ".");
+      // Its failed flush may have covered this rename too.
+      if (housekeeping_->failed()) return fail(-EIO, "fsync", ".");
       adopt_spare();
       return next_phase(Phase::write);
     }
@@ -342,7 +366,7 @@ Status Engine::run() noexcept {
 }
 
 Status Engine::commit() {
-  if (poisoned()) return poison(Code::failed);
+  if (poisoned() || housekeeping_failed()) return poison(Code::failed);
   return begin_commit() ? run() : Status();
 }
 
@@ -359,7 +383,7 @@ Status Engine::seal() {
 Status Engine::maintain() {
   ESPORA_CHECK(work_.kind == WorkKind::none);
   if (closed_) return refusal();
-  if (poisoned()) return poison(Code::failed);
+  if (poisoned() || housekeeping_failed()) return poison(Code::failed);
   if (!appendable_) return try_install();
   const uint64_t now_ns = file_system_.monotonic_ns();
   if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_ &&
@@ -392,6 +416,8 @@ Status Engine::close() {
   if (status.ok()) status = flush();
   if (status.ok()) status = seal();
   closed_ = true;
+  if (poisoned()) housekeeping_->stop();
+  housekeeping_->discard();
   spares_->discard();
   if (reserved_spare_.file.valid()) {
     reserved_spare_.file.reset();
@@ -407,6 +433,7 @@ Stats Engine::stats() const noexcept {
   stats.segment_bytes = store_.segment_bytes;
   stats.blocks_free = appendable_ ? segment_blocks_ - next_block_ : 0;
   stats.spare_ready = spares_->ready();
+  stats.housekeeping = housekeeping_->stats();
   return stats;
 }
 

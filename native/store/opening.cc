@@ -64,6 +64,7 @@ sys::Result<std::unique_ptr<Engine>> Engine::open(sys::FileSystem& file_system,
                                             std::move(directory).value(), std::move(lock).value()));
   Status started = engine->start();
   if (!started.ok()) {
+    if (engine->housekeeping_) engine->housekeeping_->discard();
     if (engine->spares_) engine->spares_->discard();
     return started;
   }
@@ -133,7 +134,10 @@ Status Engine::recover(const Listing& listing) {
   store_ = std::move(facts).value();
   if (Status checked = check_store(options_.schema); !checked.ok()) return checked;
 
-  auto read = read_headers(listing);
+  if (Status snapshot = read_newest_snapshot(listing); !snapshot.ok()) return snapshot;
+  const auto first = first_to_read(listing);
+  if (!first.ok()) return first.status();
+  auto read = read_headers(listing, first.value());
   if (!read.ok()) return read.status();
   const std::vector<format::SegmentHeader>& headers = read.value();
   uint64_t proven = listing.snapshots.empty() ? 0 : listing.snapshots.back();
@@ -151,7 +155,15 @@ Status Engine::recover(const Listing& listing) {
   const Tail tail = examine_tail(last, loaded.image(), proven);
   if (tail.damage) return status_of(directory_.path(), *tail.damage);
 
-  if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
+  last_time_us_ = headers.front().previous_time_us;
+  if (snapshot_ != nullptr) {
+    const Status restored = visitor_.restore(snapshot_->state, snapshot_->header.seq);
+    if (!restored.ok()) return restored;
+    stats_.snapshot_seq = snapshot_->header.seq;
+  }
+  if (visitor_.history() != History::tail) {
+    if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
+  }
   for (size_t i = 0; i < tail.proven_batches; i++) {
     const FrameView& batch = tail.batches[i];
     if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
@@ -191,13 +203,52 @@ Status Engine::check_store(Bytes given_schema) {
   return {};
 }
 
-sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing) {
+// Damage of it is damage of the store, also where older ones are there: what it stands for may have
+// been relied upon.
+Status Engine::read_newest_snapshot(const Listing& listing) {
+  if (visitor_.history() != History::snapshot || listing.snapshots.empty()) return {};
+  const uint64_t seq = listing.snapshots.back();
+  auto snapshot = std::make_unique<Snapshot>();
+  auto header = directory_.read_snapshot(seq, snapshot->file, snapshot->state);
+  if (!header.ok()) return header.status();
+  snapshot->header = header.value();
+  if (const auto damage = check_snapshot(snapshot->header, seq, store_)) {
+    return Status(Code::corrupt, directory_.path() + ": " + damage->what);
+  }
+  snapshot_ = std::move(snapshot);
+  return {};
+}
+
+// The first segment whose header, and content, opening looks at.
+sys::Result<uint32_t> Engine::first_to_read(const Listing& listing) const {
+  const uint32_t last = listing.segments.back();
+  switch (visitor_.history()) {
+    case History::all:
+      return 1u;
+    case History::tail:
+      return last > 1 ? last - 1 : last;
+    case History::snapshot:
+      break;
+  }
+  if (snapshot_ == nullptr) return 1u;
+  if (snapshot_->header.segment < last) return snapshot_->header.segment + 1;
+  return Status(Code::corrupt, directory_.path() + ": " + snapshot_name(snapshot_->header.seq) +
+                                   " is the state at the end of segment " +
+                                   std::to_string(snapshot_->header.segment) +
+                                   ", but the segment after it is missing");
+}
+
+sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing,
+                                                                     uint32_t first) {
   std::vector<format::SegmentHeader> headers;
+  uint32_t expected = 1;
   for (const uint32_t number : listing.segments) {
-    if (number != headers.size() + 1) {
-      return Status(Code::corrupt, directory_.path() + ": segment " +
-                                       std::to_string(headers.size() + 1) + " is missing");
+    if (number != expected) {
+      return Status(Code::corrupt,
+                    directory_.path() + ": segment " + std::to_string(expected) + " is missing");
     }
+    expected++;
+    if (number < first) continue;
     auto file = directory_.open_segment(number, store_.segment_bytes);
     if (!file.ok()) return file.status();
     // The others were flushed before their successors were made.
@@ -209,6 +260,11 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
     const format::SegmentHeader* before = headers.empty() ? nullptr : &headers.back();
     if (const auto damage = check_header(header.value(), number, store_, before)) {
       return status_of(directory_.path(), *damage);
+    }
+    if (headers.empty() && snapshot_ != nullptr) {
+      if (const auto damage = check_snapshot_place(snapshot_->header, header.value())) {
+        return Status(Code::corrupt, directory_.path() + ": " + damage->what);
+      }
     }
     headers.push_back(header.value());
   }
@@ -259,6 +315,14 @@ Status Engine::prepare(const Listing& listing) {
   work_.buffer = BlockBuffer(batch_bytes_max_);
   spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), store_.segment_bytes,
                                             directory_.direct());
+  Housekeeping::Plan plan;
+  plan.rewrite = options_.rewrite_segments;
+  plan.snapshots = listing.snapshots;
+  if (visitor_.history() == History::snapshot) plan.state = visitor_.make_state();
+  if (plan.state != nullptr) plan.newest = std::move(snapshot_);
+  snapshot_.reset();
+  housekeeping_ = std::make_unique<Housekeeping>(file_system_, directory_.handle(),
+                                                 directory_.path(), store_, std::move(plan));
   const Status prepared = spares_->prepare_now();
   return prepared.code() == Code::no_space ? Status() : prepared;
 }
@@ -284,7 +348,12 @@ Status Engine::try_install() {
     return {};
   }
   appendable_ = status.ok();
-  if (!status.ok()) failure_ = status;
+  if (status.ok()) {
+    housekeeping_->closed(current_.header.number, stats_.direct_io);
+  } else {
+    failure_ = status;
+    housekeeping_->stop();
+  }
   return status;
 }
 
