@@ -310,7 +310,7 @@ TEST_F(HousekeepingTest, WithoutAStateThereAreNoSnapshotsAndWithoutRewritingNoRe
 // ---- failures ---------------------------------------------------------------------------------
 
 TEST_F(HousekeepingTest, EachCallFailsInTurnAndNothingIsHarmed) {
-  fill_and_close(40);
+  fill_and_close(24);
   const auto files = test::contents(path());
   const std::vector<Row> before = history_;
   const std::vector<std::pair<const char*, Fault>> variants = {
@@ -394,7 +394,7 @@ TEST_F(HousekeepingTest, EachCallFailsInTurnAndNothingIsHarmed) {
 }
 
 TEST_F(HousekeepingTest, PowerIsCutAfterEachCallAndNothingIsLost) {
-  fill_and_close(40);
+  fill_and_close(24);
   const auto files = test::contents(path());
   const std::vector<Row> before = history_;
   bool more = true;
