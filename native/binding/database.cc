@@ -119,7 +119,10 @@ class Database final : public Napi::ObjectWrap<Database>,
       result.Set("unixSocket", options_.http.listen.unix_path);
     }
     const store::Stats& store = opened_.store;
-    set(result, "records", store.recovered_records);
+    // All that the store holds; opening read those behind the snapshot.
+    set(result, "records", opened_.last_seq);
+    set(result, "replayedRecords", store.recovered_records);
+    set(result, "snapshotSeq", store.snapshot_seq);
     set(result, "unprovenRecords", store.unproven_records);
     set(result, "lastSeq", opened_.last_seq);
     result.Set("openMs", Napi::Number::New(env, static_cast<double>(opened_.open_ns) / 1e6));
@@ -157,6 +160,12 @@ class Database final : public Napi::ObjectWrap<Database>,
     set(result, "bytesWritten", ledger.bytes_written);
     set(result, "parked", ledger.parked);
     set(result, "storeFull", ledger.store_full);
+    set(result, "segmentsRewritten", ledger.segments_rewritten);
+    set(result, "rewriteSavedBytes", ledger.rewrite_saved_bytes);
+    set(result, "rewriteFailures", ledger.rewrite_failures);
+    set(result, "segmentsDamaged", ledger.segments_damaged);
+    set(result, "snapshots", ledger.snapshots);
+    set(result, "snapshotFailures", ledger.snapshot_failures);
     return result;
   }
 

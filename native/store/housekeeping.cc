@@ -87,6 +87,8 @@ Status Housekeeping::begin() {
   if (plan_.state != nullptr) {
     maker_ = std::make_unique<SnapshotMaker>(*directory_, store_, std::move(plan_.state),
                                              std::move(plan_.newest), std::move(plan_.snapshots));
+    const std::lock_guard lock(mutex_);
+    stats_.snapshot_segment = maker_->published_segment();
   }
   return {};
 }
@@ -155,6 +157,7 @@ uint64_t Housekeeping::step_maker(uint32_t closed) {
     case SnapshotMaker::Outcome::made: {
       const std::lock_guard lock(mutex_);
       stats_.snapshots++;
+      stats_.snapshot_segment = maker_->published_segment();
       break;
     }
     case SnapshotMaker::Outcome::damaged: {

@@ -28,6 +28,7 @@ struct HousekeepingStats {
   uint64_t segments_damaged = 0;   // found so, and kept
   uint64_t snapshots = 0;          // made
   uint64_t snapshot_failures = 0;  // abandoned, tried again later
+  uint32_t snapshot_segment = 0;   // the last one that a snapshot holds
 };
 
 // closed(), stop(), failed(), failure() and stats() are for the engine's thread (the last three for

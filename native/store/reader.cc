@@ -320,7 +320,8 @@ uint64_t runs_in(const FrameView& frame) {
 
 class Counter final : public ReadVisitor {
  public:
-  explicit Counter(VerifyReport& report) noexcept : report_(report) {}
+  Counter(VerifyReport& report, std::unique_ptr<SnapshotState> state) noexcept
+      : report_(report), state_(std::move(state)) {}
 
   void segment(const SegmentFacts& segment) override {
     report_.segments++;
@@ -330,6 +331,7 @@ class Counter final : public ReadVisitor {
   void snapshot(const SnapshotFacts& snapshot) override {
     report_.snapshots++;
     report_.disk_bytes += snapshot.file_bytes;
+    if (snapshot.whole) snapshots_.push_back(snapshot.header);
   }
   bool frame(const FrameView& frame) override {
     if (frame.seal()) {
@@ -340,18 +342,53 @@ class Counter final : public ReadVisitor {
     report_.records += frame.header.record_count;
     report_.payload_bytes += frame.payload.size();
     report_.last_time_us = frame.header.time_us;
+    if (state_ != nullptr) replay(frame);
     return true;
   }
   void finding(const Finding& finding) override { report_.findings.push_back(finding); }
 
  private:
+  // Ends where records are missing: that is a finding already, and nothing follows from the rest.
+  void replay(const FrameView& frame) {
+    RecordCursor cursor(frame.header, frame.payload);
+    RecordView record;
+    while (state_ != nullptr && cursor.next(record)) {
+      if (record.seq != ++replayed_seq_) {
+        state_.reset();
+        return;
+      }
+      if (Status seen = state_->apply(record); !seen.ok()) {
+        finding({Severity::damage,
+                 Code::corrupt,
+                 {frame.header.segment, frame.header.block, record.seq, false, seen.message()}});
+        state_.reset();
+        return;
+      }
+      compare_snapshots();
+    }
+  }
+  void compare_snapshots() {
+    for (const format::SnapshotHeader& snapshot : snapshots_) {
+      if (snapshot.seq != replayed_seq_ || snapshot.state_digest == digest(state_->encode())) {
+        continue;
+      }
+      finding({Severity::damage,
+               Code::corrupt,
+               {0, 0, snapshot.seq, false,
+                snapshot_name(snapshot.seq) + " holds another state than the records before it"}});
+    }
+  }
+
   VerifyReport& report_;
+  std::unique_ptr<SnapshotState> state_;
+  std::vector<format::SnapshotHeader> snapshots_;
+  uint64_t replayed_seq_ = 0;
 };
 
 }  // namespace
 
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io) {
+                                 bool direct_io, const StateMaker& make_state) {
   VerifyReport report;
   auto opened = Reader::open(file_system, directory, direct_io);
   if (!opened.ok()) {
@@ -365,7 +402,7 @@ sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string
   Reader& reader = *opened.value();
   report.store = reader.store();
   report.proven_seq = reader.proven_seq();
-  Counter counter(report);
+  Counter counter(report, make_state ? make_state(report.store) : nullptr);
   if (Status walked = reader.walk(counter); !walked.ok()) return walked;
   return report;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "store/directory.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/snapshot.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
 
@@ -121,9 +123,14 @@ struct VerifyReport {
   [[nodiscard]] bool damaged() const noexcept;
 };
 
+// Gives an empty state of what the store holds, to compare snapshots with; null for none.
+using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts& store)>;
+
 // Reads everything up to the proven end. Failures of the environment are a Status; everything that
-// is wrong with the store itself, STORE included, is a finding.
+// is wrong with the store itself, STORE included, is a finding. With `make_state` all records are
+// replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
+// too.
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io = true);
+                                 bool direct_io = true, const StateMaker& make_state = {});
 
 }  // namespace espora::store

@@ -34,6 +34,7 @@ class SnapshotMaker {
   // Closed segments that the newest snapshot does not hold yet, where `closed` is the number of the
   // last one that is closed.
   [[nodiscard]] uint32_t backlog(uint32_t closed) const noexcept;
+  [[nodiscard]] uint32_t published_segment() const noexcept { return published_segment_; }
   [[nodiscard]] bool idle() const noexcept { return state_ == State::choose; }
   // False once a segment was damaged: whatever follows on it would be wrong.
   [[nodiscard]] bool usable() const noexcept { return usable_; }

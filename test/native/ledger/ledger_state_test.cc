@@ -13,6 +13,7 @@
 #include "ledger/entry_codec.h"
 #include "ledger/ledger.h"
 #include "store/engine.h"
+#include "store/reader.h"
 
 namespace espora::ledger {
 namespace {
@@ -21,8 +22,8 @@ using test::FaultyFileSystem;
 using test::TemporaryDirectory;
 
 Transaction some_transaction(std::mt19937_64& random) {
-  static const std::vector<std::string> descriptions = {"toma", "devolve", "danada", "x",
-                                                        "0123456789", "é€𝄞é€𝄞é€𝄞é"};
+  static const std::vector<std::string> descriptions = {"toma", "devolve",    "danada",
+                                                        "x",    "0123456789", "é€𝄞é€𝄞é€𝄞é"};
   Transaction transaction;
   transaction.amount = static_cast<int64_t>(1 + random() % 10'000);
   transaction.kind = random() % 2 == 0 ? Kind::credit : Kind::debit;
@@ -88,7 +89,8 @@ TEST(LedgerState, NothingElsePassesForOne) {
     return status.code() == sys::Code::corrupt || status.code() == sys::Code::version;
   };
   for (size_t size = 0; size < whole.size(); size++) {
-    EXPECT_TRUE(refused({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)})) << size;
+    EXPECT_TRUE(refused({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)}))
+        << size;
   }
   std::vector<std::byte> longer = whole;
   longer.resize(longer.size() + 8);
@@ -172,9 +174,8 @@ TEST(LedgerState, OpenedFromASnapshotAStoreHasTheBalancesOfAFullReplay) {
           while (engine.reserve(bytes, 1).code() == sys::Code::unavailable) {
             (void)engine.spare_preparer().prepare_now();
           }
-          const Entry entry =
-              visitor.ledger.apply(account, transaction, decision.balance_after,
-                                   engine.batch_time_us(), engine.last_seq() + 1);
+          const Entry entry = visitor.ledger.apply(account, transaction, decision.balance_after,
+                                                   engine.batch_time_us(), engine.last_seq() + 1);
           encode_entry(entry, engine.append_in_place(entry_record_type, 0, bytes));
         }
         ASSERT_TRUE(engine.commit().ok());
@@ -203,6 +204,84 @@ TEST(LedgerState, OpenedFromASnapshotAStoreHasTheBalancesOfAFullReplay) {
     EXPECT_EQ(from_start.records, sequences);
     expect_same(from_snapshot.ledger, from_start.ledger);
   }
+}
+
+TEST(LedgerState, VerifyReplaysTheLedgerAndComparesItsSnapshots) {
+  const TemporaryDirectory directory;
+  const store::Options options = test::options_for(directory.store());
+  FaultyFileSystem fs;
+  {
+    Recovering visitor(store::History::snapshot);
+    auto opened = store::Engine::open(fs, options, visitor);
+    ASSERT_TRUE(opened.ok()) << opened.status().message();
+    store::Engine& engine = *opened.value();
+    std::mt19937_64 random(3);
+    for (int batch = 0; batch < 600; batch++) {
+      Account& account = *visitor.ledger.find(static_cast<uint32_t>(1 + random() % 5));
+      Transaction transaction = some_transaction(random);
+      transaction.kind = Kind::credit;
+      const Decision decision = decide(account, transaction);
+      Entry probe;
+      probe.transaction = transaction;
+      while (!engine.reserve(encoded_entry_bytes(probe), 1).ok()) {
+        (void)engine.spare_preparer().prepare_now();
+      }
+      const Entry entry = visitor.ledger.apply(account, transaction, decision.balance_after,
+                                               engine.batch_time_us(), engine.last_seq() + 1);
+      encode_entry(entry, engine.append_in_place(entry_record_type, 0, encoded_entry_bytes(entry)));
+      ASSERT_TRUE(engine.commit().ok());
+    }
+    for (int step = 0; step < 5'000; step++) {
+      const uint64_t due_ns = engine.housekeeping().step();
+      if (due_ns == store::Housekeeping::never_ns) break;
+      if (due_ns > fs.monotonic_ns()) fs.advance_monotonic_ns(due_ns - fs.monotonic_ns());
+    }
+    ASSERT_TRUE(engine.close().ok());
+    EXPECT_GE(engine.stats().housekeeping.snapshots, 1u);
+  }
+  const auto findings = [&](const AccountTable& table) {
+    const auto report = store::verify(fs, directory.store(), true, [&](const store::StoreFacts&) {
+      return std::make_unique<LedgerState>(table);
+    });
+    EXPECT_TRUE(report.ok()) << report.status().message();
+    std::vector<std::string> texts;
+    if (report.ok()) {
+      for (const store::Finding& finding : report.value().findings) {
+        texts.push_back(finding.text());
+      }
+      EXPECT_GE(report.value().dense_segments, 2u);
+      EXPECT_GE(report.value().snapshots, 1u);
+      EXPECT_GT(report.value().disk_bytes, uint64_t{1} << 20);
+      EXPECT_EQ(report.value().batches, 600u);
+    }
+    return texts;
+  };
+  EXPECT_TRUE(findings(AccountTable::contest()).empty());
+
+  // A record that the rules do not allow, whole as bytes.
+  const auto without_five = AccountTable::create({{1, 1}, {2, 1}, {3, 1}, {4, 1}});
+  const auto refused = findings(without_five.value());
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_NE(refused[0].find("account 5: there is no such account"), std::string::npos);
+
+  // A snapshot whose CRCs and place are right, and whose state is another one.
+  std::string name;
+  for (const std::string& each : test::names_in(directory.store())) {
+    if (each.starts_with("SNAP-")) name = each;
+  }
+  const test::fs::path path = test::fs::path(directory.store()) / name;
+  const std::string bytes = test::read_file(path);
+  store::format::SnapshotHeader header{};
+  store::Bytes state;
+  ASSERT_EQ(store::decode_snapshot(test::bytes_of(bytes), header, state),
+            store::HeaderState::valid);
+  std::vector<std::byte> other(state.begin(), state.end());
+  other[24 + 8] ^= std::byte{1};  // a balance
+  const std::vector<std::byte> forged = store::encode_snapshot(header, other);
+  test::write_file(path, {reinterpret_cast<const char*>(forged.data()), forged.size()});
+  const auto differs = findings(AccountTable::contest());
+  ASSERT_EQ(differs.size(), 1u);
+  EXPECT_NE(differs[0].find(name + " holds another state"), std::string::npos);
 }
 
 }  // namespace
