@@ -208,6 +208,14 @@ class Database final : public Napi::ObjectWrap<Database>,
     loop_->timers().arm(failure_timer_, loop_->now_ms() + failure_grace_ms);
   }
 
+  void on_store_warning(const std::string& message) override {
+    thread_.channel().post([this, message](Napi::Env env) {
+      Napi::Object detail = Napi::Object::New(env);
+      detail.Set("message", message);
+      on_event_.Call({Napi::String::New(env, "warning"), detail});
+    });
+  }
+
   ledger::ServiceOptions options_;
   Napi::FunctionReference on_event_;
   sys::PosixFileSystem file_system_;

@@ -245,8 +245,16 @@ void Service::maintain() {
     return;
   }
   publish_stats();
+  tell_of_housekeeping();
   server_.open_gate(engine_->acknowledged_seq());
   plan_maintenance();
+}
+
+void Service::tell_of_housekeeping() {
+  std::string failure = engine_->housekeeping().last_failure();
+  if (failure.empty() || failure == housekeeping_told_) return;
+  housekeeping_told_ = std::move(failure);
+  events_.on_store_warning(housekeeping_told_);
 }
 
 void Service::plan_maintenance() {

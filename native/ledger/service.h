@@ -55,6 +55,9 @@ class ServiceEvents {
   // The store failed: what waited was answered 503, and so is everything from now on. The owner has
   // to end the process soon: state that is not durable must not be used again.
   virtual void on_store_failed(const sys::Status& failure) = 0;
+  // Something of the store's housekeeping was given up or found damaged: a person should know,
+  // nothing that is served depends on it. Told again only in other words.
+  virtual void on_store_warning(const std::string& message) { (void)message; }
 
  protected:
   ~ServiceEvents() = default;
@@ -111,6 +114,7 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   void maintain();
   void plan_maintenance();
   void publish_stats() noexcept;
+  void tell_of_housekeeping();
   void fail(const sys::Status& failure);
 
   sys::EventLoop& loop_;
@@ -124,8 +128,9 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   ServiceStats stats_;
   std::vector<Parked> parked_;
   sys::Timer maintenance_;
-  AnswerBody body_;       // of the answer being made
-  bool adopted_ = false;  // the configured accounts are in force
+  std::string housekeeping_told_;  // the failure of it that was told last
+  AnswerBody body_;                // of the answer being made
+  bool adopted_ = false;           // the configured accounts are in force
   bool failed_ = false;
 };
 

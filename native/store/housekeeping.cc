@@ -118,6 +118,14 @@ uint64_t Housekeeping::due_ns(uint32_t closed, uint64_t now_ns) const noexcept {
   return due;
 }
 
+void Housekeeping::note(const std::function<void(HousekeepingStats&)>& change) {
+  {
+    const std::lock_guard lock(mutex_);
+    change(stats_);
+  }
+  if (on_news_) on_news_();
+}
+
 uint64_t Housekeeping::step_rewriter(uint32_t closed) {
   const DenseRewriter::Outcome outcome = rewriter_->step();
   if (rewriter_->idle()) chore_ = Chore::none;
@@ -125,18 +133,18 @@ uint64_t Housekeeping::step_rewriter(uint32_t closed) {
     case DenseRewriter::Outcome::working:
     case DenseRewriter::Outcome::passed:
       break;
-    case DenseRewriter::Outcome::rewritten: {
-      const std::lock_guard lock(mutex_);
-      stats_.segments_rewritten++;
-      stats_.saved_bytes += rewriter_->saved_bytes();
+    case DenseRewriter::Outcome::rewritten:
+      note([this](HousekeepingStats& stats) {
+        stats.segments_rewritten++;
+        stats.saved_bytes += rewriter_->saved_bytes();
+      });
       break;
-    }
-    case DenseRewriter::Outcome::damaged: {
-      const std::lock_guard lock(mutex_);
-      stats_.segments_damaged++;
-      last_failure_ = rewriter_->status().message();
+    case DenseRewriter::Outcome::damaged:
+      note([this](HousekeepingStats& stats) {
+        stats.segments_damaged++;
+        last_failure_ = rewriter_->status().message();
+      });
       break;
-    }
     case DenseRewriter::Outcome::failed:
       return fail(retry_rewrite_ns_, &HousekeepingStats::rewrite_failures, rewriter_->status());
     case DenseRewriter::Outcome::fatal:
@@ -154,18 +162,18 @@ uint64_t Housekeeping::step_maker(uint32_t closed) {
     case SnapshotMaker::Outcome::working:
     case SnapshotMaker::Outcome::passed:
       break;
-    case SnapshotMaker::Outcome::made: {
-      const std::lock_guard lock(mutex_);
-      stats_.snapshots++;
-      stats_.snapshot_segment = maker_->published_segment();
+    case SnapshotMaker::Outcome::made:
+      note([this](HousekeepingStats& stats) {
+        stats.snapshots++;
+        stats.snapshot_segment = maker_->published_segment();
+      });
       break;
-    }
-    case SnapshotMaker::Outcome::damaged: {
-      const std::lock_guard lock(mutex_);
-      stats_.snapshot_failures++;
-      last_failure_ = maker_->status().message();
+    case SnapshotMaker::Outcome::damaged:
+      note([this](HousekeepingStats& stats) {
+        stats.snapshot_failures++;
+        last_failure_ = maker_->status().message();
+      });
       break;
-    }
     case SnapshotMaker::Outcome::failed:
       return fail(retry_snapshot_ns_, &HousekeepingStats::snapshot_failures, maker_->status());
     case SnapshotMaker::Outcome::fatal:
@@ -179,9 +187,10 @@ uint64_t Housekeeping::step_maker(uint32_t closed) {
 uint64_t Housekeeping::fail(uint64_t& retry_ns, uint64_t HousekeepingStats::*counter,
                             const Status& status) {
   retry_ns = file_system_.monotonic_ns() + limits::housekeeping_retry_ns;
-  const std::lock_guard lock(mutex_);
-  stats_.*counter += 1;
-  last_failure_ = status.message();
+  note([&](HousekeepingStats& stats) {
+    stats.*counter += 1;
+    last_failure_ = status.message();
+  });
   return 0;
 }
 
@@ -192,7 +201,7 @@ uint64_t Housekeeping::fail_for_good(const Status& status) {
     last_failure_ = status.message();
   }
   failed_.store(true, std::memory_order_release);
-  if (on_failed_) on_failed_();
+  if (on_news_) on_news_();
   return never_ns;
 }
 

@@ -61,9 +61,10 @@ class Housekeeping {
   // The newest failure of any kind, in words; empty for none.
   [[nodiscard]] std::string last_failure() const;
 
-  // Set before another thread drives. `on_wanted` is called by closed(), `on_failed` by step().
+  // Set before another thread drives. `on_wanted` is called by closed(); `on_news` by step(), when
+  // something was rewritten, made or given up: stats() has changed, and failed() may have.
   void set_on_wanted(std::function<void()> hook) { on_wanted_ = std::move(hook); }
-  void set_on_failed(std::function<void()> hook) { on_failed_ = std::move(hook); }
+  void set_on_news(std::function<void()> hook) { on_news_ = std::move(hook); }
 
   // At most one system call that changes anything, or one portion that is read. Returns when to
   // call again, of the file system's monotonic clock: 0 for at once, never_ns for not before
@@ -81,6 +82,8 @@ class Housekeeping {
   uint64_t step_maker(uint32_t closed);
   uint64_t fail(uint64_t& retry_ns, uint64_t HousekeepingStats::*counter,
                 const sys::Status& status);
+  // Changes what is handed over, and tells of it.
+  void note(const std::function<void(HousekeepingStats&)>& change);
   uint64_t fail_for_good(const sys::Status& status);
   [[nodiscard]] uint64_t due_ns(uint32_t closed, uint64_t now_ns) const noexcept;
 
@@ -89,7 +92,7 @@ class Housekeeping {
   const std::string path_;
   const StoreFacts store_;
   std::function<void()> on_wanted_;
-  std::function<void()> on_failed_;
+  std::function<void()> on_news_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> failed_{false};
 

@@ -12,7 +12,7 @@ HousekeepingThread::HousekeepingThread(sys::FileSystem& file_system, SparePrepar
                                        std::function<void()> on_ready, Housekeeping* housekeeping)
     : file_system_(file_system), spares_(spares), housekeeping_(housekeeping) {
   if (housekeeping_ != nullptr) {
-    housekeeping_->set_on_failed(on_ready);
+    housekeeping_->set_on_news(on_ready);
     housekeeping_->set_on_wanted([this] { wake(false); });
   }
   spares_.set_on_ready(std::move(on_ready));
@@ -27,7 +27,7 @@ void HousekeepingThread::stop() {
   spares_.set_on_ready({});
   spares_.set_on_wanted({});
   if (housekeeping_ != nullptr) {
-    housekeeping_->set_on_failed({});
+    housekeeping_->set_on_news({});
     housekeeping_->set_on_wanted({});
   }
 }
