@@ -5,8 +5,8 @@
 #include "ledger/errors.h"
 #include "ledger/json_transaction.h"
 #include "ledger/ledger_state.h"
+#include "ledger/posting.h"
 #include "ledger/route.h"
-#include "sys/check.h"
 #include "sys/clock.h"
 
 namespace espora::ledger {
@@ -157,39 +157,29 @@ http::Answer Service::statement(const Account& account) {
   return {.body = body_.view(), .gate = account.last_change_seq()};
 }
 
-// Space is reserved before anything is changed: a refusal for want of it is definite.
 Service::MaybeAnswer Service::transact(Account& account, const Transaction& transaction) {
-  const Decision decision = decide(account, transaction);
-  if (decision.verdict != Verdict::accepted) {
-    // It tells something about the balance, so it waits for what made the balance.
-    return http::Answer{.error = decision.verdict == Verdict::limit_insufficient
-                                     ? &errors::limit_insufficient
-                                     : &errors::balance_too_large,
-                        .gate = account.last_change_seq()};
-  }
-  Entry probe;
-  probe.transaction = transaction;
-  const size_t bytes = encoded_entry_bytes(probe);
-  const sys::Status reserved = engine_->reserve(bytes, 1);
-  switch (reserved.code()) {
-    case sys::Code::ok:
-      break;
-    case sys::Code::unavailable:
-    case sys::Code::overloaded:
+  const http::Error* error = nullptr;
+  switch (post(*engine_, ledger_, account, transaction)) {
+    case Posting::accepted:
+      body_.write_balance(account.limit(), account.balance());
+      return http::Answer{.body = body_.view(), .gate = account.last_change_seq()};
+    case Posting::must_wait:
       return {};
-    case sys::Code::no_space:
+    case Posting::limit_insufficient:
+      error = &errors::limit_insufficient;
+      break;
+    case Posting::balance_too_large:
+      error = &errors::balance_too_large;
+      break;
+    case Posting::store_full:
       http::add(stats_.store_full, 1);
-      return http::Answer{.error = &errors::store_full, .gate = account.last_change_seq()};
-    default:
+      error = &errors::store_full;
+      break;
+    case Posting::store_failed:
       return http::Answer{.error = &errors::store_failed};
   }
-  const uint64_t seq = engine_->last_seq() + 1;
-  const Entry entry =
-      ledger_.apply(account, transaction, decision.balance_after, engine_->batch_time_us(), seq);
-  encode_entry(entry, engine_->append_in_place(entry_record_type, 0, bytes));
-  ESPORA_CHECK(engine_->last_seq() == seq);
-  body_.write_balance(account.limit(), account.balance());
-  return http::Answer{.body = body_.view(), .gate = seq};
+  // It tells something about the balance, so it waits for what made the balance.
+  return http::Answer{.error = error, .gate = account.last_change_seq()};
 }
 
 // --- The turn ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -146,6 +147,7 @@ sys::Result<sys::File> Directory::lock(uint32_t retry_ms) const {
 }
 
 Status Directory::sync() const {
+  ESPORA_DEFECT(skip_directory_flush) return {};
   const int result = file_system_.get().fsync(handle_.get());
   return result < 0 ? Status::from_errno(Code::io, -result, "fsync", path_) : Status();
 }
@@ -374,9 +376,10 @@ Status Directory::load_part(ReadFile& file, uint32_t block, std::span<std::byte>
     }
     return {};
   }
+  std::memset(bytes.data(), 0, bytes.size());
+  ESPORA_DEFECT(read_error_as_torn) return {};
   if (loaded.unreadable.empty()) loaded.read_error = static_cast<int>(-got);
   loaded.unreadable.push_back(block);
-  std::memset(bytes.data(), 0, bytes.size());
   return {};
 }
 

@@ -127,6 +127,7 @@ bool Engine::begin_commit() noexcept {
     open_.timed = false;
     return false;
   }
+  ESPORA_DEFECT(rewrite_partial_block) absorb_last_frame();
   begin(WorkKind::batch, Phase::write);
   const uint32_t blocks = blocks_of(open_.used);
   if (next_block_ + blocks > segment_blocks_) {
@@ -151,6 +152,33 @@ bool Engine::begin_commit() noexcept {
   open_.buffer = std::move(buffer);
   return true;
 }
+
+#ifdef ESPORA_SIMULATION
+// Defect::rewrite_partial_block: the open batch and the last frame become one, in the place of that
+// frame, where both fit into its last block.
+void Engine::absorb_last_frame() noexcept {
+  const format::FrameHeader& last = work_.frame;
+  const size_t last_bytes = last.payload_bytes;
+  const size_t open_bytes = open_.used - sizeof last;
+  const uint32_t blocks = blocks_of(sizeof last + last_bytes);
+  if (last.record_count == 0 || last.time_us != open_.time_us ||
+      last.segment != current_.header.number || last.epoch != current_.header.epoch ||
+      last.block + blocks != next_block_ ||
+      blocks_of(sizeof last + last_bytes + open_bytes) != blocks ||
+      last.header_crc != current_.frame_crc) {
+    return;
+  }
+  std::byte* payload = open_.buffer.data() + sizeof last;
+  std::memmove(payload + last_bytes, payload, open_bytes);
+  std::memcpy(payload, work_.buffer.data() + sizeof last, last_bytes);
+  open_.used += last_bytes;
+  open_.records += last.record_count;
+  open_.first_seq = last.first_seq;
+  next_block_ = last.block;
+  current_.frame_crc = last.previous_frame_crc;
+  current_.durable_seq = last.first_seq - 1;
+}
+#endif
 
 bool Engine::begin_flush() noexcept {
   if (work_.kind != WorkKind::none || poisoned() || housekeeping_failed() ||
@@ -226,8 +254,19 @@ void Engine::fail(int result, const char* call, std::string file) noexcept {
   work_.phase = Phase::idle;
 }
 
+namespace {
+
+int flush_file(sys::FileSystem& file_system, int file) noexcept {
+  ESPORA_DEFECT(skip_flush) return 0;
+  const int result = file_system.fdatasync(file);
+  ESPORA_DEFECT(retry_failed_flush) return result < 0 ? file_system.fdatasync(file) : result;
+  return result;
+}
+
+}  // namespace
+
 bool Engine::flush_current() noexcept {
-  const int result = file_system_.fdatasync(current_.file.get());
+  const int result = flush_file(file_system_, current_.file.get());
   if (result < 0) {
     fail(result, "fdatasync", segment_name(current_.header.number));
     return false;
@@ -244,6 +283,7 @@ void Engine::step() noexcept {
       return;
     case Phase::flush_before: {
       const Phase then = work_.roll ? Phase::header : Phase::write;
+      ESPORA_DEFECT(roll_without_flush) if (work_.roll) current_.dirty = false;
       if (!current_.dirty) {
         next_phase(then);
         return step();
@@ -262,12 +302,13 @@ void Engine::step() noexcept {
       const std::string name = segment_name(current_.header.number + 1);
       const int result =
           file_system_.rename(directory_.handle(), work_.spare.name.c_str(), name.c_str());
+      ESPORA_DEFECT(ignore_failed_rename) return next_phase(Phase::directory_flush);
       if (result < 0) return fail(result, "rename", name);
       return next_phase(Phase::directory_flush);
     }
     case Phase::directory_flush: {
-      const int result = file_system_.fsync(directory_.handle());
-      if (result < 0) return fail(result, "fsync", ".");
+      if (Status synced = directory_.sync(); !synced.ok())
+        return fail(-synced.error(), "fsync", ".");
       // Its failed flush may have covered this rename too.
       if (housekeeping_->failed()) return fail(-EIO, "fsync", ".");
       adopt_spare();
@@ -325,6 +366,7 @@ void Engine::encode_frame() noexcept {
   frame.segment = current_.header.number;
   frame.epoch = current_.header.epoch;
   frame.durable_seq = current_.durable_seq;
+  ESPORA_DEFECT(drop_durable_seq) frame.durable_seq = 0;
   frame.previous_frame_crc = current_.frame_crc;
   const size_t used = sizeof frame + frame.payload_bytes;
   std::memset(work_.buffer.data() + used, 0, work_.bytes - used);

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "store/defects.h"
 #include "store/directory.h"
 #include "store/housekeeping.h"
 #include "store/record.h"
@@ -161,7 +162,10 @@ class Engine {
   // Sequence of the last append, complete or not; 0 for none.
   [[nodiscard]] uint64_t last_seq() const noexcept { return last_seq_; }
   // Everything up to here may be shown and answered: flushed (Sync::always), else written.
-  [[nodiscard]] uint64_t acknowledged_seq() const noexcept { return acknowledged_seq_; }
+  [[nodiscard]] uint64_t acknowledged_seq() const noexcept {
+    ESPORA_DEFECT(acknowledge_before_flush) return current_.end_seq;
+    return acknowledged_seq_;
+  }
   // Everything up to here is on the device.
   [[nodiscard]] uint64_t durable_seq() const noexcept { return durable_seq_; }
   // Time of the newest record.
@@ -290,10 +294,14 @@ class Engine {
   sys::Status show_copied();
   sys::Status prepare(const Listing& listing);
   sys::Status install(Spare spare);
-  int write_fresh(const Spare& spare);
+  int write_fresh(const Spare& spare, std::span<const CopiedBatch> copies);
   void adopt_fresh(Spare spare);
   sys::Status try_install();
 
+#ifdef ESPORA_SIMULATION
+  void absorb_last_frame() noexcept;
+  void reuse_segment(Spare& spare);
+#endif
   // Steps, in engine.cc.
   void encode_frame() noexcept;
   void write_header() noexcept;

@@ -152,8 +152,13 @@ Status Engine::recover(const Listing& listing) {
   if (Status read_all = directory_.load(opened.value(), blocks, loaded); !read_all.ok()) {
     return read_all;
   }
-  const Tail tail = examine_tail(last, loaded.image(), proven);
+  Tail tail = examine_tail(last, loaded.image(), proven);
   if (tail.damage) return status_of(directory_.path(), *tail.damage);
+
+  ESPORA_DEFECT(trust_tail_in_place) {
+    tail.proven_batches = tail.batches.size();
+    tail.proven_seq = tail.end.last_seq();
+  }
 
   last_time_us_ = headers.front().previous_time_us;
   if (snapshot_ != nullptr) {
@@ -178,7 +183,9 @@ Status Engine::recover(const Listing& listing) {
     if (Status synced = directory_.sync_path(); !synced.ok()) return synced;
   }
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
-  return try_install();
+  Status installed = try_install();
+  ESPORA_DEFECT(serve_tail_without_space) if (!appendable_)(void) show_copied();
+  return installed;
 }
 
 Status Engine::check_store(Bytes given_schema) {
@@ -341,6 +348,7 @@ Status Engine::try_install() {
     if (!spares_->take(spare)) return {};
     status = install(std::move(spare));
     if (status.ok()) status = show_copied();
+    if (status.ok()) fresh_ = {};
   }
   if (status.ok() && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
@@ -366,7 +374,10 @@ Status Engine::install(Spare spare) {
   };
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
   if (result < 0) return give_up(result, "getrandom");
-  result = write_fresh(spare);
+  std::span<const CopiedBatch> copies = fresh_.batches;
+  ESPORA_DEFECT(copy_after_publication) copies = {};
+  ESPORA_DEFECT(reuse_segment) reuse_segment(spare);
+  result = write_fresh(spare, copies);
   if (result < 0) return give_up(result, "pwrite");
   result = file_system_.fsync(spare.file.get());
   if (result < 0) return give_up(result, "fsync");
@@ -377,12 +388,26 @@ Status Engine::install(Spare spare) {
     return Status::from_errno(Code::io, -result, "rename", directory_.path() + "/" + name);
   }
   if (Status synced = directory_.sync(); !synced.ok()) return synced;
+  ESPORA_DEFECT(copy_after_publication) {
+    (void)write_fresh(spare, fresh_.batches);
+    (void)file_system_.fsync(spare.file.get());
+  }
   adopt_fresh(std::move(spare));
   return {};
 }
 
+#ifdef ESPORA_SIMULATION
+// Defect::reuse_segment: what is there under the name is written over in place.
+void Engine::reuse_segment(Spare& spare) {
+  const std::string name = segment_name(fresh_.header.number);
+  sys::File file(file_system_, file_system_.open(directory_.handle(), name.c_str(),
+                                                 {.write = true, .direct = spare.direct}));
+  if (file.valid()) spare = {std::move(file), name, spare.direct};
+}
+#endif
+
 // Writes the copied batches, then the header; leaves in `current_` where they end. 0 or -errno.
-int Engine::write_fresh(const Spare& spare) {
+int Engine::write_fresh(const Spare& spare, std::span<const CopiedBatch> copies) {
   current_ = {};
   current_.header = fresh_.header;
   current_.seed = frame_seed(fresh_.header.nonce);
@@ -401,7 +426,7 @@ int Engine::write_fresh(const Spare& spare) {
     used = 0;
     return result;
   };
-  for (const CopiedBatch& batch : fresh_.batches) {
+  for (const CopiedBatch& batch : copies) {
     format::FrameHeader frame{};
     const size_t bytes = sizeof frame + batch.payload.size();
     const size_t extent = round_up(bytes, block_bytes);
@@ -447,9 +472,9 @@ void Engine::adopt_fresh(Spare spare) {
 
 Status Engine::show_copied() {
   bool any = false;
-  for (const CopiedBatch& batch : fresh_.batches) {
+  for (CopiedBatch& batch : fresh_.batches) {
     if (batch.proven) continue;
-    any = true;
+    any = batch.proven = true;
     format::FrameHeader frame{};
     frame.first_seq = batch.first_seq;
     frame.time_us = batch.time_us;
@@ -457,7 +482,6 @@ Status Engine::show_copied() {
     stats_.unproven_records += batch.record_count;
     if (Status shown = show(frame, batch.payload); !shown.ok()) return shown;
   }
-  fresh_ = {};
   return any ? visitor_.end() : Status();
 }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -130,7 +131,9 @@ Status Reader::take_evidence() {
   if (!last.whole_header || !last_file_.file.valid()) return {};
   const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
   if (!read.ok()) return note_failure(last.number, 0, read) ? Status() : read;
-  proven_seq_ = examine_tail(last.header, loaded_.image(), proven_seq_).proven_seq;
+  const Tail tail = examine_tail(last.header, loaded_.image(), proven_seq_);
+  proven_seq_ = tail.proven_seq;
+  ESPORA_DEFECT(show_unproven) proven_seq_ = std::max(proven_seq_, tail.end.last_seq());
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "store/defects.h"
 #include "sys/check.h"
 #include "sys/crc32c.h"
 
@@ -384,6 +385,10 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
       tail.proven_seq = std::max(tail.proven_seq, found->durable_seq);
     }
   }
+  ESPORA_DEFECT(stop_at_bad_frame) {
+    tail.stop = FrameVerdict::nothing;
+    tail.proven_seq = std::min(tail.proven_seq, tail.end.last_seq());
+  }
   const auto above =
       std::find_if(tail.batches.begin(), tail.batches.end(),
                    [&](const FrameView& b) { return b.last_seq() > tail.proven_seq; });
@@ -453,6 +458,11 @@ FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& t
     fresh.header.previous_last_seq = end.last_seq();
     fresh.header.previous_frame_crc = end.header.header_crc;
     fresh.header.previous_time_us = end.header.time_us;
+    ESPORA_DEFECT(seal_as_end) if (from == tail.batches.size()) {
+      fresh.header.previous_end_block = tail.end.block;
+      fresh.header.previous_frame_crc = tail.end.frame_crc;
+      fresh.header.previous_time_us = tail.end.time_us;
+    }
   }
   for (size_t i = from; i < tail.batches.size(); i++) {
     fresh.batches.push_back(copy_of(tail.batches[i], i < tail.proven_batches));

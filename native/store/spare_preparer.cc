@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -143,6 +144,7 @@ uint64_t SparePreparer::fill() {
 
 uint64_t SparePreparer::sync() {
   const int result = file_system_.fsync(spare_.file.get());
+  ESPORA_DEFECT(continue_failed_spare) if (result < 0) return 0;
   if (result < 0) return fail(result, "fsync");
   {
     const std::lock_guard lock(mutex_);

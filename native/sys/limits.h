@@ -116,18 +116,31 @@ inline constexpr uint64_t reset_wait_ms_max = 5'000;
 // Size of a segment's file, in bytes: a roll (four flushes) once per 64 MiB costs nothing that
 // shows, and opening reads at most this much of the last one. 1 MiB is the least, for tests.
 inline constexpr uint64_t segment_bytes_default = uint64_t{64} << 20;
+#ifdef ESPORA_SIMULATION
+// Eight blocks: a simulated store rolls after a few batches.
+inline constexpr uint64_t segment_bytes_min = uint64_t{32} << 10;
+#else
 inline constexpr uint64_t segment_bytes_min = uint64_t{1} << 20;
+#endif
 // Opening holds the last segment in memory.
 inline constexpr uint64_t segment_bytes_max = uint64_t{256} << 20;
 // What eight decimal digits name.
 inline constexpr uint32_t segment_number_max = 99'999'999;
 // A batch with its header and padding: bounds memory (two buffers per store), the time of one
 // write, and what one torn write can take with it.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t batch_bytes_max = size_t{16} << 10;
+#else
 inline constexpr size_t batch_bytes_max = size_t{1} << 20;
+#endif
 // Zero-filling a spare: in one burst it took the foreground's p99 from 0.2 to 17 ms, in steps of
 // this many bytes with these pauses it did not show; 64 MiB take about 0.6 s, a disk that fills
 // segments faster than that makes the preparer skip its pauses.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t spare_step_bytes = size_t{8} << 10;
+#else
 inline constexpr size_t spare_step_bytes = size_t{256} << 10;
+#endif
 inline constexpr uint64_t spare_pause_ns = 2'000'000;
 // After a failed preparation the next attempt, with a new file, waits this long.
 inline constexpr uint64_t spare_retry_ns = 1'000'000'000;
