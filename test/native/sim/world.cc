@@ -934,7 +934,9 @@ Outcome World::flush_fault(const Call& call) {
   using Kind = Outcome::Kind;
   if (call.name == ".") {
     if (!dice(rates_.directory)) return {};
-    const bool dropped = random_.chance(1, 2);
+    // Nothing could ever give a directory its name again that lost it after it was used.
+    const bool own = call.inode == store_directory(disk_.storage(), false);
+    const bool dropped = own && random_.chance(1, 2);
     hit(dropped ? Fault::directory_flush_error_dropped : Fault::directory_flush_error);
     return {dropped ? Kind::drop : Kind::fail, EIO};
   }
