@@ -389,8 +389,9 @@ Status Engine::install(Spare spare) {
   }
   if (Status synced = directory_.sync(); !synced.ok()) return synced;
   ESPORA_DEFECT(copy_after_publication) {
-    (void)write_fresh(spare, fresh_.batches);
-    (void)file_system_.fsync(spare.file.get());
+    result = write_fresh(spare, fresh_.batches);
+    if (result == 0) result = file_system_.fsync(spare.file.get());
+    if (result < 0) return Status::from_errno(Code::io, -result, "pwrite", spare_path);
   }
   adopt_fresh(std::move(spare));
   return {};

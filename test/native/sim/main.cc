@@ -1,6 +1,9 @@
-// The simulation as a program: `run` for seeds, `teeth` for the deliberately broken builds. What it
-// prints is read by people and by scripts/prove.mjs.
+// The simulation as a program: `run` for seeds, `scope` for the exhaustive small scope, `teeth` for
+// the deliberately broken builds. What it prints is read by people and by scripts/prove.mjs.
+#include <unistd.h>
+
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +13,7 @@
 
 #include "sim/faults.h"
 #include "sim/model.h"
+#include "sim/scope.h"
 #include "sim/world.h"
 #include "store/defects.h"
 
@@ -22,12 +26,26 @@ struct Arguments {
   uint64_t seeds = 2'000;
   bool trace = false;
   std::string_view defect;
+  unsigned operations = 2;
+  unsigned shard = 0;
+  unsigned shards = 1;
 };
+
+// Of the seed that runs: a broken ESPORA_CHECK ends the process, and is a finding.
+volatile uint64_t seed_running = 0;
+
+void on_abort(int) {
+  char text[96];
+  const int size = std::snprintf(text, sizeof text, "FAILED: seed %llu, an internal check failed\n",
+                                 static_cast<unsigned long long>(seed_running));
+  if (::write(STDOUT_FILENO, text, static_cast<size_t>(size)) < 0) _exit(3);
+}
 
 int usage(const char* what) {
   std::fprintf(stderr,
                "%s\nusage: espora_sim run [--seed S] [--seeds N] [--trace] [--defect NAME]\n"
-               "       espora_sim teeth [--seed S] [--seeds N] [--defect NAME]\n",
+               "       espora_sim teeth [--seed S] [--seeds N] [--defect NAME]\n"
+               "       espora_sim scope [--operations N] [--seed S] [--shard K --shards N]\n",
                what);
   return 2;
 }
@@ -63,6 +81,7 @@ int run(const Arguments& arguments) {
   const auto began = std::chrono::steady_clock::now();
   for (uint64_t i = 0; i < arguments.seeds; i++) {
     const uint64_t seed = arguments.seed + i;
+    seed_running = seed;
     SeedResult result = World(seed, counts, arguments.trace).run();
     if (seed % 16 == 0 && result.violation.invariant == 0) {
       FaultCounts ignored{};
@@ -137,6 +156,7 @@ int bite(const Arguments& arguments) {
     bool caught = false;
     for (uint64_t i = 0; i < arguments.seeds && !caught; i++) {
       const uint64_t seed = arguments.seed + i;
+      seed_running = seed;
       const SeedResult result = World(seed, counts, false).run();
       if (result.violation.invariant == 0) continue;
       if (first.empty()) {
@@ -177,8 +197,27 @@ bool set_defect(std::string_view name) { return name.empty(); }
 
 #endif
 
+int scope(const Arguments& arguments) {
+  const auto began = std::chrono::steady_clock::now();
+  const ScopeResult result =
+      explore(arguments.operations, arguments.seed, arguments.shard, arguments.shards);
+  if (result.violation.invariant != 0) {
+    std::printf("FAILED: invariant %d: %s\n  %s\n  %s\n", result.violation.invariant,
+                invariant_text(result.violation.invariant), result.violation.what.c_str(),
+                result.where.c_str());
+  }
+  std::printf("%llu workloads, %llu crash points (%llu of them sampled), %llu states, %.1f s\n",
+              static_cast<unsigned long long>(result.workloads),
+              static_cast<unsigned long long>(result.crash_points),
+              static_cast<unsigned long long>(result.sampled),
+              static_cast<unsigned long long>(result.states), seconds_since(began));
+  return result.violation.invariant == 0 ? 0 : 1;
+}
+
 int main_of(int count, char** values) {
   Arguments arguments;
+  std::signal(SIGABRT, on_abort);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   if (count < 2) return usage("A command is missing.");
   arguments.command = values[1];
   for (int i = 2; i < count; i++) {
@@ -195,6 +234,12 @@ int main_of(int count, char** values) {
       arguments.seeds = std::strtoull(value, nullptr, 10);
     } else if (option == "--defect") {
       arguments.defect = value;
+    } else if (option == "--operations") {
+      arguments.operations = static_cast<unsigned>(std::strtoul(value, nullptr, 10));
+    } else if (option == "--shard") {
+      arguments.shard = static_cast<unsigned>(std::strtoul(value, nullptr, 10));
+    } else if (option == "--shards") {
+      arguments.shards = static_cast<unsigned>(std::strtoul(value, nullptr, 10));
     } else {
       return usage("There is an unknown option.");
     }
@@ -202,6 +247,7 @@ int main_of(int count, char** values) {
   if (arguments.command == "teeth") return bite(arguments);
   if (!set_defect(arguments.defect)) return usage("There is no such defect.");
   if (arguments.command == "run") return run(arguments);
+  if (arguments.command == "scope") return scope(arguments);
   return usage("There is no such command.");
 }
 
