@@ -298,10 +298,10 @@ class Engine {
   void adopt_fresh(Spare spare);
   sys::Status try_install();
 
-#ifdef ESPORA_SIMULATION
+  // Defects, defined in the simulator's build alone (see defects.h).
   void absorb_last_frame() noexcept;
   void reuse_segment(Spare& spare);
-#endif
+
   // Steps, in engine.cc.
   void encode_frame() noexcept;
   void write_header() noexcept;

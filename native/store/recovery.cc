@@ -67,11 +67,12 @@ const std::array<Case<5, TailVerdict>, 6> tail_cases = {{
     {{n, n, n, n, n}, TailVerdict::clean},
 }};
 
-const std::array<Case<2, Placement>, 3> placement_cases = {{
-    // holds-proven fits-one-batch
-    {{n, x}, Placement::replace},
-    {{y, y}, Placement::replace},
-    {{y, n}, Placement::follow},
+const std::array<Case<3, Placement>, 4> placement_cases = {{
+    // holds-proven fits-one-batch written-to
+    {{n, x, x}, Placement::replace},
+    {{y, y, x}, Placement::replace},
+    {{y, n, n}, Placement::replace},
+    {{y, n, y}, Placement::follow},
 }};
 // clang-format on
 
@@ -442,7 +443,8 @@ FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& t
   size_t payload_bytes = 0;
   for (const FrameView& batch : tail.batches) payload_bytes += batch.payload.size();
   const size_t room = batch_bytes_max_of(last.segment_bytes) - sizeof(format::FrameHeader);
-  const Placement placement = judge_placement({tail.proven_batches != 0, payload_bytes <= room});
+  const Placement placement = judge_placement(
+      {tail.proven_batches != 0, payload_bytes <= room, tail.end.last_seq() > last.durable_seq});
 
   FreshSegment fresh;
   fresh.header = last;

@@ -247,13 +247,14 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
 // ---- the segment that opening makes -----------------------------------------------------------
 
 // In this order: the last segment holds a record that is proven durable; all of its records fit in
-// one batch.
-using PlacementFacts = std::array<bool, 2>;
+// one batch; it holds a record that was written after its publication. Without one nothing tells
+// that the flush of the directory which published it succeeded: a successor would outlive it.
+using PlacementFacts = std::array<bool, 3>;
 enum class Placement : uint8_t {
   replace,  // the same number: everything that the last one holds is copied
   follow,   // the next number: what is not proven is copied
 };
-extern const std::array<Case<2, Placement>, 3> placement_cases;
+extern const std::array<Case<3, Placement>, 4> placement_cases;
 Placement judge_placement(const PlacementFacts& facts) noexcept;
 
 // A batch that moves into the new segment, with its sequences and its time.

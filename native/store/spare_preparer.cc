@@ -143,8 +143,10 @@ uint64_t SparePreparer::fill() {
 }
 
 uint64_t SparePreparer::sync() {
-  const int result = file_system_.fsync(spare_.file.get());
-  ESPORA_DEFECT(continue_failed_spare) if (result < 0) return 0;
+  int result = file_system_.fsync(spare_.file.get());
+  ESPORA_DEFECT(continue_failed_spare) if (result < 0) {
+    result = file_system_.fsync(spare_.file.get());
+  }
   if (result < 0) return fail(result, "fsync");
   {
     const std::lock_guard lock(mutex_);

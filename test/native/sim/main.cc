@@ -138,8 +138,8 @@ constexpr std::array teeth = {
     Tooth{Defect::refuse_after_applying, ledger_is_model},
     Tooth{Defect::roll_without_flush, faults_never_corrupt},
     Tooth{Defect::seal_as_end, faults_never_corrupt},
-    Tooth{Defect::ignore_failed_rename, acknowledged_is_there},
-    Tooth{Defect::continue_failed_spare, faults_never_corrupt},
+    Tooth{Defect::ignore_failed_rename, nothing_after_failure},
+    Tooth{Defect::continue_failed_spare, acknowledged_is_there},
     Tooth{Defect::serve_tail_without_space, only_durable_visible},
 };
 

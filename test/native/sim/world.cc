@@ -145,6 +145,8 @@ void World::plan_life() {
     rates_.read = random_.chance(1, 3) ? rate() : 0;
     if (random_.chance(1, 4)) no_space_ = static_cast<NoSpace>(random_.between(1, 5));
   }
+  bad_inode_ = 0;
+  bad_page_planned_ = errors_ && random_.chance(1, 8);
   cut_in_calls_ = UINT64_MAX;
   if (random_.chance(1, 2)) {
     cut_in_calls_ = random_.below(random_.pick(std::array<uint64_t, 3>{30, 60, 300}));
@@ -159,7 +161,7 @@ SeedResult World::run() {
     if (damages_ && i + 1 == lives && random_.chance(1, 3)) {
       rates_.lie = random_.pick(std::array{400U, 2'000U});
     }
-    life(random_.pick(std::array<size_t, 3>{10, 40, 150}));
+    life(random_.pick(std::array<size_t, 4>{10, 40, 150, 150}));
     rates_.lie = 0;
   }
   if (!over()) {
@@ -397,7 +399,7 @@ void World::fill() {
   const size_t largest = engine_->batch_payload_bytes_max();
   const size_t count = random_.chance(1, 3) ? random_.between(2, 4) : 1;
   size_t size = random_.below(200);
-  if (random_.chance(1, 3)) size = random_.below(largest / count);
+  if (random_.chance(2, 5)) size = random_.below(largest / count);
   if (random_.chance(1, 5)) size = 3'000 + random_.below(2'000);
   const Status reserved = engine_->reserve(count * size, static_cast<uint32_t>(count));
   note("reserve", static_cast<uint64_t>(reserved.code()));
@@ -442,8 +444,9 @@ void World::begin() {
     note("begin commit");
   } else if (random_.chance(1, 4) && engine_->begin_flush()) {
     note("begin flush");
-  } else if (random_.chance(1, 6) && engine_->begin_seal()) {
+  } else if (random_.chance(1, 3) && engine_->begin_seal()) {
     note("begin seal");
+    sealing_ = true;
   }
   if (engine_->working() && random_.chance(1, 2)) step();
 }
@@ -458,6 +461,7 @@ void World::step() {
 
 void World::complete() {
   if (disk_.stopped()) return;
+  sealing_ = false;
   const Status status = engine_->complete();
   note("complete", static_cast<uint64_t>(status.code()));
   if (!status.ok() && (status.code() != Code::indeterminate || !engine_->poisoned())) {
@@ -549,7 +553,10 @@ void World::during_flush(const Call& call) {
 
 void World::end_life() {
   if (!disk_.stopped()) {
-    const uint64_t choice = random_.below(10);
+    uint64_t choice = random_.below(10);
+    // What a failed flush of a seal left behind is shown to the next life, and lost behind it.
+    if (provoked_ != 0) choice = provoked_-- == 2 ? 5 : 9;
+    if (provoked_ == 0 && choice == 9 && random_.chance(1, 2)) keep_ = 0;
     if (engine_ && choice < 4) close();
     if (over()) return;
     if (!disk_.stopped() && choice < 7) {
@@ -585,7 +592,8 @@ void World::close() {
 
 void World::restart() {
   engine_.reset();
-  was_appendable_ = false;
+  was_appendable_ = sealing_ = false;
+  bad_inode_ = 0;
   if (disk_.open_files() != 0) {
     findings_.add(progress_resumes, std::to_string(disk_.open_files()) + " files were left open");
     return;
@@ -945,14 +953,35 @@ Outcome World::flush_fault(const Call& call) {
     trusting_ = false;
     return {Kind::lie};
   }
-  if (!dice(rates_.flush)) return {};
+  if (!dice(sealing_ && is_segment(call.name) ? 10 * rates_.flush : rates_.flush)) return {};
   const bool reverts = random_.chance(1, 2);
   hit(reverts ? Fault::flush_error_reverted : Fault::flush_error_dropped);
+  if (sealing_ && !reverts) provoked_ = 2;
   return {reverts ? Kind::revert : Kind::drop, EIO};
 }
 
 Outcome World::read_fault(const Call& call) {
   using Kind = Outcome::Kind;
+  if (bad_page_planned_ && opening_ && is_segment(call.name) && call.offset == 0 &&
+      call.count > page_bytes) {
+    // A page that holds something, the last one in half of the cases.
+    std::vector<uint64_t> pages;
+    const Inode& inode = disk_.storage().at(call.inode);
+    for (size_t i = 1; i < inode.pages.size(); i++) {
+      if (inode.pages[i]) pages.push_back(i);
+    }
+    if (!pages.empty() && random_.chance(1, 2)) {
+      bad_page_planned_ = false;
+      bad_inode_ = call.inode;
+      bad_page_ = random_.chance(1, 2) ? pages.back() : pages[random_.below(pages.size())];
+    }
+  }
+  if (bad_inode_ != 0 && call.inode == bad_inode_ && call.offset < (bad_page_ + 1) * page_bytes &&
+      call.offset + call.count > bad_page_ * page_bytes) {
+    hit(Fault::read_error_in_recovery);
+    read_faults_++;
+    return {Kind::fail, EIO};
+  }
   if (is_lock(call.name) || !dice(rates_.read)) return {};
   switch (random_.below(3)) {
     case 0:

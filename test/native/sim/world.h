@@ -117,12 +117,17 @@ class World final : private Director {
   bool opening_ = false;
   bool stepping_ = false;
   bool reading_ = false;
+  bool sealing_ = false;
+  int provoked_ = 0;
   bool closing_ = false;
   bool trusting_ = true;  // flushes of this life did what they said
   bool was_appendable_ = false;
   bool cut_in_recovery_ = false;
   uint64_t faults_in_open_ = 0;
   uint64_t read_faults_ = 0;
+  bool bad_page_planned_ = false;  // a page of a segment that can't be read in this life
+  int bad_inode_ = 0;
+  uint64_t bad_page_ = 0;
   uint64_t cut_in_calls_ = UINT64_MAX;
   bool cut_is_kill_ = false;
   unsigned keep_ = 0;
