@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "store/defects.h"
 #include "sys/check.h"
 #include "sys/limits.h"
 
@@ -211,6 +212,7 @@ SnapshotMaker::Outcome SnapshotMaker::write() {
 }
 
 SnapshotMaker::Outcome SnapshotMaker::sync() {
+  ESPORA_DEFECT(publish_snapshot_unflushed) return enter(State::compare);
   const int result = directory_.file_system().fsync(file_.get());
   if (result < 0) return give_up(result, "fsync");
   file_.reset();

@@ -153,7 +153,11 @@ inline constexpr uint64_t lock_pause_ns = 20'000'000;
 inline constexpr size_t store_read_bytes = size_t{1} << 20;
 // A frame of a dense segment is filled up to this: what reading one record costs, and 0.1 % of
 // overhead. A record that is larger has one of its own.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t dense_frame_bytes = size_t{8} << 10;
+#else
 inline constexpr size_t dense_frame_bytes = size_t{64} << 10;
+#endif
 // The largest: the one record of the largest batch, with the header of its run.
 inline constexpr size_t dense_frame_bytes_max = batch_bytes_max + 4096;
 // Rewriting and snapshots read and write in steps of this many bytes with these pauses, as filling

@@ -5,7 +5,8 @@
 #include <cstring>
 #include <vector>
 
-#include "ledger/entry_codec.h"
+#include "ledger/ledger_state.h"
+#include "store/defects.h"
 #include "store/format.h"
 #include "sys/crc32c.h"
 
@@ -83,6 +84,42 @@ sys::Status Replay::schema_changed(store::Bytes stored, store::Bytes) {
   return {};
 }
 
+// The state that a snapshot holds is the one that all the records before it make.
+sys::Status Replay::restore(store::Bytes state, uint64_t seq) {
+  rows_ = seq;
+  if (sys::Status restored = ledger_.restore_state(state); !restored.ok()) return restored;
+  if (seq > model_.last()) {
+    findings_.add(nothing_invented, "a snapshot holds record " + std::to_string(seq) +
+                                        ", the last one submitted is " +
+                                        std::to_string(model_.last()));
+  } else if (std::string wrong = model_.ledger_mismatch(ledger_, seq); !wrong.empty()) {
+    findings_.add(ledger_is_model, "the snapshot at record " + std::to_string(seq) + ": " + wrong);
+  }
+  return {};
+}
+
+namespace {
+
+// Defect::snapshot_of_live_memory: of the ledger that serves, instead of one that sees closed
+// segments only.
+class LiveState final : public store::SnapshotState {
+ public:
+  explicit LiveState(const ledger::Ledger& ledger) : ledger_(ledger) {}
+  sys::Status restore(store::Bytes) override { return {}; }
+  sys::Status apply(const store::RecordView&) override { return {}; }
+  [[nodiscard]] std::vector<std::byte> encode() const override { return ledger_.encode_state(); }
+
+ private:
+  const ledger::Ledger& ledger_;
+};
+
+}  // namespace
+
+std::unique_ptr<store::SnapshotState> Replay::make_state() {
+  ESPORA_DEFECT(snapshot_of_live_memory) return std::make_unique<LiveState>(ledger_);
+  return std::make_unique<ledger::LedgerState>(accounts_);
+}
+
 sys::Status Replay::record(const store::RecordView& record) {
   if (record.seq != rows_ + 1) {
     findings_.add(nothing_invented, "record " + std::to_string(record.seq) +
@@ -102,10 +139,7 @@ sys::Status Replay::record(const store::RecordView& record) {
     findings_.add(only_durable_visible, "record " + std::to_string(record.seq) +
                                             " is shown, and the device does not hold it");
   }
-  if (record.type != ledger::entry_record_type) return {};
-  auto entry = ledger::decode_entry(record.bytes);
-  if (!entry.ok()) return entry.status();
-  return ledger_.replay(entry.value(), record.seq);
+  return ledger::replay_record(ledger_, record);
 }
 
 void Replay::adopt() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "ledger/account_table.h"
@@ -43,15 +44,20 @@ class Replay final : public store::RecordVisitor {
  public:
   // `strict`: nothing may be shown that the device does not hold.
   Replay(const Model& model, Findings& findings, const Storage& storage,
-         const ledger::AccountTable& accounts, bool strict)
+         const ledger::AccountTable& accounts, bool strict,
+         store::History history = store::History::snapshot)
       : model_(model),
         findings_(findings),
         storage_(storage),
         accounts_(accounts),
         strict_(strict),
+        history_(history),
         ledger_(accounts) {}
 
   sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  [[nodiscard]] store::History history() const override { return history_; }
+  sys::Status restore(store::Bytes state, uint64_t seq) override;
+  std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
   sys::Status end() override { return ledger_.may_adopt(accounts_); }
   // Once the engine is appendable.
@@ -66,6 +72,7 @@ class Replay final : public store::RecordVisitor {
   const Storage& storage_;
   const ledger::AccountTable accounts_;
   const bool strict_;
+  const store::History history_;
   ledger::Ledger ledger_;
   uint64_t rows_ = 0;
   uint64_t last_time_us_ = 0;

@@ -422,7 +422,9 @@ int SimulatedDisk::open(int directory, const char* name, sys::OpenFlags flags) n
   const int parent = stopped_ ? 0 : walk(directory, last);
   int inode = 0;
   if (parent != 0) {
-    inode = last == ".." ? storage_.at(parent).parent : storage_.find(parent, last, false);
+    inode = last == ".."  ? storage_.at(parent).parent
+            : last == "." ? parent
+                          : storage_.find(parent, last, false);
   }
   Call call{CallKind::open, flags.directory ? "." : last, inode};
   call.creates = flags.create && inode == 0;

@@ -131,6 +131,8 @@ constexpr std::array teeth = {
     Tooth{Defect::reuse_segment, faults_never_corrupt},
     Tooth{Defect::rewrite_partial_block, acknowledged_is_there},
     Tooth{Defect::drop_durable_seq, damage_never_silent},
+    Tooth{Defect::publish_snapshot_unflushed, faults_never_corrupt},
+    Tooth{Defect::snapshot_of_live_memory, ledger_is_model},
     Tooth{Defect::show_unproven, only_durable_visible},
     Tooth{Defect::trust_tail_in_place, only_durable_visible},
     Tooth{Defect::copy_after_publication, faults_never_corrupt},

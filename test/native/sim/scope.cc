@@ -30,10 +30,12 @@ enum class Operation : uint8_t {
   close_and_open,
   kill_and_open,
   cut_and_open,  // nothing that was pending survives
+  keep_house,    // rewrite and snapshot whatever is due
   count,
 };
 constexpr std::array<std::string_view, static_cast<size_t>(Operation::count)> operation_names = {
-    "post", "wide", "pair", "large", "seal", "flush", "close+open", "kill+open", "cut+open"};
+    "post",  "wide",       "pair",      "large",    "seal",
+    "flush", "close+open", "kill+open", "cut+open", "keep house"};
 
 class Quiet final : public Director {
  public:
@@ -152,6 +154,12 @@ void Workload::operate(Operation operation) {
     case Operation::cut_and_open:
       drop(true);
       return open();
+    case Operation::keep_house:
+      for (uint64_t due = 0; due != store::Housekeeping::never_ns;) {
+        due = engine_->housekeeping().step();
+        if (due != 0) disk_.pass_ns(limits::housekeeping_pause_ns);
+      }
+      break;
     case Operation::count:
       break;
   }

@@ -53,6 +53,7 @@ class BesideVisitor final : public store::ReadVisitor {
     store::RecordCursor cursor(frame.header, frame.payload);
     store::RecordView record;
     while (cursor.next(record)) {
+      if (record.seq == rows_ + 1) rows_++;
       if (std::string wrong = model_.mismatch(record); !wrong.empty()) {
         findings_.add(nothing_invented, "a reader beside the service: " + wrong);
       }
@@ -69,6 +70,8 @@ class BesideVisitor final : public store::ReadVisitor {
     if (finding.severity == store::Severity::damage && finding_.empty()) finding_ = finding.text();
   }
   [[nodiscard]] const std::string& first_finding() const noexcept { return finding_; }
+  // Records from the first one on, without a gap.
+  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
 
  private:
   const Model& model_;
@@ -76,6 +79,7 @@ class BesideVisitor final : public store::ReadVisitor {
   const Storage& storage_;
   const bool checks_end_;
   std::string finding_;
+  uint64_t rows_ = 0;
 };
 
 }  // namespace
@@ -143,7 +147,8 @@ void World::plan_life() {
     rates_.directory = rate();
     rates_.allocate = rate();
     rates_.read = random_.chance(1, 3) ? rate() : 0;
-    if (random_.chance(1, 4)) no_space_ = static_cast<NoSpace>(random_.between(1, 5));
+    if (random_.chance(1, provoked_ == 1 ? 2 : 4))
+      no_space_ = static_cast<NoSpace>(random_.between(1, 5));
   }
   bad_inode_ = 0;
   bad_page_planned_ = errors_ && random_.chance(1, 8);
@@ -161,7 +166,7 @@ SeedResult World::run() {
     if (damages_ && i + 1 == lives && random_.chance(1, 3)) {
       rates_.lie = random_.pick(std::array{400U, 2'000U});
     }
-    life(random_.pick(std::array<size_t, 4>{10, 40, 150, 150}));
+    life(random_.pick(std::array<size_t, 4>{10, 50, 150, 250}));
     rates_.lie = 0;
   }
   if (!over()) {
@@ -205,9 +210,10 @@ void World::life(size_t steps) {
 // ---- opening ----------------------------------------------------------------------------------
 
 bool World::open() {
-  replay_ = std::make_unique<Replay>(model_, findings_, disk_.storage(), accounts_,
-                                     strict() && trusting_ && !quiet_ && !damages_);
-  failed_ = false;
+  replay_ = std::make_unique<Replay>(
+      model_, findings_, disk_.storage(), accounts_, strict() && trusting_ && !quiet_ && !damages_,
+      random_.chance(1, 3) ? store::History::all : store::History::snapshot);
+  failed_ = failing_ = false;
   faults_in_open_ = read_faults_ = 0;
   const uint64_t changes_before = disk_.changes();
   opening_ = true;
@@ -217,6 +223,7 @@ bool World::open() {
   if (trace_ && !opened.ok()) std::printf("  -- %s\n", opened.status().message().c_str());
   if (opened.ok()) engine_ = std::move(opened).value();
   if (disk_.stopped() || over()) return false;
+  if (engine_ && engine_->stats().snapshot_seq != 0) hit(Fault::opened_from_snapshot);
   if (!engine_) {
     judge_refusal(opened.status(), changes_before);
     return false;
@@ -313,8 +320,10 @@ void World::act() {
     } else {
       begin();
     }
-  } else if (choice < 90) {
+  } else if (choice < 84) {
     step_spare();
+  } else if (choice < 90) {
+    keep_house();
   } else if (choice < 94) {
     maintain();
   } else if (choice < 96) {
@@ -439,12 +448,14 @@ void World::fill() {
 }
 
 void World::begin() {
+  const store::Stats stats = engine_->stats();
+  const bool late = stats.blocks_free * page_bytes * 2 < stats.segment_bytes;
   if (engine_->begin_commit()) {
     batch_++;
     note("begin commit");
   } else if (random_.chance(1, 4) && engine_->begin_flush()) {
     note("begin flush");
-  } else if (random_.chance(1, 3) && engine_->begin_seal()) {
+  } else if (random_.chance(late ? 3 : 1, 4) && engine_->begin_seal()) {
     note("begin seal");
     sealing_ = true;
   }
@@ -463,6 +474,11 @@ void World::complete() {
   if (disk_.stopped()) return;
   sealing_ = false;
   const Status status = engine_->complete();
+  if (failing_ && !failed_) {
+    failed_ = true;
+    floor_at_failure_ = std::max(model_.floor(), engine_->durable_seq());
+    if (strict()) floor_at_failure_ = std::max(floor_at_failure_, engine_->acknowledged_seq());
+  }
   note("complete", static_cast<uint64_t>(status.code()));
   if (!status.ok() && (status.code() != Code::indeterminate || !engine_->poisoned())) {
     findings_.add(nothing_after_failure, "a failed commit says: " + status.message());
@@ -472,10 +488,25 @@ void World::complete() {
 
 void World::step_spare() {
   if (!engine_) return;
-  const uint64_t due = engine_->spare_preparer().step();
-  if (due != 0 && due != store::SparePreparer::never_ns && random_.chance(1, 3)) {
-    disk_.pass_ns(limits::spare_pause_ns);
+  const size_t steps = random_.between(1, 8);
+  for (size_t i = 0; i < steps && !disk_.stopped(); i++) {
+    const uint64_t due = engine_->spare_preparer().step();
+    if (due == store::SparePreparer::never_ns) return;
+    if (due != 0 && random_.chance(1, 3)) disk_.pass_ns(limits::spare_pause_ns);
   }
+}
+
+// Rewriting and snapshots, as their thread runs them.
+void World::keep_house() {
+  if (!engine_ || !was_appendable_) return;
+  keeping_ = true;
+  const size_t steps = random_.between(1, 30);
+  for (size_t i = 0; i < steps && !disk_.stopped() && !over(); i++) {
+    const uint64_t due = engine_->housekeeping().step();
+    if (due == store::Housekeeping::never_ns) break;
+    if (due != 0) disk_.pass_ns(limits::housekeeping_pause_ns);
+  }
+  keeping_ = false;
 }
 
 void World::maintain() {
@@ -511,6 +542,11 @@ void World::read_beside() {
     BesideVisitor visitor(model_, findings_, disk_.storage(), trusting_);
     const Status walked = reader.value()->walk(visitor);
     wrong = walked.ok() ? visitor.first_finding() : walked.message();
+    if (wrong.empty() && visitor.rows() < reader.value()->proven_seq()) {
+      findings_.add(
+          damages_ ? damage_never_silent : acknowledged_is_there,
+          "a reader finds no damage, but lacks record " + std::to_string(visitor.rows() + 1));
+    }
   } else {
     wrong = reader.status().message();
   }
@@ -540,8 +576,10 @@ void World::during_flush(const Call& call) {
   for (size_t i = 0; i < actions && !disk_.stopped() && !over(); i++) {
     if (random_.chance(2, 3)) {
       append();
-    } else if (random_.chance(3, 4)) {
+    } else if (random_.chance(1, 2)) {
       step_spare();
+    } else if (random_.chance(2, 3)) {
+      keep_house();
     } else {
       read_beside();
     }
@@ -554,7 +592,7 @@ void World::during_flush(const Call& call) {
 void World::end_life() {
   if (!disk_.stopped()) {
     uint64_t choice = random_.below(10);
-    // What a failed flush of a seal left behind is shown to the next life, and lost behind it.
+    // What a failed flush left behind is shown to the next life, and lost behind it.
     if (provoked_ != 0) choice = provoked_-- == 2 ? 5 : 9;
     if (provoked_ == 0 && choice == 9 && random_.chance(1, 2)) keep_ = 0;
     if (engine_ && choice < 4) close();
@@ -591,6 +629,13 @@ void World::close() {
 }
 
 void World::restart() {
+  if (engine_) {
+    const store::HousekeepingStats stats = engine_->stats().housekeeping;
+    counts_[static_cast<size_t>(Fault::segment_rewritten)] += stats.segments_rewritten;
+    counts_[static_cast<size_t>(Fault::snapshot_made)] += stats.snapshots;
+    note("rewritten", stats.segments_rewritten);
+    note("snapshots", stats.snapshots);
+  }
   engine_.reset();
   was_appendable_ = sealing_ = false;
   bad_inode_ = 0;
@@ -640,6 +685,9 @@ void World::settle_down() {
     }
     step_spare();
   }
+  // Five seconds after a failure it tries again.
+  disk_.pass_ns(limits::housekeeping_retry_ns);
+  for (int i = 0; i < 100; i++) keep_house();
   if (over()) return;
   if (model_.floor() < wanted) {
     findings_.add(progress_resumes, "faults stopped, and appends still do not");
@@ -652,6 +700,7 @@ void World::settle_down() {
     restart();
     if (over() || !open()) return;
   }
+  read_beside();
 }
 
 // ---- damage -----------------------------------------------------------------------------------
@@ -683,6 +732,30 @@ uint64_t World::proven_by_evidence() const {
   return proven;
 }
 
+bool World::damage_snapshot() {
+  Storage& storage = disk_.storage();
+  const int directory = store_directory(storage, false);
+  for (const auto& [name, inode] : storage.at(directory).entries) {
+    if (store::parse_name(name).kind != NameKind::snapshot || random_.chance(1, 3)) continue;
+    if (random_.chance(1, 3)) {
+      hit(Fault::snapshot_deleted);
+      storage.remove_entry(directory, std::string(name));
+      storage.end_flush(directory);
+      return true;
+    }
+    hit(Fault::snapshot_damaged);
+    const uint64_t at = random_.below(random_.chance(1, 2) ? 300 : storage.at(inode).size);
+    std::byte byte{};
+    storage.read(inode, at, &byte, 1, View::cached);
+    byte ^= static_cast<std::byte>(1U << random_.below(8));
+    storage.write(inode, at, &byte, 1);
+    storage.begin_flush(inode);
+    storage.end_flush(inode);
+    return true;
+  }
+  return false;
+}
+
 void World::damage() {
   Storage& storage = disk_.storage();
   const int directory = store_directory(storage, false);
@@ -692,6 +765,7 @@ void World::damage() {
     if (is_segment(name)) segments.emplace_back(name, inode);
   }
   if (segments.empty()) return;
+  if (random_.chance(1, 5) && damage_snapshot()) return;
   const bool newest = random_.chance(2, 3);
   const auto [name, inode] = newest ? segments.back() : segments[random_.below(segments.size())];
   std::vector<uint64_t> pages;  // that hold something
@@ -953,10 +1027,13 @@ Outcome World::flush_fault(const Call& call) {
     trusting_ = false;
     return {Kind::lie};
   }
-  if (!dice(sealing_ && is_segment(call.name) ? 10 * rates_.flush : rates_.flush)) return {};
+  const bool seals = sealing_ && errors_ && is_segment(call.name);
+  if (!dice(seals ? std::max(10 * rates_.flush, 200U) : rates_.flush)) return {};
   const bool reverts = random_.chance(1, 2);
   hit(reverts ? Fault::flush_error_reverted : Fault::flush_error_dropped);
-  if (sealing_ && !reverts) provoked_ = 2;
+  if (is_segment(call.name) && !reverts && !opening_ && (sealing_ || random_.chance(1, 2))) {
+    provoked_ = 2;
+  }
   return {reverts ? Kind::revert : Kind::drop, EIO};
 }
 
@@ -1007,8 +1084,12 @@ void World::note_failure(const Call& call, const Outcome& outcome) {
   const bool writes = call.kind == CallKind::pwrite && is_segment(call.name) && (error || nothing);
   const bool flushes = (call.kind == CallKind::fdatasync || call.kind == CallKind::fsync) &&
                        (is_segment(call.name) || call.name == ".") && error;
-  const bool renames = call.kind == CallKind::rename && is_segment(call.name) && error;
+  const bool renames = call.kind == CallKind::rename && is_segment(call.name) && error && !keeping_;
   if (!writes && !flushes && !renames) return;
+  if (keeping_ && engine_->working()) {
+    failing_ = true;
+    return;
+  }
   failed_ = true;
   floor_at_failure_ =
       engine_ && was_appendable_ ? std::max(model_.floor(), engine_->durable_seq()) : UINT64_MAX;
@@ -1027,6 +1108,8 @@ void World::take_evidence(const Call& call) {
     std::memcpy(&segment, call.bytes + at, sizeof segment);
     std::memcpy(&frame, call.bytes + at, sizeof frame);
     if (segment.magic == store::format::segment_magic && call.offset + at == 0) {
+      // What was rewritten proves no more than what it was made of.
+      if ((segment.flags & store::format::segment_flag_dense) != 0) continue;
       keep(at, sizeof segment, model_.floor());
     } else if (frame.magic == store::format::frame_magic) {
       keep(at, sizeof frame, std::min(model_.floor(), frame.first_seq - 1));

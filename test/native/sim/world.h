@@ -76,8 +76,10 @@ class World final : private Director {
   void begin();
   void step();
   void step_spare();
+  void keep_house();
   void maintain();
   void read_beside();
+  bool damage_snapshot();
   void open_second();
   void poll();
   void complete();
@@ -118,6 +120,8 @@ class World final : private Director {
   bool stepping_ = false;
   bool reading_ = false;
   bool sealing_ = false;
+  bool keeping_ = false;  // housekeeping has its turn
+  bool failing_ = false;  // it failed for good; what the engine has begun may still end
   int provoked_ = 0;
   bool closing_ = false;
   bool trusting_ = true;  // flushes of this life did what they said
