@@ -102,7 +102,9 @@ export const scope = {
       let sums = [0, 0, 0, 0];
       for (const { code, output } of results) {
         const line =
-          /(\d+) workloads, (\d+) crash points \((\d+) of them sampled\), (\d+) states/.exec(output);
+          /(\d+) workloads, (\d+) crash points \((\d+) of them sampled\), (\d+) states/.exec(
+            output,
+          );
         if (line) sums = sums.map((sum, i) => sum + Number(line[i + 1]));
         if (code !== 0) {
           process.stdout.write(output);
@@ -128,7 +130,13 @@ export const teeth = {
   },
   long: {},
   async run(values) {
-    const args = ['teeth', '--seeds', whole(values, 'seeds', 1), '--seed', whole(values, 'seed', 0)];
+    const args = [
+      'teeth',
+      '--seeds',
+      whole(values, 'seeds', 1),
+      '--seed',
+      whole(values, 'seed', 0),
+    ];
     if (values.defect !== '') args.push('--defect', values.defect);
     return await withPrograms(values, ['small'], async (program) => {
       const { code, output } = await program('small', args);

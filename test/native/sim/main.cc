@@ -145,6 +145,8 @@ constexpr std::array teeth = {
     Tooth{Defect::serve_tail_without_space, only_durable_visible},
 };
 
+static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");
+
 // Runs each broken build until the invariant named for it notices.
 int bite(const Arguments& arguments) {
   std::printf("%-28s %-9s %6s   %s\n", "defect", "invariant", "seed", "noticed first");
