@@ -153,7 +153,9 @@ void World::plan_life() {
   bad_inode_ = 0;
   bad_page_planned_ = errors_ && random_.chance(1, 8);
   cut_in_calls_ = UINT64_MAX;
-  if (random_.chance(1, 2)) {
+  drop_next_flush_ = false;
+  if (provoked_ == 1) rates_ = {};
+  if (provoked_ != 1 && random_.chance(1, 2)) {
     cut_in_calls_ = random_.below(random_.pick(std::array<uint64_t, 3>{30, 60, 300}));
     cut_is_kill_ = random_.chance(1, 3);
   }
@@ -204,6 +206,7 @@ void World::life(size_t steps) {
       if (engine_->poisoned() && random_.chance(1, 4)) break;
     }
   }
+  if (errors_ && random_.chance(1, 8) && !over()) fail_a_seal();
   if (!over()) end_life();
 }
 
@@ -410,6 +413,11 @@ void World::fill() {
   size_t size = random_.below(200);
   if (random_.chance(2, 5)) size = random_.below(largest / count);
   if (random_.chance(1, 5)) size = 3'000 + random_.below(2'000);
+  submit_filler(count, size);
+}
+
+void World::submit_filler(size_t count, size_t size) {
+  const size_t largest = engine_->batch_payload_bytes_max();
   const Status reserved = engine_->reserve(count * size, static_cast<uint32_t>(count));
   note("reserve", static_cast<uint64_t>(reserved.code()));
   switch (reserved.code()) {
@@ -445,6 +453,25 @@ void World::fill() {
     }
   }
   repeated_ = UINT64_MAX;
+}
+
+// A segment that is nearly full, and a seal behind it whose flush fails: rare by chance alone.
+void World::fail_a_seal() {
+  if (!engine_ || disk_.stopped() || engine_->poisoned() || !was_appendable_) return;
+  const auto finish = [this] {
+    while (engine_->working() && !over() && !disk_.stopped()) step();
+  };
+  finish();
+  for (int i = 0; i < 12 && engine_->stats().blocks_free > 2; i++) {
+    step_spare();
+    submit_filler(1, 2 * page_bytes - 200);
+    if (over() || disk_.stopped() || engine_->poisoned()) return;
+    if (engine_->begin_commit()) batch_++;
+    finish();
+  }
+  if (over() || disk_.stopped() || engine_->poisoned() || !engine_->begin_seal()) return;
+  drop_next_flush_ = sealing_ = true;
+  finish();
 }
 
 void World::begin() {
@@ -1026,6 +1053,12 @@ Outcome World::flush_fault(const Call& call) {
     hit(trusting_ ? Fault::flush_lied : Fault::flush_late);
     trusting_ = false;
     return {Kind::lie};
+  }
+  if (drop_next_flush_ && is_segment(call.name)) {
+    drop_next_flush_ = false;
+    provoked_ = 2;
+    hit(Fault::flush_error_dropped);
+    return {Kind::drop, EIO};
   }
   const bool seals = sealing_ && errors_ && is_segment(call.name);
   if (!dice(seals ? std::max(10 * rates_.flush, 200U) : rates_.flush)) return {};

@@ -73,6 +73,8 @@ class World final : private Director {
   void append();
   void post();
   void fill();
+  void submit_filler(size_t count, size_t size);
+  void fail_a_seal();
   void begin();
   void step();
   void step_spare();
@@ -122,7 +124,8 @@ class World final : private Director {
   bool sealing_ = false;
   bool keeping_ = false;  // housekeeping has its turn
   bool failing_ = false;  // it failed for good; what the engine has begun may still end
-  int provoked_ = 0;
+  int provoked_ = 0;  // 2: a flush left behind what the next life is to see, and the one after not
+  bool drop_next_flush_ = false;
   bool closing_ = false;
   bool trusting_ = true;  // flushes of this life did what they said
   bool was_appendable_ = false;
