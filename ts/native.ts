@@ -63,8 +63,13 @@ export interface NativeDatabaseOptions {
 }
 
 export interface NativeDatabaseStarted extends NativeStarted {
+  /** In the store. */
   records: number;
-  /** Of those: were whole behind all that is proven durable, and were copied. */
+  /** Of them: were read when it was opened, because no snapshot holds them. */
+  replayedRecords: number;
+  /** Of the snapshot that it was opened from; 0 for none. */
+  snapshotSeq: number;
+  /** Were whole behind all that is proven durable, and were copied. */
   unprovenRecords: number;
   lastSeq: number;
   openMs: number;
@@ -116,6 +121,16 @@ export interface NativeDatabaseStats {
   parked: number;
   /** Answers 507. */
   storeFull: number;
+  /** Closed segments that were rewritten densely, and the disk space that this gave back. */
+  segmentsRewritten: number;
+  rewriteSavedBytes: number;
+  /** Given up, and tried again later. */
+  rewriteFailures: number;
+  /** Closed segments that were found damaged, and kept. */
+  segmentsDamaged: number;
+  snapshots: number;
+  /** Given up, and tried again later. */
+  snapshotFailures: number;
 }
 
 /**
@@ -304,13 +319,13 @@ export interface NativeInspectOptions {
   from?: number;
   /** Most records to show. */
   limit?: number;
-  /** Whether to show segments, batches and seals; true. */
+  /** Whether to show snapshots, segments and their frames; true. */
   frames?: boolean;
   /** Whether to show records; true. */
   records?: boolean;
 }
 
-/** One thing in a store: `kind` is store, segment, batch, seal, record or finding. */
+/** One thing in a store: `kind` is store, snapshot, segment, batch, dense, seal, record or finding. */
 export type NativeStoreItem = Readonly<Record<string, unknown>> & { readonly kind: string };
 
 /** Something worth knowing about a store; `damage` if it contradicts itself. */
@@ -329,6 +344,11 @@ export interface NativeVerifyReport {
   /** Everything up to this sequence was proven durable, and was read. */
   readonly provenSeq: number;
   readonly segments: number;
+  /** Of them, rewritten without padding. */
+  readonly denseSegments: number;
+  readonly snapshots: number;
+  /** Sizes of the files of segments and snapshots together. */
+  readonly diskBytes: number;
   readonly batches: number;
   readonly seals: number;
   readonly records: number;

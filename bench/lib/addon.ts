@@ -65,6 +65,48 @@ export interface BareLoop {
   readonly direct: boolean;
 }
 
+export interface HistoryOptions {
+  readonly directory: string;
+  /** 0: as the store has it. */
+  readonly segmentBytes: number;
+  /** Whether each commit waits for its flush. */
+  readonly flush: boolean;
+  /** Whether it is opened from the first record on, and not from a snapshot. */
+  readonly replay: boolean;
+}
+
+export interface HistoryStats {
+  readonly openMs: number;
+  readonly records: number;
+  /** Read when it was opened. */
+  readonly replayed: number;
+  readonly snapshotSeq: number;
+  /** Number of the current one. */
+  readonly segment: number;
+  readonly rewritten: number;
+  readonly snapshots: number;
+  /** The last segment that a snapshot holds. */
+  readonly snapshotSegment: number;
+  readonly directIo: boolean;
+  readonly spareReady: boolean;
+  /** Of housekeeping, in words; empty for none. */
+  readonly failure: string;
+  /** A digest of balances and last transactions. */
+  readonly state: string;
+  readonly balances: readonly number[];
+}
+
+export interface HistoryTrial {
+  /** So many transactions more, in batches of 1 to 16. */
+  build(transactions: number): void;
+  /** Starts or ends the housekeeping thread. */
+  keepHouse(on: boolean): void;
+  /** The time of each commit of one transaction, in nanoseconds. */
+  round(milliseconds: number): Float64Array;
+  stats(): HistoryStats;
+  close(): void;
+}
+
 export interface Addon {
   readonly version: string;
   readonly callEmpty: () => undefined;
@@ -79,6 +121,14 @@ export interface Addon {
   readonly ParseTrial: new (messages: readonly Uint8Array[], fields: Float64Array) => ParseTrial;
   readonly ApplyTrial: new (entries: readonly NativeEntry[]) => ApplyTrial;
   readonly AppendTrial: new (directory: string, entries: readonly NativeEntry[]) => AppendTrial;
+  readonly HistoryTrial: (new (options: HistoryOptions) => HistoryTrial) & {
+    verify(directory: string): {
+      readonly damaged: boolean;
+      readonly records: number;
+      readonly segments: number;
+      readonly denseSegments: number;
+    };
+  };
   readonly BareLoop: new (path: string, fileBytes: number, writeBytes: number) => BareLoop;
 }
 

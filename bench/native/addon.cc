@@ -14,6 +14,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("ApplyTrial", define_apply_trial(env));
   exports.Set("AppendTrial", define_append_trial(env));
   exports.Set("BareLoop", define_bare_loop(env));
+  exports.Set("HistoryTrial", define_history_trial(env));
   return exports;
 }
 

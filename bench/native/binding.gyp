@@ -13,6 +13,7 @@
         'call_trial.cc',
         'checksum_trial.cc',
         'encode_trial.cc',
+        'history_trial.cc',
         'parse_trial.cc',
         'values.cc',
       ],

@@ -15,5 +15,6 @@ Napi::Function define_parse_trial(Napi::Env env);
 Napi::Function define_apply_trial(Napi::Env env);
 Napi::Function define_append_trial(Napi::Env env);
 Napi::Function define_bare_loop(Napi::Env env);
+Napi::Function define_history_trial(Napi::Env env);
 
 }  // namespace espora::bench

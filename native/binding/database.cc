@@ -119,7 +119,10 @@ class Database final : public Napi::ObjectWrap<Database>,
       result.Set("unixSocket", options_.http.listen.unix_path);
     }
     const store::Stats& store = opened_.store;
-    set(result, "records", store.recovered_records);
+    // All that the store holds; opening read those behind the snapshot.
+    set(result, "records", opened_.last_seq);
+    set(result, "replayedRecords", store.recovered_records);
+    set(result, "snapshotSeq", store.snapshot_seq);
     set(result, "unprovenRecords", store.unproven_records);
     set(result, "lastSeq", opened_.last_seq);
     result.Set("openMs", Napi::Number::New(env, static_cast<double>(opened_.open_ns) / 1e6));
@@ -164,6 +167,12 @@ class Database final : public Napi::ObjectWrap<Database>,
     set(result, "bytesWritten", ledger.bytes_written);
     set(result, "parked", ledger.parked);
     set(result, "storeFull", ledger.store_full);
+    set(result, "segmentsRewritten", ledger.segments_rewritten);
+    set(result, "rewriteSavedBytes", ledger.rewrite_saved_bytes);
+    set(result, "rewriteFailures", ledger.rewrite_failures);
+    set(result, "segmentsDamaged", ledger.segments_damaged);
+    set(result, "snapshots", ledger.snapshots);
+    set(result, "snapshotFailures", ledger.snapshot_failures);
     return result;
   }
 
@@ -204,6 +213,14 @@ class Database final : public Napi::ObjectWrap<Database>,
       on_event_.Call({Napi::String::New(env, "failed"), detail});
     });
     loop_->timers().arm(failure_timer_, loop_->now_ms() + failure_grace_ms);
+  }
+
+  void on_store_warning(const std::string& message) override {
+    thread_.channel().post([this, message](Napi::Env env) {
+      Napi::Object detail = Napi::Object::New(env);
+      detail.Set("message", message);
+      on_event_.Call({Napi::String::New(env, "warning"), detail});
+    });
   }
 
   ledger::ServiceOptions options_;

@@ -13,6 +13,7 @@
 #include "binding/values.h"
 #include "ledger/account_table.h"
 #include "ledger/entry_codec.h"
+#include "ledger/ledger_state.h"
 #include "store/reader.h"
 #include "sys/file_system.h"
 #include "sys/thread.h"
@@ -69,8 +70,8 @@ struct RecordItem {
   uint16_t flags;
   std::string bytes;
 };
-using Item =
-    std::variant<store::SegmentFacts, store::format::FrameHeader, RecordItem, store::Finding>;
+using Item = std::variant<store::SegmentFacts, store::SnapshotFacts, store::format::FrameHeader,
+                          RecordItem, store::Finding>;
 
 struct InspectOptions {
   std::string directory;
@@ -134,11 +135,30 @@ Napi::Object to_object(Napi::Env env, const Item& item, bool ledger) {
     set(object, "previousNumber", header.previous_number);
     set(object, "previousEndBlock", header.previous_end_block);
     set(object, "previousLastSeq", header.previous_last_seq);
+    object.Set("dense", store::is_dense(header));
+    if (store::is_dense(header)) {
+      set(object, "lastSeq", header.dense_last_seq);
+      set(object, "endBlock", header.dense_end_block);
+      set(object, "indexBlock", header.dense_index_block);
+      set(object, "frames", header.dense_frame_count);
+    }
+    set(object, "fileBytes", segment->file_bytes);
+    return object;
+  }
+  if (const auto* snapshot = std::get_if<store::SnapshotFacts>(&item)) {
+    Napi::Object object = with_kind(env, "snapshot");
+    set(object, "seq", snapshot->seq);
+    if (!snapshot->whole) return object;
+    set(object, "segment", snapshot->header.segment);
+    set(object, "stateBytes", snapshot->header.state_bytes);
+    set(object, "timeUs", snapshot->header.time_us);
+    set(object, "fileBytes", snapshot->file_bytes);
     return object;
   }
   if (const auto* frame = std::get_if<store::format::FrameHeader>(&item)) {
-    const bool seal = frame->record_count == 0;
-    Napi::Object object = with_kind(env, seal ? "seal" : "batch");
+    const bool dense = frame->type == static_cast<uint16_t>(store::format::FrameType::dense);
+    const char* kind = frame->record_count == 0 ? "seal" : dense ? "dense" : "batch";
+    Napi::Object object = with_kind(env, kind);
     set(object, "segment", frame->segment);
     set(object, "block", frame->block);
     set(object, "epoch", frame->epoch);
@@ -192,6 +212,10 @@ class Inspection final : private store::ReadVisitor {
   }
 
   void segment(const store::SegmentFacts& facts) override {
+    if (options_.frames) add(facts);
+  }
+
+  void snapshot(const store::SnapshotFacts& facts) override {
     if (options_.frames) add(facts);
   }
 
@@ -278,6 +302,15 @@ class Inspection final : private store::ReadVisitor {
   bool failed_ = false;
 };
 
+// The ledger that the records of a store must give, and its snapshots hold.
+std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store) {
+  if (store.kind != ledger_kind) return nullptr;
+  const auto table = ledger::AccountTable::decode(
+      std::as_bytes(std::span(store.schema.data(), store.schema.size())));
+  if (!table.ok()) return nullptr;
+  return std::make_unique<ledger::LedgerState>(table.value());
+}
+
 // --- verify --------------------------------------------------------------------------------------
 
 class Verification final : public Napi::AsyncWorker {
@@ -292,8 +325,8 @@ class Verification final : public Napi::AsyncWorker {
  private:
   void Execute() override {
     sys::PosixFileSystem file_system;
-    result_ =
-        std::make_unique<sys::Result<store::VerifyReport>>(store::verify(file_system, directory_));
+    result_ = std::make_unique<sys::Result<store::VerifyReport>>(
+        store::verify(file_system, directory_, true, make_state));
   }
 
   void OnOK() override {
@@ -308,6 +341,9 @@ class Verification final : public Napi::AsyncWorker {
     object.Set("store", to_object(env, report.store));
     set(object, "provenSeq", report.proven_seq);
     set(object, "segments", report.segments);
+    set(object, "denseSegments", report.dense_segments);
+    set(object, "snapshots", report.snapshots);
+    set(object, "diskBytes", report.disk_bytes);
     set(object, "batches", report.batches);
     set(object, "seals", report.seals);
     set(object, "records", report.records);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "ledger/account_table.h"
@@ -95,6 +96,13 @@ class Ledger {
   // what find() returned. Accounts without history that are not in it are gone: an entry of one
   // replayed later is corrupt.
   [[nodiscard]] sys::Status adopt(const AccountTable& configured);
+
+  // The state that replay() made, for a snapshot: what every account with history has, its limit
+  // left out. Equal states have equal bytes. See ledger_state.h.
+  [[nodiscard]] std::vector<std::byte> encode_state() const;
+  // Before the first replay(): Code::corrupt, with nothing to be used any more, for bytes that no
+  // state encodes to, and for accounts that the table does not have.
+  [[nodiscard]] sys::Status restore_state(std::span<const std::byte> bytes);
 
   // The newest record that changed anything; 0 if none did.
   [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }

@@ -4,8 +4,9 @@
 
 #include "ledger/errors.h"
 #include "ledger/json_transaction.h"
+#include "ledger/ledger_state.h"
+#include "ledger/posting.h"
 #include "ledger/route.h"
-#include "sys/check.h"
 #include "sys/clock.h"
 
 namespace espora::ledger {
@@ -51,7 +52,8 @@ sys::Status Service::start() {
   if (sys::Status adopted = adopt_accounts(); !adopted.ok()) return adopted;
   // Its hook fires on its own thread, when a segment is ready or a try for one failed.
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
-      file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); });
+      file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
+      &engine_->housekeeping());
   server_.open_gate(engine_->acknowledged_seq());
   publish_stats();
   sys::Status status = server_.listen();
@@ -81,11 +83,15 @@ sys::Status Service::schema_changed(store::Bytes stored, store::Bytes) {
   return {};
 }
 
+sys::Status Service::restore(store::Bytes state, uint64_t) { return ledger_.restore_state(state); }
+
+// Every account with history is in the configured table by now, or opening was refused.
+std::unique_ptr<store::SnapshotState> Service::make_state() {
+  return std::make_unique<LedgerState>(options_.accounts);
+}
+
 sys::Status Service::record(const store::RecordView& record) {
-  if (record.type != entry_record_type) return {};  // of a later version, and skippable
-  auto entry = decode_entry(record.bytes);
-  if (!entry.ok()) return entry.status();
-  return ledger_.replay(entry.value(), record.seq);
+  return replay_record(ledger_, record);
 }
 
 sys::Status Service::end() { return ledger_.may_adopt(options_.accounts); }
@@ -151,39 +157,29 @@ http::Answer Service::statement(const Account& account) {
   return {.body = body_.view(), .gate = account.last_change_seq()};
 }
 
-// Space is reserved before anything is changed: a refusal for want of it is definite.
 Service::MaybeAnswer Service::transact(Account& account, const Transaction& transaction) {
-  const Decision decision = decide(account, transaction);
-  if (decision.verdict != Verdict::accepted) {
-    // It tells something about the balance, so it waits for what made the balance.
-    return http::Answer{.error = decision.verdict == Verdict::limit_insufficient
-                                     ? &errors::limit_insufficient
-                                     : &errors::balance_too_large,
-                        .gate = account.last_change_seq()};
-  }
-  Entry probe;
-  probe.transaction = transaction;
-  const size_t bytes = encoded_entry_bytes(probe);
-  const sys::Status reserved = engine_->reserve(bytes, 1);
-  switch (reserved.code()) {
-    case sys::Code::ok:
-      break;
-    case sys::Code::unavailable:
-    case sys::Code::overloaded:
+  const http::Error* error = nullptr;
+  switch (post(*engine_, ledger_, account, transaction)) {
+    case Posting::accepted:
+      body_.write_balance(account.limit(), account.balance());
+      return http::Answer{.body = body_.view(), .gate = account.last_change_seq()};
+    case Posting::must_wait:
       return {};
-    case sys::Code::no_space:
+    case Posting::limit_insufficient:
+      error = &errors::limit_insufficient;
+      break;
+    case Posting::balance_too_large:
+      error = &errors::balance_too_large;
+      break;
+    case Posting::store_full:
       http::add(stats_.store_full, 1);
-      return http::Answer{.error = &errors::store_full, .gate = account.last_change_seq()};
-    default:
+      error = &errors::store_full;
+      break;
+    case Posting::store_failed:
       return http::Answer{.error = &errors::store_failed};
   }
-  const uint64_t seq = engine_->last_seq() + 1;
-  const Entry entry =
-      ledger_.apply(account, transaction, decision.balance_after, engine_->batch_time_us(), seq);
-  encode_entry(entry, engine_->append_in_place(entry_record_type, 0, bytes));
-  ESPORA_CHECK(engine_->last_seq() == seq);
-  body_.write_balance(account.limit(), account.balance());
-  return http::Answer{.body = body_.view(), .gate = seq};
+  // It tells something about the balance, so it waits for what made the balance.
+  return http::Answer{.error = error, .gate = account.last_change_seq()};
 }
 
 // --- The turn ------------------------------------------------------------------------------------
@@ -239,8 +235,16 @@ void Service::maintain() {
     return;
   }
   publish_stats();
+  tell_of_housekeeping();
   server_.open_gate(engine_->acknowledged_seq());
   plan_maintenance();
+}
+
+void Service::tell_of_housekeeping() {
+  std::string failure = engine_->housekeeping().last_failure();
+  if (failure.empty() || failure == housekeeping_told_) return;
+  housekeeping_told_ = std::move(failure);
+  events_.on_store_warning(housekeeping_told_);
 }
 
 void Service::plan_maintenance() {
@@ -259,6 +263,13 @@ void Service::publish_stats() noexcept {
   set(stats_.durable_seq, engine_->durable_seq());
   set(stats_.flushes, stats.flushes);
   set(stats_.bytes_written, stats.bytes_written);
+  const store::HousekeepingStats& house = stats.housekeeping;
+  set(stats_.segments_rewritten, house.segments_rewritten);
+  set(stats_.rewrite_saved_bytes, static_cast<uint64_t>(std::max<int64_t>(0, house.saved_bytes)));
+  set(stats_.rewrite_failures, house.rewrite_failures);
+  set(stats_.segments_damaged, house.segments_damaged);
+  set(stats_.snapshots, house.snapshots);
+  set(stats_.snapshot_failures, house.snapshot_failures);
 }
 
 // What was not durable is indeterminate, and the state that it made is never shown again.

@@ -40,6 +40,13 @@ struct ServiceStats {
   std::atomic<uint64_t> bytes_written{0};
   std::atomic<uint64_t> parked{0};      // requests that had to wait for space or for a batch
   std::atomic<uint64_t> store_full{0};  // answers 507
+  // Of the store's housekeeping: see store::HousekeepingStats.
+  std::atomic<uint64_t> segments_rewritten{0};
+  std::atomic<uint64_t> rewrite_saved_bytes{0};
+  std::atomic<uint64_t> rewrite_failures{0};
+  std::atomic<uint64_t> segments_damaged{0};
+  std::atomic<uint64_t> snapshots{0};
+  std::atomic<uint64_t> snapshot_failures{0};
 };
 
 // Told on the loop's thread.
@@ -48,6 +55,9 @@ class ServiceEvents {
   // The store failed: what waited was answered 503, and so is everything from now on. The owner has
   // to end the process soon: state that is not durable must not be used again.
   virtual void on_store_failed(const sys::Status& failure) = 0;
+  // Something of the store's housekeeping was given up or found damaged: a person should know,
+  // nothing that is served depends on it. Told again only in other words.
+  virtual void on_store_warning(const std::string& message) { (void)message; }
 
  protected:
   ~ServiceEvents() = default;
@@ -93,6 +103,9 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   void on_turn_end() override;
 
   sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  [[nodiscard]] store::History history() const override { return store::History::snapshot; }
+  sys::Status restore(store::Bytes state, uint64_t seq) override;
+  std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
   sys::Status end() override;
   sys::Status adopt_accounts();
@@ -104,6 +117,7 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   void maintain();
   void plan_maintenance();
   void publish_stats() noexcept;
+  void tell_of_housekeeping();
   void fail(const sys::Status& failure);
 
   sys::EventLoop& loop_;
@@ -117,8 +131,9 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   ServiceStats stats_;
   std::vector<Parked> parked_;
   sys::Timer maintenance_;
-  AnswerBody body_;       // of the answer being made
-  bool adopted_ = false;  // the configured accounts are in force
+  std::string housekeeping_told_;  // the failure of it that was told last
+  AnswerBody body_;                // of the answer being made
+  bool adopted_ = false;           // the configured accounts are in force
   bool failed_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -73,6 +74,13 @@ sys::Result<Directory> Directory::open(sys::FileSystem& file_system, const std::
   return Directory(file_system, sys::File(file_system, handle), path, direct);
 }
 
+sys::Result<Directory> Directory::again() const {
+  sys::FileSystem& fs = file_system_;
+  sys::File handle(fs, fs.open(handle_.get(), ".", {.directory = true}));
+  if (!handle.valid()) return error(handle.get(), "open", "");
+  return Directory(fs, std::move(handle), path_, direct_);
+}
+
 Status Directory::list(Listing& listing) const {
   std::vector<std::string> names;
   if (const int result = file_system_.get().list(handle_.get(), names); result < 0) {
@@ -101,6 +109,9 @@ Status Directory::list(Listing& listing) const {
     }
   }
   std::sort(listing.segments.begin(), listing.segments.end());
+  // A file that is replaced while the directory is read may show twice, readdir(3).
+  listing.segments.erase(std::unique(listing.segments.begin(), listing.segments.end()),
+                         listing.segments.end());
   std::sort(listing.snapshots.begin(), listing.snapshots.end());
   return {};
 }
@@ -136,6 +147,7 @@ sys::Result<sys::File> Directory::lock(uint32_t retry_ms) const {
 }
 
 Status Directory::sync() const {
+  ESPORA_DEFECT(skip_directory_flush) return {};
   const int result = file_system_.get().fsync(handle_.get());
   return result < 0 ? Status::from_errno(Code::io, -result, "fsync", path_) : Status();
 }
@@ -196,7 +208,8 @@ int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t 
       direct_ = false;
       auto again = open_for_reading(file.name);
       if (!again.ok()) return got;
-      file = std::move(again).value();
+      file.file = std::move(again.value().file);
+      file.direct = again.value().direct;
       continue;
     }
     if (got < 0) return got;
@@ -249,16 +262,13 @@ sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
   return facts;
 }
 
-sys::Result<ReadFile> Directory::open_segment(uint32_t number, uint64_t segment_bytes) {
-  auto opened = open_for_reading(segment_name(number));
+sys::Result<ReadFile> Directory::open_segment_as(std::string name, uint64_t segment_bytes) {
+  auto opened = open_for_reading(std::move(name));
   if (!opened.ok()) return opened;
   const int64_t size = file_system_.get().size(opened.value().file.get());
   if (size < 0) return error(size, "fstat", opened.value().name);
-  if (static_cast<uint64_t>(size) != segment_bytes) {
-    return Status(Code::corrupt, path_ + "/" + opened.value().name + " has " +
-                                     std::to_string(size) + " bytes instead of " +
-                                     std::to_string(segment_bytes));
-  }
+  opened.value().bytes = static_cast<uint64_t>(size);
+  opened.value().segment_bytes = segment_bytes;
   return opened;
 }
 
@@ -270,20 +280,81 @@ sys::Result<format::SegmentHeader> Directory::read_header(ReadFile& file) {
     return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread",
                               where + ", block 0");
   }
-  format::SegmentHeader header;
+  format::SegmentHeader header{};
   const HeaderState state = static_cast<size_t>(got) == format::block_bytes
                                 ? decode_segment_header(buffer.span(), header)
                                 : HeaderState::damaged;
+  const uint64_t expected = is_dense(header) ? header.dense_file_bytes : file.segment_bytes;
   switch (state) {
     case HeaderState::valid:
-      break;
+      if (file.bytes == expected) break;
+      return Status(Code::corrupt, where + " has " + std::to_string(file.bytes) +
+                                       " bytes instead of " + std::to_string(expected));
     case HeaderState::damaged:
       return Status(Code::corrupt, where + ", block 0: the segment's header is damaged");
     case HeaderState::other_version:
       return Status(Code::version, where + " has format version " + std::to_string(header.version) +
                                        ", flags " + std::to_string(header.flags) +
                                        "; this program reads version " +
-                                       std::to_string(format::version) + " without flags");
+                                       std::to_string(format::version) + " and knows the flags " +
+                                       std::to_string(format::segment_flags_known));
+  }
+  return header;
+}
+
+Status Directory::read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes) {
+  const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
+  if (got == static_cast<int64_t>(bytes.size())) return {};
+  const std::string where = path_ + "/" + file.name + ", block " + std::to_string(block);
+  if (got == -ENOMEM) return error(got, "pread", file.name);
+  if (got < 0) return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
+  return Status(Code::corrupt, where + ": the file ends before its content");
+}
+
+sys::Result<DenseIndex> Directory::read_index(ReadFile& file, const format::SegmentHeader& header) {
+  const uint64_t from = uint64_t{header.dense_index_block} * format::block_bytes;
+  const BlockBuffer buffer(header.dense_file_bytes - from);
+  if (Status read = read_blocks(file, header.dense_index_block, buffer.span()); !read.ok()) {
+    return read;
+  }
+  auto index = DenseIndex::decode(header, buffer.span());
+  if (!index) {
+    return Status(Code::corrupt, path_ + "/" + file.name + ", block " +
+                                     std::to_string(header.dense_index_block) +
+                                     ": the segment's index is damaged");
+  }
+  return std::move(*index);
+}
+
+sys::Result<format::SnapshotHeader> Directory::read_snapshot_as(std::string name,
+                                                                std::vector<std::byte>& bytes,
+                                                                Bytes& state) {
+  auto opened = open_for_reading(std::move(name));
+  if (!opened.ok()) return opened.status();
+  ReadFile file = std::move(opened).value();
+  const std::string where = path_ + "/" + file.name;
+  const int64_t size = file_system_.get().size(file.file.get());
+  if (size < 0) return error(size, "fstat", file.name);
+  format::SnapshotHeader header{};
+  HeaderState found = HeaderState::damaged;
+  if (static_cast<uint64_t>(size) <= limits::snapshot_bytes_max) {
+    const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
+    const int64_t got = read_at(file, buffer.span(), 0);
+    if (got < 0) {
+      return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
+    }
+    bytes.assign(buffer.data(), buffer.data() + got);
+    found = decode_snapshot(bytes, header, state);
+  }
+  switch (found) {
+    case HeaderState::valid:
+      break;
+    case HeaderState::damaged:
+      return Status(Code::corrupt, where + " is damaged");
+    case HeaderState::other_version:
+      return Status(Code::version, where + " has format version " + std::to_string(header.version) +
+                                       ", this program reads version " +
+                                       std::to_string(format::version));
   }
   return header;
 }
@@ -305,9 +376,10 @@ Status Directory::load_part(ReadFile& file, uint32_t block, std::span<std::byte>
     }
     return {};
   }
+  std::memset(bytes.data(), 0, bytes.size());
+  ESPORA_DEFECT(read_error_as_torn) return {};
   if (loaded.unreadable.empty()) loaded.read_error = static_cast<int>(-got);
   loaded.unreadable.push_back(block);
-  std::memset(bytes.data(), 0, bytes.size());
   return {};
 }
 
@@ -327,15 +399,15 @@ Status Directory::load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded) {
 }
 
 sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
-  auto opened = open_for_reading(segment_name(number));
+  auto opened = open_segment(number, 0);
   if (!opened.ok()) return opened.status();
+  const uint64_t size = opened.value().bytes;
+  opened.value().segment_bytes = size;  // what it should be is known from nowhere else
   auto header = read_header(opened.value());
   if (!header.ok()) return header.status();
   const uint64_t bytes = header.value().segment_bytes;
-  const int64_t size = file_system_.get().size(opened.value().file.get());
-  if (size < 0) return error(size, "fstat", opened.value().name);
   const bool first = number == 1 && header.value().number == 1 && header.value().durable_seq == 0;
-  if (!first || static_cast<uint64_t>(size) != bytes || bytes < limits::segment_bytes_min ||
+  if (!first || is_dense(header.value()) || size != bytes || bytes < limits::segment_bytes_min ||
       bytes > limits::segment_bytes_max || bytes % format::block_bytes != 0) {
     return false;
   }

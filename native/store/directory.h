@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/dense.h"
 #include "store/format.h"
 #include "store/recovery.h"
 #include "sys/file_system.h"
@@ -48,6 +49,8 @@ struct ReadFile {
   std::string name;
   sys::File file;
   bool direct = false;
+  uint64_t bytes = 0;          // its size; of a segment
+  uint64_t segment_bytes = 0;  // what STORE says that it should be, unless it is dense
 };
 
 // A segment's blocks as read.
@@ -76,6 +79,10 @@ class Directory {
   static sys::Result<Directory> open(sys::FileSystem& file_system, const std::string& path,
                                      bool create, bool direct);
 
+  // The same directory through a descriptor of its own, for another thread: each descriptor is told
+  // of a failed flush once, fsync(2).
+  sys::Result<Directory> again() const;
+
   [[nodiscard]] sys::FileSystem& file_system() const noexcept { return file_system_; }
   [[nodiscard]] int handle() const noexcept { return handle_.get(); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -98,13 +105,29 @@ class Directory {
   // By the rule of publication: a temporary file, flushed, renamed, the directory flushed.
   sys::Status publish_store(const StoreFacts& facts) const;
 
-  // For reading. The size of the file is checked against `segment_bytes`: Code::corrupt.
-  sys::Result<ReadFile> open_segment(uint32_t number, uint64_t segment_bytes);
+  // For reading. Its size is checked by read_header(), because a dense segment's is in its header.
+  sys::Result<ReadFile> open_segment(uint32_t number, uint64_t segment_bytes) {
+    return open_segment_as(segment_name(number), segment_bytes);
+  }
+  sys::Result<ReadFile> open_segment_as(std::string name, uint64_t segment_bytes);
   // For a segment without STORE beside it: number 1, a valid header, and no frame, not even a torn
   // one's header. Codes as for the functions around this one.
   sys::Result<bool> holds_no_frame(uint32_t number);
-  // Code::corrupt for a damaged header, version for another one, unreadable, io.
+  // Code::corrupt for a damaged header and a file of another size, version for another one,
+  // unreadable, io.
   sys::Result<format::SegmentHeader> read_header(ReadFile& file);
+  // Of a dense segment whose header is possible: Code::corrupt, unreadable, io.
+  sys::Result<DenseIndex> read_index(ReadFile& file, const format::SegmentHeader& header);
+  // Whole blocks from `block` on. Code::corrupt where the file ends before, unreadable, io.
+  sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes);
+  // The whole file SNAP-<seq>; `state` views into `bytes`. Code::not_found, corrupt, version,
+  // unreadable, io.
+  sys::Result<format::SnapshotHeader> read_snapshot(uint64_t seq, std::vector<std::byte>& bytes,
+                                                    Bytes& state) {
+    return read_snapshot_as(snapshot_name(seq), bytes, state);
+  }
+  sys::Result<format::SnapshotHeader> read_snapshot_as(std::string name,
+                                                       std::vector<std::byte>& bytes, Bytes& state);
   // The first `blocks` blocks. Blocks that the device refuses are listed in `loaded`; any other
   // failure is a Status. Memory of an earlier call is used again.
   sys::Status load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded);

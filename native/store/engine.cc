@@ -26,11 +26,24 @@ Status RecordVisitor::schema_changed(Bytes stored, Bytes given) {
                                    ", it cannot be opened with " + quoted(given));
 }
 
+Status RecordVisitor::restore(Bytes, uint64_t seq) {
+  return Status(Code::invalid,
+                "there is a snapshot at sequence " + std::to_string(seq) + ", and no use for it");
+}
+
 Engine::~Engine() = default;
 
 // ---- append side ------------------------------------------------------------------------------
 
 Status Engine::poison(Code code) const { return Status(code, failure_.message()); }
+
+// Whether housekeeping made the store unusable; takes its failure over.
+bool Engine::housekeeping_failed() {
+  if (!housekeeping_->failed()) [[likely]]
+    return false;
+  if (failure_.ok()) failure_ = housekeeping_->failure();
+  return true;
+}
 
 // Why nothing can be appended, whatever its size.
 Status Engine::refusal() const {
@@ -44,7 +57,7 @@ Status Engine::refusal() const {
 }
 
 Status Engine::reserve(size_t payload_bytes, uint32_t records) {
-  if (closed_ || poisoned() || !appendable_) [[unlikely]]
+  if (closed_ || poisoned() || !appendable_ || housekeeping_failed()) [[unlikely]]
     return refusal();
   const size_t bytes = reservation_bytes(payload_bytes, records);
   if (bytes > batch_payload_bytes_max()) [[unlikely]] {
@@ -108,12 +121,13 @@ void Engine::begin(WorkKind kind, Phase phase) noexcept {
 }
 
 bool Engine::begin_commit() noexcept {
-  if (work_.kind != WorkKind::none || poisoned()) return false;
+  if (work_.kind != WorkKind::none || poisoned() || housekeeping_failed()) return false;
   if (open_.records == 0) {
     open_.reserved = 0;
     open_.timed = false;
     return false;
   }
+  ESPORA_DEFECT(rewrite_partial_block) absorb_last_frame();
   begin(WorkKind::batch, Phase::write);
   const uint32_t blocks = blocks_of(open_.used);
   if (next_block_ + blocks > segment_blocks_) {
@@ -139,8 +153,38 @@ bool Engine::begin_commit() noexcept {
   return true;
 }
 
+#ifdef ESPORA_SIMULATION
+// Defect::rewrite_partial_block: the open batch and the last frame become one, in the place of that
+// frame, where both fit into its last block.
+void Engine::absorb_last_frame() noexcept {
+  const format::FrameHeader& last = work_.frame;
+  const size_t last_bytes = last.payload_bytes;
+  const size_t open_bytes = open_.used - sizeof last;
+  const uint32_t blocks = blocks_of(sizeof last + last_bytes);
+  if (last.record_count == 0 || last.time_us != open_.time_us ||
+      last.segment != current_.header.number || last.epoch != current_.header.epoch ||
+      last.block + blocks != next_block_ ||
+      blocks_of(sizeof last + last_bytes + open_bytes) != blocks ||
+      last.header_crc != current_.frame_crc) {
+    return;
+  }
+  std::byte* payload = open_.buffer.data() + sizeof last;
+  std::memmove(payload + last_bytes, payload, open_bytes);
+  std::memcpy(payload, work_.buffer.data() + sizeof last, last_bytes);
+  open_.used += last_bytes;
+  open_.records += last.record_count;
+  open_.first_seq = last.first_seq;
+  next_block_ = last.block;
+  current_.frame_crc = last.previous_frame_crc;
+  current_.durable_seq = last.first_seq - 1;
+}
+#endif
+
 bool Engine::begin_flush() noexcept {
-  if (work_.kind != WorkKind::none || poisoned() || durable_seq_ == acknowledged_seq_) return false;
+  if (work_.kind != WorkKind::none || poisoned() || housekeeping_failed() ||
+      durable_seq_ == acknowledged_seq_) {
+    return false;
+  }
   begin(WorkKind::flush, Phase::flush);
   return true;
 }
@@ -150,7 +194,9 @@ bool Engine::can_seal() const noexcept {
 }
 
 bool Engine::begin_seal() noexcept {
-  if (work_.kind != WorkKind::none || open_.records != 0 || !can_seal()) return false;
+  if (work_.kind != WorkKind::none || open_.records != 0 || housekeeping_failed() || !can_seal()) {
+    return false;
+  }
   open_.reserved = 0;  // the block may be the one that was reserved
   begin(WorkKind::seal, Phase::flush_before);
   work_.frame = {};
@@ -170,12 +216,16 @@ Status Engine::complete() {
   if (work_.error != 0) {
     // What failed may have taken effect or not: nothing in memory above durable_seq counts any
     // more.
+    housekeeping_->stop();
     failure_ = Status::from_errno(Code::io, work_.error, work_.call, work_.file);
     return Status::from_errno(Code::indeterminate, work_.error, work_.call, work_.file);
   }
   stats_.bytes_written += work_.bytes;
   stats_.segment = current_.header.number;
-  if (work_.roll) stats_.rolls++;
+  if (work_.roll) {
+    stats_.rolls++;
+    housekeeping_->closed(current_.header.number, stats_.direct_io);
+  }
   if (kind == WorkKind::batch) {
     const uint64_t now_ns = file_system_.monotonic_ns();
     const uint64_t before = acknowledged_seq_;
@@ -204,8 +254,19 @@ void Engine::fail(int result, const char* call, std::string file) noexcept {
   work_.phase = Phase::idle;
 }
 
+namespace {
+
+int flush_file(sys::FileSystem& file_system, int file) noexcept {
+  ESPORA_DEFECT(skip_flush) return 0;
+  const int result = file_system.fdatasync(file);
+  ESPORA_DEFECT(retry_failed_flush) return result < 0 ? file_system.fdatasync(file) : result;
+  return result;
+}
+
+}  // namespace
+
 bool Engine::flush_current() noexcept {
-  const int result = file_system_.fdatasync(current_.file.get());
+  const int result = flush_file(file_system_, current_.file.get());
   if (result < 0) {
     fail(result, "fdatasync", segment_name(current_.header.number));
     return false;
@@ -222,6 +283,7 @@ void Engine::step() noexcept {
       return;
     case Phase::flush_before: {
       const Phase then = work_.roll ? Phase::header : Phase::write;
+      ESPORA_DEFECT(roll_without_flush) if (work_.roll) current_.dirty = false;
       if (!current_.dirty) {
         next_phase(then);
         return step();
@@ -240,12 +302,15 @@ void Engine::step() noexcept {
       const std::string name = segment_name(current_.header.number + 1);
       const int result =
           file_system_.rename(directory_.handle(), work_.spare.name.c_str(), name.c_str());
+      ESPORA_DEFECT(ignore_failed_rename) return next_phase(Phase::directory_flush);
       if (result < 0) return fail(result, "rename", name);
       return next_phase(Phase::directory_flush);
     }
     case Phase::directory_flush: {
-      const int result = file_system_.fsync(directory_.handle());
-      if (result < 0) return fail(result, "fsync", ".");
+      if (Status synced = directory_.sync(); !synced.ok())
+        return fail(-synced.error(), "fsync", ".");
+      // Its failed flush may have covered this rename too.
+      if (housekeeping_->failed()) return fail(-EIO, "fsync", ".");
       adopt_spare();
       return next_phase(Phase::write);
     }
@@ -301,6 +366,7 @@ void Engine::encode_frame() noexcept {
   frame.segment = current_.header.number;
   frame.epoch = current_.header.epoch;
   frame.durable_seq = current_.durable_seq;
+  ESPORA_DEFECT(drop_durable_seq) frame.durable_seq = 0;
   frame.previous_frame_crc = current_.frame_crc;
   const size_t used = sizeof frame + frame.payload_bytes;
   std::memset(work_.buffer.data() + used, 0, work_.bytes - used);
@@ -342,7 +408,7 @@ Status Engine::run() noexcept {
 }
 
 Status Engine::commit() {
-  if (poisoned()) return poison(Code::failed);
+  if (poisoned() || housekeeping_failed()) return poison(Code::failed);
   return begin_commit() ? run() : Status();
 }
 
@@ -359,7 +425,7 @@ Status Engine::seal() {
 Status Engine::maintain() {
   ESPORA_CHECK(work_.kind == WorkKind::none);
   if (closed_) return refusal();
-  if (poisoned()) return poison(Code::failed);
+  if (poisoned() || housekeeping_failed()) return poison(Code::failed);
   if (!appendable_) return try_install();
   const uint64_t now_ns = file_system_.monotonic_ns();
   if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_ &&
@@ -392,6 +458,8 @@ Status Engine::close() {
   if (status.ok()) status = flush();
   if (status.ok()) status = seal();
   closed_ = true;
+  if (poisoned()) housekeeping_->stop();
+  housekeeping_->discard();
   spares_->discard();
   if (reserved_spare_.file.valid()) {
     reserved_spare_.file.reset();
@@ -407,6 +475,7 @@ Stats Engine::stats() const noexcept {
   stats.segment_bytes = store_.segment_bytes;
   stats.blocks_free = appendable_ ? segment_blocks_ - next_block_ : 0;
   stats.spare_ready = spares_->ready();
+  stats.housekeeping = housekeeping_->stats();
   return stats;
 }
 

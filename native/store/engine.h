@@ -19,9 +19,12 @@
 #include <string>
 #include <vector>
 
+#include "store/defects.h"
 #include "store/directory.h"
+#include "store/housekeeping.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/snapshot.h"
 #include "store/spare_preparer.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
@@ -52,9 +55,22 @@ struct Options {
   uint32_t lock_retry_ms = 500;
   // False: never O_DIRECT (for file systems where it misbehaves); weaker, see Stats::direct_io.
   bool direct_io = true;
+  // Whether closed segments are rewritten densely: see housekeeping.h.
+  bool rewrite_segments = true;
+};
+
+// What open() has to show of the log.
+enum class History : uint8_t {
+  all,       // every record
+  snapshot,  // the newest snapshot, if there is one, and every record after it
+  tail,      // nothing in particular: at least no closed segment is read
 };
 
 // Sees the log while a store is opened, in order. Any Status but ok ends open() with it.
+//
+// With History::all every segment is read and checked. With the others opening costs the newest
+// snapshot and the segments after it, as a rule one closed one and the last; of older segments only
+// the names are looked at, and damage in them is found when they are read, or by verify().
 class RecordVisitor {
  public:
   virtual ~RecordVisitor() = default;
@@ -63,6 +79,13 @@ class RecordVisitor {
   // must always be equal). ok: go on, and if the rest of open() succeeds the store keeps the new
   // schema from then on. Without this function another schema is refused.
   virtual sys::Status schema_changed(Bytes stored, Bytes given);
+  [[nodiscard]] virtual History history() const { return History::all; }
+  // With History::snapshot: before the first record, if there is a snapshot, what a SnapshotState
+  // gave. Records go on behind `seq`.
+  virtual sys::Status restore(Bytes state, uint64_t seq);
+  // With History::snapshot, once, after end(): a state without records of its own, from which
+  // snapshots are made on the housekeeping's thread. Null for none.
+  virtual std::unique_ptr<SnapshotState> make_state() { return nullptr; }
   virtual sys::Status record(const RecordView& record) = 0;
   // After the last record that is known now, before anything on disk is changed: the last chance to
   // refuse. Called again if records followed later (see Engine::appendable).
@@ -84,7 +107,9 @@ struct Stats {
   uint64_t epoch = 0;        // how many times this store was opened
   bool direct_io = false;    // false: buffered writes, a weaker guard against a lying cache
   bool spare_ready = false;
-  int64_t file_system = 0;  // see sys::file_system_name, sys::file_system_volatile
+  int64_t file_system = 0;    // see sys::file_system_name, sys::file_system_volatile
+  uint64_t snapshot_seq = 0;  // of the snapshot that it was opened from, 0 for none
+  HousekeepingStats housekeeping;
 };
 
 class Engine {
@@ -137,7 +162,10 @@ class Engine {
   // Sequence of the last append, complete or not; 0 for none.
   [[nodiscard]] uint64_t last_seq() const noexcept { return last_seq_; }
   // Everything up to here may be shown and answered: flushed (Sync::always), else written.
-  [[nodiscard]] uint64_t acknowledged_seq() const noexcept { return acknowledged_seq_; }
+  [[nodiscard]] uint64_t acknowledged_seq() const noexcept {
+    ESPORA_DEFECT(acknowledge_before_flush) return current_.end_seq;
+    return acknowledged_seq_;
+  }
   // Everything up to here is on the device.
   [[nodiscard]] uint64_t durable_seq() const noexcept { return durable_seq_; }
   // Time of the newest record.
@@ -182,6 +210,9 @@ class Engine {
   [[nodiscard]] Stats stats() const noexcept;
   // Zero-fills segments ahead of use. Somebody must step it: see housekeeping_thread.h.
   [[nodiscard]] SparePreparer& spare_preparer() noexcept { return *spares_; }
+  // Rewrites closed segments and makes snapshots, likewise. A failure of it that matters (the flush
+  // of the directory) poisons the engine with the next call here.
+  [[nodiscard]] Housekeeping& housekeeping() noexcept { return *housekeeping_; }
 
   // ---- step side ----------------------------------------------------------------------------
   // True from a begin_…() until its last step.
@@ -254,15 +285,22 @@ class Engine {
   sys::Status create(const Listing& listing);
   sys::Status recover(const Listing& listing);
   sys::Status check_store(Bytes given_schema);
-  sys::Result<std::vector<format::SegmentHeader>> read_headers(const Listing& listing);
+  sys::Status read_newest_snapshot(const Listing& listing);
+  [[nodiscard]] sys::Result<uint32_t> first_to_read(const Listing& listing) const;
+  sys::Result<std::vector<format::SegmentHeader>> read_headers(const Listing& listing,
+                                                               uint32_t first);
   sys::Status replay_closed(const std::vector<format::SegmentHeader>& headers);
   sys::Status show(const format::FrameHeader& frame, Bytes payload);
   sys::Status show_copied();
   sys::Status prepare(const Listing& listing);
   sys::Status install(Spare spare);
-  int write_fresh(const Spare& spare);
+  int write_fresh(const Spare& spare, std::span<const CopiedBatch> copies);
   void adopt_fresh(Spare spare);
   sys::Status try_install();
+
+  // Defects, defined in the simulator's build alone (see defects.h).
+  void absorb_last_frame() noexcept;
+  void reuse_segment(Spare& spare);
 
   // Steps, in engine.cc.
   void encode_frame() noexcept;
@@ -277,6 +315,7 @@ class Engine {
   [[nodiscard]] bool can_seal() const noexcept;
   [[nodiscard]] sys::Status refusal() const;
   [[nodiscard]] sys::Status poison(sys::Code code) const;
+  bool housekeeping_failed();
 
   sys::FileSystem& file_system_;
   const Options options_;
@@ -285,6 +324,8 @@ class Engine {
   sys::File lock_;
   StoreFacts store_;
   std::unique_ptr<SparePreparer> spares_;
+  std::unique_ptr<Housekeeping> housekeeping_;
+  std::unique_ptr<Snapshot> snapshot_;  // that the store is opened from, while it is opened
 
   // ---- append side ----
   OpenBatch open_;

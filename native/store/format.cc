@@ -1,9 +1,12 @@
 #include "store/format.h"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 
+#include "store/defects.h"
 #include "sys/check.h"
 #include "sys/crc32c.h"
 
@@ -49,6 +52,7 @@ Name parse_name(std::string_view name) noexcept {
   if (parse_between(name, "SNAP-", "", 0, number)) return {NameKind::snapshot, number};
   if (parse_between(name, "SNAP-", ".tmp", 0, number)) return {NameKind::temporary, number};
   if (parse_between(name, "spare-", ".tmp", 0, number)) return {NameKind::temporary, number};
+  if (parse_between(name, "dense-", ".tmp", 0, number)) return {NameKind::temporary, number};
   return {};
 }
 
@@ -59,6 +63,14 @@ std::string segment_name(uint32_t number) {
 }
 
 std::string spare_name(uint64_t count) { return "spare-" + std::to_string(count) + ".tmp"; }
+
+std::string dense_temporary_name(uint32_t number) {
+  return "dense-" + std::to_string(number) + ".tmp";
+}
+
+std::string snapshot_name(uint64_t seq) { return "SNAP-" + std::to_string(seq); }
+
+std::string snapshot_temporary_name(uint64_t seq) { return snapshot_name(seq) + ".tmp"; }
 
 uint32_t frame_seed(uint64_t nonce) noexcept {
   return sys::crc32c(std::as_bytes(std::span(&nonce, 1)));
@@ -80,7 +92,9 @@ HeaderState decode_segment_header(Bytes block, format::SegmentHeader& header) no
   std::memcpy(&header, block.data(), sizeof header);
   if (header.magic != format::segment_magic) return HeaderState::damaged;
   if (header.crc != header_crc_of(block)) return HeaderState::damaged;
-  if (header.version != format::version || header.flags != 0) return HeaderState::other_version;
+  if (header.version != format::version || (header.flags & ~format::segment_flags_known) != 0) {
+    return HeaderState::other_version;
+  }
   return HeaderState::valid;
 }
 
@@ -137,8 +151,51 @@ uint32_t finish_frame(format::FrameHeader header, std::span<std::byte> frame,
 
 bool decode_frame_header(Bytes block, uint32_t seed, format::FrameHeader& header) noexcept {
   std::memcpy(&header, block.data(), sizeof header);
+  ESPORA_DEFECT(no_header_crc) return header.magic == format::frame_magic;
   return header.magic == format::frame_magic &&
          header.header_crc == sys::crc32c(block.subspan(8, sizeof header - 8), seed);
+}
+
+uint64_t digest(Bytes bytes, uint64_t seed) noexcept {
+  // Multiply and rotate, word by word; the length goes in, so that zeros at the end count.
+  constexpr uint64_t odd_a = 0x9E3779B97F4A7C15;
+  constexpr uint64_t odd_b = 0xC2B2AE3D27D4EB4F;
+  uint64_t sum = seed ^ (bytes.size() * odd_a);
+  for (size_t at = 0; at < bytes.size(); at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, std::min<size_t>(8, bytes.size() - at));
+    sum = std::rotl(sum ^ (word * odd_a), 29) * odd_b;
+  }
+  sum = (sum ^ (sum >> 32)) * odd_a;
+  return sum ^ (sum >> 29);
+}
+
+std::vector<std::byte> encode_snapshot(format::SnapshotHeader header, Bytes state) {
+  header.magic = format::snapshot_magic;
+  header.version = format::version;
+  header.state_bytes = state.size();
+  header.state_digest = digest(state);
+  header.zero = 0;
+  std::vector<std::byte> file(round_up(sizeof header + state.size(), block_bytes));
+  std::memcpy(file.data(), &header, sizeof header);
+  if (!state.empty()) std::memcpy(file.data() + sizeof header, state.data(), state.size());
+  header.crc = header_crc_of(file);
+  std::memcpy(file.data(), &header, sizeof header);
+  return file;
+}
+
+HeaderState decode_snapshot(Bytes file, format::SnapshotHeader& header, Bytes& state) noexcept {
+  if (file.size() < block_bytes || file.size() % block_bytes != 0) return HeaderState::damaged;
+  std::memcpy(&header, file.data(), sizeof header);
+  if (header.magic != format::snapshot_magic) return HeaderState::damaged;
+  if (header.crc != header_crc_of(file)) return HeaderState::damaged;
+  if (header.version != format::version) return HeaderState::other_version;
+  if (header.state_bytes > file.size() - sizeof header ||
+      round_up(sizeof header + header.state_bytes, block_bytes) != file.size()) {
+    return HeaderState::damaged;
+  }
+  state = file.subspan(sizeof header, header.state_bytes);
+  return header.state_digest == digest(state) ? HeaderState::valid : HeaderState::damaged;
 }
 
 std::string uuid_text(const Uuid& uuid) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sys/limits.h"
 
@@ -78,12 +79,18 @@ struct SegmentHeader {
   uint32_t previous_frame_crc;  // that frame's header_crc: the first frame here continues from it
   uint32_t zero_a;
   uint64_t previous_time_us;
-  // Zero unless segment_flag_dense.
+  // Zero unless segment_flag_dense. The first four are what the segment ended with before it was
+  // rewritten, as its successor's header has it.
   uint64_t dense_last_seq;
   uint32_t dense_end_block;
   uint32_t dense_frame_crc;
+  uint64_t dense_time_us;
+  uint64_t dense_file_bytes;   // size of this file; segment_bytes stays the store's
+  uint32_t dense_index_block;  // first block behind the frames
+  uint32_t dense_frame_count;  // frames, and entries of the index
+  uint64_t zero_b;
 };
-static_assert(sizeof(SegmentHeader) == 128);
+static_assert(sizeof(SegmentHeader) == 160);
 static_assert(offsetof(SegmentHeader, crc) == 8);
 static_assert(offsetof(SegmentHeader, version) == 12);
 static_assert(offsetof(SegmentHeader, uuid) == 16);
@@ -103,9 +110,15 @@ static_assert(offsetof(SegmentHeader, previous_time_us) == 104);
 static_assert(offsetof(SegmentHeader, dense_last_seq) == 112);
 static_assert(offsetof(SegmentHeader, dense_end_block) == 120);
 static_assert(offsetof(SegmentHeader, dense_frame_crc) == 124);
+static_assert(offsetof(SegmentHeader, dense_time_us) == 128);
+static_assert(offsetof(SegmentHeader, dense_file_bytes) == 136);
+static_assert(offsetof(SegmentHeader, dense_index_block) == 144);
+static_assert(offsetof(SegmentHeader, dense_frame_count) == 148);
 
-// Rewritten without padding; this version of the engine neither writes nor reads such a segment.
+// Rewritten without the padding of single batches, with an index: only ever a segment that has a
+// successor.
 inline constexpr uint32_t segment_flag_dense = 1;
+inline constexpr uint32_t segment_flags_known = segment_flag_dense;
 
 // ---- frames, from block 1 on ------------------------------------------------------------------
 // Starts on a block; payload_bytes of records follow, then zeros up to a whole block.
@@ -142,7 +155,8 @@ static_assert(offsetof(FrameHeader, previous_frame_crc) == 60);
 
 enum class FrameType : uint16_t {
   batch = 1,
-  seal = 2,  // says that everything before it is durable; holds no record
+  seal = 2,   // says that everything before it is durable; holds no record
+  dense = 3,  // many batches in one frame; only in a dense segment, which has no others
 };
 
 // ---- records, inside a batch's payload --------------------------------------------------------
@@ -156,7 +170,70 @@ static_assert(sizeof(RecordHeader) == 8);
 static_assert(offsetof(RecordHeader, type) == 4);
 static_assert(offsetof(RecordHeader, flags) == 6);
 
-// The CRC lies at the same place in both block-0 headers and covers what follows it.
+// ---- dense frames -----------------------------------------------------------------------------
+// The payload is runs: such a header, then its records. A run is what one batch held, or a part of
+// it where a frame was full.
+struct RunHeader {
+  uint64_t time_us;  // of all its records
+  uint32_t record_count;
+  uint32_t record_bytes;  // of the records that follow, with their headers and padding
+};
+static_assert(sizeof(RunHeader) == 16);
+static_assert(offsetof(RunHeader, record_count) == 8);
+static_assert(offsetof(RunHeader, record_bytes) == 12);
+
+// ---- the index of a dense segment, behind its frames ------------------------------------------
+// This header, one entry for each frame, zeros up to a whole block; then the file ends.
+inline constexpr uint32_t index_magic = 0x58444945;  // "EIDX"
+
+struct IndexHeader {
+  uint32_t magic;
+  uint32_t crc;  // from byte 8 to the end of the file, seeded like a frame's
+  uint32_t entry_count;
+  uint32_t zero;
+};
+static_assert(sizeof(IndexHeader) == 16);
+static_assert(offsetof(IndexHeader, crc) == 4);
+static_assert(offsetof(IndexHeader, entry_count) == 8);
+
+struct IndexEntry {
+  uint64_t first_seq;  // of the frame
+  uint32_t block;      // where it starts
+  uint32_t blocks;     // how many it has
+};
+static_assert(sizeof(IndexEntry) == 16);
+static_assert(offsetof(IndexEntry, block) == 8);
+static_assert(offsetof(IndexEntry, blocks) == 12);
+
+// ---- SNAP-<seq> -------------------------------------------------------------------------------
+// These bytes, the state, zeros up to a whole block.
+inline constexpr std::array<char, 8> snapshot_magic = {'E', 'S', 'P', 'O', 'R', 'S', 'N', 'P'};
+
+struct SnapshotHeader {
+  std::array<char, 8> magic;
+  uint32_t crc;  // of the file from byte 12 to its end
+  uint32_t version;
+  Uuid uuid;              // of the store
+  uint64_t seq;           // as in the name: the last record of `segment`
+  uint64_t time_us;       // of that record
+  uint64_t state_bytes;   // what the caller made of all records up to there
+  uint64_t state_digest;  // of these bytes: digest()
+  uint32_t segment;
+  uint32_t frame_crc;  // what the successor of `segment` holds as previous_frame_crc
+  uint64_t zero;
+};
+static_assert(sizeof(SnapshotHeader) == 80);
+static_assert(offsetof(SnapshotHeader, crc) == 8);
+static_assert(offsetof(SnapshotHeader, version) == 12);
+static_assert(offsetof(SnapshotHeader, uuid) == 16);
+static_assert(offsetof(SnapshotHeader, seq) == 32);
+static_assert(offsetof(SnapshotHeader, time_us) == 40);
+static_assert(offsetof(SnapshotHeader, state_bytes) == 48);
+static_assert(offsetof(SnapshotHeader, state_digest) == 56);
+static_assert(offsetof(SnapshotHeader, segment) == 64);
+static_assert(offsetof(SnapshotHeader, frame_crc) == 68);
+
+// The CRC lies at the same place in all block-0 headers and covers what follows it.
 inline constexpr size_t header_crc_offset = 8;
 inline constexpr size_t header_crc_from = 12;
 
@@ -192,7 +269,7 @@ enum class NameKind : uint8_t {
   store,
   segment,    // NNNNNNNN.seg; `number` is the segment's
   snapshot,   // SNAP-<seq>; `number` is the sequence
-  temporary,  // STORE.tmp, spare-<n>.tmp, SNAP-<seq>.tmp: ours, not published
+  temporary,  // STORE.tmp, spare-<n>.tmp, dense-<n>.tmp, SNAP-<seq>.tmp: ours, not published
   foreign,    // not the store's: left alone
 };
 
@@ -204,6 +281,10 @@ struct Name {
 Name parse_name(std::string_view name) noexcept;
 std::string segment_name(uint32_t number);
 std::string spare_name(uint64_t count);
+// While segment `number` is rewritten.
+std::string dense_temporary_name(uint32_t number);
+std::string snapshot_name(uint64_t seq);
+std::string snapshot_temporary_name(uint64_t seq);
 
 // ---- bytes ------------------------------------------------------------------------------------
 
@@ -242,6 +323,20 @@ uint32_t finish_frame(format::FrameHeader header, std::span<std::byte> frame,
                       uint32_t seed) noexcept;
 // Reads a header at the start of `block`; false unless magic and CRC are right.
 bool decode_frame_header(Bytes block, uint32_t seed, format::FrameHeader& header) noexcept;
+
+constexpr bool is_dense(const format::SegmentHeader& header) noexcept {
+  return (header.flags & format::segment_flag_dense) != 0;
+}
+
+// 64 bits of `bytes`, continuing from `seed`: a second opinion beside the CRC, of another kind. Not
+// against malice.
+uint64_t digest(Bytes bytes, uint64_t seed = 0) noexcept;
+
+// The whole file; everything but uuid, seq, time_us, segment and frame_crc of `header` is filled
+// in.
+std::vector<std::byte> encode_snapshot(format::SnapshotHeader header, Bytes state);
+// `state` views into `file`.
+HeaderState decode_snapshot(Bytes file, format::SnapshotHeader& header, Bytes& state) noexcept;
 
 // Lower-case hexadecimal in the usual groups.
 std::string uuid_text(const Uuid& uuid);

@@ -1,5 +1,6 @@
 #include "store/housekeeping_thread.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -8,8 +9,12 @@
 namespace espora::store {
 
 HousekeepingThread::HousekeepingThread(sys::FileSystem& file_system, SparePreparer& spares,
-                                       std::function<void()> on_ready)
-    : file_system_(file_system), spares_(spares) {
+                                       std::function<void()> on_ready, Housekeeping* housekeeping)
+    : file_system_(file_system), spares_(spares), housekeeping_(housekeeping) {
+  if (housekeeping_ != nullptr) {
+    housekeeping_->set_on_news(on_ready);
+    housekeeping_->set_on_wanted([this] { wake(false); });
+  }
   spares_.set_on_ready(std::move(on_ready));
   spares_.set_on_wanted([this] { wake(false); });
   thread_ = sys::start_thread("espora-house", [this] { run(); });
@@ -21,6 +26,17 @@ void HousekeepingThread::stop() {
   thread_.join();
   spares_.set_on_ready({});
   spares_.set_on_wanted({});
+  if (housekeeping_ != nullptr) {
+    housekeeping_->set_on_news({});
+    housekeeping_->set_on_wanted({});
+  }
+}
+
+// A spare that somebody waits for comes before everything else.
+uint64_t HousekeepingThread::step() {
+  const uint64_t due_ns = spares_.step();
+  if (due_ns == 0 || housekeeping_ == nullptr) return due_ns;
+  return std::min(due_ns, housekeeping_->step());
 }
 
 void HousekeepingThread::wake(bool stop) {
@@ -37,7 +53,7 @@ void HousekeepingThread::run() {
   while (!stopping_) {
     woken_ = false;
     lock.unlock();
-    const uint64_t due_ns = spares_.step();
+    const uint64_t due_ns = step();
     const uint64_t now_ns =
         due_ns == 0 || due_ns == SparePreparer::never_ns ? 0 : file_system_.monotonic_ns();
     lock.lock();

@@ -1,10 +1,12 @@
-// The thread that prepares a store's segments beside the thread that writes them.
+// The thread that prepares a store's segments beside the thread that writes them, rewrites them
+// when they are closed, and makes snapshots.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 
+#include "store/housekeeping.h"
 #include "store/spare_preparer.h"
 #include "sys/file_system.h"
 #include "sys/thread.h"
@@ -15,10 +17,11 @@ namespace espora::store {
 // destruction.
 class HousekeepingThread {
  public:
-  // Takes both hooks of `spares`. `on_ready` (may be empty) is called on the new thread whenever a
-  // spare became ready or an attempt failed: it should wake whoever keeps delayed appends.
+  // Takes all hooks of `spares` and `housekeeping` (which may be null). `on_ready` (may be empty)
+  // is called on the new thread whenever a spare became ready, an attempt failed, or housekeeping
+  // failed for good: it should wake whoever keeps delayed appends and calls Engine::maintain().
   HousekeepingThread(sys::FileSystem& file_system, SparePreparer& spares,
-                     std::function<void()> on_ready);
+                     std::function<void()> on_ready, Housekeeping* housekeeping = nullptr);
   ~HousekeepingThread() { stop(); }
   HousekeepingThread(const HousekeepingThread&) = delete;
   HousekeepingThread& operator=(const HousekeepingThread&) = delete;
@@ -28,10 +31,12 @@ class HousekeepingThread {
 
  private:
   void run();
+  uint64_t step();
   void wake(bool stop);
 
   sys::FileSystem& file_system_;
   SparePreparer& spares_;
+  Housekeeping* housekeeping_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool woken_ = false;

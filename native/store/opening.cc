@@ -64,6 +64,7 @@ sys::Result<std::unique_ptr<Engine>> Engine::open(sys::FileSystem& file_system,
                                             std::move(directory).value(), std::move(lock).value()));
   Status started = engine->start();
   if (!started.ok()) {
+    if (engine->housekeeping_) engine->housekeeping_->discard();
     if (engine->spares_) engine->spares_->discard();
     return started;
   }
@@ -133,7 +134,10 @@ Status Engine::recover(const Listing& listing) {
   store_ = std::move(facts).value();
   if (Status checked = check_store(options_.schema); !checked.ok()) return checked;
 
-  auto read = read_headers(listing);
+  if (Status snapshot = read_newest_snapshot(listing); !snapshot.ok()) return snapshot;
+  const auto first = first_to_read(listing);
+  if (!first.ok()) return first.status();
+  auto read = read_headers(listing, first.value());
   if (!read.ok()) return read.status();
   const std::vector<format::SegmentHeader>& headers = read.value();
   uint64_t proven = listing.snapshots.empty() ? 0 : listing.snapshots.back();
@@ -148,10 +152,23 @@ Status Engine::recover(const Listing& listing) {
   if (Status read_all = directory_.load(opened.value(), blocks, loaded); !read_all.ok()) {
     return read_all;
   }
-  const Tail tail = examine_tail(last, loaded.image(), proven);
+  Tail tail = examine_tail(last, loaded.image(), proven);
   if (tail.damage) return status_of(directory_.path(), *tail.damage);
 
-  if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
+  ESPORA_DEFECT(trust_tail_in_place) {
+    tail.proven_batches = tail.batches.size();
+    tail.proven_seq = tail.end.last_seq();
+  }
+
+  last_time_us_ = headers.front().previous_time_us;
+  if (snapshot_ != nullptr) {
+    const Status restored = visitor_.restore(snapshot_->state, snapshot_->header.seq);
+    if (!restored.ok()) return restored;
+    stats_.snapshot_seq = snapshot_->header.seq;
+  }
+  if (visitor_.history() != History::tail) {
+    if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
+  }
   for (size_t i = 0; i < tail.proven_batches; i++) {
     const FrameView& batch = tail.batches[i];
     if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
@@ -166,7 +183,9 @@ Status Engine::recover(const Listing& listing) {
     if (Status synced = directory_.sync_path(); !synced.ok()) return synced;
   }
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
-  return try_install();
+  Status installed = try_install();
+  ESPORA_DEFECT(serve_tail_without_space) if (!appendable_)(void) show_copied();
+  return installed;
 }
 
 Status Engine::check_store(Bytes given_schema) {
@@ -191,13 +210,52 @@ Status Engine::check_store(Bytes given_schema) {
   return {};
 }
 
-sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing) {
+// Damage of it is damage of the store, also where older ones are there: what it stands for may have
+// been relied upon.
+Status Engine::read_newest_snapshot(const Listing& listing) {
+  if (visitor_.history() != History::snapshot || listing.snapshots.empty()) return {};
+  const uint64_t seq = listing.snapshots.back();
+  auto snapshot = std::make_unique<Snapshot>();
+  auto header = directory_.read_snapshot(seq, snapshot->file, snapshot->state);
+  if (!header.ok()) return header.status();
+  snapshot->header = header.value();
+  if (const auto damage = check_snapshot(snapshot->header, seq, store_)) {
+    return Status(Code::corrupt, directory_.path() + ": " + damage->what);
+  }
+  snapshot_ = std::move(snapshot);
+  return {};
+}
+
+// The first segment whose header, and content, opening looks at.
+sys::Result<uint32_t> Engine::first_to_read(const Listing& listing) const {
+  const uint32_t last = listing.segments.back();
+  switch (visitor_.history()) {
+    case History::all:
+      return 1u;
+    case History::tail:
+      return last > 1 ? last - 1 : last;
+    case History::snapshot:
+      break;
+  }
+  if (snapshot_ == nullptr) return 1u;
+  if (snapshot_->header.segment < last) return snapshot_->header.segment + 1;
+  return Status(Code::corrupt, directory_.path() + ": " + snapshot_name(snapshot_->header.seq) +
+                                   " is the state at the end of segment " +
+                                   std::to_string(snapshot_->header.segment) +
+                                   ", but the segment after it is missing");
+}
+
+sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing,
+                                                                     uint32_t first) {
   std::vector<format::SegmentHeader> headers;
+  uint32_t expected = 1;
   for (const uint32_t number : listing.segments) {
-    if (number != headers.size() + 1) {
-      return Status(Code::corrupt, directory_.path() + ": segment " +
-                                       std::to_string(headers.size() + 1) + " is missing");
+    if (number != expected) {
+      return Status(Code::corrupt,
+                    directory_.path() + ": segment " + std::to_string(expected) + " is missing");
     }
+    expected++;
+    if (number < first) continue;
     auto file = directory_.open_segment(number, store_.segment_bytes);
     if (!file.ok()) return file.status();
     // The others were flushed before their successors were made.
@@ -210,7 +268,15 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
     if (const auto damage = check_header(header.value(), number, store_, before)) {
       return status_of(directory_.path(), *damage);
     }
+    if (headers.empty() && snapshot_ != nullptr) {
+      if (const auto damage = check_snapshot_place(snapshot_->header, header.value())) {
+        return Status(Code::corrupt, directory_.path() + ": " + damage->what);
+      }
+    }
     headers.push_back(header.value());
+  }
+  if (const auto damage = check_last_header(headers.back())) {
+    return status_of(directory_.path(), *damage);
   }
   return headers;
 }
@@ -220,7 +286,7 @@ Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) 
   for (size_t i = 0; i + 1 < headers.size(); i++) {
     auto file = directory_.open_segment(headers[i].number, store_.segment_bytes);
     if (!file.ok()) return file.status();
-    const uint32_t blocks = headers[i + 1].previous_end_block;
+    const uint32_t blocks = frames_end(headers[i], headers[i + 1]);
     if (Status read = directory_.load(file.value(), blocks, loaded); !read.ok()) return read;
     ClosedWalk walk(headers[i], headers[i + 1], loaded.image());
     FrameView batch;
@@ -256,6 +322,14 @@ Status Engine::prepare(const Listing& listing) {
   work_.buffer = BlockBuffer(batch_bytes_max_);
   spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), store_.segment_bytes,
                                             directory_.direct());
+  Housekeeping::Plan plan;
+  plan.rewrite = options_.rewrite_segments;
+  plan.snapshots = listing.snapshots;
+  if (visitor_.history() == History::snapshot) plan.state = visitor_.make_state();
+  if (plan.state != nullptr) plan.newest = std::move(snapshot_);
+  snapshot_.reset();
+  housekeeping_ = std::make_unique<Housekeeping>(file_system_, directory_.handle(),
+                                                 directory_.path(), store_, std::move(plan));
   const Status prepared = spares_->prepare_now();
   return prepared.code() == Code::no_space ? Status() : prepared;
 }
@@ -274,6 +348,7 @@ Status Engine::try_install() {
     if (!spares_->take(spare)) return {};
     status = install(std::move(spare));
     if (status.ok()) status = show_copied();
+    if (status.ok()) fresh_ = {};
   }
   if (status.ok() && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
@@ -281,7 +356,12 @@ Status Engine::try_install() {
     return {};
   }
   appendable_ = status.ok();
-  if (!status.ok()) failure_ = status;
+  if (status.ok()) {
+    housekeeping_->closed(current_.header.number, stats_.direct_io);
+  } else {
+    failure_ = status;
+    housekeeping_->stop();
+  }
   return status;
 }
 
@@ -294,7 +374,10 @@ Status Engine::install(Spare spare) {
   };
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
   if (result < 0) return give_up(result, "getrandom");
-  result = write_fresh(spare);
+  std::span<const CopiedBatch> copies = fresh_.batches;
+  ESPORA_DEFECT(copy_after_publication) copies = {};
+  ESPORA_DEFECT(reuse_segment) reuse_segment(spare);
+  result = write_fresh(spare, copies);
   if (result < 0) return give_up(result, "pwrite");
   result = file_system_.fsync(spare.file.get());
   if (result < 0) return give_up(result, "fsync");
@@ -305,12 +388,27 @@ Status Engine::install(Spare spare) {
     return Status::from_errno(Code::io, -result, "rename", directory_.path() + "/" + name);
   }
   if (Status synced = directory_.sync(); !synced.ok()) return synced;
+  ESPORA_DEFECT(copy_after_publication) {
+    result = write_fresh(spare, fresh_.batches);
+    if (result == 0) result = file_system_.fsync(spare.file.get());
+    if (result < 0) return Status::from_errno(Code::io, -result, "pwrite", spare_path);
+  }
   adopt_fresh(std::move(spare));
   return {};
 }
 
+#ifdef ESPORA_SIMULATION
+// Defect::reuse_segment: what is there under the name is written over in place.
+void Engine::reuse_segment(Spare& spare) {
+  const std::string name = segment_name(fresh_.header.number);
+  sys::File file(file_system_, file_system_.open(directory_.handle(), name.c_str(),
+                                                 {.write = true, .direct = spare.direct}));
+  if (file.valid()) spare = {std::move(file), name, spare.direct};
+}
+#endif
+
 // Writes the copied batches, then the header; leaves in `current_` where they end. 0 or -errno.
-int Engine::write_fresh(const Spare& spare) {
+int Engine::write_fresh(const Spare& spare, std::span<const CopiedBatch> copies) {
   current_ = {};
   current_.header = fresh_.header;
   current_.seed = frame_seed(fresh_.header.nonce);
@@ -329,7 +427,7 @@ int Engine::write_fresh(const Spare& spare) {
     used = 0;
     return result;
   };
-  for (const CopiedBatch& batch : fresh_.batches) {
+  for (const CopiedBatch& batch : copies) {
     format::FrameHeader frame{};
     const size_t bytes = sizeof frame + batch.payload.size();
     const size_t extent = round_up(bytes, block_bytes);
@@ -375,9 +473,9 @@ void Engine::adopt_fresh(Spare spare) {
 
 Status Engine::show_copied() {
   bool any = false;
-  for (const CopiedBatch& batch : fresh_.batches) {
+  for (CopiedBatch& batch : fresh_.batches) {
     if (batch.proven) continue;
-    any = true;
+    any = batch.proven = true;
     format::FrameHeader frame{};
     frame.first_seq = batch.first_seq;
     frame.time_us = batch.time_us;
@@ -385,7 +483,6 @@ Status Engine::show_copied() {
     stats_.unproven_records += batch.record_count;
     if (Status shown = show(frame, batch.payload); !shown.ok()) return shown;
   }
-  fresh_ = {};
   return any ? visitor_.end() : Status();
 }
 

@@ -1,8 +1,10 @@
 #include "store/reader.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -51,10 +53,18 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
 }
 
 // The listing is taken anew, after STORE was read: a store that is just being made has its segment
-// before its STORE.
+// before its STORE. And twice: a service that renames meanwhile may hide a name from one of them,
+// and a snapshot seen by the first has its segments in the second.
 Status Reader::look() {
+  Listing earlier;
   Listing listing;
+  if (Status listed = directory_.list(earlier); !listed.ok()) return listed;
   if (Status listed = directory_.list(listing); !listed.ok()) return listed;
+  std::vector<uint32_t> segments;
+  std::set_union(earlier.segments.begin(), earlier.segments.end(), listing.segments.begin(),
+                 listing.segments.end(), std::back_inserter(segments));
+  listing.segments = std::move(segments);
+  listing.snapshots = std::move(earlier.snapshots);
   for (const std::string& name : listing.foreign) {
     findings_.push_back(note_of(name + " is not a file of the store"));
   }
@@ -64,7 +74,8 @@ Status Reader::look() {
     return {};
   }
   if (Status headers = look_at_headers(listing); !headers.ok()) return headers;
-  return take_evidence();
+  if (Status evidence = take_evidence(); !evidence.ok()) return evidence;
+  return look_at_snapshots(listing);
 }
 
 // True if it was about the store, and is a finding now.
@@ -100,8 +111,10 @@ Status Reader::look_at_headers(const Listing& listing) {
       continue;
     }
     facts.header = header.value();
+    facts.file_bytes = file.value().bytes;
     auto damage =
         check_header(facts.header, number, store_, follows ? &segments_.back().header : nullptr);
+    if (!damage && number == listing.segments.back()) damage = check_last_header(facts.header);
     facts.whole_header = !damage;
     if (damage) findings_.push_back(finding_of(std::move(*damage)));
     if (facts.whole_header) proven_seq_ = std::max(proven_seq_, proven_by(facts.header));
@@ -118,12 +131,58 @@ Status Reader::take_evidence() {
   if (!last.whole_header || !last_file_.file.valid()) return {};
   const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
   if (!read.ok()) return note_failure(last.number, 0, read) ? Status() : read;
-  proven_seq_ = examine_tail(last.header, loaded_.image(), proven_seq_).proven_seq;
+  const Tail tail = examine_tail(last.header, loaded_.image(), proven_seq_);
+  proven_seq_ = tail.proven_seq;
+  ESPORA_DEFECT(show_unproven) proven_seq_ = std::max(proven_seq_, tail.end.last_seq());
   return {};
+}
+
+// After the segments: one that was made meanwhile has a successor that is not known here, but then
+// its name was not in the listing either.
+Status Reader::look_at_snapshots(const Listing& listing) {
+  for (const uint64_t seq : listing.snapshots) {
+    SnapshotFacts facts;
+    facts.seq = seq;
+    std::vector<std::byte> bytes;
+    Bytes state;
+    auto header = directory_.read_snapshot(seq, bytes, state);
+    if (header.status().code() == Code::not_found) continue;  // a newer one took its place
+    if (!header.ok()) {
+      if (!about_store(header.status().code())) return header.status();
+      findings_.push_back(
+          {Severity::damage,
+           header.status().code(),
+           {0, 0, seq, header.status().code() == Code::unreadable, header.status().message()}});
+      snapshots_.push_back(facts);
+      continue;
+    }
+    facts.header = header.value();
+    facts.file_bytes = bytes.size();
+    auto damage = check_snapshot(facts.header, seq, store_);
+    if (!damage) damage = misplaced(facts.header);
+    facts.whole = !damage;
+    if (damage) findings_.push_back(finding_of(std::move(*damage)));
+    snapshots_.push_back(facts);
+  }
+  return {};
+}
+
+// Nothing where the successor's header cannot be read: that is a finding of its own.
+std::optional<Damage> Reader::misplaced(const format::SnapshotHeader& snapshot) const {
+  const uint64_t successor = uint64_t{snapshot.segment} + 1;
+  for (const SegmentFacts& segment : segments_) {
+    if (segment.number != successor) continue;
+    if (!segment.whole_header) return std::nullopt;
+    return check_snapshot_place(snapshot, segment.header);
+  }
+  return Damage{0, 0, snapshot.seq, false,
+                snapshot_name(snapshot.seq) + " is the state at the end of segment " +
+                    std::to_string(snapshot.segment) + ", but the segment after it is missing"};
 }
 
 Status Reader::walk(ReadVisitor& visitor, uint32_t first_segment) {
   for (const Finding& finding : findings_) visitor.finding(finding);
+  for (const SnapshotFacts& snapshot : snapshots_) visitor.snapshot(snapshot);
   bool go_on = true;
   for (size_t i = 0; i < segments_.size() && go_on; i++) {
     if (segments_[i].number < first_segment) continue;
@@ -152,26 +211,62 @@ Reader::Extent Reader::extent_of(size_t index) const noexcept {
   return {&next.header, false, next.header.previous_last_seq};
 }
 
-Status Reader::load_segment(size_t index, uint32_t blocks) {
-  if (index + 1 == segments_.size()) return directory_.load(last_file_, blocks, loaded_);
+// `header`: of the file that was read. It may have been rewritten since its header was looked at.
+Status Reader::load_segment(size_t index, const Extent& extent, format::SegmentHeader& header) {
+  header = segments_[index].header;
+  if (extent.last) {
+    return directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
+  }
   auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
   if (!opened.ok()) return opened.status();
-  return directory_.load(opened.value(), blocks, loaded_);
+  ReadFile file = std::move(opened).value();
+  auto read = directory_.read_header(file);
+  if (!read.ok()) return read.status();
+  header = read.value();
+  if (const auto damage = check_header(header, segments_[index].number, store_, nullptr)) {
+    return Status(Code::corrupt, directory_.path() + ": " + damage->text());
+  }
+  uint32_t blocks = blocks_of(store_.segment_bytes);
+  if (is_dense(header)) {
+    blocks = header.dense_index_block;
+  } else if (extent.successor != nullptr) {
+    blocks = extent.successor->previous_end_block;
+  }
+  return directory_.load(file, blocks, loaded_);
+}
+
+// The frames of a dense segment are whole; its index must be so too.
+Status Reader::check_index(size_t index, const format::SegmentHeader& header,
+                           ReadVisitor& visitor) {
+  auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
+  if (!opened.ok()) return opened.status();
+  auto read = directory_.read_index(opened.value(), header);
+  if (read.ok()) return {};
+  const Code code = read.status().code();
+  if (!about_store(code)) return read.status();
+  visitor.finding(finding_of({header.number, header.dense_index_block, header.dense_last_seq + 1,
+                              code == Code::unreadable, read.status().message()}));
+  return {};
 }
 
 Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   const SegmentFacts& segment = segments_[index];
   const Extent extent = extent_of(index);
-  const uint32_t blocks = extent.successor != nullptr ? extent.successor->previous_end_block
-                                                      : blocks_of(store_.segment_bytes);
-  if (Status read = load_segment(index, blocks); !read.ok()) {
+  format::SegmentHeader header;
+  if (Status read = load_segment(index, extent, header); !read.ok()) {
     if (!about_store(read.code())) return read;
     visitor.finding(finding_of({segment.number, 0, segment.header.first_seq,
                                 read.code() == Code::unreadable, read.message()}));
     return {};
   }
+  const bool dense = is_dense(header);
+  const bool ended = dense || extent.successor != nullptr;
+  const uint32_t blocks = dense
+                              ? header.dense_index_block
+                              : (extent.successor != nullptr ? extent.successor->previous_end_block
+                                                             : blocks_of(store_.segment_bytes));
 
-  FrameWalk walk(segment.header, loaded_.image());
+  FrameWalk walk(header, loaded_.image());
   FrameView frame;
   const auto damaged = [&](FrameVerdict verdict, std::string what) {
     visitor.finding(finding_of(walk.damage(verdict, std::move(what))));
@@ -180,23 +275,24 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
       "records up to sequence " + std::to_string(extent.seq) + " are known to be durable";
   for (;;) {
     const Chain& at = walk.chain();
-    if (extent.successor != nullptr ? at.block >= blocks : at.last_seq() >= extent.seq) break;
+    if (ended ? at.block >= blocks : at.last_seq() >= extent.seq) break;
     const FrameVerdict verdict = walk.next(frame);
     if (verdict == FrameVerdict::accept) {
       go_on = visitor.frame(frame);
       if (!go_on) return {};
       continue;
     }
-    if (extent.last || extent.successor != nullptr || !ends_log(verdict)) {
+    if (extent.last || ended || !ends_log(verdict)) {
       damaged(verdict, std::string(verdict_text(verdict)) + ", but " + known);
     }
     return {};
   }
 
   const Chain& end = walk.chain();
-  if (extent.successor != nullptr && !ends_where(end, *extent.successor)) {
+  if (extent.successor != nullptr && !ends_where(end, header, *extent.successor)) {
     damaged(FrameVerdict::nothing, "does not end where the next segment says");
   }
+  if (dense) return check_index(index, header, visitor);
   if (extent.last && end.last_seq() > extent.seq) {
     damaged(FrameVerdict::nothing, "the end of a longer batch, but " + known);
   }
@@ -216,32 +312,86 @@ bool VerifyReport::damaged() const noexcept {
 
 namespace {
 
+uint64_t runs_in(const FrameView& frame) {
+  if (frame.header.type != static_cast<uint16_t>(format::FrameType::dense)) return 1;
+  RecordCursor cursor(frame.header, frame.payload);
+  RecordView record;
+  uint64_t runs = 0;
+  while (cursor.next(record)) runs += cursor.run_records() == 0 ? 1 : 0;
+  return runs;
+}
+
 class Counter final : public ReadVisitor {
  public:
-  explicit Counter(VerifyReport& report) noexcept : report_(report) {}
+  Counter(VerifyReport& report, std::unique_ptr<SnapshotState> state) noexcept
+      : report_(report), state_(std::move(state)) {}
 
-  void segment(const SegmentFacts&) override { report_.segments++; }
+  void segment(const SegmentFacts& segment) override {
+    report_.segments++;
+    report_.disk_bytes += segment.file_bytes;
+    if (segment.whole_header && is_dense(segment.header)) report_.dense_segments++;
+  }
+  void snapshot(const SnapshotFacts& snapshot) override {
+    report_.snapshots++;
+    report_.disk_bytes += snapshot.file_bytes;
+    if (snapshot.whole) snapshots_.push_back(snapshot.header);
+  }
   bool frame(const FrameView& frame) override {
     if (frame.seal()) {
       report_.seals++;
     } else {
-      report_.batches++;
+      report_.batches += runs_in(frame);
     }
     report_.records += frame.header.record_count;
     report_.payload_bytes += frame.payload.size();
     report_.last_time_us = frame.header.time_us;
+    if (state_ != nullptr) replay(frame);
     return true;
   }
   void finding(const Finding& finding) override { report_.findings.push_back(finding); }
 
  private:
+  // Ends where records are missing: that is a finding already, and nothing follows from the rest.
+  void replay(const FrameView& frame) {
+    RecordCursor cursor(frame.header, frame.payload);
+    RecordView record;
+    while (state_ != nullptr && cursor.next(record)) {
+      if (record.seq != ++replayed_seq_) {
+        state_.reset();
+        return;
+      }
+      if (Status seen = state_->apply(record); !seen.ok()) {
+        finding({Severity::damage,
+                 Code::corrupt,
+                 {frame.header.segment, frame.header.block, record.seq, false, seen.message()}});
+        state_.reset();
+        return;
+      }
+      compare_snapshots();
+    }
+  }
+  void compare_snapshots() {
+    for (const format::SnapshotHeader& snapshot : snapshots_) {
+      if (snapshot.seq != replayed_seq_ || snapshot.state_digest == digest(state_->encode())) {
+        continue;
+      }
+      finding({Severity::damage,
+               Code::corrupt,
+               {0, 0, snapshot.seq, false,
+                snapshot_name(snapshot.seq) + " holds another state than the records before it"}});
+    }
+  }
+
   VerifyReport& report_;
+  std::unique_ptr<SnapshotState> state_;
+  std::vector<format::SnapshotHeader> snapshots_;
+  uint64_t replayed_seq_ = 0;
 };
 
 }  // namespace
 
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io) {
+                                 bool direct_io, const StateMaker& make_state) {
   VerifyReport report;
   auto opened = Reader::open(file_system, directory, direct_io);
   if (!opened.ok()) {
@@ -255,7 +405,7 @@ sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string
   Reader& reader = *opened.value();
   report.store = reader.store();
   report.proven_seq = reader.proven_seq();
-  Counter counter(report);
+  Counter counter(report, make_state ? make_state(report.store) : nullptr);
   if (Status walked = reader.walk(counter); !walked.ok()) return walked;
   return report;
 }

@@ -3,13 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "store/directory.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/snapshot.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
 
@@ -32,6 +35,14 @@ struct SegmentFacts {
   uint32_t number = 0;
   bool whole_header = false;  // without it `header` means nothing
   format::SegmentHeader header{};
+  uint64_t file_bytes = 0;
+};
+
+struct SnapshotFacts {
+  uint64_t seq = 0;
+  bool whole = false;  // without it `header` means nothing
+  format::SnapshotHeader header{};
+  uint64_t file_bytes = 0;
 };
 
 class ReadVisitor {
@@ -39,8 +50,10 @@ class ReadVisitor {
   virtual ~ReadVisitor() = default;
   // Before the frames of each segment.
   virtual void segment(const SegmentFacts&) {}
-  // Every accepted frame up to the proven end, seals included, in order; after damage it goes on
-  // with the next segment. False ends the walk.
+  // Each snapshot, before the segments, ascending.
+  virtual void snapshot(const SnapshotFacts&) {}
+  // Every accepted frame up to the proven end, seals and dense frames included, in order; after
+  // damage it goes on with the next segment. False ends the walk.
   virtual bool frame(const FrameView& frame) = 0;
   virtual void finding(const Finding& finding) = 0;
 };
@@ -56,7 +69,11 @@ class Reader {
   [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
   // Everything up to here was durable when this was opened; walk() reads no further.
   [[nodiscard]] uint64_t proven_seq() const noexcept { return proven_seq_; }
+  // As they were then: a service rewrites closed segments, which changes neither their number nor
+  // what they hold.
   [[nodiscard]] const std::vector<SegmentFacts>& segments() const noexcept { return segments_; }
+  // Those that were still there a moment later: a service keeps only the newest.
+  [[nodiscard]] const std::vector<SnapshotFacts>& snapshots() const noexcept { return snapshots_; }
 
   // Every finding, and every frame of the segments from `first_segment` on. Fails only for reasons
   // that are not the store's (memory, permission).
@@ -68,17 +85,21 @@ class Reader {
 
   sys::Status look();
   sys::Status look_at_headers(const Listing& listing);
+  sys::Status look_at_snapshots(const Listing& listing);
+  std::optional<Damage> misplaced(const format::SnapshotHeader& snapshot) const;
   sys::Status take_evidence();
   bool note_failure(uint32_t number, uint32_t block, const sys::Status& status);
   struct Extent;
   [[nodiscard]] Extent extent_of(size_t index) const noexcept;
-  sys::Status load_segment(size_t index, uint32_t blocks);
+  sys::Status load_segment(size_t index, const Extent& extent, format::SegmentHeader& header);
+  sys::Status check_index(size_t index, const format::SegmentHeader& header, ReadVisitor& visitor);
   sys::Status walk_segment(size_t index, ReadVisitor& visitor, bool& go_on);
 
   Directory directory_;
   StoreFacts store_;
   uint64_t proven_seq_ = 0;
   std::vector<SegmentFacts> segments_;
+  std::vector<SnapshotFacts> snapshots_;
   std::vector<Finding> findings_;
   // Kept open: a restarted service may replace the last segment under its name meanwhile.
   ReadFile last_file_;
@@ -89,7 +110,10 @@ struct VerifyReport {
   StoreFacts store;
   uint64_t proven_seq = 0;
   uint64_t segments = 0;
-  uint64_t batches = 0;
+  uint64_t dense_segments = 0;  // of them
+  uint64_t snapshots = 0;
+  uint64_t disk_bytes = 0;  // segments and snapshots, by the sizes of their files
+  uint64_t batches = 0;     // as they were written, or the runs that they became
   uint64_t seals = 0;
   uint64_t records = 0;
   uint64_t payload_bytes = 0;
@@ -99,9 +123,14 @@ struct VerifyReport {
   [[nodiscard]] bool damaged() const noexcept;
 };
 
+// Gives an empty state of what the store holds, to compare snapshots with; null for none.
+using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts& store)>;
+
 // Reads everything up to the proven end. Failures of the environment are a Status; everything that
-// is wrong with the store itself, STORE included, is a finding.
+// is wrong with the store itself, STORE included, is a finding. With `make_state` all records are
+// replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
+// too.
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io = true);
+                                 bool direct_io = true, const StateMaker& make_state = {});
 
 }  // namespace espora::store

@@ -29,21 +29,25 @@ inline std::byte* put_record(std::byte* at, uint16_t type, uint16_t flags, size_
   return at + sizeof header;
 }
 
-// Walks a payload.
+// Walks a frame's payload, a dense one's runs included.
 class RecordCursor {
  public:
   RecordCursor(const format::FrameHeader& frame, Bytes payload) noexcept
-      : payload_(payload), seq_(frame.first_seq), time_us_(frame.time_us) {}
+      : payload_(payload),
+        seq_(frame.first_seq),
+        time_us_(frame.time_us),
+        dense_(frame.type == static_cast<uint16_t>(format::FrameType::dense)) {}
 
   // False at the end, and where the next record does not fit: then damaged().
   bool next(RecordView& record) noexcept {
+    if (dense_ && run_records_ == 0 && !next_run()) return false;
     if (payload_.empty()) return false;
     format::RecordHeader header;
     damaged_ = payload_.size() < sizeof header;
     if (damaged_) return false;
     std::memcpy(&header, payload_.data(), sizeof header);
     const size_t extent = record_extent(header.length);
-    damaged_ = payload_.size() < extent;
+    damaged_ = payload_.size() < extent || (dense_ && !take_of_run(extent));
     if (damaged_) return false;
     record = {seq_++, time_us_, header.type, header.flags,
               payload_.subspan(sizeof header, header.length)};
@@ -52,11 +56,37 @@ class RecordCursor {
   }
 
   [[nodiscard]] bool damaged() const noexcept { return damaged_; }
+  // Records of the current run that are still to come; nothing but 0 in a frame that is not dense.
+  [[nodiscard]] uint32_t run_records() const noexcept { return run_records_; }
 
  private:
+  bool next_run() noexcept {
+    if (payload_.empty()) return false;
+    format::RunHeader run;
+    damaged_ = payload_.size() < sizeof run;
+    if (damaged_) return false;
+    std::memcpy(&run, payload_.data(), sizeof run);
+    payload_ = payload_.subspan(sizeof run);
+    damaged_ = run.record_count == 0 || run.record_bytes > payload_.size();
+    run_records_ = run.record_count;
+    run_bytes_ = run.record_bytes;
+    time_us_ = run.time_us;
+    return !damaged_;
+  }
+  // The last record of a run ends it, and no other does.
+  bool take_of_run(size_t extent) noexcept {
+    if (extent > run_bytes_) return false;
+    run_bytes_ -= static_cast<uint32_t>(extent);
+    run_records_--;
+    return (run_records_ == 0) == (run_bytes_ == 0);
+  }
+
   Bytes payload_;
   uint64_t seq_;
   uint64_t time_us_;
+  uint32_t run_records_ = 0;
+  uint32_t run_bytes_ = 0;
+  bool dense_;
   bool damaged_ = false;
 };
 

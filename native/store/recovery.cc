@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "store/defects.h"
 #include "sys/check.h"
 #include "sys/crc32c.h"
 
@@ -66,11 +67,12 @@ const std::array<Case<5, TailVerdict>, 6> tail_cases = {{
     {{n, n, n, n, n}, TailVerdict::clean},
 }};
 
-const std::array<Case<2, Placement>, 3> placement_cases = {{
-    // holds-proven fits-one-batch
-    {{n, x}, Placement::replace},
-    {{y, y}, Placement::replace},
-    {{y, n}, Placement::follow},
+const std::array<Case<3, Placement>, 4> placement_cases = {{
+    // holds-proven fits-one-batch written-to
+    {{n, x, x}, Placement::replace},
+    {{y, y, x}, Placement::replace},
+    {{y, n, n}, Placement::replace},
+    {{y, n, y}, Placement::follow},
 }};
 // clang-format on
 
@@ -110,11 +112,12 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept {
 // ---- frames -----------------------------------------------------------------------------------
 
 FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept
-    : header_(header),
-      image_(image),
-      seed_(frame_seed(header.nonce)),
-      blocks_(blocks_of(image.bytes.size())),
-      chain_{1, header.first_seq, header.previous_frame_crc, header.previous_time_us} {}
+    : FrameWalk(header, image,
+                {1, header.first_seq, header.previous_frame_crc, header.previous_time_us}) {}
+
+FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
+                     const Chain& chain) noexcept
+    : header_(header), image_(image), seed_(frame_seed(header.nonce)), chain_(chain) {}
 
 bool FrameWalk::readable(uint32_t block, uint32_t count) const noexcept {
   const auto bad = std::lower_bound(image_.unreadable.begin(), image_.unreadable.end(), block);
@@ -123,24 +126,35 @@ bool FrameWalk::readable(uint32_t block, uint32_t count) const noexcept {
 
 namespace {
 
-// Fields that do not depend on the frame's neighbours.
-bool possible(const format::FrameHeader& frame, uint64_t payload_room, uint64_t time_us) noexcept {
+// Fields that do not depend on the frame's neighbours, in a segment that is dense or not.
+bool possible(const format::FrameHeader& frame, bool dense, uint64_t payload_room,
+              uint64_t time_us) noexcept {
+  const bool many = frame.type == static_cast<uint16_t>(format::FrameType::dense) &&
+                    frame.record_count != 0 &&
+                    frame.payload_bytes / sizeof(format::RecordHeader) > frame.record_count;
   const bool batch = frame.type == static_cast<uint16_t>(format::FrameType::batch) &&
                      frame.record_count != 0 &&
                      frame.payload_bytes / sizeof(format::RecordHeader) >= frame.record_count;
   const bool seal = frame.type == static_cast<uint16_t>(format::FrameType::seal) &&
                     frame.record_count == 0 && frame.payload_bytes == 0;
-  return (batch || seal) && frame.flags == 0 && frame.payload_bytes <= payload_room &&
-         frame.durable_seq < frame.first_seq && frame.time_us >= time_us &&
-         frame.first_seq + frame.record_count > frame.record_count;
+  return (dense ? many : batch || seal) && frame.flags == 0 &&
+         frame.payload_bytes <= payload_room && frame.durable_seq < frame.first_seq &&
+         frame.time_us >= time_us && frame.first_seq + frame.record_count > frame.record_count;
 }
 
-bool records_whole(const FrameView& frame) noexcept {
+// As many records as the header says; in a dense frame their times go from the frame before it up
+// to its own and never back.
+bool records_whole(const FrameView& frame, uint64_t time_us) noexcept {
   RecordCursor cursor(frame.header, frame.payload);
   RecordView record;
   uint64_t count = 0;
-  while (cursor.next(record)) count++;
-  return !cursor.damaged() && count == frame.header.record_count;
+  while (cursor.next(record)) {
+    if (record.time_us < time_us) return false;
+    time_us = record.time_us;
+    count++;
+  }
+  return !cursor.damaged() && count == frame.header.record_count &&
+         (count == 0 || time_us == frame.header.time_us);
 }
 
 }  // namespace
@@ -151,7 +165,7 @@ FrameFacts FrameWalk::examine(FrameView& frame) const noexcept {
          are_records] = facts;
   is_readable = readable(chain_.block, 1);
   if (!is_readable) return facts;
-  const Bytes rest = image_.bytes.subspan(uint64_t{chain_.block} * format::block_bytes);
+  const Bytes rest = from(chain_.block);
   format::FrameHeader& header = frame.header;
   header_whole = decode_frame_header(rest, seed_, header);
   if (!header_whole) return facts;
@@ -159,8 +173,10 @@ FrameFacts FrameWalk::examine(FrameView& frame) const noexcept {
              header.epoch == header_.epoch;
   in_sequence = header.first_seq == chain_.next_seq;
   in_chain = header.previous_frame_crc == chain_.frame_crc;
-  const size_t room = std::min(rest.size(), limits::batch_bytes_max);
-  is_possible = possible(header, room - sizeof header, chain_.time_us);
+  const bool dense = is_dense(header_);
+  const size_t room =
+      std::min(rest.size(), dense ? limits::dense_frame_bytes_max : limits::batch_bytes_max);
+  is_possible = possible(header, dense, room - sizeof header, chain_.time_us);
   if (!is_possible) return facts;
   const size_t bytes = sizeof header + header.payload_bytes;
   frame.blocks = blocks_of(bytes);
@@ -169,12 +185,12 @@ FrameFacts FrameWalk::examine(FrameView& frame) const noexcept {
   if (!is_readable) return facts;
   body_whole = header.payload_crc == sys::crc32c(frame.payload, seed_) &&
                all_zero(rest.subspan(bytes, uint64_t{frame.blocks} * format::block_bytes - bytes));
-  are_records = body_whole && records_whole(frame);
+  are_records = body_whole && records_whole(frame, chain_.time_us);
   return facts;
 }
 
 FrameVerdict FrameWalk::next(FrameView& frame) noexcept {
-  if (chain_.block >= blocks_) return FrameVerdict::nothing;
+  if (chain_.block >= image_.end_block()) return FrameVerdict::nothing;
   const FrameVerdict verdict = judge_frame(examine(frame));
   if (verdict == FrameVerdict::accept) {
     chain_.block += frame.blocks;
@@ -188,8 +204,7 @@ FrameVerdict FrameWalk::next(FrameView& frame) noexcept {
 std::optional<format::FrameHeader> FrameWalk::evidence_at(uint32_t block) const noexcept {
   if (!readable(block, 1)) return std::nullopt;
   format::FrameHeader header;
-  const Bytes bytes = image_.bytes.subspan(uint64_t{block} * format::block_bytes);
-  if (!decode_frame_header(bytes, seed_, header)) return std::nullopt;
+  if (!decode_frame_header(from(block), seed_, header)) return std::nullopt;
   if (header.segment != header_.number || header.block != block || header.epoch != header_.epoch) {
     return std::nullopt;
   }
@@ -214,6 +229,37 @@ Damage FrameWalk::damage(FrameVerdict verdict, std::string what) const {
   return damage;
 }
 
+namespace {
+
+// What the flag demands of the fields that come with it.
+bool dense_possible(const format::SegmentHeader& header) noexcept {
+  if (!is_dense(header)) {
+    return header.dense_last_seq == 0 && header.dense_end_block == 0 &&
+           header.dense_frame_crc == 0 && header.dense_time_us == 0 &&
+           header.dense_file_bytes == 0 && header.dense_index_block == 0 &&
+           header.dense_frame_count == 0;
+  }
+  const bool empty = header.dense_last_seq == header.previous_last_seq;
+  const uint64_t index_bytes =
+      sizeof(format::IndexHeader) + uint64_t{header.dense_frame_count} * sizeof(format::IndexEntry);
+  return header.dense_last_seq >= header.durable_seq && empty == (header.dense_frame_count == 0) &&
+         empty == (header.dense_end_block == 1) && header.dense_end_block >= 1 &&
+         header.dense_end_block <= blocks_of(header.segment_bytes) &&
+         header.dense_index_block > header.dense_frame_count &&
+         header.dense_file_bytes == uint64_t{format::block_bytes} * header.dense_index_block +
+                                        round_up(index_bytes, format::block_bytes);
+}
+
+bool dense_ends_where(const format::SegmentHeader& header,
+                      const format::SegmentHeader& successor) noexcept {
+  return header.dense_end_block == successor.previous_end_block &&
+         header.dense_last_seq == successor.previous_last_seq &&
+         header.dense_frame_crc == successor.previous_frame_crc &&
+         header.dense_time_us == successor.previous_time_us;
+}
+
+}  // namespace
+
 std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
                                    const StoreFacts& store, const format::SegmentHeader* before) {
   const auto damage = [&](std::string what) {
@@ -237,7 +283,8 @@ std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t
       header.durable_seq >= header.previous_last_seq && header.epoch != 0 &&
       header.previous_number == number - 1 &&
       (first ? header.previous_last_seq == 0 && header.previous_end_block == 0
-             : header.previous_end_block >= 1 && header.previous_end_block <= blocks);
+             : header.previous_end_block >= 1 && header.previous_end_block <= blocks) &&
+      dense_possible(header);
   if (!possible) return damage("its header has fields that cannot be");
   if (before == nullptr) return std::nullopt;
   const bool empty = header.previous_last_seq == before->previous_last_seq;
@@ -245,12 +292,26 @@ std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t
                        header.epoch >= before->epoch &&
                        header.previous_time_us >= before->previous_time_us &&
                        empty == (header.previous_end_block == 1) &&
-                       (!empty || header.previous_frame_crc == before->previous_frame_crc);
+                       (!empty || header.previous_frame_crc == before->previous_frame_crc) &&
+                       (!is_dense(*before) || dense_ends_where(*before, header));
   if (!follows) return damage("its header does not follow that of the segment before it");
   return std::nullopt;
 }
 
-bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexcept {
+std::optional<Damage> check_last_header(const format::SegmentHeader& header) {
+  if (!is_dense(header)) return std::nullopt;
+  return Damage{header.number, 0, header.dense_last_seq + 1, false,
+                "was rewritten densely, but the segment after it is missing"};
+}
+
+bool ends_where(const Chain& end, const format::SegmentHeader& header,
+                const format::SegmentHeader& successor) noexcept {
+  if (is_dense(header)) {
+    // Its frames are others than those that the successor follows on; where they came from is what
+    // the header keeps.
+    return end.block == header.dense_index_block && end.last_seq() == header.dense_last_seq &&
+           end.time_us == header.dense_time_us && dense_ends_where(header, successor);
+  }
   return end.block == successor.previous_end_block &&
          end.last_seq() == successor.previous_last_seq &&
          end.frame_crc == successor.previous_frame_crc && end.time_us == successor.previous_time_us;
@@ -258,7 +319,7 @@ bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexce
 
 bool ClosedWalk::next(FrameView& batch) {
   while (!damage_) {
-    if (walk_.chain().block >= successor_.previous_end_block) break;
+    if (walk_.chain().block >= end_block_) break;
     const FrameVerdict verdict = walk_.next(batch);
     if (verdict != FrameVerdict::accept) {
       damage_ = walk_.damage(verdict, std::string(verdict_text(verdict)) +
@@ -268,10 +329,42 @@ bool ClosedWalk::next(FrameView& batch) {
     }
     if (!batch.seal()) return true;
   }
-  if (!damage_ && !ends_where(walk_.chain(), successor_)) {
+  if (!damage_ && !ends_where(walk_.chain(), header_, successor_)) {
     damage_ = walk_.damage(FrameVerdict::nothing, "does not end where the next segment says");
   }
   return false;
+}
+
+// ---- snapshots --------------------------------------------------------------------------------
+
+std::optional<Damage> check_snapshot(const format::SnapshotHeader& snapshot, uint64_t seq,
+                                     const StoreFacts& store) {
+  const auto damage = [&](std::string what) {
+    return Damage{0, 0, seq, false, snapshot_name(seq) + " " + std::move(what)};
+  };
+  if (snapshot.uuid != store.uuid) {
+    return damage("belongs to store " + uuid_text(snapshot.uuid) + ", this is " +
+                  uuid_text(store.uuid));
+  }
+  if (snapshot.seq != seq) {
+    return damage("holds the state at sequence " + std::to_string(snapshot.seq));
+  }
+  if (snapshot.segment == 0) return damage("has a header with fields that cannot be");
+  return std::nullopt;
+}
+
+std::optional<Damage> check_snapshot_place(const format::SnapshotHeader& snapshot,
+                                           const format::SegmentHeader& successor) {
+  if (successor.previous_number == snapshot.segment &&
+      successor.previous_last_seq == snapshot.seq &&
+      successor.previous_frame_crc == snapshot.frame_crc &&
+      successor.previous_time_us == snapshot.time_us) {
+    return std::nullopt;
+  }
+  return Damage{0, 0, snapshot.seq, false,
+                snapshot_name(snapshot.seq) + " is not the state at the end of segment " +
+                    std::to_string(snapshot.segment) + ": the next segment follows on sequence " +
+                    std::to_string(successor.previous_last_seq)};
 }
 
 // ---- the last segment -------------------------------------------------------------------------
@@ -292,6 +385,10 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
     if (const auto found = walk.evidence_at(block)) {
       tail.proven_seq = std::max(tail.proven_seq, found->durable_seq);
     }
+  }
+  ESPORA_DEFECT(stop_at_bad_frame) {
+    tail.stop = FrameVerdict::nothing;
+    tail.proven_seq = std::min(tail.proven_seq, tail.end.last_seq());
   }
   const auto above =
       std::find_if(tail.batches.begin(), tail.batches.end(),
@@ -346,7 +443,8 @@ FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& t
   size_t payload_bytes = 0;
   for (const FrameView& batch : tail.batches) payload_bytes += batch.payload.size();
   const size_t room = batch_bytes_max_of(last.segment_bytes) - sizeof(format::FrameHeader);
-  const Placement placement = judge_placement({tail.proven_batches != 0, payload_bytes <= room});
+  const Placement placement = judge_placement(
+      {tail.proven_batches != 0, payload_bytes <= room, tail.end.last_seq() > last.durable_seq});
 
   FreshSegment fresh;
   fresh.header = last;
@@ -362,6 +460,11 @@ FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& t
     fresh.header.previous_last_seq = end.last_seq();
     fresh.header.previous_frame_crc = end.header.header_crc;
     fresh.header.previous_time_us = end.header.time_us;
+    ESPORA_DEFECT(seal_as_end) if (from == tail.batches.size()) {
+      fresh.header.previous_end_block = tail.end.block;
+      fresh.header.previous_frame_crc = tail.end.frame_crc;
+      fresh.header.previous_time_us = tail.end.time_us;
+    }
   }
   for (size_t i = from; i < tail.batches.size(); i++) {
     fresh.batches.push_back(copy_of(tail.batches[i], i < tail.proven_batches));

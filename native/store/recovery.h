@@ -78,9 +78,14 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept;
 
 // A segment's file as far as it was read.
 struct SegmentImage {
-  Bytes bytes;                           // from block 0 on, whole blocks
+  Bytes bytes;                           // from `first_block` on, whole blocks
   std::span<const uint32_t> unreadable;  // blocks that the device refused, ascending; their bytes
                                          // here mean nothing
+  uint32_t first_block = 0;
+
+  [[nodiscard]] uint32_t end_block() const noexcept {
+    return first_block + blocks_of(bytes.size());
+  }
 };
 
 struct FrameView {
@@ -120,11 +125,17 @@ struct Damage {
 class FrameWalk {
  public:
   FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept;
+  // From `chain` on: somewhere inside the segment.
+  FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
+            const Chain& chain) noexcept;
 
   // Looks at the next place; `frame` is filled, and the chain advanced, only if accepted.
   // `nothing` where no block is left.
   FrameVerdict next(FrameView& frame) noexcept;
   [[nodiscard]] const Chain& chain() const noexcept { return chain_; }
+  // Goes on in another part of the file; the block at chain() must be in it, with as much behind it
+  // as the largest frame has, or all that the file has.
+  void move_to(const SegmentImage& image) noexcept { image_ = image; }
   // Where the contradiction lies when next() returned `verdict` at chain().
   [[nodiscard]] Damage damage(FrameVerdict verdict, std::string what) const;
 
@@ -135,11 +146,13 @@ class FrameWalk {
  private:
   [[nodiscard]] FrameFacts examine(FrameView& frame) const noexcept;
   [[nodiscard]] bool readable(uint32_t block, uint32_t count) const noexcept;
+  [[nodiscard]] Bytes from(uint32_t block) const noexcept {
+    return image_.bytes.subspan(uint64_t{block - image_.first_block} * format::block_bytes);
+  }
 
   format::SegmentHeader header_;
   SegmentImage image_;
   uint32_t seed_;
-  uint32_t blocks_;
   Chain chain_;
 };
 
@@ -148,32 +161,64 @@ class FrameWalk {
 std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
                                    const StoreFacts& store, const format::SegmentHeader* before);
 
+// For the last segment's header, and what must not be there: only a segment with a successor is
+// ever rewritten.
+std::optional<Damage> check_last_header(const format::SegmentHeader& header);
+
 // What a header alone proves durable.
 constexpr uint64_t proven_by(const format::SegmentHeader& header) noexcept {
   return header.durable_seq > header.previous_last_seq ? header.durable_seq
                                                        : header.previous_last_seq;
 }
 
-// Whether a segment whose frames were all taken up to `end` ends where its successor says.
-bool ends_where(const Chain& end, const format::SegmentHeader& successor) noexcept;
+// The frames of a segment with a successor end before this block.
+constexpr uint32_t frames_end(const format::SegmentHeader& header,
+                              const format::SegmentHeader& successor) noexcept {
+  return is_dense(header) ? header.dense_index_block : successor.previous_end_block;
+}
 
-// A segment with a successor: frames up to exactly the end that the successor's header gives.
-// `image` needs no more blocks than that. Takes each batch in order.
+// Whether a segment whose frames were all taken up to `end` ends where its successor says.
+bool ends_where(const Chain& end, const format::SegmentHeader& header,
+                const format::SegmentHeader& successor) noexcept;
+
+// A segment with a successor: frames up to exactly the end that the successor's header gives, or
+// that a dense segment's own header gives. `image` needs no more blocks than that. Takes each
+// batch, or dense frame, in order.
 class ClosedWalk {
  public:
   ClosedWalk(const format::SegmentHeader& header, const format::SegmentHeader& successor,
              const SegmentImage& image) noexcept
-      : walk_(header, image), successor_(successor) {}
+      : walk_(header, image),
+        header_(header),
+        successor_(successor),
+        end_block_(frames_end(header, successor)) {}
 
   // False at the end, and at damage. Seals are passed over.
   bool next(FrameView& batch);
   [[nodiscard]] const std::optional<Damage>& damage() const noexcept { return damage_; }
 
+  // For reading the file in portions: where next() looks, where it ends, and the next portion (see
+  // FrameWalk::move_to).
+  [[nodiscard]] uint32_t block() const noexcept { return walk_.chain().block; }
+  [[nodiscard]] uint32_t end_block() const noexcept { return end_block_; }
+  void move_to(const SegmentImage& image) noexcept { walk_.move_to(image); }
+
  private:
   FrameWalk walk_;
+  format::SegmentHeader header_;
   format::SegmentHeader successor_;
+  uint32_t end_block_;
   std::optional<Damage> damage_;
 };
+
+// ---- snapshots --------------------------------------------------------------------------------
+
+// Checks the snapshot whose name has `seq` against STORE.
+std::optional<Damage> check_snapshot(const format::SnapshotHeader& snapshot, uint64_t seq,
+                                     const StoreFacts& store);
+// Checks it against the header of the segment that follows on the one it ends with.
+std::optional<Damage> check_snapshot_place(const format::SnapshotHeader& snapshot,
+                                           const format::SegmentHeader& successor);
 
 // ---- the last segment -------------------------------------------------------------------------
 
@@ -202,13 +247,14 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
 // ---- the segment that opening makes -----------------------------------------------------------
 
 // In this order: the last segment holds a record that is proven durable; all of its records fit in
-// one batch.
-using PlacementFacts = std::array<bool, 2>;
+// one batch; it holds a record that was written after its publication. Without one nothing tells
+// that the flush of the directory which published it succeeded: a successor would outlive it.
+using PlacementFacts = std::array<bool, 3>;
 enum class Placement : uint8_t {
   replace,  // the same number: everything that the last one holds is copied
   follow,   // the next number: what is not proven is copied
 };
-extern const std::array<Case<2, Placement>, 3> placement_cases;
+extern const std::array<Case<3, Placement>, 4> placement_cases;
 Placement judge_placement(const PlacementFacts& facts) noexcept;
 
 // A batch that moves into the new segment, with its sequences and its time.

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "store/defects.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -142,7 +143,10 @@ uint64_t SparePreparer::fill() {
 }
 
 uint64_t SparePreparer::sync() {
-  const int result = file_system_.fsync(spare_.file.get());
+  int result = file_system_.fsync(spare_.file.get());
+  ESPORA_DEFECT(continue_failed_spare) if (result < 0) {
+    result = file_system_.fsync(spare_.file.get());
+  }
   if (result < 0) return fail(result, "fsync");
   {
     const std::lock_guard lock(mutex_);
@@ -171,11 +175,14 @@ uint64_t SparePreparer::fail(int result, const char* call) {
 uint64_t SparePreparer::remove() {
   spare_.file.reset();
   const int result = file_system_.unlink(directory_, spare_.name.c_str());
-  if (result < 0 && result != -ENOENT) {
-    retry_ns_ = file_system_.monotonic_ns() + limits::spare_retry_ns;
+  if (result == 0 || result == -ENOENT) {
+    enter(State::rest);
+    return retry_ns_;
   }
+  retry_ns_ = file_system_.monotonic_ns() + limits::spare_retry_ns;
+  // A file that O_DIRECT was refused for had no failure so far.
   const std::lock_guard lock(mutex_);
-  if (result == 0 || result == -ENOENT) state_ = State::rest;
+  if (failure_.ok()) failure_ = Status::from_errno(-result, "unlink", spare_.name);
   return retry_ns_;
 }
 

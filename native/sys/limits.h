@@ -161,18 +161,31 @@ inline constexpr uint64_t reset_wait_ms_max = 5'000;
 // Size of a segment's file, in bytes: a roll (four flushes) once per 64 MiB costs nothing that
 // shows, and opening reads at most this much of the last one. 1 MiB is the least, for tests.
 inline constexpr uint64_t segment_bytes_default = uint64_t{64} << 20;
+#ifdef ESPORA_SIMULATION
+// Eight blocks: a simulated store rolls after a few batches.
+inline constexpr uint64_t segment_bytes_min = uint64_t{32} << 10;
+#else
 inline constexpr uint64_t segment_bytes_min = uint64_t{1} << 20;
+#endif
 // Opening holds the last segment in memory.
 inline constexpr uint64_t segment_bytes_max = uint64_t{256} << 20;
 // What eight decimal digits name.
 inline constexpr uint32_t segment_number_max = 99'999'999;
 // A batch with its header and padding: bounds memory (two buffers per store), the time of one
 // write, and what one torn write can take with it.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t batch_bytes_max = size_t{16} << 10;
+#else
 inline constexpr size_t batch_bytes_max = size_t{1} << 20;
+#endif
 // Zero-filling a spare: in one burst it took the foreground's p99 from 0.2 to 17 ms, in steps of
 // this many bytes with these pauses it did not show; 64 MiB take about 0.6 s, a disk that fills
 // segments faster than that makes the preparer skip its pauses.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t spare_step_bytes = size_t{8} << 10;
+#else
 inline constexpr size_t spare_step_bytes = size_t{256} << 10;
+#endif
 inline constexpr uint64_t spare_pause_ns = 2'000'000;
 // After a failed preparation the next attempt, with a new file, waits this long.
 inline constexpr uint64_t spare_retry_ns = 1'000'000'000;
@@ -183,6 +196,28 @@ inline constexpr uint64_t seal_idle_ns = 100'000'000;
 inline constexpr uint64_t lock_pause_ns = 20'000'000;
 // Bytes of one read while a store is opened.
 inline constexpr size_t store_read_bytes = size_t{1} << 20;
+// A frame of a dense segment is filled up to this: what reading one record costs, and 0.1 % of
+// overhead. A record that is larger has one of its own.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t dense_frame_bytes = size_t{8} << 10;
+#else
+inline constexpr size_t dense_frame_bytes = size_t{64} << 10;
+#endif
+// The largest: the one record of the largest batch, with the header of its run.
+inline constexpr size_t dense_frame_bytes_max = batch_bytes_max + 4096;
+// Rewriting and snapshots read and write in steps of this many bytes with these pauses, as filling
+// a spare does: about 100 MB/s at most, beside commits that must not notice.
+inline constexpr size_t housekeeping_step_bytes = size_t{256} << 10;
+inline constexpr uint64_t housekeeping_pause_ns = 2'000'000;
+// After a failure (no space, a failed write) the next attempt, with a new file, waits this long.
+inline constexpr uint64_t housekeeping_retry_ns = 5'000'000'000;
+// With more closed segments than this behind the newest snapshot there are no pauses: opening would
+// have to read all of them.
+inline constexpr uint32_t snapshot_backlog_max = 2;
+// Snapshots kept: the newest, and one more.
+inline constexpr size_t snapshots_kept = 2;
+// A snapshot's file: ten thousand accounts with ten transactions each take 8 MiB.
+inline constexpr size_t snapshot_bytes_max = size_t{64} << 20;
 // The kind of a store and the schema of its records, as STORE holds them.
 inline constexpr size_t store_kind_bytes_max = 64;
 inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
@@ -195,5 +230,7 @@ static_assert(segment_bytes_min <= segment_bytes_default);
 static_assert(segment_bytes_default <= segment_bytes_max);
 static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);
 static_assert(spare_step_bytes % 4096 == 0 && store_read_bytes % 4096 == 0);
+static_assert(housekeeping_step_bytes % 4096 == 0);
+static_assert(dense_frame_bytes % 4096 == 0 && dense_frame_bytes <= batch_bytes_max);
 
 }  // namespace espora::limits

@@ -26,7 +26,8 @@ export function plainItem(item: NativeStoreItem): string {
   const facts = Object.entries(rest)
     .map(([name, value]) => `${words(name).replace(/ us$/, '')} ${shown(name, value)}`)
     .join(', ');
-  const indent = { store: '', segment: '', batch: '  ', seal: '  ' }[kind] ?? '    ';
+  const indent =
+    { store: '', snapshot: '', segment: '', batch: '  ', dense: '  ', seal: '  ' }[kind] ?? '    ';
   return `${indent}${kind}  ${facts}`;
 }
 

@@ -45,6 +45,12 @@ const databaseRows: Readonly<Record<keyof NativeDatabaseStats, Row>> = {
   bytesWritten: ['counter', 'written_bytes', 'Bytes written to the log, padding included'],
   parked: ['counter', 'parked', 'Requests that waited for space or for a batch'],
   storeFull: ['counter', 'store_full', 'Transactions refused for lack of space'],
+  segmentsRewritten: ['counter', 'segments_rewritten', 'Closed segments rewritten densely'],
+  rewriteSavedBytes: ['counter', 'rewrite_saved_bytes', 'Disk space that rewriting gave back'],
+  rewriteFailures: ['counter', 'rewrite_failures', 'Rewritings given up, to be tried again'],
+  segmentsDamaged: ['counter', 'segments_damaged', 'Closed segments found damaged, and kept'],
+  snapshots: ['counter', 'snapshots', 'Snapshots made'],
+  snapshotFailures: ['counter', 'snapshot_failures', 'Snapshots given up, to be tried again'],
 };
 
 /** Times are summaries, in seconds. */

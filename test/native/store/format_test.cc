@@ -163,6 +163,9 @@ TEST(Format, AnotherVersionIsNotDamage) {
   encode_segment_header(some_header(), block);
   block[offsetof(format::SegmentHeader, flags)] = std::byte{format::segment_flag_dense};
   reseal(block);
+  EXPECT_EQ(decode_segment_header(block, header), HeaderState::valid);
+  block[offsetof(format::SegmentHeader, flags)] = std::byte{format::segment_flags_known + 1};
+  reseal(block);
   EXPECT_EQ(decode_segment_header(block, header), HeaderState::other_version);
 
   std::string file = encode_store({some_uuid(), 1 << 20, "k", ""});

@@ -291,8 +291,8 @@ TEST_F(Opening, AnotherVersionIsRefusedByName) {
   patched("00000002.seg", 12, 7);
   expect_refused(Code::version, {"version 7", "00000002.seg"});
   test::restore(path(), files);
-  patched("00000001.seg", 36, 1);
-  expect_refused(Code::version, {"flags 1"});
+  patched("00000001.seg", 36, 2);
+  expect_refused(Code::version, {"flags 2"});
 }
 
 TEST_F(Opening, WhileNothingIsProvenStoreIsPublishedAgain) {

@@ -545,6 +545,28 @@ TEST(Fresh, ReplacesASmallSegmentAndCopiesAllOfIt) {
   EXPECT_FALSE(fresh.batches[1].proven);
 }
 
+// The flush of the directory that gave the copy its name may have failed, and the name be lost with
+// the next power cut: a successor would then follow on a segment that is missing.
+TEST(Fresh, ReplacesALargeCopyThatNothingWasAddedTo) {
+  StoreFacts store = some_store();
+  store.segment_bytes = uint64_t{2} << 20;
+  format::SegmentHeader header = first_header();
+  header.segment_bytes = store.segment_bytes;
+  header.durable_seq = 3;
+  Image image(header);
+  for (int i = 0; i < 3; i++) image.batch(1, 400'000, 0);
+  const Tail copied = image.tail();
+  ASSERT_FALSE(copied.damage);
+  EXPECT_EQ(copied.proven_batches, 3u);
+  const FreshSegment again = plan_fresh_segment(image.header(), copied);
+  EXPECT_EQ(again.header.number, 1u);
+  EXPECT_EQ(again.header.durable_seq, 3u);
+  EXPECT_EQ(again.batches.size(), 3u);
+
+  image.batch(1, 10, 3);
+  EXPECT_EQ(plan_fresh_segment(image.header(), image.tail()).header.number, 2u);
+}
+
 TEST(Fresh, FollowsALargeOneAndCopiesOnlyWhatIsNotProven) {
   StoreFacts store = some_store();
   store.segment_bytes = uint64_t{2} << 20;

@@ -1,0 +1,129 @@
+#include "ledger/ledger_state.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "ledger/entry_codec.h"
+#include "ledger/little_endian.h"
+
+namespace espora::ledger {
+
+namespace {
+
+constexpr char magic[] = {'L', 'E', 'D', 'G'};
+constexpr uint16_t state_version = 1;
+constexpr size_t header_bytes = 24;
+constexpr size_t account_bytes = 32;
+constexpr size_t past_fixed_bytes = 18;
+
+constexpr size_t past_bytes(size_t description) noexcept {
+  return (past_fixed_bytes + description + 7) & ~size_t{7};
+}
+
+sys::Status corrupt(const std::string& what) {
+  return {sys::Code::corrupt, "snapshot of the ledger: " + what};
+}
+
+void put_past(std::vector<std::byte>& bytes, const PastTransaction& past) {
+  const std::string_view description = past.transaction.description.view();
+  const size_t at = bytes.size();
+  bytes.resize(at + past_bytes(description.size()));
+  std::byte* place = &bytes[at];
+  store_u64(place, past.time_us);
+  store_u64(place + 8, static_cast<uint64_t>(past.transaction.amount));
+  place[16] = static_cast<std::byte>(past.transaction.kind);
+  place[17] = static_cast<std::byte>(description.size());
+  std::memcpy(place + past_fixed_bytes, description.data(), description.size());
+}
+
+// Takes a past transaction from the front of `bytes`; false if none is there.
+bool take_past(std::span<const std::byte>& bytes, PastTransaction& past) noexcept {
+  if (bytes.size() < past_fixed_bytes) return false;
+  const size_t description = std::to_integer<size_t>(bytes[17]);
+  const size_t size = past_bytes(description);
+  if (description > limits::description_bytes_max || bytes.size() < size) return false;
+  past.time_us = load_u64(&bytes[0]);
+  past.transaction.amount = static_cast<int64_t>(load_u64(&bytes[8]));
+  past.transaction.kind = static_cast<Kind>(bytes[16]);
+  past.transaction.description =
+      Description({reinterpret_cast<const char*>(bytes.data()) + past_fixed_bytes, description});
+  bytes = bytes.subspan(size);
+  return past.transaction.kind == Kind::credit || past.transaction.kind == Kind::debit;
+}
+
+}  // namespace
+
+sys::Status replay_record(Ledger& ledger, const store::RecordView& record) {
+  if (record.type != entry_record_type) return {};  // of a later version, and skippable
+  const auto entry = decode_entry(record.bytes);
+  if (!entry.ok()) return entry.status();
+  return ledger.replay(entry.value(), record.seq);
+}
+
+std::vector<std::byte> Ledger::encode_state() const {
+  std::vector<std::byte> bytes(header_bytes);
+  uint32_t count = 0;
+  for (const Account& account : accounts_) {
+    if (account.last_change_seq_ == 0) continue;
+    count++;
+    const size_t at = bytes.size();
+    bytes.resize(at + account_bytes);
+    std::byte* place = &bytes[at];
+    store_u32(place, account.id_);
+    place[4] = static_cast<std::byte>(account.past_count_);
+    store_u64(place + 8, static_cast<uint64_t>(account.balance_));
+    store_u64(place + 16, account.last_change_seq_);
+    store_u64(place + 24, account.last_time_us_);
+    for (size_t age = account.past_count_; age-- > 0;) put_past(bytes, account.past(age));
+  }
+  std::memcpy(bytes.data(), magic, sizeof magic);
+  store_u16(&bytes[4], state_version);
+  store_u32(&bytes[8], count);
+  store_u64(&bytes[16], last_change_seq_);
+  return bytes;
+}
+
+sys::Status Ledger::restore_state(std::span<const std::byte> given) {
+  std::span<const std::byte> bytes = given;
+  if (bytes.size() < header_bytes || std::memcmp(bytes.data(), magic, sizeof magic) != 0) {
+    return corrupt("it does not begin as one");
+  }
+  if (const uint16_t version = load_u16(&bytes[4]); version != state_version) {
+    return sys::Status(sys::Code::version, "snapshot of the ledger: its format is version " +
+                                               std::to_string(version) + ", this program's is " +
+                                               std::to_string(state_version));
+  }
+  const uint32_t count = load_u32(&bytes[8]);
+  last_change_seq_ = load_u64(&bytes[16]);
+  bytes = bytes.subspan(header_bytes);
+  for (uint32_t i = 0; i < count; i++) {
+    if (bytes.size() < account_bytes) return corrupt("it ends too early");
+    const std::byte* at = bytes.data();
+    const uint32_t id = load_u32(at);
+    Account* account = find(id);
+    if (account == nullptr) {
+      return corrupt("account " + std::to_string(id) + " is not in the table");
+    }
+    const size_t past_count = std::to_integer<size_t>(at[4]);
+    const auto balance = static_cast<int64_t>(load_u64(at + 8));
+    const uint64_t last_change_seq = load_u64(at + 16);
+    const uint64_t last_time_us = load_u64(at + 24);
+    if (past_count > limits::statement_transactions_max) return corrupt("too many transactions");
+    bytes = bytes.subspan(account_bytes);
+    for (size_t k = 0; k < past_count; k++) {
+      PastTransaction past;
+      if (!take_past(bytes, past)) return corrupt("a transaction of it is none");
+      account->change(past.transaction, balance, past.time_us, last_change_seq);
+    }
+    account->last_time_us_ = last_time_us;
+  }
+  // Whatever else is wrong, repetitions and reserved bytes included, encodes to other bytes.
+  const std::vector<std::byte> again = encode_state();
+  if (!std::equal(again.begin(), again.end(), given.begin(), given.end())) {
+    return corrupt("it contradicts itself");
+  }
+  return {};
+}
+
+}  // namespace espora::ledger

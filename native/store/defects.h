@@ -1,0 +1,71 @@
+// Deliberate defects, one at a time: they prove that the simulation notices when the store breaks
+// its promise. Only the simulator's own build (ESPORA_SIMULATION) knows them; in every other build
+// ESPORA_DEFECT is `if constexpr (false)`, which leaves nothing behind.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace espora::store {
+
+enum class Defect : uint8_t {
+  none,
+  acknowledge_before_flush,
+  skip_flush,
+  retry_failed_flush,
+  skip_directory_flush,
+  no_header_crc,
+  stop_at_bad_frame,
+  reuse_segment,
+  rewrite_partial_block,
+  drop_durable_seq,
+  publish_snapshot_unflushed,
+  snapshot_of_live_memory,
+  show_unproven,
+  trust_tail_in_place,
+  copy_after_publication,
+  read_error_as_torn,
+  refuse_after_applying,
+  roll_without_flush,
+  seal_as_end,
+  ignore_failed_rename,
+  continue_failed_spare,
+  serve_tail_without_space,
+  count,
+};
+
+inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)> defect_names = {
+    "none",
+    "acknowledge_before_flush",
+    "skip_flush",
+    "retry_failed_flush",
+    "skip_directory_flush",
+    "no_header_crc",
+    "stop_at_bad_frame",
+    "reuse_segment",
+    "rewrite_partial_block",
+    "drop_durable_seq",
+    "publish_snapshot_unflushed",
+    "snapshot_of_live_memory",
+    "show_unproven",
+    "trust_tail_in_place",
+    "copy_after_publication",
+    "read_error_as_torn",
+    "refuse_after_applying",
+    "roll_without_flush",
+    "seal_as_end",
+    "ignore_failed_rename",
+    "continue_failed_spare",
+    "serve_tail_without_space",
+};
+
+#ifdef ESPORA_SIMULATION
+inline Defect defect_in_force = Defect::none;
+#define ESPORA_DEFECT(name) if (::espora::store::defect_in_force == ::espora::store::Defect::name)
+#else
+#define ESPORA_DEFECT(name) if constexpr (false)
+#endif
+
+}  // namespace espora::store

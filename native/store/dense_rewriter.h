@@ -1,0 +1,109 @@
+// Rewrites closed segments densely, one after the other, each under a temporary name and over its
+// own in the end. A step machine, driven by Housekeeping.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "store/dense.h"
+#include "store/directory.h"
+#include "store/segment_stream.h"
+#include "sys/status.h"
+
+namespace espora::store {
+
+// Belongs to the driver's thread. `directory` and `store` must outlive it.
+class DenseRewriter {
+ public:
+  // What a step came to.
+  enum class Outcome : uint8_t {
+    working,
+    rewritten,  // renamed, and the directory flushed
+    passed,     // nothing to do for this segment
+    damaged,    // the source contradicts itself or cannot be read: reported and kept
+    failed,     // abandoned, harmlessly; tried again later
+    fatal,      // the directory's flush failed: nobody may rely on it any more
+  };
+
+  DenseRewriter(Directory& directory, const StoreFacts& store)
+      : directory_(directory), store_(store), source_(directory), check_(directory) {}
+
+  // The segment that it works on, or will look at next.
+  [[nodiscard]] uint32_t number() const noexcept { return number_; }
+  // Between two segments.
+  [[nodiscard]] bool idle() const noexcept { return state_ == State::look; }
+  // At most one system call that changes anything, or one portion that is read. Segment number()
+  // must have a durable successor.
+  Outcome step();
+  // Closes and removes what is unfinished.
+  void abandon();
+
+  // Of the last outcome damaged, failed or fatal.
+  [[nodiscard]] const sys::Status& status() const noexcept { return status_; }
+  // Of the last segment that was rewritten: what its file shrank by; negative if it grew.
+  [[nodiscard]] int64_t saved_bytes() const noexcept { return saved_bytes_; }
+
+ private:
+  enum class State : uint8_t {
+    look,
+    remove_before,
+    create,
+    copy,
+    index,
+    header,
+    sync,
+    reopen,
+    compare,
+    rename,
+    sync_directory,
+    remove_after,
+  };
+
+  Outcome enter(State state) noexcept;
+  Outcome look();
+  Outcome create();
+  Outcome copy();
+  Outcome write_ready();
+  Outcome write_tail(State then);
+  Outcome sync();
+  Outcome reopen();
+  Outcome compare();
+  Outcome rename();
+  Outcome sync_directory();
+  Outcome remove();
+  void put(const FrameView& frame);
+  // The source is at fault, or the environment, by what `status` says.
+  Outcome give_up_source(sys::Status status);
+  Outcome give_up(sys::Status status);
+  Outcome give_up(int result, const char* call);
+  // Keeps the outcome until the temporary file is gone.
+  Outcome leave(Outcome outcome, sys::Status status);
+  void forget();
+  [[nodiscard]] std::string name() const { return dense_temporary_name(number_); }
+
+  Directory& directory_;
+  const StoreFacts& store_;
+  uint32_t number_ = 1;
+  State state_ = State::look;
+  bool direct_ = true;
+  SegmentStream source_;
+  SegmentStream check_;
+  std::optional<DenseEncoder> encoder_;
+  format::SegmentHeader header_{};     // of the new file
+  format::SegmentHeader successor_{};  // as its file has it
+  bool source_ended_ = false;
+  uint64_t source_digest_ = 0;
+  uint64_t check_digest_ = 0;
+  sys::File file_;
+  BlockBuffer buffer_;
+  std::vector<std::byte> tail_;  // index, then header, as far as they are not written
+  uint64_t tail_at_ = 0;
+  Outcome leaving_ = Outcome::working;
+  sys::Status status_;
+  int64_t saved_bytes_ = 0;
+};
+
+}  // namespace espora::store

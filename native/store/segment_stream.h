@@ -1,0 +1,63 @@
+// Reads one closed segment in portions, whatever its layout: for whoever must not hold a whole one
+// in memory, nor read it at once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "store/directory.h"
+#include "store/recovery.h"
+#include "sys/status.h"
+
+namespace espora::store {
+
+// Belongs to one thread. `directory` must outlive it.
+class SegmentStream {
+ public:
+  enum class Next : uint8_t {
+    frame,  // `frame` is the next batch or dense frame, valid until the next call
+    read,   // a portion was read, one system call: ask again
+    end,    // everything was seen, and it ends where the successor says
+    failed,
+  };
+
+  explicit SegmentStream(Directory& directory) noexcept : directory_(directory) {}
+
+  // Opens segment `number`, whose successor must exist, and looks at both headers. Codes: corrupt,
+  // unreadable, version, and what the environment has.
+  sys::Status open(uint32_t number, const StoreFacts& store);
+  // The same for a file that has another name while it is made, and must have this header.
+  sys::Status open_as(const std::string& name, const format::SegmentHeader& header,
+                      const format::SegmentHeader& successor, const StoreFacts& store);
+  Next next(FrameView& frame);
+  void close();
+
+  [[nodiscard]] const format::SegmentHeader& header() const noexcept { return header_; }
+  [[nodiscard]] const format::SegmentHeader& successor() const noexcept { return successor_; }
+  // Of the file.
+  [[nodiscard]] uint64_t bytes() const noexcept { return file_.bytes; }
+  // After `failed`: corrupt, unreadable, io.
+  [[nodiscard]] const sys::Status& status() const noexcept { return status_; }
+  [[nodiscard]] sys::Result<DenseIndex> read_index() {
+    return directory_.read_index(file_, header_);
+  }
+
+ private:
+  sys::Status look(ReadFile& file, uint32_t number, const StoreFacts& store,
+                   const format::SegmentHeader* before, format::SegmentHeader& header);
+  void begin();
+  Next read(uint32_t needed_blocks);
+
+  Directory& directory_;
+  ReadFile file_;
+  format::SegmentHeader header_{};
+  format::SegmentHeader successor_{};
+  std::optional<ClosedWalk> walk_;
+  BlockBuffer window_;
+  uint32_t window_block_ = 1;   // where the window lies in the file
+  uint32_t window_blocks_ = 0;  // how much of it is filled
+  sys::Status status_;
+};
+
+}  // namespace espora::store

@@ -1,0 +1,97 @@
+// Makes snapshots: replays closed segments on top of the newest one, and publishes what comes out.
+// A step machine, driven by Housekeeping.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/directory.h"
+#include "store/segment_stream.h"
+#include "store/snapshot.h"
+#include "sys/status.h"
+
+namespace espora::store {
+
+// Belongs to the driver's thread. `directory` and `store` must outlive it.
+class SnapshotMaker {
+ public:
+  enum class Outcome : uint8_t {
+    working,
+    made,     // renamed, and the directory flushed
+    passed,   // nothing is left to do
+    damaged,  // a segment contradicts itself or its records do: no more snapshots
+    failed,   // abandoned, harmlessly; tried again later
+    fatal,    // the directory's flush failed: nobody may rely on it any more
+  };
+
+  // `newest` (may be null) is what the store was opened from; `published` all that there are,
+  // ascending. `state` is as new.
+  SnapshotMaker(Directory& directory, const StoreFacts& store, std::unique_ptr<SnapshotState> state,
+                std::unique_ptr<Snapshot> newest, std::vector<uint64_t> published);
+
+  // Closed segments that the newest snapshot does not hold yet, where `closed` is the number of the
+  // last one that is closed.
+  [[nodiscard]] uint32_t backlog(uint32_t closed) const noexcept;
+  [[nodiscard]] uint32_t published_segment() const noexcept { return published_segment_; }
+  [[nodiscard]] bool idle() const noexcept { return state_ == State::choose; }
+  // False once a segment was damaged: whatever follows on it would be wrong.
+  [[nodiscard]] bool usable() const noexcept { return usable_; }
+  // At most one system call that changes anything, or one portion that is read.
+  Outcome step(uint32_t closed);
+  void abandon();
+
+  [[nodiscard]] const sys::Status& status() const noexcept { return status_; }
+
+ private:
+  enum class State : uint8_t {
+    choose,
+    replay,
+    remove_before,
+    create,
+    write,
+    sync,
+    compare,
+    rename,
+    sync_directory,
+    remove_after,
+    prune,
+  };
+
+  Outcome enter(State state) noexcept;
+  Outcome choose(uint32_t closed);
+  Outcome replay();
+  Outcome remove();
+  Outcome create();
+  Outcome write();
+  Outcome sync();
+  Outcome compare();
+  Outcome rename();
+  Outcome sync_directory();
+  Outcome prune();
+  Outcome give_up(sys::Status status);
+  Outcome give_up(int result, const char* call);
+  Outcome damaged(sys::Status status);
+  [[nodiscard]] std::string name() const { return snapshot_temporary_name(header_.seq); }
+
+  Directory& directory_;
+  const StoreFacts& store_;
+  std::unique_ptr<SnapshotState> made_of_;
+  std::unique_ptr<Snapshot> newest_;  // until it was restored
+  std::vector<uint64_t> published_;
+  State state_ = State::choose;
+  bool usable_ = true;
+  bool direct_ = true;
+  SegmentStream source_;
+  uint32_t replayed_ = 0;            // the last segment that made_of_ holds
+  uint32_t published_segment_ = 0;   // the last one that a snapshot holds
+  format::SnapshotHeader header_{};  // of the state as it stands
+  sys::File file_;
+  std::vector<std::byte> bytes_;  // of the file that is made
+  BlockBuffer buffer_;
+  size_t written_ = 0;
+  sys::Status status_;
+};
+
+}  // namespace espora::store

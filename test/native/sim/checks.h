@@ -1,0 +1,85 @@
+// What both the random and the exhaustive simulation look at: the log as a recovery shows it, and
+// what the device alone holds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ledger/account_table.h"
+#include "ledger/ledger.h"
+#include "sim/disk.h"
+#include "sim/model.h"
+#include "store/engine.h"
+
+namespace espora::sim {
+
+inline constexpr const char* store_path = "data/store";
+inline constexpr uint16_t filler_type = 7;  // records that are not the ledger's
+
+// The first violation of a run; the others follow from it, or hide behind it.
+class Findings {
+ public:
+  void add(int invariant, std::string what) {
+    if (first_.invariant == 0) first_ = {invariant, std::move(what)};
+  }
+  [[nodiscard]] bool any() const noexcept { return first_.invariant != 0; }
+  [[nodiscard]] const Violation& first() const noexcept { return first_; }
+
+ private:
+  Violation first_;
+};
+
+// The directory's inode; 0 while there is none.
+int store_directory(const Storage& storage, bool device);
+
+// Whether a power cut right now, at its worst, leaves every record above `after` up to `seq` in a
+// published segment. Reads the format by itself.
+bool device_holds(const Storage& storage, uint64_t after, uint64_t seq);
+
+// Compares each record that the store shows with the model, and replays the ledger, as the service
+// does when it starts.
+class Replay final : public store::RecordVisitor {
+ public:
+  // `strict`: nothing may be shown that the device does not hold.
+  Replay(const Model& model, Findings& findings, const Storage& storage,
+         const ledger::AccountTable& accounts, bool strict,
+         store::History history = store::History::snapshot)
+      : model_(model),
+        findings_(findings),
+        storage_(storage),
+        accounts_(accounts),
+        strict_(strict),
+        history_(history),
+        ledger_(accounts) {}
+
+  sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  [[nodiscard]] store::History history() const override { return history_; }
+  sys::Status restore(store::Bytes state, uint64_t seq) override;
+  std::unique_ptr<store::SnapshotState> make_state() override;
+  sys::Status record(const store::RecordView& record) override;
+  sys::Status end() override { return ledger_.may_adopt(accounts_); }
+  // Once the engine is appendable.
+  void adopt();
+
+  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
+  [[nodiscard]] ledger::Ledger& ledger() noexcept { return ledger_; }
+
+ private:
+  const Model& model_;
+  Findings& findings_;
+  const Storage& storage_;
+  const ledger::AccountTable accounts_;
+  const bool strict_;
+  const store::History history_;
+  ledger::Ledger ledger_;
+  uint64_t rows_ = 0;
+  uint64_t last_time_us_ = 0;
+  bool adopted_ = false;
+};
+
+store::Options store_options(const ledger::AccountTable& accounts, store::Sync sync,
+                             uint64_t segment_bytes);
+
+}  // namespace espora::sim
