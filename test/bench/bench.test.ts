@@ -47,7 +47,6 @@ function run(command: string, args: readonly string[]): Promise<Ended> {
 const bench = (...args: string[]): Promise<Ended> => run(process.execPath, [main, ...args]);
 
 test.before('the addon of the benchmarks is built', async (t) => {
-  t.timeout(600_000);
   const { code, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
   t.is(code, 0, stderr);
 });
@@ -73,7 +72,6 @@ function checkFigure(t: ExecutionContext, figure: Figure, what: string): void {
 test.serial(
   '--small --json: every micro trial with its ratios, and nothing else on stdout',
   async (t) => {
-    t.timeout(300_000);
     await inDirectory(t, async (directory) => {
       const { code, stdout, stderr } = await bench(
         '--small',

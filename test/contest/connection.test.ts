@@ -7,6 +7,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Connection } from '#espora/contest/connection.js';
 import type { Exchange, Target } from '#espora/contest/connection.js';
+import { until } from '../helpers/until.js';
 
 const request = Buffer.from('GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n');
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';
@@ -141,7 +142,7 @@ test('a server that closes in silence is not asked again', async (t) => {
   const { target } = await listen(t, (socket) => socket.end(answer));
   const connection = connect(t, target);
   t.is((await exchange(connection)).status, 200);
-  while (connection.reusable) await new Promise((resolve) => setImmediate(resolve));
+  await until('the end is noticed', () => !connection.reusable);
   t.is((await exchange(connection)).problem?.code, 'closed');
 });
 
@@ -150,7 +151,7 @@ test('bytes between two answers belong to none, and the next one hears of it', a
   const connection = connect(t, target);
   await exchange(connection);
   accepted[0]!.write('HTTP/1.1 200 OK\r\n');
-  while (connection.reusable) await new Promise((resolve) => setImmediate(resolve));
+  await until('the end is noticed', () => !connection.reusable);
   const { problem } = await exchange(connection);
   t.deepEqual(problem, { code: 'excess', message: '17 bytes came that belong to no answer' });
 });

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EsporaStart } from '../helpers/espora.js';
 import { readTransactions } from '../helpers/inspect.js';
+import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 
 for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
@@ -30,9 +31,7 @@ for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
         const load = new RememberingLoad(port, 16, keepAlive);
         try {
           for (let round = 1; round <= 3; round++) {
-            const before = load.acknowledged;
-            while (load.acknowledged < before + 100)
-              await new Promise((wake) => setTimeout(wake, 5));
+            await load.progress(100);
             const { pid } = espora.latest(victim);
             const from = espora.events.length;
             process.kill(pid!, 'SIGKILL');
@@ -43,8 +42,7 @@ for (const victim of ['database', 'api 1', 'api 2', 'balancer']) {
             t.is(again.restarts, round);
             t.not(again.pid, pid);
           }
-          const before = load.acknowledged;
-          while (load.acknowledged < before + 100) await new Promise((wake) => setTimeout(wake, 5));
+          await load.progress(100);
         } finally {
           await load.stop();
           await espora.stop();
@@ -78,7 +76,7 @@ test.serial('kill -9 of the supervisor: its services end, and a new one recovers
   const args = ['--port', '0', '--host', '127.0.0.1', '--data', data];
   const first = await EsporaStart.launch(...args);
   const load = new RememberingLoad(first.port, 8, true, 'a');
-  while (load.acknowledged < 200) await new Promise((wake) => setTimeout(wake, 5));
+  await load.progress(200);
   const pids = ['database', 'api 1', 'api 2', 'balancer'].map((name) => first.latest(name).pid!);
   first.process.kill('SIGKILL');
   await once(first.process, 'exit');
@@ -90,7 +88,7 @@ test.serial('kill -9 of the supervisor: its services end, and a new one recovers
       return false;
     }
   };
-  while (pids.some(alive)) await new Promise((wake) => setTimeout(wake, 20));
+  await until('the services have ended', () => !pids.some(alive));
   const second = await EsporaStart.launch(...args);
   t.is(await second.stop(), 0, second.stderr);
   const stored = new Set((await readTransactions(data)).map(({ descricao }) => descricao));

@@ -1,6 +1,7 @@
 // A load that remembers what it was told: each transaction has a description of its own, and is
 // acknowledged (200), refused (anything else), or in doubt (no answer).
 import { Agent, request } from 'node:http';
+import { until } from '../helpers/until.js';
 
 /** What became of a transaction. */
 export type Outcome = 'acknowledged' | 'refused' | 'in doubt';
@@ -33,6 +34,12 @@ export class RememberingLoad {
   /** How many have been acknowledged. */
   get acknowledged(): number {
     return this.sent.filter(({ outcome }) => outcome === 'acknowledged').length;
+  }
+
+  /** Waits until `count` more have been acknowledged. */
+  async progress(count: number): Promise<void> {
+    const aim = this.acknowledged + count;
+    await until(`${aim} transactions are acknowledged`, () => this.acknowledged >= aim);
   }
 
   async stop(): Promise<void> {

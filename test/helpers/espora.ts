@@ -1,9 +1,9 @@
 // Runs the real program as a user would, in processes of its own, for tests that kill it.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { cleanEnvironment } from './program.js';
+import { until } from './until.js';
 
 /** The compiled command line. */
 export const mainPath = 'dist/cli/main.js';
@@ -22,18 +22,13 @@ export class EsporaStart {
   readonly process: ChildProcess;
   readonly events: StartEvent[] = [];
   stderr = '';
-  #wake = new Set<() => void>();
 
   private constructor(process: ChildProcess) {
     this.process = process;
     createInterface({ input: process.stdout! }).on('line', (line) => {
       this.events.push(JSON.parse(line) as StartEvent);
-      for (const wake of this.#wake) wake();
     });
     process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
-    process.once('exit', () => {
-      for (const wake of this.#wake) wake();
-    });
   }
 
   /** Starts and waits until the whole is ready. */
@@ -49,21 +44,14 @@ export class EsporaStart {
   }
 
   /** The first event that fits, from `from` on; waits for it. */
-  async seen(fits: (event: StartEvent) => boolean, from = 0): Promise<StartEvent> {
-    for (;;) {
+  seen(fits: (event: StartEvent) => boolean, from = 0): Promise<StartEvent> {
+    return until(`an event that fits ${fits.toString()}`, () => {
       const found = this.events.slice(from).find(fits);
-      if (found !== undefined) return found;
-      if (this.process.exitCode !== null || this.process.signalCode !== null) {
+      if (found === undefined && this.#ended) {
         throw new Error(`espora start ended: ${this.stderr}`);
       }
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#wake.delete(wake);
-          resolve();
-        };
-        this.#wake.add(wake);
-      });
-    }
+      return found;
+    });
   }
 
   /** The service as it was last ready. */
@@ -80,10 +68,17 @@ export class EsporaStart {
 
   /** Stops it as Ctrl-C would and waits for its end; resolves with the exit code. */
   async stop(): Promise<number | null> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      this.process.kill('SIGTERM');
-      await once(this.process, 'exit');
+    this.process.kill('SIGTERM');
+    try {
+      await until('espora start ends', () => this.#ended);
+    } finally {
+      // It would keep the tests from ending.
+      this.process.kill('SIGKILL');
     }
     return this.process.exitCode;
+  }
+
+  get #ended(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
   }
 }

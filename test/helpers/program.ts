@@ -121,15 +121,20 @@ export function startEspora(
   return new Program(t, process.execPath, [main, ...args], options);
 }
 
-/** Starts `espora` on a terminal of its own, what is typed there being the input of the program. */
+/**
+ * Starts `espora` on a terminal of its own, what is typed there being the input of the program. A
+ * sanitizer's library is for that program alone, not for `script` and the shell around it.
+ */
 export function startOnTerminal(
   t: ExecutionContext<unknown>,
   args: readonly string[],
   options: ProgramOptions = {},
 ): Program {
   const quoted = [process.execPath, main, ...args].map((one) => `'${one}'`).join(' ');
-  const script = ['-q', '-e', '-c', `exec ${quoted}`, '/dev/null'];
-  return new Program(t, 'script', script, { ...options, keepInput: true });
+  const preload = process.env['LD_PRELOAD'] ?? '';
+  const environment = { ...options.environment, LD_PRELOAD: '' };
+  const script = ['-q', '-e', '-c', `LD_PRELOAD='${preload}' exec ${quoted}`, '/dev/null'];
+  return new Program(t, 'script', script, { ...options, environment, keepInput: true });
 }
 
 /** Runs `espora` with these arguments to its end. */

@@ -1,9 +1,9 @@
 // What runs before `npm start` and `npm test`: builds what is due, once, and nothing when nothing is.
 
 import { readFile, readdir, readlink, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { setTimeout } from 'node:timers/promises';
 import anyTest, { type TestFn } from 'ava';
 
+import { until } from '../helpers/until.js';
 import { Project, type Finished } from './project.js';
 
 const test = anyTest as TestFn<{ project: Project }>;
@@ -165,7 +165,7 @@ test.serial('an interrupted build ends its tools with it', async (t) => {
   await project.write('native/binding/note.h', '#pragma once\n// changed again\n');
   const first = project.start(ensure);
   await first.says('native addon: ');
-  while ((await processesOf(project.root)).length < 2) await setTimeout(1);
+  await until('its tools run', async () => (await processesOf(project.root)).length >= 2);
   first.child.kill('SIGTERM');
   t.is((await first.finished).code, 143);
   t.deepEqual(await processesOf(project.root), []);
