@@ -1,0 +1,59 @@
+// The log of the disk whose power is cut, and what may survive a cut.
+import test from 'ava';
+import { Random } from '#espora/contest/random.js';
+import { lastFlushBefore, parseLog, survivors } from './power-log.js';
+
+function entry(type: number, timeNs: bigint, offset: number, bytes: Buffer): Buffer {
+  const header = Buffer.alloc(32);
+  header.writeUInt32LE(0x474c5750, 0);
+  header.writeUInt32LE(type, 4);
+  header.writeBigUInt64LE(timeNs, 8);
+  header.writeBigUInt64LE(BigInt(offset), 16);
+  header.writeBigUInt64LE(BigInt(bytes.length), 24);
+  return Buffer.concat([header, bytes]);
+}
+
+const block = Buffer.concat([1, 2, 3, 4].map((value) => Buffer.alloc(512, value)));
+const log = Buffer.concat([entry(1, 5n, 4096, block), entry(2, 6n, 0, Buffer.alloc(0))]);
+
+test('writes and flushes, in order', (t) => {
+  t.deepEqual(parseLog(log), [
+    { kind: 'write', timeNs: 5n, offset: 4096, bytes: block },
+    { kind: 'flush', timeNs: 6n, offset: 0, bytes: Buffer.alloc(0) },
+  ]);
+});
+
+test('what is no log, or ends in the middle of an entry, is refused', (t) => {
+  t.throws(() => parseLog(log.subarray(1)), { message: /at byte 0/ });
+  for (const length of [10, 40, log.length - 5]) {
+    t.throws(() => parseLog(log.subarray(0, length)), undefined, String(length));
+  }
+});
+
+test('the last flush before a cut', (t) => {
+  const entries = parseLog(Buffer.concat([log, log]));
+  t.deepEqual(
+    [0, 1, 2, 3, 4].map((cut) => lastFlushBefore(entries, cut)),
+    [-1, -1, 1, 1, 3],
+  );
+});
+
+test('each sector survives by itself, none of them changed', (t) => {
+  const writes = parseLog(log).slice(0, 1);
+  const random = new Random(1);
+  t.deepEqual(survivors(writes, 0, random), []);
+  t.deepEqual(survivors(writes, 1000, random), [{ offset: 4096, bytes: block }]);
+  const seen = new Set<string>();
+  for (let round = 0; round < 500; round++) {
+    const kept = [0, 0, 0, 0];
+    for (const { offset, bytes } of survivors(writes, 500, random)) {
+      for (let at = 0; at < bytes.length; at += 512) {
+        const sector = (offset - 4096 + at) / 512;
+        kept[sector] = 1;
+        t.deepEqual(bytes.subarray(at, at + 512), block.subarray(sector * 512, sector * 512 + 512));
+      }
+    }
+    seen.add(kept.join(''));
+  }
+  t.is(seen.size, 16, 'every subset comes');
+});

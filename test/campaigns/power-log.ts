@@ -1,0 +1,83 @@
+// The log of a disk of ours, and the states that a power cut at some point of it may have left behind.
+import { closeSync, openSync, writeSync } from 'node:fs';
+import type { Random } from '#espora/contest/random.js';
+
+/** A write or a flush, in the order in which the disk was told. */
+export interface LogEntry {
+  readonly kind: 'write' | 'flush';
+  /** CLOCK_MONOTONIC, nanoseconds. */
+  readonly timeNs: bigint;
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+const headerBytes = 32;
+const magic = 0x474c5750;
+export const sectorBytes = 512;
+
+/** The entries of a log. Throws if it is not one. */
+export function parseLog(log: Buffer): LogEntry[] {
+  const entries: LogEntry[] = [];
+  for (let at = 0; at < log.length; ) {
+    if (at + headerBytes > log.length || log.readUInt32LE(at) !== magic) {
+      throw new Error(`no entry of a disk's log at byte ${at}`);
+    }
+    const begin = at + headerBytes;
+    const end = begin + Number(log.readBigUInt64LE(at + 24));
+    if (end > log.length) throw new Error(`the disk's log ends inside the entry at byte ${at}`);
+    entries.push({
+      kind: log.readUInt32LE(at + 4) === 1 ? 'write' : 'flush',
+      timeNs: log.readBigUInt64LE(at + 8),
+      offset: Number(log.readBigUInt64LE(at + 16)),
+      bytes: log.subarray(begin, end),
+    });
+    at = end;
+  }
+  return entries;
+}
+
+/** A run of bytes that reached the medium. */
+export interface Piece {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * What of the writes since the last flush survives: of each write each sector by itself, with the given
+ * probability in thousandths. Of a sector that was written twice any version may be the one that stays.
+ */
+export function survivors(
+  pending: readonly LogEntry[],
+  perMille: number,
+  random: Random,
+): readonly Piece[] {
+  const pieces: Piece[] = [];
+  for (const { offset, bytes } of pending) {
+    for (let at = 0; at < bytes.length; ) {
+      const first = at;
+      while (at < bytes.length && random.below(1000) < perMille) at += sectorBytes;
+      const end = Math.min(at, bytes.length);
+      if (end > first) pieces.push({ offset: offset + first, bytes: bytes.subarray(first, end) });
+      at += sectorBytes; // this one did not
+    }
+  }
+  return pieces;
+}
+
+/** Writes pieces into an image. */
+export function applyPieces(image: string, pieces: Iterable<Piece>): void {
+  const file = openSync(image, 'r+');
+  try {
+    for (const { offset, bytes } of pieces) writeSync(file, bytes, 0, bytes.length, offset);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Index of the last flush before entry `cut`; -1 if there is none. */
+export function lastFlushBefore(entries: readonly LogEntry[], cut: number): number {
+  for (let index = cut - 1; index >= 0; index--) {
+    if (entries[index]!.kind === 'flush') return index;
+  }
+  return -1;
+}
