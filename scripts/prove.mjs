@@ -79,7 +79,10 @@ function whole(name) {
 function commit() {
   try {
     const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
-    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : ' with changes');
+    return (
+      git('rev-parse', '--short', 'HEAD') +
+      (git('status', '--porcelain') === '' ? '' : ' with changes')
+    );
   } catch {
     return 'unknown';
   }
@@ -106,7 +109,9 @@ await runScript(async () => {
     try {
       const told = await run(options);
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
-      process.stdout.write(`prove ${name}: nothing found, seed ${options.seed}, ${seconds} s: ${told}\n`);
+      process.stdout.write(
+        `prove ${name}: nothing found, seed ${options.seed}, ${seconds} s: ${told}\n`,
+      );
     } catch (error) {
       if (error instanceof Failure) throw error;
       throw new Failure(

@@ -25,17 +25,22 @@ export interface CampaignOptions {
   readonly say: (line: string) => void;
 }
 
-/** A directory of its own while `work` runs; kept when that fails, and named in `say`. */
+/**
+ * A directory of its own while `work` runs; kept when that fails, and named in `say`, unless the failure
+ * is what is wanted.
+ */
 export async function inDirectory<Result>(
   { say }: Pick<CampaignOptions, 'say'>,
   work: (directory: string) => Promise<Result>,
+  failureIsWanted = false,
 ): Promise<Result> {
   const directory = await mkdtemp(join(tmpdir(), 'espora-prove-'));
   let result: Result;
   try {
     result = await work(directory);
   } catch (error) {
-    say(`what there was is kept in ${directory}`);
+    if (failureIsWanted) await rm(directory, { recursive: true });
+    else say(`what there was is kept in ${directory}`);
     throw error;
   }
   await rm(directory, { recursive: true });

@@ -28,7 +28,7 @@ const entryFixedBytes = 32;
 /** The frames in `bytes`, which were written at `offset` of a file. */
 export function framesIn(bytes: Buffer, offset: number): WrittenFrames {
   const transactions: FramedTransaction[] = [];
-  for (let at = 0; at + frameHeaderBytes <= bytes.length; ) {
+  for (let at = 0; at + frameHeaderBytes <= bytes.length;) {
     const isFrame =
       bytes.toString('latin1', at, at + 4) === 'EFRM' &&
       bytes.readUInt32LE(at + 16) * blockBytes === offset + at;

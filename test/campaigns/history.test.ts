@@ -47,7 +47,11 @@ test('what agrees has no findings', (t) => {
 });
 
 const wrong: readonly (readonly [string, (of: Case) => Demands | void, RegExp])[] = [
-  ['an acknowledged one is missing', ({ stored }) => void stored.pop(), /t5 was acknowledged and is not/],
+  [
+    'an acknowledged one is missing',
+    ({ stored }) => void stored.pop(),
+    /t5 was acknowledged and is not/,
+  ],
   [
     'one is there twice',
     ({ stored }) => void stored.push({ ...stored[3]!, seq: 5, saldo: 26 }),
@@ -111,7 +115,12 @@ const wrong: readonly (readonly [string, (of: Case) => Demands | void, RegExp])[
   [
     'a statement showed another balance',
     ({ history }) =>
-      void history.statements.push({ id: 1, total: 7, descriptions: ['t1', 't0'], answeredNs: 40n }),
+      void history.statements.push({
+        id: 1,
+        total: 7,
+        descriptions: ['t1', 't0'],
+        answeredNs: 40n,
+      }),
     /a statement of 1 showed 7, behind t1 it was 6/,
   ],
   [
@@ -162,7 +171,10 @@ test('after a power cut only what was answered before it is owed', (t) => {
   const { history, stored } = right();
   const [first] = history.sent;
   t.deepEqual(compare(history, [], { answeredBefore: first!.answeredNs! }), []);
-  t.deepEqual(compare(history, stored.slice(0, 1), { answeredBefore: first!.answeredNs! + 1n }), []);
+  t.deepEqual(
+    compare(history, stored.slice(0, 1), { answeredBefore: first!.answeredNs! + 1n }),
+    [],
+  );
   t.regex(
     compare(history, [], { answeredBefore: first!.answeredNs! + 1n })[0]!,
     /t0 was acknowledged and is not there/,

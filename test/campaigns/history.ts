@@ -106,7 +106,9 @@ export function compare(
     if (sent === undefined) {
       add(`${what} was never sent`);
     } else if (sent.id !== one.account || sent.valor !== one.valor || sent.tipo !== one.tipo) {
-      add(`${what} differs from what was sent: ${JSON.stringify({ sent: shown(sent), stored: one })}`);
+      add(
+        `${what} differs from what was sent: ${JSON.stringify({ sent: shown(sent), stored: one })}`,
+      );
     } else if (sent.outcome === 'refused') {
       add(`${what} was refused (${sent.status}) and is there`);
     }
@@ -114,7 +116,8 @@ export function compare(
     const balance = (balances.get(one.account) ?? 0) + change;
     balances.set(one.account, balance);
     if (one.saldo !== balance) add(`${what}: balance ${one.saldo}, should be ${balance}`);
-    if (balance < -(limits.get(one.account) ?? 0)) add(`${what}: balance ${balance} breaks the limit`);
+    if (balance < -(limits.get(one.account) ?? 0))
+      add(`${what}: balance ${balance} breaks the limit`);
     if (sent?.saldo !== undefined && sent.saldo !== balance) {
       add(`${what}: balance ${balance}, the client was told ${sent.saldo}`);
     }

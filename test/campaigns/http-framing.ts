@@ -15,7 +15,7 @@ const headEnd = Buffer.from('\r\n\r\n');
 /** The whole messages that a stream starts with; what follows the last of them is not whole yet. */
 export function cutMessages(stream: Buffer, from = 0): Message[] {
   const messages: Message[] = [];
-  for (let begin = from; ; ) {
+  for (let begin = from; ;) {
     const head = stream.indexOf(headEnd, begin);
     if (head < 0) return messages;
     const text = stream.toString('latin1', begin, head);

@@ -37,7 +37,7 @@ export class DatabaseLife {
     this.where = { path };
     this.#wrapped = under.length > 0;
     const [file, ...args] = [...under, process.execPath, mainPath, 'database'];
-    this.#child = spawn(file!, args, {
+    this.#child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...cleanEnvironment(),
@@ -101,9 +101,12 @@ export function signalIfThere(pid: number, signal: NodeJS.Signals): void {
 export const proxyServices = ['database', 'api 1', 'api 2', 'balancer'] as const;
 
 /** Starts the picture of the README and waits until it is ready. */
-export function startProxy(data: string): Promise<EsporaStart> {
+export function startProxy(
+  data: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<EsporaStart> {
   const args = ['--port', '0', '--host', '127.0.0.1', '--data', data, '--segment-bytes', '1MiB'];
-  return EsporaStart.launch(...args);
+  return EsporaStart.launchIn(environment, ...args);
 }
 
 /** Kills the supervisor and waits until all that it had started has ended. */

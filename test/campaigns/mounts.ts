@@ -1,5 +1,5 @@
 // File systems on files: made, loop-mounted, and mounted on a disk that writes everything down or fails on
-// demand (test/native/power/power_disk.cc). Needs root.
+// demand (test/native/campaigns/power_disk.cc). Needs root.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { campaignTool, toolEnvironment } from './tools.js';
 
 const execute = promisify(execFile);
 
@@ -71,21 +72,18 @@ export function powerDiskMissing(fileSystem: FileSystem = 'ext4'): string | unde
 }
 
 async function run(command: string, ...args: string[]): Promise<string> {
-  const { stdout } = await execute(command, args, { env: systemEnvironment() });
+  const { stdout } = await execute(command, args, { env: toolEnvironment() });
   return stdout.trim();
-}
-
-/** Without a preloaded sanitizer: system tools are not what is tested. */
-function systemEnvironment(): NodeJS.ProcessEnv {
-  const { LD_PRELOAD: _, ...rest } = process.env;
-  return rest;
 }
 
 /** Makes a file with an empty file system in it; `flags` go to what makes it. */
 export async function makeImage(
   image: string,
   fileSystem: FileSystem,
-  { bytes = imageBytes[fileSystem], flags = [] }: { bytes?: number; flags?: readonly string[] } = {},
+  {
+    bytes = imageBytes[fileSystem],
+    flags = [],
+  }: { bytes?: number; flags?: readonly string[] } = {},
 ): Promise<void> {
   await (await open(image, 'w')).close();
   await truncate(image, bytes);
@@ -130,17 +128,8 @@ export async function unmount(directory: string): Promise<void> {
 }
 
 /** What a disk of ours does from now on. */
-export type DiskCommand = 'fail writes' | 'fail flushes' | 'fail reads' | 'heal';
-
-let built: Promise<string> | undefined;
-
-/** Builds it where that is due; the path of the program. */
-function powerDiskProgram(): Promise<string> {
-  built ??= execute(process.execPath, ['scripts/power-disk.mjs'], {
-    env: systemEnvironment(),
-  }).then(({ stdout }) => stdout.trim());
-  return built;
-}
+export type DiskCommand =
+  'fail writes' | 'fail flushes' | 'fail reads' | `fail reads after ${number}` | 'heal';
 
 /** Where things of a disk of ours are. */
 export interface PowerDiskOptions {
@@ -171,12 +160,12 @@ export class PowerDisk {
 
   static async start(options: PowerDiskOptions): Promise<PowerDisk> {
     const { image, log = '-', directory, dropsFlushes = false } = options;
-    const program = await powerDiskProgram();
+    const program = await campaignTool('power_disk');
     const fuse = join(directory, 'fuse');
     await mkdir(fuse, { recursive: true });
     const child = spawn(program, [image, log, fuse, ...(dropsFlushes ? ['--drop-flushes'] : [])], {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: systemEnvironment(),
+      env: toolEnvironment(),
     });
     const line = once(createInterface({ input: child.stdout }), 'line');
     const first = await Promise.race([line, once(child, 'exit').then(() => undefined)]);

@@ -96,7 +96,14 @@ function inOrder(...events: readonly Bare[]): TraceEvent[] {
   return events.map((event, index) => ({ ...event, begin: 10 * index, end: 10 * index + 5 }));
 }
 
-const one = { seq: 1, account: 1, tipo: 'd', valor: 60_000, saldo: -60_000, descricao: 'one' } as const;
+const one = {
+  seq: 1,
+  account: 1,
+  tipo: 'd',
+  valor: 60_000,
+  saldo: -60_000,
+  descricao: 'one',
+} as const;
 const two = { seq: 2, account: 1, tipo: 'c', valor: 5, saldo: -59_995, descricao: 'two' } as const;
 const tooMuch = { account: 1, tipo: 'd', valor: 70_000, descricao: 'much' } as const;
 
@@ -167,9 +174,9 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
     'a flush that began before the write had returned',
     [
       ...inOrder(...begun, receive(post(one))),
-      { ...write(1, one), begin: 1000, end: 1010 } as TraceEvent,
-      { ...flush(), begin: 1005, end: 1020 } as TraceEvent,
-      { ...acknowledge(one), begin: 1030, end: 1031 } as TraceEvent,
+      { ...write(1, one), begin: 1000, end: 1010 },
+      { ...flush(), begin: 1005, end: 1020 },
+      { ...acknowledge(one), begin: 1030, end: 1031 },
     ],
     /its 200 left before a flush that began after its write had returned/,
   ],
@@ -177,9 +184,9 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
     'a 200 that leaves while the flush is still under way',
     [
       ...inOrder(...begun, receive(post(one))),
-      { ...write(1, one), begin: 1000, end: 1010 } as TraceEvent,
-      { ...acknowledge(one), begin: 1030, end: 1031 } as TraceEvent,
-      { ...flush(), begin: 1020, end: 1040 } as TraceEvent,
+      { ...write(1, one), begin: 1000, end: 1010 },
+      { ...acknowledge(one), begin: 1030, end: 1031 },
+      { ...flush(), begin: 1020, end: 1040 },
     ],
     /its 200 left before a flush/,
   ],
@@ -195,11 +202,13 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
     'a directory flush that began before the rename had returned',
     [
       ...inOrder(...opened, ...store, flush(directory), ...accepted),
-      { ...flush(directory), begin: 900, end: 960 } as TraceEvent,
-      { ...renamed, begin: 910, end: 920 } as TraceEvent,
-      ...inOrder(receive(post(one)), write(1, one), flush(), acknowledge(one)).map(
-        (event) => ({ ...event, begin: event.begin + 1000, end: event.end + 1000 }) as TraceEvent,
-      ),
+      { ...flush(directory), begin: 900, end: 960 },
+      { ...renamed, begin: 910, end: 920 },
+      ...inOrder(receive(post(one)), write(1, one), flush(), acknowledge(one)).map((event) => ({
+        ...event,
+        begin: event.begin + 1000,
+        end: event.end + 1000,
+      })),
     ],
     /before the name of its file was durable/,
   ],
@@ -263,9 +272,7 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
   ],
   [
     'a refusal that was written all the same',
-    inOrder(
-      ...[...begun, receive(post(one)), write(1, one), flush(), refusal()],
-    ),
+    inOrder(...[...begun, receive(post(one)), write(1, one), flush(), refusal()]),
     /one was refused and written/,
   ],
   [
@@ -321,10 +328,7 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
   ],
   [
     'a frame of which the trace shows only the beginning',
-    inOrder(
-      ...begun,
-      { ...write(1, one), bytes: frame(1, [one]).subarray(0, 80) } as Bare,
-    ),
+    inOrder(...begun, { ...write(1, one), bytes: frame(1, [one]).subarray(0, 80) } as Bare),
     /the trace or a write was cut: 16 of 48 bytes of a frame at 4096/,
   ],
   [

@@ -147,7 +147,8 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
         const file = open.get(event.fd);
         const { transactions, cut } = framesIn(event.bytes, event.offset);
         if (file === undefined) {
-          if (transactions.length > 0) add('a frame was written to a file that the trace does not know');
+          if (transactions.length > 0)
+            add('a frame was written to a file that the trace does not know');
           break;
         }
         if (cut !== undefined) add(`the trace or a write was cut: ${cut}`);
@@ -342,13 +343,16 @@ class Books {
     }
     const [newest] = records;
     if ((newest?.saldo ?? 0) !== saldo.total) {
-      this.#add(`${what} shows ${saldo.total}, behind its newest transaction it is ${newest?.saldo}`);
+      this.#add(
+        `${what} shows ${saldo.total}, behind its newest transaction it is ${newest?.saldo}`,
+      );
     }
     const oldest = this.#oldestState(account, request.begin);
     const history = this.#histories.get(account) ?? [];
     const shown = newest === undefined ? 0 : history.indexOf(newest) + 1;
     if (shown < oldest) this.#add(`${what} lacks what was durable when it was asked for`);
-    if (newest !== undefined && newest.durableEnd > request.begin) this.counts.statementsThatWaited++;
+    if (newest !== undefined && newest.durableEnd > request.begin)
+      this.counts.statementsThatWaited++;
   }
 
   #auditRefusal(account: number, { request, answer, leaves }: Answered): void {

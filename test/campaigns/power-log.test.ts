@@ -1,7 +1,7 @@
 // The log of the disk whose power is cut, and what may survive a cut.
 import test from 'ava';
 import { Random } from '#espora/contest/random.js';
-import { lastFlushBefore, parseLog, survivors } from './power-log.js';
+import { chooseCuts, lastFlushBefore, parseLog, survivors } from './power-log.js';
 
 function entry(type: number, timeNs: bigint, offset: number, bytes: Buffer): Buffer {
   const header = Buffer.alloc(32);
@@ -56,4 +56,21 @@ test('each sector survives by itself, none of them changed', (t) => {
     seen.add(kept.join(''));
   }
   t.is(seen.size, 16, 'every subset comes');
+});
+
+test('cuts come everywhere, and where several writes were under way more often', (t) => {
+  const write = log.subarray(0, log.length - 32);
+  const flush = log.subarray(log.length - 32);
+  const entries = parseLog(
+    Buffer.concat([...Array.from({ length: 40 }, () => log), write, write, write, flush, log]),
+  );
+  const cuts = chooseCuts(entries, 2000, new Random(1));
+  t.is(cuts.length, 2000);
+  t.deepEqual(
+    cuts,
+    cuts.toSorted((a, b) => a - b),
+  );
+  t.true(cuts[0]! >= 1 && cuts.at(-1)! < entries.length);
+  t.is(new Set(cuts).size, entries.length - 1);
+  t.true(cuts.filter((cut) => cut > 80 && cut <= 83).length > 900);
 });

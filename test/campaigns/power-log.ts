@@ -18,7 +18,7 @@ export const sectorBytes = 512;
 /** The entries of a log. Throws if it is not one. */
 export function parseLog(log: Buffer): LogEntry[] {
   const entries: LogEntry[] = [];
-  for (let at = 0; at < log.length; ) {
+  for (let at = 0; at < log.length;) {
     if (at + headerBytes > log.length || log.readUInt32LE(at) !== magic) {
       throw new Error(`no entry of a disk's log at byte ${at}`);
     }
@@ -53,7 +53,7 @@ export function survivors(
 ): readonly Piece[] {
   const pieces: Piece[] = [];
   for (const { offset, bytes } of pending) {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const first = at;
       while (at < bytes.length && random.below(1000) < perMille) at += sectorBytes;
       const end = Math.min(at, bytes.length);
@@ -62,6 +62,31 @@ export function survivors(
     }
   }
   return pieces;
+}
+
+/**
+ * Entries before which the power goes, in ascending order. Most flushes follow a single write: half of
+ * the cuts are made where more was under way, between two flushes that several writes lie between.
+ */
+export function chooseCuts(
+  entries: readonly LogEntry[],
+  count: number,
+  random: Random,
+): readonly number[] {
+  const windows: { readonly from: number; readonly to: number }[] = [];
+  let from = 0;
+  for (const [index, { kind }] of entries.entries()) {
+    if (kind !== 'flush') continue;
+    if (index - from > 1) windows.push({ from, to: index });
+    from = index + 1;
+  }
+  const cuts: number[] = [];
+  while (cuts.length < count) {
+    const window = cuts.length % 2 === 0 ? windows[random.below(windows.length)] : undefined;
+    const { from: first, to: last } = window ?? { from: 0, to: entries.length - 1 };
+    cuts.push(first + 1 + random.below(last - first));
+  }
+  return cuts.sort((a, b) => a - b);
 }
 
 /** Writes pieces into an image. */

@@ -46,7 +46,9 @@ const literal = /"((?:\\x[0-9a-f]{2})*)"/g;
 
 /** The string literals of a call's arguments. */
 function stringsIn(args: string): Buffer[] {
-  return [...args.matchAll(literal)].map(([, hex]) => Buffer.from(hex!.replaceAll('\\x', ''), 'hex'));
+  return [...args.matchAll(literal)].map(([, hex]) =>
+    Buffer.from(hex!.replaceAll('\\x', ''), 'hex'),
+  );
 }
 
 /** `undefined` for AT_FDCWD. */
@@ -85,14 +87,22 @@ function eventOf({ name, args, result, begin, end }: TracedCall): TraceEvent | u
     case 'pwrite64': {
       const [bytes = Buffer.alloc(0)] = stringsIn(args);
       const offset = Number(/, (\d+)$/.exec(args)?.[1]);
-      return { kind: 'write', ...when, fd, offset, bytes: bytes.subarray(0, returned), count: returned };
+      return {
+        kind: 'write',
+        ...when,
+        fd,
+        offset,
+        bytes: bytes.subarray(0, returned),
+        count: returned,
+      };
     }
     case 'rename':
     case 'renameat':
     case 'renameat2': {
       const [from, to] = stringsIn(args);
       if (from === undefined || to === undefined) return undefined;
-      const directory = name === 'rename' ? undefined : descriptor(args.slice(0, args.indexOf(',')));
+      const directory =
+        name === 'rename' ? undefined : descriptor(args.slice(0, args.indexOf(',')));
       return { kind: 'rename', ...when, directory, from: from.toString(), to: to.toString() };
     }
     case 'accept4':
@@ -102,7 +112,12 @@ function eventOf({ name, args, result, begin, end }: TracedCall): TraceEvent | u
       return { kind: 'receive', ...when, fd, bytes: stringsIn(args)[0] ?? Buffer.alloc(0) };
     case 'sendto':
     case 'sendmsg':
-      return { kind: 'send', ...when, fd, bytes: Buffer.concat(stringsIn(args)).subarray(0, returned) };
+      return {
+        kind: 'send',
+        ...when,
+        fd,
+        bytes: Buffer.concat(stringsIn(args)).subarray(0, returned),
+      };
     default:
       return undefined;
   }

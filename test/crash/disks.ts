@@ -48,9 +48,9 @@ export interface SmallDisk {
   /** For sockets: not on that file system. */
   readonly directory: string;
   /** Takes all the space that is left. */
-  fill(): Promise<void>;
+  readonly fill: () => Promise<void>;
   /** Gives it back. */
-  free(): Promise<void>;
+  readonly free: () => Promise<void>;
 }
 
 /** Runs `work` with a small disk. */
@@ -76,7 +76,7 @@ export function onSmallDisk(work: (disk: SmallDisk) => Promise<void>): Promise<v
 async function fill(root: string): Promise<void> {
   const file = await open(join(root, 'filler'), 'a');
   try {
-    for (let size = 1024 * 1024; size >= 4096; ) {
+    for (let size = 1024 * 1024; size >= 4096;) {
       try {
         await file.write(Buffer.alloc(size, 1));
         await file.datasync();

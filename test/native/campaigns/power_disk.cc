@@ -1,17 +1,20 @@
-// A disk whose power can be cut: a FUSE file system with one file, `disk`, that keeps its bytes in an
-// image and writes down every write and every flush, in order. A file system is made on the image,
-// `disk` is loop-mounted, and from the log any state can be rebuilt that a power cut may have left.
+// A disk whose power can be cut: a FUSE file system with one file, `disk`, that keeps its bytes in
+// an image and writes down every write and every flush, in order. A file system is made on the
+// image, `disk` is loop-mounted, and from the log any state can be rebuilt that a power cut may
+// have left.
 //
 //   espora_power_disk IMAGE LOG DIRECTORY [--drop-flushes]
 //
-// Mounts itself on DIRECTORY, prints "ready" and runs until it is unmounted. LOG may be "-": nothing is
-// logged. --drop-flushes: a device that lies, flushes are answered and not logged.
+// Mounts itself on DIRECTORY, prints "ready" and runs until it is unmounted. LOG may be "-":
+// nothing is logged. --drop-flushes: a device that lies, flushes are answered and not logged.
 //
-// Lines written to `control` change what happens from then on: "fail writes", "fail flushes",
-// "fail reads" (with EIO) and "heal". Read, it gives the counts so far.
+// What is written to `control` changes what happens from then on: "fail writes", "fail flushes",
+// "fail reads" (with EIO; "fail reads after 7": the first seven still work) and "heal". Read, it
+// gives the counts so far.
 //
 // Log: for each write and flush this header, little-endian, and the bytes that were written:
-//   u32 magic | u32 type: 1 = write, 2 = flush | u64 CLOCK_MONOTONIC in ns | u64 offset | u64 length
+//   u32 magic | u32 type: 1 = write, 2 = flush | u64 CLOCK_MONOTONIC in ns | u64 offset | u64
+//   length
 #define FUSE_USE_VERSION 35
 
 #include <fcntl.h>
@@ -22,6 +25,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -31,6 +35,8 @@ namespace {
 
 constexpr const char* disk_path = "/disk";
 constexpr const char* control_path = "/control";
+
+constexpr std::string_view fail_reads_after = "fail reads after ";
 
 constexpr uint32_t entry_magic = 0x474C5750;  // "PWLG"
 enum class EntryType : uint32_t { write = 1, flush = 2 };
@@ -53,6 +59,7 @@ struct Disk {
   bool fail_writes = false;
   bool fail_flushes = false;
   bool fail_reads = false;
+  uint64_t reads_left = 0;
   uint64_t writes = 0;
   uint64_t flushes = 0;
   uint64_t reads = 0;
@@ -137,7 +144,8 @@ int on_read(const char* path, char* buffer, size_t count, off_t offset, fuse_fil
     return static_cast<int>(text.copy(buffer, count, static_cast<size_t>(offset)));
   }
   disk.reads++;
-  if (disk.fail_reads) return -EIO;
+  if (disk.fail_reads && disk.reads_left == 0) return -EIO;
+  if (disk.fail_reads) disk.reads_left--;
   const ssize_t got = pread(disk.image, buffer, count, offset);
   return got < 0 ? -errno : static_cast<int>(got);
 }
@@ -150,6 +158,11 @@ int obey(std::string_view command) {
     disk.fail_flushes = true;
   } else if (command == "fail reads") {
     disk.fail_reads = true;
+    disk.reads_left = 0;
+  } else if (command.starts_with(fail_reads_after)) {
+    command.remove_prefix(fail_reads_after.size());
+    disk.fail_reads = true;
+    disk.reads_left = std::strtoull(std::string(command).c_str(), nullptr, 10);
   } else if (command == "heal") {
     disk.fail_writes = disk.fail_flushes = disk.fail_reads = false;
   } else {
