@@ -29,6 +29,14 @@ const campaigns = [
     },
   },
   {
+    name: 'faults',
+    about: 'failing system calls in the real service, while it works and while it opens',
+    async run({ seed, faults, say }) {
+      const { faultCampaign } = await load('campaigns/faults.js');
+      return sentence(await faultCampaign({ seed, faults: faults ?? 300, say }));
+    },
+  },
+  {
     name: 'order',
     about: 'system-call traces of the database under load: every answer left after its flush',
     async run({ seed, seconds, say }) {
@@ -62,6 +70,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     seconds: { type: 'string' },
     kills: { type: 'string' },
+    faults: { type: 'string' },
     cuts: { type: 'string' },
     'file-system': { type: 'string' },
     verbose: { type: 'boolean', default: false },
@@ -99,6 +108,7 @@ await runScript(async () => {
     seed: whole('seed') ?? Math.floor(Math.random() * 2 ** 31),
     seconds: whole('seconds'),
     kills: whole('kills'),
+    faults: whole('faults'),
     cuts: whole('cuts'),
     'file-system': values['file-system'],
     say: (line) => values.verbose && process.stdout.write(`  ${line}\n`),

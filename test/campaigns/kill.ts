@@ -8,13 +8,11 @@ import { Random } from '#espora/contest/random.js';
 import type { EsporaStart } from '../helpers/espora.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';
-import { compare, History } from './history.js';
-import type { Stored } from './history.js';
 import type { proxyServices } from './lives.js';
 import { DatabaseLife, killSupervisor, signalIfThere, startProxy } from './lives.js';
 import { Load } from './load.js';
 import type { LoadOptions } from './load.js';
-import { damageIn, readStored } from './store.js';
+import { StoreUnderTest } from './store.js';
 import { hookEnvironment } from './tools.js';
 
 export interface KillOptions extends CampaignOptions {
@@ -91,38 +89,6 @@ export function planKill(random: Random): KillPlan {
   return { victim: others[random.below(others.length)]!, moment: ms, load, lastOfStore };
 }
 
-/** One store with all that is known about it. */
-class StoreUnderTest {
-  readonly data: string;
-  readonly history = new History();
-  #stored: readonly Stored[] = [];
-
-  constructor(data: string) {
-    this.data = data;
-  }
-
-  /** With a service that has recovered running on it. */
-  async check(where: string): Promise<void> {
-    const stored = await readStored(this.data);
-    demand(where, compare(this.history, stored, { earlier: this.#stored }));
-    this.#stored = stored;
-  }
-
-  /** As a kill left it: nobody has it open. */
-  async verify(where: string): Promise<void> {
-    const damage = await damageIn(this.data).catch((error: unknown) => {
-      // It may have been killed while it made the store, which must not look like damage.
-      const none = (error as { code?: string }).code === 'ERR_ESPORA_NOT_FOUND';
-      return none && this.history.count('acknowledged') === 0 ? [] : [`verify: ${String(error)}`];
-    });
-    demand(where, damage);
-  }
-
-  get stored(): readonly Stored[] {
-    return this.#stored;
-  }
-}
-
 /** Runs the campaign; throws a CampaignFailure. */
 export async function killCampaign(options: KillOptions): Promise<KillSummary> {
   const random = new Random(options.seed);
@@ -177,7 +143,6 @@ async function oneStore(
   const code = await life.stop();
   if (code !== 0) demand('the stop after the last kill', [`exit code ${code}: ${life.stderr}`]);
   await store.verify('stopped in order');
-  await store.check('stopped in order');
 }
 
 /** A life of the database alone and its end; how that came about. */
@@ -252,7 +217,6 @@ async function killInProxy(
   await load.stop();
   const code = await espora.stop();
   if (code !== 0) demand('a stop in order', [`exit code ${code}: ${espora.stderr}`]);
-  await store.check('brought back by the supervisor, then stopped in order');
   return how;
 }
 

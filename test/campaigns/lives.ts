@@ -8,6 +8,8 @@ import { EsporaStart, mainPath } from '../helpers/espora.js';
 import { isRunning } from '../helpers/process.js';
 import { cleanEnvironment } from '../helpers/program.js';
 import { until } from '../helpers/until.js';
+import type { Stored } from './history.js';
+import { readStored } from './store.js';
 
 /** Segments so small that every campaign sees many of them come and go. */
 export const smallSegments = { ESPORA_SEGMENT_BYTES: String(1024 * 1024) };
@@ -85,6 +87,20 @@ export class DatabaseLife {
   async stop(): Promise<number | NodeJS.Signals> {
     this.signal('SIGTERM');
     return await this.ended;
+  }
+}
+
+/**
+ * All transactions that a start finds in a store. Without one the last batch is not proven where its
+ * segment had no block left for a seal, and `readStored` does not show it.
+ */
+export async function readRecovered(data: string, path: string): Promise<Stored[]> {
+  const life = new DatabaseLife({ data, path });
+  if (!(await life.ready)) throw new Error(life.stderr);
+  try {
+    return await readStored(data);
+  } finally {
+    await life.stop();
   }
 }
 

@@ -22,6 +22,8 @@ export interface LoadOptions {
 
 // While nothing listens a closed loop would only spin.
 const retryMs = 5;
+// Whoever was told that the store failed gives it time to end.
+const unavailableMs = 100;
 // Far beyond any flush; whoever hangs this long has lost its answer.
 const patienceMs = 20_000;
 
@@ -35,6 +37,7 @@ export class Load {
   readonly #sockets = new Set<Socket>();
   readonly #clients: Promise<void>[];
   #stopped = false;
+  #unavailable = false;
 
   constructor(where: NetConnectOpts, history: History, options: LoadOptions) {
     this.#where = where;
@@ -66,13 +69,15 @@ export class Load {
           await this.#burst(socket, connection, random);
           const { pauseMsMax = 0 } = this.#options;
           if (pauseMsMax > 0) await sleep(random.below(pauseMsMax));
-        } while (this.#options.keepAlive && !this.#stopped);
+        } while (this.#options.keepAlive && !this.#stopped && !this.#unavailable);
       } catch {
         // Whatever was not answered stays in doubt.
         await sleep(retryMs);
       }
       this.#sockets.delete(socket);
       socket.destroy();
+      if (this.#unavailable) await sleep(unavailableMs);
+      this.#unavailable = false;
     }
   }
 
@@ -164,7 +169,10 @@ export class Load {
     if (status === 200) {
       asked.outcome = 'acknowledged';
       asked.saldo = (JSON.parse(body) as { saldo: number }).saldo;
-    } else if (status !== 503) {
+    } else if (status === 503) {
+      // The service is about to end.
+      this.#unavailable = true;
+    } else {
       asked.outcome = 'refused';
     }
   }

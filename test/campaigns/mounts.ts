@@ -46,7 +46,7 @@ const packages: Readonly<Record<string, string>> = {
 export function mountsMissing(fileSystem: FileSystem = 'ext4'): string | undefined {
   if (process.getuid!() !== 0) return 'only root may mount file systems';
   for (const tool of ['losetup', 'mount', makers[fileSystem][0]!]) {
-    if (spawnSync(tool, ['-V']).error !== undefined) {
+    if (spawnSync(tool, ['-V'], { env: toolEnvironment() }).error !== undefined) {
       return `${tool} is not installed (Debian package ${packages[tool]})`;
     }
   }
@@ -64,7 +64,7 @@ export function powerDiskMissing(fileSystem: FileSystem = 'ext4'): string | unde
     ['cmake', '--version'],
     ['pkg-config', '--exists', 'fuse3'],
   ] as const) {
-    if (spawnSync(tool, args).status !== 0) {
+    if (spawnSync(tool, args, { env: toolEnvironment() }).status !== 0) {
       return 'FUSE or what builds for it is not installed (Debian packages libfuse3-dev fuse3 cmake pkg-config)';
     }
   }

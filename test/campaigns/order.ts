@@ -8,12 +8,12 @@ import { parseTrace } from '../crash/strace.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';
 import { compare, History } from './history.js';
-import { DatabaseLife } from './lives.js';
+import { DatabaseLife, readRecovered } from './lives.js';
 import { Load } from './load.js';
 import { audit } from './order-audit.js';
 import type { AuditReport } from './order-audit.js';
-import { damageIn, readStored } from './store.js';
-import { hookEnvironment } from './tools.js';
+import { damageIn } from './store.js';
+import { hookEnvironment, noFlush } from './tools.js';
 import { auditedCalls, eventsOf } from './trace-events.js';
 
 export interface OrderOptions extends CampaignOptions {
@@ -91,7 +91,7 @@ async function traceOnce(
       ...['strace', '--seccomp-bpf', '-f', '-o', trace, '-xx', '-s', String(stringBytesMax)],
       ...['-e', `trace=${auditedCalls}`, '-e', 'signal=none'],
     ],
-    environment: lie ? await hookEnvironment({ skip: { call: 'fdatasync', every: 3 } }) : {},
+    environment: lie ? await hookEnvironment({ fail: { ...noFlush, every: 3 } }) : {},
   });
   if (!(await life.ready)) demand('a start', [life.stderr]);
   const history = new History();
@@ -107,7 +107,7 @@ async function traceOnce(
   if (code !== 0) demand('a stop in order', [`ended with ${code}: ${life.stderr}`]);
   demand('the store behind the trace', [
     ...(await damageIn(data)),
-    ...compare(history, await readStored(data)),
+    ...compare(history, await readRecovered(data, path)),
   ]);
   return audit(eventsOf(parseTrace(await readFile(trace, 'latin1'))));
 }

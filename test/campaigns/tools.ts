@@ -19,7 +19,7 @@ export async function campaignTool(name: 'call_hook.so' | 'power_disk'): Promise
   return join(await folder, `espora_${name}`);
 }
 
-/** Where a database is ended, or what it is lied to about; see call_hook.cc. */
+/** Where a database is ended, and which of its calls fail; see call_hook.cc. */
 export interface CallHook {
   readonly kill?: {
     readonly call: string;
@@ -28,19 +28,39 @@ export interface CallHook {
     /** Made at the kill; whoever finds it lives on. */
     readonly once?: string;
   };
-  readonly skip?: { readonly call: string; readonly every: number };
+  readonly fail?: {
+    readonly call: string;
+    /** An errno; 0: the call does nothing and says that it did; -1: it does half. */
+    readonly error: number;
+    /** Which call in the process is the first to fail. */
+    readonly from: number;
+    /** How many fail; absent: all that follow. */
+    readonly times?: number;
+    /** Only each so many of them. */
+    readonly every?: number;
+  };
 }
 
+/** A flush that does nothing and says that it did. */
+export const noFlush = { call: 'fdatasync', error: 0, from: 1 } as const;
+
 /** The environment of a service of which the database is to be hooked. */
-export async function hookEnvironment({ kill, skip }: CallHook): Promise<Record<string, string>> {
+export async function hookEnvironment({ kill, fail }: CallHook): Promise<Record<string, string>> {
   return {
-    LD_PRELOAD: [await campaignTool('call_hook.so'), process.env['LD_PRELOAD'] ?? '']
+    // A sanitizer's library insists on being the first.
+    LD_PRELOAD: [process.env['LD_PRELOAD'] ?? '', await campaignTool('call_hook.so')]
       .filter((path) => path !== '')
       .join(':'),
     CALL_HOOK_PROCESS: 'database',
     ...(kill && { CALL_HOOK_KILL: kill.call, CALL_HOOK_WHEN: String(kill.when) }),
     ...(kill?.after === true && { CALL_HOOK_AFTER: '1' }),
     ...(kill?.once !== undefined && { CALL_HOOK_ONCE: kill.once }),
-    ...(skip && { CALL_HOOK_SKIP: skip.call, CALL_HOOK_EVERY: String(skip.every) }),
+    ...(fail && {
+      CALL_HOOK_FAIL: fail.call,
+      CALL_HOOK_ERRNO: String(fail.error),
+      CALL_HOOK_FROM: String(fail.from),
+      CALL_HOOK_TIMES: String(fail.times ?? 0),
+      CALL_HOOK_EVERY: String(fail.every ?? 1),
+    }),
   };
 }

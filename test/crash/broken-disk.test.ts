@@ -3,7 +3,7 @@
 // no rest.
 import { join } from 'node:path';
 import { compare, History } from '../campaigns/history.js';
-import { DatabaseLife, startProxy } from '../campaigns/lives.js';
+import { DatabaseLife, readRecovered, startProxy } from '../campaigns/lives.js';
 import { Load } from '../campaigns/load.js';
 import { damageIn, readStored } from '../campaigns/store.js';
 import { until } from '../helpers/until.js';
@@ -87,7 +87,7 @@ failing(
 );
 
 failing('a disk that keeps failing under the supervisor: longer and longer waits', async (t) => {
-  await onFailingDisk(t, async (disk) => {
+  await onFailingDisk(t, async (disk, directory) => {
     const data = join(disk.root, 'data');
     const history = new History();
     const espora = await startProxy(data);
@@ -114,7 +114,7 @@ failing('a disk that keeps failing under the supervisor: longer and longer waits
       t.is(await espora.stop(), 0, espora.stderr);
     }
     t.deepEqual(await damageIn(data), []);
-    t.deepEqual(compare(history, await readStored(data)), []);
+    t.deepEqual(compare(history, await readRecovered(data, join(directory, 'db.sock'))), []);
   });
 });
 

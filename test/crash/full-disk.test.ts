@@ -3,7 +3,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compare, History } from '../campaigns/history.js';
-import { DatabaseLife } from '../campaigns/lives.js';
+import { DatabaseLife, readRecovered } from '../campaigns/lives.js';
 import { Load } from '../campaigns/load.js';
 import { damageIn, readStored } from '../campaigns/store.js';
 import { RawClient } from '../conformance/raw-client.js';
@@ -49,7 +49,7 @@ mounted('a disk fills up under load and is freed', async (t) => {
     }
     t.is(history.count('in doubt'), 0, 'every answer was definite');
     t.deepEqual(await damageIn(data), []);
-    t.deepEqual(compare(history, await readStored(data)), []);
+    t.deepEqual(compare(history, await readRecovered(data, join(directory, 'db.sock'))), []);
   });
 });
 
@@ -94,7 +94,7 @@ for (const end of ['stopped', 'killed'] as const) {
       client.close();
       t.is(await full.stop(), 0, full.stderr);
       t.deepEqual(await damageIn(data), []);
-      t.deepEqual(compare(history, await readStored(data), { earlier: proven }), []);
+      t.deepEqual(compare(history, await readRecovered(data, path), { earlier: proven }), []);
     });
   });
 }

@@ -1,15 +1,20 @@
-// For LD_PRELOAD: ends a process, or lies to it, at a chosen call of the C library. The campaigns
-// use it where strace(1) would slow the process down too much.
+// For LD_PRELOAD: ends a process, fails it or lies to it at chosen calls of the C library. The
+// campaigns use it where strace(1) would slow the process down too much.
 //
-//   CALL_HOOK_PROCESS=database   only a process that has this word among its arguments
-//   CALL_HOOK_KILL=fdatasync     SIGKILL at a call of this name ...
-//   CALL_HOOK_WHEN=8             ... the 8th in the process ...
-//   CALL_HOOK_AFTER=1            ... when it has returned; otherwise before it begins
-//   CALL_HOOK_ONCE=FILE          not if this file exists; it is made before the kill
-//   CALL_HOOK_SKIP=fdatasync     calls of this name return 0 and do nothing ...
-//   CALL_HOOK_EVERY=3            ... every 3rd of them
+//   CALL_HOOK_PROCESS=database  only a process that has this word among its arguments
+//   CALL_HOOK_KILL=fdatasync    SIGKILL at a call of this name ...
+//   CALL_HOOK_WHEN=8            ... the 8th in the process ...
+//   CALL_HOOK_AFTER=1           ... when it has returned; otherwise before it begins
+//   CALL_HOOK_ONCE=FILE         not if this file exists; it is made before the kill
+//   CALL_HOOK_FAIL=pwrite       calls of this name fail and do nothing ...
+//   CALL_HOOK_ERRNO=5           ... with this error; 0: they return 0; -1: they do half of it ...
+//   CALL_HOOK_FROM=3            ... from the 3rd in the process on ...
+//   CALL_HOOK_TIMES=2           ... twice; without this always ...
+//   CALL_HOOK_EVERY=3           ... and of those only every 3rd
 //
-// Names: pwrite, pread, fdatasync, fsync, renameat, unlinkat, fallocate, send, sendmsg, recv.
+// Only calls of the addon count. Names: pwrite, pread, fdatasync, fsync, renameat, unlinkat,
+// fallocate, send, sendmsg, recv. What can't be done by half (everything but pwrite, pread, send,
+// recv) is done whole.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,6 +22,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -56,10 +62,13 @@ struct Plan {
   const long when = number_of("CALL_HOOK_WHEN");
   const bool after = *text_of("CALL_HOOK_AFTER") != '\0';
   const char* const once = text_of("CALL_HOOK_ONCE");
-  const char* const skip = text_of("CALL_HOOK_SKIP");
+  const char* const fail = text_of("CALL_HOOK_FAIL");
+  const int error = std::atoi(text_of("CALL_HOOK_ERRNO"));
+  const long from = number_of("CALL_HOOK_FROM");
+  const long times = std::atol(text_of("CALL_HOOK_TIMES"));
   const long every = number_of("CALL_HOOK_EVERY");
   std::atomic<long> kill_count{0};
-  std::atomic<long> skip_count{0};
+  std::atomic<long> fail_count{0};
 };
 
 Plan& plan() {
@@ -74,14 +83,31 @@ void die() {
   for (;;) ::pause();
 }
 
-// Around one call. `skipped`: the call must not happen.
+constexpr int by_half = -1;
+
+// Node.js makes calls of its own: only those of the addon count.
+bool is_addon(void* caller) {
+  Dl_info found{};
+  if (::dladdr(caller, &found) == 0 || found.dli_fname == nullptr) return false;
+  constexpr const char* addon = "/espora.node";
+  const size_t length = std::strlen(found.dli_fname);
+  return length > std::strlen(addon) &&
+         std::strcmp(found.dli_fname + length - std::strlen(addon), addon) == 0;
+}
+
+// Around one call.
 class Moment {
  public:
-  explicit Moment(const char* name) {
+  Moment(const char* name, void* caller) {
     Plan& mine = plan();
-    if (!mine.meant) return;
-    skipped = std::strcmp(name, mine.skip) == 0 && ++mine.skip_count % mine.every == 0;
-    last_ = std::strcmp(name, mine.kill) == 0 && ++mine.kill_count == mine.when;
+    const bool fail = std::strcmp(name, mine.fail) == 0;
+    const bool kill = std::strcmp(name, mine.kill) == 0;
+    if (!mine.meant || !(fail || kill) || !is_addon(caller)) return;
+    if (fail) {
+      const long nth = ++mine.fail_count - mine.from + 1;
+      fails_ = nth >= 1 && (mine.times <= 0 || nth <= mine.times) && nth % mine.every == 0;
+    }
+    last_ = kill && ++mine.kill_count == mine.when;
     if (last_ && !mine.after) die();
   }
   Moment(const Moment&) = delete;
@@ -90,9 +116,21 @@ class Moment {
     if (last_) die();
   }
 
-  bool skipped = false;
+  // True if the call must not happen; then result() is what it returns.
+  [[nodiscard]] bool fails() const { return fails_ && plan().error != by_half; }
+  [[nodiscard]] static int result() {
+    const int error = plan().error;
+    errno = error;
+    return error == 0 ? 0 : -1;
+  }
+  // How much of `count` bytes is to be done, in sectors where that is possible.
+  [[nodiscard]] size_t share_of(size_t count) const {
+    if (!fails_ || count < 2) return count;
+    return count < 1024 ? count / 2 : count / 1024 * 512;
+  }
 
  private:
+  bool fails_ = false;
   bool last_ = false;
 };
 
@@ -105,79 +143,79 @@ Function* next(const char* name) {
 
 EXPORTED ssize_t pwrite(int file, const void* bytes, size_t count, off_t offset) {
   static auto* const real = next<decltype(::pwrite)>("pwrite");
-  const Moment moment("pwrite");
-  return moment.skipped ? 0 : real(file, bytes, count, offset);
+  const Moment moment("pwrite", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pwrite64(int file, const void* bytes, size_t count, off64_t offset) {
   static auto* const real = next<decltype(::pwrite64)>("pwrite64");
-  const Moment moment("pwrite");
-  return moment.skipped ? 0 : real(file, bytes, count, offset);
+  const Moment moment("pwrite", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pread(int file, void* bytes, size_t count, off_t offset) {
   static auto* const real = next<decltype(::pread)>("pread");
-  const Moment moment("pread");
-  return moment.skipped ? 0 : real(file, bytes, count, offset);
+  const Moment moment("pread", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pread64(int file, void* bytes, size_t count, off64_t offset) {
   static auto* const real = next<decltype(::pread64)>("pread64");
-  const Moment moment("pread");
-  return moment.skipped ? 0 : real(file, bytes, count, offset);
+  const Moment moment("pread", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED int fdatasync(int file) {
   static auto* const real = next<decltype(::fdatasync)>("fdatasync");
-  const Moment moment("fdatasync");
-  return moment.skipped ? 0 : real(file);
+  const Moment moment("fdatasync", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file);
 }
 
 EXPORTED int fsync(int file) {
   static auto* const real = next<decltype(::fsync)>("fsync");
-  const Moment moment("fsync");
-  return moment.skipped ? 0 : real(file);
+  const Moment moment("fsync", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file);
 }
 
 EXPORTED int renameat(int from_directory, const char* from, int to_directory,
                       const char* to) noexcept {
   static auto* const real = next<decltype(::renameat)>("renameat");
-  const Moment moment("renameat");
-  return moment.skipped ? 0 : real(from_directory, from, to_directory, to);
+  const Moment moment("renameat", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(from_directory, from, to_directory, to);
 }
 
 EXPORTED int unlinkat(int directory, const char* name, int flags) noexcept {
   static auto* const real = next<decltype(::unlinkat)>("unlinkat");
-  const Moment moment("unlinkat");
-  return moment.skipped ? 0 : real(directory, name, flags);
+  const Moment moment("unlinkat", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(directory, name, flags);
 }
 
 EXPORTED int fallocate(int file, int mode, off_t offset, off_t length) {
   static auto* const real = next<decltype(::fallocate)>("fallocate");
-  const Moment moment("fallocate");
-  return moment.skipped ? 0 : real(file, mode, offset, length);
+  const Moment moment("fallocate", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, mode, offset, length);
 }
 
 EXPORTED int fallocate64(int file, int mode, off64_t offset, off64_t length) {
   static auto* const real = next<decltype(::fallocate64)>("fallocate64");
-  const Moment moment("fallocate");
-  return moment.skipped ? 0 : real(file, mode, offset, length);
+  const Moment moment("fallocate", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(file, mode, offset, length);
 }
 
 EXPORTED ssize_t send(int socket, const void* bytes, size_t count, int flags) {
   static auto* const real = next<decltype(::send)>("send");
-  const Moment moment("send");
-  return moment.skipped ? 0 : real(socket, bytes, count, flags);
+  const Moment moment("send", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(socket, bytes, moment.share_of(count), flags);
 }
 
 EXPORTED ssize_t sendmsg(int socket, const msghdr* message, int flags) {
   static auto* const real = next<decltype(::sendmsg)>("sendmsg");
-  const Moment moment("sendmsg");
-  return moment.skipped ? 0 : real(socket, message, flags);
+  const Moment moment("sendmsg", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(socket, message, flags);
 }
 
 EXPORTED ssize_t recv(int socket, void* bytes, size_t count, int flags) {
   static auto* const real = next<decltype(::recv)>("recv");
-  const Moment moment("recv");
-  return moment.skipped ? 0 : real(socket, bytes, count, flags);
+  const Moment moment("recv", __builtin_return_address(0));
+  return moment.fails() ? Moment::result() : real(socket, bytes, moment.share_of(count), flags);
 }
