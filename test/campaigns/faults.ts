@@ -30,15 +30,17 @@ type Fault = Required<Pick<NonNullable<CallHook['fail']>, 'call' | 'error' | 'fr
 
 const errors: Readonly<Record<string, number>> = { half: -1, EINTR: 4, EIO: 5, ENOSPC: 28 };
 
-/** What can go wrong with a call; which of them come first is up to `from`. */
-const calls: Readonly<Record<string, readonly string[]>> = {
-  pwrite: ['half', 'EINTR', 'EIO', 'ENOSPC'],
-  fdatasync: ['EIO', 'ENOSPC', 'EINTR'],
-  fsync: ['EIO', 'ENOSPC'],
-  renameat: ['EIO', 'ENOSPC'],
-  unlinkat: ['EIO'],
-  fallocate: ['EIO', 'ENOSPC', 'EINTR'],
-  pread: ['half', 'EINTR', 'EIO'],
+/** What can go wrong with a call, and about how often it is made in a life that changes its segment. */
+const calls: Readonly<
+  Record<string, { readonly kinds: readonly string[]; readonly times: number }>
+> = {
+  pwrite: { kinds: ['half', 'EINTR', 'EIO', 'ENOSPC'], times: 12 },
+  fdatasync: { kinds: ['EIO', 'ENOSPC', 'EINTR'], times: 12 },
+  fsync: { kinds: ['EIO', 'ENOSPC'], times: 8 },
+  renameat: { kinds: ['EIO', 'ENOSPC'], times: 3 },
+  unlinkat: { kinds: ['EIO'], times: 2 },
+  fallocate: { kinds: ['EIO', 'ENOSPC', 'EINTR'], times: 3 },
+  pread: { kinds: ['half', 'EINTR', 'EIO'], times: 10 },
 };
 
 // What fails forever leaves nothing to wait for; what fails in passing may go unnoticed.
@@ -48,13 +50,13 @@ const lifeMs = 500;
 export function planFault(random: Random): { readonly fault: Fault; readonly name: string } {
   const names = Object.keys(calls);
   const call = names[random.below(names.length)]!;
-  const kinds = calls[call]!;
+  const { kinds, times } = calls[call]!;
   const kind = kinds[random.below(kinds.length)]!;
   const often = call === 'pwrite' || call === 'fdatasync';
   const fault = {
     call,
     error: errors[kind]!,
-    from: 1 + random.below(often && random.below(2) === 0 ? 200 : 12),
+    from: 1 + random.below(often && random.below(2) === 0 ? 200 : times),
     // A call that is interrupted for ever is nothing that happens.
     ...(kind === 'EINTR' || kind === 'half' || random.below(2) === 0
       ? { times: 1 + random.below(3) }
