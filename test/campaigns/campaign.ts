@@ -23,26 +23,24 @@ export interface CampaignOptions {
   readonly seed: number;
   /** Where a line about the progress goes. */
   readonly say: (line: string) => void;
+  /** Told of the directory that is kept after a failure; without it none is. */
+  readonly onKept?: (directory: string) => void;
 }
 
-/**
- * A directory of its own while `work` runs; kept when that fails, and named in `say`, unless the failure
- * is what is wanted.
- */
+/** A directory of its own while `work` runs; kept when that fails and somebody wants to know. */
 export async function inDirectory<Result>(
-  { say }: Pick<CampaignOptions, 'say'>,
+  { onKept }: Pick<CampaignOptions, 'onKept'>,
   work: (directory: string) => Promise<Result>,
-  failureIsWanted = false,
 ): Promise<Result> {
   const directory = await mkdtemp(join(tmpdir(), 'espora-prove-'));
-  let result: Result;
+  let kept = false;
   try {
-    result = await work(directory);
+    return await work(directory);
   } catch (error) {
-    if (failureIsWanted) await rm(directory, { recursive: true });
-    else say(`what there was is kept in ${directory}`);
+    kept = onKept !== undefined;
+    onKept?.(directory);
     throw error;
+  } finally {
+    if (!kept) await rm(directory, { recursive: true });
   }
-  await rm(directory, { recursive: true });
-  return result;
 }

@@ -62,7 +62,7 @@ export async function orderCampaign(options: OrderOptions): Promise<OrderSummary
           `${report.statementsThatWaited} statements and ${report.refusalsThatWaited} refusals had to wait`,
       );
     };
-    await inDirectory(options, work, options.lie);
+    await inDirectory(options, work);
   } while (performance.now() < deadline);
   // Otherwise the interesting cases did not come, and nothing was proven.
   for (const name of [

@@ -106,7 +106,7 @@ export async function powerCampaign(options: PowerOptions): Promise<PowerSummary
     }
     return summary;
   };
-  return await inDirectory(options, work, options.lie !== undefined);
+  return await inDirectory(options, work);
 }
 
 /** True if one of the ascending times lies between the two. */
