@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Extent } from './power-log.js';
 import { campaignTool, toolEnvironment } from './tools.js';
 
 const execute = promisify(execFile);
@@ -32,6 +33,17 @@ const makers: Readonly<Record<FileSystem, readonly string[]>> = {
   ],
   xfs: ['mkfs.xfs', '-q', '-f', '-K'],
   btrfs: ['mkfs.btrfs', '-q', '-f', '-K'],
+};
+
+/**
+ * Where each keeps its superblock, if that is longer than a sector: it is written in place, with one
+ * checksum over all of it, and mounting goes by it first. The file system takes for granted that such a
+ * write is there or not; so the campaign does.
+ */
+export const superblocks: Readonly<Record<FileSystem, readonly Extent[]>> = {
+  ext4: [{ from: 1024, to: 2048 }],
+  xfs: [],
+  btrfs: [{ from: 65_536, to: 69_632 }],
 };
 
 const packages: Readonly<Record<string, string>> = {

@@ -58,6 +58,21 @@ test('each sector survives by itself, none of them changed', (t) => {
   t.is(seen.size, 16, 'every subset comes');
 });
 
+test('a place that is whole survives or not, and the sectors around it by themselves', (t) => {
+  const writes = parseLog(log).slice(0, 1);
+  const random = new Random(1);
+  const seen = new Set<string>();
+  for (let round = 0; round < 500; round++) {
+    const kept = [0, 0, 0, 0];
+    const whole = [{ from: 4096 + 512, to: 4096 + 1536 }];
+    for (const { offset, bytes } of survivors(writes, 500, random, whole)) {
+      kept.fill(1, (offset - 4096) / 512, (offset - 4096 + bytes.length) / 512);
+    }
+    seen.add(kept.join(''));
+  }
+  t.deepEqual([...seen].sort(), ['0000', '0001', '0110', '0111', '1000', '1001', '1110', '1111']);
+});
+
 test('cuts come everywhere, and where several writes were under way more often', (t) => {
   const write = log.subarray(0, log.length - 32);
   const flush = log.subarray(log.length - 32);

@@ -42,24 +42,38 @@ export interface Piece {
   readonly bytes: Buffer;
 }
 
+/** A place on a disk: bytes `from` … `to` - 1, whole sectors. */
+export interface Extent {
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
  * What of the writes since the last flush survives: of each write each sector by itself, with the given
- * probability in thousandths. Of a sector that was written twice any version may be the one that stays.
+ * probability in thousandths; only what a write has of one of the places `whole` survives or not
+ * together. Of a sector that was written twice any version may be the one that stays.
  */
 export function survivors(
   pending: readonly LogEntry[],
   perMille: number,
   random: Random,
+  whole: readonly Extent[] = [],
 ): readonly Piece[] {
   const pieces: Piece[] = [];
   for (const { offset, bytes } of pending) {
+    let begin: number | undefined;
+    const end = (at: number): void => {
+      if (begin === undefined) return;
+      pieces.push({ offset: offset + begin, bytes: bytes.subarray(begin, at) });
+      begin = undefined;
+    };
     for (let at = 0; at < bytes.length;) {
-      const first = at;
-      while (at < bytes.length && random.below(1000) < perMille) at += sectorBytes;
-      const end = Math.min(at, bytes.length);
-      if (end > first) pieces.push({ offset: offset + first, bytes: bytes.subarray(first, end) });
-      at += sectorBytes; // this one did not
+      if (random.below(1000) < perMille) begin ??= at;
+      else end(at);
+      const place = whole.find(({ from, to }) => from <= offset + at && offset + at < to);
+      at = place === undefined ? at + sectorBytes : place.to - offset;
     }
+    end(bytes.length);
   }
   return pieces;
 }

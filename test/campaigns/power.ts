@@ -13,7 +13,7 @@ import { compare, History } from './history.js';
 import { transactionRequest } from './http-framing.js';
 import { DatabaseLife } from './lives.js';
 import { Load } from './load.js';
-import { copyImage, makeImage, mountLoop, PowerDisk, unmount } from './mounts.js';
+import { copyImage, makeImage, mountLoop, PowerDisk, superblocks, unmount } from './mounts.js';
 import type { FileSystem } from './mounts.js';
 import { applyPieces, chooseCuts, lastFlushBefore, parseLog, survivors } from './power-log.js';
 import type { LogEntry } from './power-log.js';
@@ -181,7 +181,7 @@ async function cutPower(
 ): Promise<void> {
   const pending = entries.slice(applied, cut).filter(({ kind }) => kind === 'write');
   const perMille = [0, 100, 500, 900, 1000][random.below(5)]!;
-  const kept = survivors(pending, perMille, random);
+  const kept = survivors(pending, perMille, random, superblocks[fileSystem]);
   const sectors = (pieces: readonly { readonly bytes: Buffer }[]): number =>
     pieces.reduce((sum, { bytes }) => sum + bytes.length / 512, 0);
   summary.sectorsPending += sectors(pending);
