@@ -1,15 +1,14 @@
 // The campaigns that watch the service from outside, against services and disks that lie about their
 // flushes: each must be found out, or the campaign proves nothing.
-import test from 'ava';
 import { CampaignFailure } from '../campaigns/campaign.js';
 import { orderCampaign } from '../campaigns/order.js';
 import { powerCampaign } from '../campaigns/power.js';
 import { whereFuseWorks } from './disks.js';
-import { straceMissing } from './strace.js';
+import { whereStraceWorks } from './traced-database.js';
 
 const say = (): void => undefined;
 
-const traced = straceMissing() === undefined ? test.serial : test.serial.skip;
+const traced = whereStraceWorks('lies.test.ts');
 const mounted = whereFuseWorks('lies.test.ts');
 
 traced('the order audit finds a database that leaves out flushes', async (t) => {
