@@ -1,8 +1,10 @@
 // The campaigns on the real service: `kill`, `faults`, `order` and `power`. They are compiled from
 // test/campaigns/, with what else they need from test/native/campaigns/.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { pathToFileURL } from 'node:url';
-import { at } from '../lib/project.mjs';
+import { at, root } from '../lib/project.mjs';
 import { Failure } from '../lib/run.mjs';
 
 const load = (name) => import(pathToFileURL(at('.build/test/campaigns', `${name}.js`)).href);
@@ -36,7 +38,7 @@ function sentence(summary) {
 }
 
 /** Runs a campaign once; prints what it did, or what it found and how to repeat it. */
-async function once(name, values, again, campaign) {
+async function play(name, values, again, campaign) {
   const seed =
     values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : whole(values, 'seed', 0);
   const say = (line) => values.verbose && process.stdout.write(`  ${line}\n`);
@@ -64,7 +66,7 @@ export const kill = {
   async run(values) {
     const kills = whole(values, 'kills', 1);
     const { killCampaign } = await load('kill');
-    return await once('kill', values, `--kills ${kills}`, (options) =>
+    return await play('kill', values, `--kills ${kills}`, (options) =>
       killCampaign({ ...options, kills }),
     );
   },
@@ -77,7 +79,7 @@ export const faults = {
   async run(values) {
     const count = whole(values, 'faults', 1);
     const { faultCampaign } = await load('faults');
-    return await once('faults', values, `--faults ${count}`, (options) =>
+    return await play('faults', values, `--faults ${count}`, (options) =>
       faultCampaign({ ...options, faults: count }),
     );
   },
@@ -93,7 +95,7 @@ export const order = {
   async run(values) {
     const seconds = whole(values, 'seconds', 0);
     const { orderCampaign } = await load('order');
-    return await once('order', values, `--seconds ${seconds}`, (options) =>
+    return await play('order', values, `--seconds ${seconds}`, (options) =>
       orderCampaign({ ...options, seconds }),
     );
   },
@@ -108,21 +110,36 @@ export const power = {
   },
   long: { cuts: '300', 'file-system': 'all' },
   async run(values) {
-    const cuts = whole(values, 'cuts', 1);
-    const [{ powerCampaign }, { fileSystems, powerDiskMissing }] = await Promise.all([
-      load('power'),
-      load('mounts'),
-    ]);
+    whole(values, 'cuts', 1);
+    const { fileSystems, powerDiskMissing } = await load('mounts');
     const chosen = values['file-system'];
     if (chosen !== 'all' && !fileSystems.includes(chosen)) {
       throw new Failure(`--file-system ${chosen}: give one of ${fileSystems.join(', ')}, or all.`);
     }
-    let good = true;
     for (const fileSystem of chosen === 'all' ? fileSystems : [chosen]) {
       const missing = powerDiskMissing(fileSystem);
       if (missing !== undefined) throw new Failure(`The campaign can't run here: ${missing}.`);
+    }
+    // It stays in our process group: signals of a terminal or of timeout(1) reach it.
+    const child = spawn(
+      'unshare',
+      [
+        ...['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', process.execPath],
+        ...[at('scripts/prove/inside.mjs'), JSON.stringify(values)],
+      ],
+      { cwd: root, stdio: 'inherit' },
+    );
+    const [code] = await once(child, 'exit');
+    return code === 0;
+  },
+  async inside(values) {
+    const cuts = whole(values, 'cuts', 1);
+    const [{ powerCampaign }, { fileSystems }] = await Promise.all([load('power'), load('mounts')]);
+    const chosen = values['file-system'];
+    let good = true;
+    for (const fileSystem of chosen === 'all' ? fileSystems : [chosen]) {
       const again = `--cuts ${cuts} --file-system ${fileSystem}`;
-      const found = await once('power', values, again, (options) =>
+      const found = await play('power', values, again, (options) =>
         powerCampaign({ ...options, cuts, fileSystem }),
       );
       good &&= found;

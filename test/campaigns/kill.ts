@@ -13,10 +13,12 @@ import { DatabaseLife, killSupervisor, signalIfThere, startProxy } from './lives
 import { Load } from './load.js';
 import type { LoadOptions } from './load.js';
 import { StoreUnderTest } from './store.js';
-import { hookEnvironment } from './tools.js';
+import { hookEnvironment, lostWrites } from './tools.js';
 
 export interface KillOptions extends CampaignOptions {
   readonly kills: number;
+  /** Writes of the database get lost, on purpose, and the campaign must find out. */
+  readonly lie?: boolean;
 }
 
 /** What was done. */
@@ -129,7 +131,7 @@ async function oneStore(
     const what = `kill ${number}, ${victim} ${'ms' in moment ? `after ${moment.ms} ms` : `${moment.after ? 'after' : 'before'} ${moment.call} ${moment.when}`}`;
     const how =
       victim === 'database'
-        ? await killDatabase(store, path, plan)
+        ? await killDatabase(store, path, plan, options.lie)
         : await killInProxy(store, `${path}-${number}.killed`, plan);
     const kind = `${victim} ${how}`;
     summary.kinds.set(kind, (summary.kinds.get(kind) ?? 0) + 1);
@@ -150,8 +152,13 @@ async function killDatabase(
   store: StoreUnderTest,
   path: string,
   { moment, load: loadOptions }: KillPlan,
+  lie = false,
 ): Promise<string> {
-  const environment = 'call' in moment ? await hookEnvironment({ kill: moment }) : {};
+  const hook = {
+    ...('call' in moment ? { kill: moment } : {}),
+    ...(lie ? { fail: lostWrites } : {}),
+  };
+  const environment = await hookEnvironment(hook);
   const life = new DatabaseLife({ data: store.data, path, environment });
   if (!(await life.ready)) {
     const end = await life.ended;

@@ -1,6 +1,7 @@
 // `npm run prove` as a person calls it.
 import test from 'ava';
 import { spawnSync } from 'node:child_process';
+import { whereToolsBuild } from '../crash/disks.js';
 
 function prove(...args: string[]): { code: number | null; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/prove.mjs', ...args], {
@@ -34,9 +35,12 @@ test('a value that can not be right is one sentence', (t) => {
   }
 });
 
-test('a campaign that finds nothing says what it did, and with which seed', (t) => {
-  const { code, stdout, stderr } = prove('kill', '--kills', '2', '--seed', '7');
-  t.is(code, 0, stderr);
-  t.regex(stdout, /^seed 7: kills 2, /);
-  t.regex(stdout, /^prove kill: nothing found, \d+ s$/m);
-});
+whereToolsBuild('prove.test.ts')(
+  'a campaign that finds nothing says what it did, and with which seed',
+  (t) => {
+    const { code, stdout, stderr } = prove('kill', '--kills', '2', '--seed', '7');
+    t.is(code, 0, stderr);
+    t.regex(stdout, /^seed 7: kills 2, /);
+    t.regex(stdout, /^prove kill: nothing found, \d+ s$/m);
+  },
+);

@@ -1,5 +1,5 @@
 // The native programs of test/native/campaigns/, built on first use.
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -7,6 +7,14 @@ import { promisify } from 'node:util';
 export function toolEnvironment(): NodeJS.ProcessEnv {
   const { LD_PRELOAD: _, ...rest } = process.env;
   return rest;
+}
+
+/** Why they can't be built here; undefined where they can. */
+export function toolsMissing(): string | undefined {
+  const { status } = spawnSync('cmake', ['--version'], { env: toolEnvironment() });
+  return status === 0
+    ? undefined
+    : 'cmake is not installed (Debian packages cmake ninja-build g++)';
 }
 
 let folder: Promise<string> | undefined;
@@ -30,7 +38,7 @@ export interface CallHook {
   };
   readonly fail?: {
     readonly call: string;
-    /** An errno; 0: the call does nothing and says that it did; -1: it does half. */
+    /** An errno; 0: the call does nothing and returns 0; -1: it does half; -2: nothing, and says all. */
     readonly error: number;
     /** Which call in the process is the first to fail. */
     readonly from: number;
@@ -44,8 +52,12 @@ export interface CallHook {
 /** A flush that does nothing and says that it did. */
 export const noFlush = { call: 'fdatasync', error: 0, from: 1 } as const;
 
+/** Writes of which some never happen, though they say that they did. */
+export const lostWrites = { call: 'pwrite', error: -2, from: 20, every: 7 } as const;
+
 /** The environment of a service of which the database is to be hooked. */
 export async function hookEnvironment({ kill, fail }: CallHook): Promise<Record<string, string>> {
+  if (kill === undefined && fail === undefined) return {};
   return {
     // A sanitizer's library insists on being the first.
     LD_PRELOAD: [process.env['LD_PRELOAD'] ?? '', await campaignTool('call_hook.so')]

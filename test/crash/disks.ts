@@ -12,6 +12,7 @@ import {
   powerDiskMissing,
   unmount,
 } from '../campaigns/mounts.js';
+import { toolsMissing } from '../campaigns/tools.js';
 
 const imageBytes = 32 * 1024 * 1024;
 
@@ -31,6 +32,11 @@ export function whereMountsWork(file: string): SerialTest {
 /** The same for tests that need a disk that fails. */
 export function whereFuseWorks(file: string): SerialTest {
   return unless(powerDiskMissing(), file);
+}
+
+/** The same for tests that need a native program of test/native/campaigns/. */
+export function whereToolsBuild(file: string): SerialTest {
+  return unless(toolsMissing(), file);
 }
 
 async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {

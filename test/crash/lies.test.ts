@@ -1,15 +1,25 @@
 // The campaigns that watch the service from outside, against services and disks that lie about their
 // flushes: each must be found out, or the campaign proves nothing.
 import { CampaignFailure } from '../campaigns/campaign.js';
+import { killCampaign } from '../campaigns/kill.js';
 import { orderCampaign } from '../campaigns/order.js';
 import { powerCampaign } from '../campaigns/power.js';
-import { whereFuseWorks } from './disks.js';
+import { whereFuseWorks, whereToolsBuild } from './disks.js';
+import { toolsMissing } from '../campaigns/tools.js';
 import { whereStraceWorks } from './traced-database.js';
 
 const say = (): void => undefined;
 
-const traced = whereStraceWorks('lies.test.ts');
+const hooked = whereToolsBuild('lies.test.ts');
+const traced = toolsMissing() === undefined ? whereStraceWorks('lies.test.ts') : hooked;
 const mounted = whereFuseWorks('lies.test.ts');
+
+hooked('the kills find a database whose writes get lost', async (t) => {
+  const failure = await t.throwsAsync(killCampaign({ seed: 1, kills: 20, say, lie: true }), {
+    instanceOf: CampaignFailure,
+  });
+  t.log(failure.message.split('\n').slice(0, 3).join('\n'));
+});
 
 traced('the order audit finds a database that leaves out flushes', async (t) => {
   const failure = await t.throwsAsync(orderCampaign({ seed: 1, seconds: 0, say, lie: true }), {

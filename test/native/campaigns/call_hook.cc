@@ -7,7 +7,8 @@
 //   CALL_HOOK_AFTER=1           ... when it has returned; otherwise before it begins
 //   CALL_HOOK_ONCE=FILE         not if this file exists; it is made before the kill
 //   CALL_HOOK_FAIL=pwrite       calls of this name fail and do nothing ...
-//   CALL_HOOK_ERRNO=5           ... with this error; 0: they return 0; -1: they do half of it ...
+//   CALL_HOOK_ERRNO=5           ... with this error; 0: they return 0; -1: they do half of it; -2:
+//                               they say that they did all of it (pwrite, pread) ...
 //   CALL_HOOK_FROM=3            ... from the 3rd in the process on ...
 //   CALL_HOOK_TIMES=2           ... twice; without this always ...
 //   CALL_HOOK_EVERY=3           ... and of those only every 3rd
@@ -84,6 +85,7 @@ void die() {
 }
 
 constexpr int by_half = -1;
+constexpr int lost = -2;
 
 // Node.js makes calls of its own: only those of the addon count.
 bool is_addon(void* caller) {
@@ -116,12 +118,17 @@ class Moment {
     if (last_) die();
   }
 
-  // True if the call must not happen; then result() is what it returns.
+  // True if the call must not happen; then result(), or failure() where there is no count, is what
+  // it returns.
   [[nodiscard]] bool fails() const { return fails_ && plan().error != by_half; }
-  [[nodiscard]] static int result() {
+  [[nodiscard]] static ssize_t result(size_t count) {
+    return plan().error == lost ? static_cast<ssize_t>(count) : failure();
+  }
+  [[nodiscard]] static int failure() {
     const int error = plan().error;
+    if (error <= 0) return 0;
     errno = error;
-    return error == 0 ? 0 : -1;
+    return -1;
   }
   // How much of `count` bytes is to be done, in sectors where that is possible.
   [[nodiscard]] size_t share_of(size_t count) const {
@@ -144,78 +151,82 @@ Function* next(const char* name) {
 EXPORTED ssize_t pwrite(int file, const void* bytes, size_t count, off_t offset) {
   static auto* const real = next<decltype(::pwrite)>("pwrite");
   const Moment moment("pwrite", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
+  if (moment.fails()) return Moment::result(count);
+  return real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pwrite64(int file, const void* bytes, size_t count, off64_t offset) {
   static auto* const real = next<decltype(::pwrite64)>("pwrite64");
   const Moment moment("pwrite", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
+  if (moment.fails()) return Moment::result(count);
+  return real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pread(int file, void* bytes, size_t count, off_t offset) {
   static auto* const real = next<decltype(::pread)>("pread");
   const Moment moment("pread", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
+  if (moment.fails()) return Moment::result(count);
+  return real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED ssize_t pread64(int file, void* bytes, size_t count, off64_t offset) {
   static auto* const real = next<decltype(::pread64)>("pread64");
   const Moment moment("pread", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, bytes, moment.share_of(count), offset);
+  if (moment.fails()) return Moment::result(count);
+  return real(file, bytes, moment.share_of(count), offset);
 }
 
 EXPORTED int fdatasync(int file) {
   static auto* const real = next<decltype(::fdatasync)>("fdatasync");
   const Moment moment("fdatasync", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file);
+  return moment.fails() ? Moment::failure() : real(file);
 }
 
 EXPORTED int fsync(int file) {
   static auto* const real = next<decltype(::fsync)>("fsync");
   const Moment moment("fsync", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file);
+  return moment.fails() ? Moment::failure() : real(file);
 }
 
 EXPORTED int renameat(int from_directory, const char* from, int to_directory,
                       const char* to) noexcept {
   static auto* const real = next<decltype(::renameat)>("renameat");
   const Moment moment("renameat", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(from_directory, from, to_directory, to);
+  return moment.fails() ? Moment::failure() : real(from_directory, from, to_directory, to);
 }
 
 EXPORTED int unlinkat(int directory, const char* name, int flags) noexcept {
   static auto* const real = next<decltype(::unlinkat)>("unlinkat");
   const Moment moment("unlinkat", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(directory, name, flags);
+  return moment.fails() ? Moment::failure() : real(directory, name, flags);
 }
 
 EXPORTED int fallocate(int file, int mode, off_t offset, off_t length) {
   static auto* const real = next<decltype(::fallocate)>("fallocate");
   const Moment moment("fallocate", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, mode, offset, length);
+  return moment.fails() ? Moment::failure() : real(file, mode, offset, length);
 }
 
 EXPORTED int fallocate64(int file, int mode, off64_t offset, off64_t length) {
   static auto* const real = next<decltype(::fallocate64)>("fallocate64");
   const Moment moment("fallocate", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(file, mode, offset, length);
+  return moment.fails() ? Moment::failure() : real(file, mode, offset, length);
 }
 
 EXPORTED ssize_t send(int socket, const void* bytes, size_t count, int flags) {
   static auto* const real = next<decltype(::send)>("send");
   const Moment moment("send", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(socket, bytes, moment.share_of(count), flags);
+  return moment.fails() ? Moment::failure() : real(socket, bytes, moment.share_of(count), flags);
 }
 
 EXPORTED ssize_t sendmsg(int socket, const msghdr* message, int flags) {
   static auto* const real = next<decltype(::sendmsg)>("sendmsg");
   const Moment moment("sendmsg", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(socket, message, flags);
+  return moment.fails() ? Moment::failure() : real(socket, message, flags);
 }
 
 EXPORTED ssize_t recv(int socket, void* bytes, size_t count, int flags) {
   static auto* const real = next<decltype(::recv)>("recv");
   const Moment moment("recv", __builtin_return_address(0));
-  return moment.fails() ? Moment::result() : real(socket, bytes, moment.share_of(count), flags);
+  return moment.fails() ? Moment::failure() : real(socket, bytes, moment.share_of(count), flags);
 }
