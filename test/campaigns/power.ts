@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '#espora/contest/random.js';
 import { RawClient } from '../conformance/raw-client.js';
+import { until } from '../helpers/until.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';
 import { compare, History } from './history.js';
@@ -25,7 +26,7 @@ export interface PowerOptions extends CampaignOptions {
   readonly fileSystem: FileSystem;
   /** Somebody lies about flushes, on purpose, and the campaign must find out: the device, or the service. */
   readonly lie?: 'device' | 'service';
-  /** How long each of the three lives of the database is, in milliseconds. */
+  /** How long each of the three lives of the database is at least, in milliseconds. */
   readonly lifeMs?: number;
 }
 
@@ -153,7 +154,11 @@ async function record(
         seed: random.below(2 ** 31),
         pauseMsMax: 10,
       });
-      const early = await Promise.race([life.ended, sleep(lifeMs).then(() => undefined)]);
+      const before = history.count('acknowledged');
+      const enough = sleep(lifeMs)
+        .then(() => until('it works', () => history.count('acknowledged') >= before + 20))
+        .then(() => undefined);
+      const early = await Promise.race([life.ended, enough]);
       await load.stop(end === 'kill');
       if (early !== undefined)
         demand('a life on the disk', [`ended with ${early}: ${life.stderr}`]);
