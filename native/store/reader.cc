@@ -28,6 +28,28 @@ Finding note_of(std::string what) {
   return {Severity::note, Code::ok, {0, 0, 0, false, std::move(what)}};
 }
 
+// What it means that there is no STORE: no store, one whose creation was cut short, or damage.
+Status without_store(Directory& directory, const Listing& listing) {
+  bool one_and_empty = false;
+  if (listing.snapshots.empty() && listing.segments.size() == 1) {
+    auto empty = directory.holds_no_frame(listing.segments.front());
+    if (!empty.ok()) return empty.status();
+    one_and_empty = empty.value();
+  }
+  const DirectoryVerdict verdict = judge_directory(
+      {false, !listing.segments.empty(), !listing.snapshots.empty(), one_and_empty});
+  if (verdict == DirectoryVerdict::nothing) {
+    return Status(Code::not_found, directory.path() + ": there is no store here");
+  }
+  if (verdict == DirectoryVerdict::unfinished) {
+    return Status(Code::not_found, directory.path() +
+                                       ": there is no store here yet, its creation was cut short; "
+                                       "the next start makes it anew");
+  }
+  return Status(Code::corrupt, directory.path() +
+                                   ": there are segments or snapshots, but no file STORE");
+}
+
 }  // namespace
 
 std::string Finding::text() const { return place.segment == 0 ? place.what : place.text(); }
@@ -38,13 +60,7 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
   if (!opened.ok()) return opened.status();
   Listing listing;
   if (Status listed = opened.value().list(listing); !listed.ok()) return listed;
-  if (!listing.has_store) {
-    if (listing.segments.empty() && listing.snapshots.empty()) {
-      return Status(Code::not_found, directory + ": there is no store here");
-    }
-    return Status(Code::corrupt,
-                  directory + ": there are segments or snapshots, but no file STORE");
-  }
+  if (!listing.has_store) return without_store(opened.value(), listing);
   auto facts = opened.value().read_store(false);
   if (!facts.ok()) return facts.status();
   std::unique_ptr<Reader> reader(new Reader(std::move(opened).value(), std::move(facts).value()));

@@ -1,10 +1,14 @@
 // Failing disks under the running database, by system-call injection: an outcome that is unknown is
 // a 503 and the end of the process, a refusal for want of space is definite and the end of nothing.
-import { mkdtemp, rm } from 'node:fs/promises';
+import test from 'ava';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Database } from '#espora/index.js';
+import { startProxy } from '../campaigns/lives.js';
 import { RawClient } from '../conformance/raw-client.js';
+import { until } from '../helpers/until.js';
+import { RememberingLoad } from './load.js';
 import { get, post, startTraced, wait, whereStraceWorks } from './traced-database.js';
 
 const traced = whereStraceWorks('failure.test.ts');
@@ -104,6 +108,33 @@ for (const { call, error, outcomes } of [
     },
   );
 }
+
+test.serial('a store that is damaged under the supervisor ends it with exit code 3', async (t) => {
+  await inDirectory(async (directory) => {
+    const data = join(directory, 'data');
+    const espora = await startProxy(data);
+    try {
+      const load = new RememberingLoad(espora.port, 4, true);
+      await load.progress(200);
+      await load.stop();
+      // In the first batch, behind which there are others: what it holds was durable.
+      const segment = await open(join(data, '00000001.seg'), 'r+');
+      const byte = Buffer.alloc(1);
+      await segment.read(byte, 0, 1, 4096 + 80);
+      await segment.write(Buffer.from([byte[0]! ^ 1]), 0, 1, 4096 + 80);
+      await segment.sync();
+      await segment.close();
+      process.kill(espora.latest('database').pid!, 'SIGKILL');
+      await until('the supervisor has ended', () => espora.process.exitCode !== null);
+      t.is(espora.process.exitCode, 3, espora.stderr);
+      t.regex(espora.stderr, /segment 1, block 1/, 'it says where');
+      const crashes = espora.events.filter(({ event }) => event === 'service-crashed');
+      t.is(crashes.length, 1, 'the kill, and no restart after what it found');
+    } finally {
+      await espora.stop();
+    }
+  });
+});
 
 traced('no space for a next segment: definite 507, reads go on, nothing is lost', async (t) => {
   await inDirectory(async (directory) => {

@@ -32,10 +32,18 @@ export class EsporaStart {
   }
 
   /** Starts and waits until the whole is ready. */
-  static async launch(...args: string[]): Promise<EsporaStart> {
+  static launch(...args: string[]): Promise<EsporaStart> {
+    return EsporaStart.launchIn({}, ...args);
+  }
+
+  /** The same with more in its environment. */
+  static async launchIn(
+    environment: Readonly<Record<string, string>>,
+    ...args: string[]
+  ): Promise<EsporaStart> {
     const start = new EsporaStart(
       spawn(process.execPath, [mainPath, 'start', '--json', ...args], {
-        env: cleanEnvironment(),
+        env: { ...cleanEnvironment(), ...environment },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );

@@ -254,6 +254,24 @@ TEST_F(ReaderTest, FilesThatAreMissingOrStrange) {
   EXPECT_EQ(verify(fs_, path()).status().code(), Code::not_found);
 }
 
+// A crash while a store is made is no damage, and neither is it a store.
+TEST_F(ReaderTest, ACreationThatWasCutShortIsNoStoreYet) {
+  fill(0, 0, false);
+  const test::fs::path at = path();
+  test::fs::remove(at / "STORE");
+  test::write_file(at / "STORE.tmp", "half");
+  const sys::Status status = verify(fs_, path()).status();
+  EXPECT_EQ(status.code(), Code::not_found);
+  EXPECT_NE(status.message().find("cut short"), std::string::npos) << status.message();
+
+  const auto files = test::contents(path());
+  change("00000001.seg", 77);
+  EXPECT_TRUE(verified().damaged()) << "a published header is never the work of a crash";
+  test::restore(path(), files);
+  test::fs::rename(at / "00000001.seg", at / "00000002.seg");
+  EXPECT_TRUE(verified().damaged());
+}
+
 TEST_F(ReaderTest, NamesEveryUnreadableBlockThatOpeningWouldStumbleOver) {
   fill(4, 310'000, true);
   FaultyFileSystem fs;

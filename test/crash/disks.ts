@@ -1,0 +1,118 @@
+// Small file systems for tests: one that can be filled, and one on a disk that fails on demand.
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  makeImage,
+  mountLoop,
+  mountsMissing,
+  PowerDisk,
+  powerDiskMissing,
+  unmount,
+} from '../campaigns/mounts.js';
+import { toolsMissing } from '../campaigns/tools.js';
+
+const imageBytes = 32 * 1024 * 1024;
+
+type SerialTest = typeof test.serial | typeof test.serial.skip;
+
+function unless(missing: string | undefined, file: string): SerialTest {
+  if (missing === undefined) return test.serial;
+  process.stderr.write(`${file}: skipped: ${missing}\n`);
+  return test.serial.skip;
+}
+
+/** `test.serial`, or its skip with a line that says why. */
+export function whereMountsWork(file: string): SerialTest {
+  return unless(mountsMissing(), file);
+}
+
+/** The same for tests that need a disk that fails. */
+export function whereFuseWorks(file: string): SerialTest {
+  return unless(powerDiskMissing(), file);
+}
+
+/** The same for tests that need a native program of test/native/campaigns/. */
+export function whereToolsBuild(file: string): SerialTest {
+  return unless(toolsMissing(), file);
+}
+
+async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'espora-disk-'));
+  try {
+    await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** A mounted file system of 32 MiB, which nobody else writes to. */
+export interface SmallDisk {
+  readonly root: string;
+  /** For sockets: not on that file system. */
+  readonly directory: string;
+  /** Takes all the space that is left. */
+  readonly fill: () => Promise<void>;
+  /** Gives it back. */
+  readonly free: () => Promise<void>;
+}
+
+/** Runs `work` with a small disk. */
+export function onSmallDisk(work: (disk: SmallDisk) => Promise<void>): Promise<void> {
+  return inDirectory(async (directory) => {
+    const image = join(directory, 'image');
+    const root = join(directory, 'mounted');
+    await makeImage(image, 'ext4', { bytes: imageBytes });
+    await mountLoop(image, root, 'ext4');
+    try {
+      await work({
+        root,
+        directory,
+        fill: () => fill(root),
+        free: () => rm(join(root, 'filler')),
+      });
+    } finally {
+      await unmount(root);
+    }
+  });
+}
+
+async function fill(root: string): Promise<void> {
+  const file = await open(join(root, 'filler'), 'a');
+  try {
+    for (let size = 1024 * 1024; size >= 4096;) {
+      try {
+        await file.write(Buffer.alloc(size, 1));
+        await file.datasync();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        size /= 2;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Runs `work` with a disk that fails on demand, and a directory for sockets. */
+export function onFailingDisk(
+  t: ExecutionContext,
+  work: (disk: PowerDisk, directory: string) => Promise<void>,
+): Promise<void> {
+  return inDirectory(async (directory) => {
+    const image = join(directory, 'image');
+    // Without a journal an error is only the call's: the file system goes on when the disk does.
+    const flags = ['-O', '^has_journal'];
+    await makeImage(image, 'ext4', { bytes: imageBytes, flags });
+    const disk = await PowerDisk.start({ image, fileSystem: 'ext4', directory });
+    try {
+      await work(disk, directory);
+    } finally {
+      await disk.tell('heal');
+      t.log(JSON.stringify(await disk.counts()));
+      await disk.stop();
+    }
+  });
+}

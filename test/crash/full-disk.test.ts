@@ -1,0 +1,117 @@
+// A file system that is really full: what can't be kept is refused and changes nothing, reads go on, and
+// when there is space again the service goes on by itself.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { compare, History } from '../campaigns/history.js';
+import { DatabaseLife, readRecovered } from '../campaigns/lives.js';
+import { Load } from '../campaigns/load.js';
+import { damageIn, readStored } from '../campaigns/store.js';
+import { RawClient } from '../conformance/raw-client.js';
+import { until } from '../helpers/until.js';
+import { onSmallDisk, whereMountsWork } from './disks.js';
+import { get, post } from './traced-database.js';
+
+const mounted = whereMountsWork('full-disk.test.ts');
+
+const load = { clients: 4, burstMax: 3, keepAlive: true, seed: 1 };
+
+const count = (history: History, wanted: number): number =>
+  history.sent.reduce((sum, { status }) => sum + Number(status === wanted), 0);
+
+async function start(data: string, path: string): Promise<DatabaseLife> {
+  const life = new DatabaseLife({ data, path });
+  if (!(await life.ready)) throw new Error(life.stderr);
+  return life;
+}
+
+mounted('a disk fills up under load and is freed', async (t) => {
+  await onSmallDisk(async ({ root, directory, fill, free }) => {
+    const data = join(root, 'data');
+    const life = await start(data, join(directory, 'db.sock'));
+    const history = new History();
+    const clients = new Load(life.where, history, load);
+    try {
+      await until('there are transactions', () => history.count('acknowledged') > 50);
+      await fill();
+      await until('transactions are refused', () => count(history, 507) > 50);
+      const acknowledged = history.count('acknowledged');
+      const statements = history.statements.length;
+      await until('statements are answered all the same', () => {
+        return history.statements.length > statements + 50;
+      });
+      t.is(history.count('acknowledged'), acknowledged, 'it stays full');
+      t.deepEqual(await damageIn(data), []);
+      await free();
+      await until('it goes on', () => history.count('acknowledged') > acknowledged + 100);
+    } finally {
+      await clients.stop();
+      t.is(await life.stop(), 0, life.stderr);
+    }
+    t.is(history.count('in doubt'), 0, 'every answer was definite');
+    t.deepEqual(await damageIn(data), []);
+    t.deepEqual(compare(history, await readRecovered(data, join(directory, 'db.sock'))), []);
+  });
+});
+
+for (const end of ['stopped', 'killed'] as const) {
+  mounted(`a start on a full disk, ${end} before`, async (t) => {
+    await onSmallDisk(async ({ root, directory, fill, free }) => {
+      const data = join(root, 'data');
+      const path = join(directory, 'db.sock');
+      const history = new History();
+      const first = await start(data, path);
+      const clients = new Load(first.where, history, load);
+      await until('there are transactions', () => history.count('acknowledged') > 50);
+      if (end === 'stopped') await clients.stop();
+      await (end === 'stopped' ? first.stop() : first.kill());
+      await clients.stop(true);
+      // What a start would remove first must not make room.
+      for (const name of await readdir(data)) {
+        if (name.endsWith('.tmp')) await rm(join(data, name));
+      }
+      await fill();
+      const proven = await readStored(data);
+
+      const full = await start(data, path);
+      const client = await RawClient.open({ path });
+      for (const id of [1, 2, 3, 4, 5]) {
+        client.send(get(id));
+        const { status, body } = await client.answer();
+        t.is(status, 200);
+        const { total } = (JSON.parse(body) as { saldo: { total: number } }).saldo;
+        const newest = proven.findLast(({ account }) => account === id);
+        t.is(total, newest?.saldo ?? 0, 'what is proven is shown, and nothing else');
+      }
+      client.send(post(1, 'c', 1, 'refused'));
+      t.is((await client.answer()).status, 507);
+      t.deepEqual(await damageIn(data), []);
+      t.deepEqual(await readStored(data), proven, 'nothing was changed');
+      await free();
+      const again = new Load(full.where, history, { ...load, seed: 2 });
+      const before = history.count('acknowledged');
+      await until('it goes on', () => history.count('acknowledged') > before + 50);
+      await again.stop();
+      client.close();
+      t.is(await full.stop(), 0, full.stderr);
+      t.deepEqual(await damageIn(data), []);
+      t.deepEqual(compare(history, await readRecovered(data, path), { earlier: proven }), []);
+    });
+  });
+}
+
+mounted('a new store on a full disk: one sentence, exit code 1, and a start later', async (t) => {
+  await onSmallDisk(async ({ root, directory, fill, free }) => {
+    const data = join(root, 'data');
+    const path = join(directory, 'db.sock');
+    await fill();
+    const refused = new DatabaseLife({ data, path });
+    t.false(await refused.ready);
+    t.is(await refused.ended, 1);
+    t.regex(refused.stderr, /space|full/i);
+    t.notRegex(refused.stderr, /\n +at /, 'no stack trace');
+    await free();
+    const life = await start(data, path);
+    t.is(await life.stop(), 0, life.stderr);
+    t.deepEqual(await damageIn(data), []);
+  });
+});
