@@ -35,6 +35,9 @@ export interface Chart {
   readonly unit: string;
   readonly x: readonly number[];
   readonly xLabel: (value: number) => string;
+  /** Where x begins, if not at its first point. */
+  readonly xFrom?: number;
+  readonly xScale?: 'linear' | 'log';
   readonly series: readonly Series[];
   readonly scale?: 'linear' | 'log';
   /** The least that the top of the axis may be. */
@@ -81,13 +84,15 @@ interface Scales {
   readonly ticks: readonly number[];
 }
 
-function scalesOf({ x, series, scale = 'linear', top = 0, levels = [] }: Chart): Scales {
+function scalesOf(plot: Chart): Scales {
+  const { x, series, scale = 'linear', top = 0, levels = [], xScale = 'linear' } = plot;
   const values = series.flatMap((one) => one.values.filter((value) => Number.isFinite(value)));
   const positive = values.filter((value) => value > 0);
   const most = Math.max(top, ...values, ...levels.map(({ value }) => value));
   const ticks =
     scale === 'log' ? logTicks(Math.min(most, ...positive), most) : linearTicks(most);
-  const [first, last] = [x[0] ?? 0, x.at(-1) ?? 1];
+  const along = xScale === 'log' ? Math.log : (value: number): number => value;
+  const [first, last] = [along(plot.xFrom ?? x[0] ?? 0), along(x.at(-1) ?? 1)];
   const span = last > first ? last - first : 1;
   const [bottom, ceiling] = [ticks[0]!, ticks.at(-1)!];
   const linear = (value: number): number => (value - bottom) / (ceiling - bottom);
@@ -96,13 +101,18 @@ function scalesOf({ x, series, scale = 'linear', top = 0, levels = [] }: Chart):
     (Math.log10(ceiling) - Math.log10(bottom));
   const share = scale === 'log' ? logarithmic : linear;
   return {
-    x: (value) => ((value - first) / span) * width,
+    x: (value) => Math.min(1, Math.max(0, (along(value) - first) / span)) * width,
     y: (value) => height - Math.min(1, Math.max(0, share(value))) * height,
     ticks,
   };
 }
 
-function pathOf({ values, area = false }: Series, x: readonly number[], scales: Scales): string {
+function pathOf(
+  { values }: Series,
+  x: readonly number[],
+  scales: Scales,
+  area = false,
+): string {
   let path = '';
   let runStart: number | undefined;
   const close = (at: number): void => {
@@ -124,8 +134,10 @@ function pathOf({ values, area = false }: Series, x: readonly number[], scales: 
 }
 
 /** Round times for the axis: whole multiples that leave room for their labels. */
-function xTicks(x: readonly number[]): number[] {
-  const [first, last] = [x[0] ?? 0, x.at(-1) ?? 1];
+function xTicks({ x, xFrom, xScale }: Chart): number[] {
+  // A few of the points themselves, far enough apart.
+  if (xScale === 'log') return [...new Set(x)].filter((_, index, all) => index % Math.ceil(all.length / 5) === 0);
+  const [first, last] = [xFrom ?? x[0] ?? 0, x.at(-1) ?? 1];
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
   const step = steps.find((one) => (last - first) / one <= 5) ?? (last - first) / 4;
   const ticks: number[] = [];
@@ -141,6 +153,7 @@ export function chart(plot: Chart): Html {
   const { id, title, unit, x, series, bands = [], levels = [], small = false } = plot;
   const data = {
     x: x.map((value) => plot.xLabel(value)),
+    at: x.map((value) => Number((scales.x(value) / width).toFixed(4))),
     y: series.map(({ values }) => values.map((value) => Number(value.toPrecision(4)))),
   };
   return html`<figure class="chart${escape(small ? ' small' : '')}" id="${escape(id)}">
@@ -150,13 +163,14 @@ export function chart(plot: Chart): Html {
         ${bands.map(({ from, to }, index) => html`<rect class="band ${escape(index % 2 === 0 ? 'even' : 'odd')}" x="${escape(fixed(scales.x(from)))}" y="0" width="${escape(fixed(Math.max(0, scales.x(to) - scales.x(from))))}" height="${height}"/>`)}
         ${scales.ticks.map((tick) => html`<path class="grid" d="M0 ${escape(fixed(scales.y(tick)))}H${width}"/>`)}
         ${bands.slice(1).map(({ from }) => html`<path class="edge" d="M${escape(fixed(scales.x(from)))} 0V${height}"/>`)}
-        ${series.map((one) => html`<path class="line ${escape(one.style)}${escape(one.area === true ? ' area' : '')}" d="${escape(pathOf(one, x, scales))}"/>`)}
+        ${series.filter(({ area }) => area === true).map((one) => html`<path class="area ${escape(one.style)}" d="${escape(pathOf(one, x, scales, true))}"/>`)}
+        ${series.map((one) => html`<path class="line ${escape(one.style)}" d="${escape(pathOf(one, x, scales))}"/>`)}
         ${levels.map(({ value }) => html`<path class="level" d="M0 ${escape(fixed(scales.y(value)))}H${width}"/>`)}
       </svg>
       ${scales.ticks.map((tick, index) => html`<span class="tick y" style="top:${share(scales.y(tick), height)}">${escape(tickText(tick))}${escape(index === scales.ticks.length - 1 ? ` ${unit}` : '')}</span>`)}
-      ${xTicks(x).map((tick) => html`<span class="tick x" style="left:${share(scales.x(tick), width)}">${escape(plot.xLabel(tick))}</span>`)}
+      ${xTicks(plot).map((tick) => html`<span class="tick x" style="left:${share(scales.x(tick), width)}">${escape(plot.xLabel(tick))}</span>`)}
       ${bands.map(({ label, from, to }) => (scales.x(to) - scales.x(from) < width / 12 ? undefined : html`<span class="phase" style="left:${share(scales.x(from), width)}">${label}</span>`))}
-      ${levels.map(({ label, value }) => html`<span class="limit" style="top:${share(scales.y(value), height)}">${label}</span>`)}
+      ${levels.map(({ label, value }) => html`<span class="limit${escape(scales.y(value) < height / 10 ? ' under' : '')}" style="top:${share(scales.y(value), height)}">${label}</span>`)}
       <span class="cursor"></span><span class="reading"></span>
     </div>
   </figure>`;

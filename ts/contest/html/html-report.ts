@@ -88,13 +88,20 @@ function head(result: ContestResult): Html {
         ? say(' in containers, under their limits', ' em contêineres, com seus limites')
         : say(' in control groups, under its limits', ' em control groups, com seus limites');
   const when = startedAt.replace('T', ' ').replace(/:\d\d\.\d+Z$/, ' UTC');
+  const meta = [
+    html`${escape(title)}${by}`,
+    say(`plan ${plan}`, `plano ${plan}`),
+    escape(duration(durationMs)),
+    html`${say('seed', 'semente')} ${escape(String(seed))}`,
+    escape(when),
+  ];
   const prize =
     result.outcome === 'interrupted' ? say('no prize', 'sem prêmio') : dollars(result.prize.usd);
   return html`<header>
     <p class="what">${say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')}</p>
     <h1>${prize}</h1>
     <p class="verdict">${verdict(result)}</p>
-    <p class="note">${escape(title)}${by} · ${say(`plan ${plan}`, `plano ${plan}`)} · ${escape(duration(durationMs))} · ${say('seed', 'semente')} ${escape(String(seed))} · ${escape(when)}</p>
+    <p class="note meta">${meta.map((one, index) => html`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>
   </header>`;
 }
 
@@ -184,6 +191,7 @@ function latency(result: ContestResult): Html {
       scale: 'log',
       x,
       xLabel: clock,
+      xFrom: 0,
       bands: bandsOf(result),
       levels: slowest > fastBelowMs / 3 ? [limit] : [],
       series: [
@@ -199,6 +207,7 @@ function latency(result: ContestResult): Html {
       small: true,
       x,
       xLabel: clock,
+      xFrom: 0,
       bands: bandsOf(result),
       series: [
         {
@@ -241,22 +250,23 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
   const plots = services.map(({ name, limits }, index) =>
     chart({
       id: `chart-service-${index}`,
-      title: escape(name),
+      title: html`${escape(name)} <span class="soft">${number(limits.cpus, 2)} CPU · ${number(limits.memoryMegabytes)} MiB</span>`,
       unit: '%',
       small: true,
       x,
       xLabel: clock,
+      xFrom: 0,
       top: 100,
       levels: [{ label: say('limit', 'limite'), value: 100 }],
       series: [
         {
-          label: say(`CPU of ${limits.cpus}`, `CPU de ${limits.cpus}`),
+          label: escape('CPU'),
           style: 'a',
           area: true,
           values: of(name, 'cpuPercentOfLimit'),
         },
         {
-          label: say('periods throttled', 'períodos contidos'),
+          label: say('throttled', 'contido'),
           style: 'b',
           values: rows.map(({ samples }) => {
             const { throttledPeriods = 0, periods = 0 } = samples[name] ?? {};
@@ -264,7 +274,7 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
           }),
         },
         {
-          label: say(`memory of ${limits.memoryMegabytes} MiB`, `memória de ${limits.memoryMegabytes} MiB`),
+          label: say('memory', 'memória'),
           style: 'c',
           values: of(name, 'memoryBytes').map(
             (bytes) => (100 * bytes) / (limits.memoryMegabytes * 2 ** 20),
@@ -313,6 +323,7 @@ function commits(result: ContestResult, { commits: figures }: UnderLimits): Html
       small: true,
       x,
       xLabel: clock,
+      xFrom: 0,
       series: [{ label, style: 'a', values: of(key) }],
     });
   return section(
@@ -332,7 +343,9 @@ function commits(result: ContestResult, { commits: figures }: UnderLimits): Html
 // --- Saturation -----------------------------------------------------------------------------------
 
 function saturationSection({ heldRate, lateMs, steps, connections }: Saturation): Html {
-  const byRate = [...steps].sort((a, b) => a.rate - b.rate);
+  // A rate that was tried twice counts by its second try.
+  const last = new Map(steps.map((step) => [step.rate, step]));
+  const byRate = [...last.values()].sort((a, b) => a.rate - b.rate);
   const rate = (value: number): string =>
     value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k/s` : `${Math.round(value)}/s`;
   const each =
@@ -353,6 +366,7 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
       scale: 'log',
       x: byRate.map((step) => step.rate),
       xLabel: rate,
+      xScale: 'log',
       levels: [{ label: escape(`${lateMs} ms`), value: lateMs }],
       series: [
         { label: escape('p99'), style: 'b', values: byRate.map(({ p99Ms }) => p99Ms) },

@@ -23,11 +23,13 @@ nav b{letter-spacing:.02em}
 nav div{display:flex;gap:.25rem}
 button{font:inherit;color:var(--soft);background:none;border:1px solid transparent;border-radius:.4rem;
 padding:.25rem .6rem;cursor:pointer;min-height:2.25rem}
+button[aria-pressed=true]{color:var(--ink)}
 button:hover,button:focus-visible{color:var(--ink);border-color:var(--rule)}
 header{padding:3rem 0 2rem}
 header .what{color:var(--soft);margin:0 0 .5rem}
 h1{font-size:clamp(2.4rem,9vw,4.6rem);line-height:1.05;letter-spacing:-.03em;font-weight:650;margin:0 0 1rem}
-header .verdict{font-size:1.15rem;max-width:42rem;margin:0}
+header .verdict{font-size:1.15rem;max-width:42rem;margin:0 0 .5rem}
+header p.note{max-width:none;margin:0}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.2rem,1fr));gap:1px;margin:0 0 1rem;
 background:var(--rule);border:1px solid var(--rule);border-radius:.6rem;overflow:hidden}
 .facts div{background:var(--paper);padding:.85rem 1rem}
@@ -36,6 +38,7 @@ background:var(--rule);border:1px solid var(--rule);border-radius:.6rem;overflow
 .facts small{font-size:.8125rem;font-weight:400;color:var(--soft)}
 section{margin-top:3.25rem}
 h2{font-size:1.3rem;letter-spacing:-.01em;font-weight:620;margin:0 0 .35rem}
+.meta span{white-space:nowrap}
 p.note{color:var(--soft);font-size:.9375rem;margin:.1rem 0 1rem;max-width:44rem}
 .wide{overflow-x:auto;-webkit-overflow-scrolling:touch;margin:0 -1.25rem;padding:0 1.25rem}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
@@ -45,7 +48,7 @@ th:first-child,td:first-child{text-align:left;padding-left:0}
 th:last-child,td:last-child{padding-right:0}
 tr.total td{font-weight:600;border-bottom:0}
 .good{color:var(--good)}.bad{color:var(--bad)}.soft{color:var(--soft)}
-figure.chart{margin:1.5rem 0 0}
+figure.chart{margin:2rem 0 0}
 figcaption{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.1rem 1rem;font-size:.875rem;margin-bottom:.6rem}
 figcaption b{font-weight:600}
 .legend{color:var(--soft)}
@@ -69,6 +72,7 @@ figcaption b{font-weight:600}
 .tick.x{top:calc(100% + .45rem);transform:translateX(-50%)}
 .phase{top:.35rem;padding-left:.4rem;color:var(--soft)}
 .limit{right:.25rem;color:var(--bad);transform:translateY(calc(-100% - .2rem))}
+.limit.under{transform:translateY(.3rem)}
 .cursor{position:absolute;top:0;bottom:0;width:1px;background:var(--soft);display:none;pointer-events:none}
 .reading{bottom:100%;padding:.2rem .35rem;background:var(--paper);color:var(--ink);display:none;pointer-events:none}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:0 2rem}
@@ -79,13 +83,14 @@ ul.checks .how{color:var(--soft);text-align:right}
 ul.checks li>code{grid-column:2/4;font-size:.8125rem;color:var(--soft);overflow-wrap:anywhere}
 .mark.good::before{content:"✓"}.mark.bad::before{content:"✗"}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--soft);font-size:.8125rem}
-@media (max-width:34rem){header{padding:2rem 0 1.5rem}.plot{height:12rem;margin-left:2.6rem}
+@media (max-width:34rem){.meta span{white-space:normal}header{padding:2rem 0 1.5rem}.plot{height:12rem;margin-left:2.6rem}
 .facts{grid-template-columns:1fr 1fr}.facts dd{font-size:1.15rem}
 th,td{padding:.45rem .5rem}ul.checks li{grid-template-columns:1.4rem 1fr}ul.checks .how{grid-column:2;text-align:left}
 ul.checks li>code{grid-column:2}}
 @media print{:root,:root[data-theme=dark]{${light}color-scheme:light}nav div{display:none}
 body{font-size:10.5pt}main{max-width:none;padding:0}header{padding:1rem 0}section{margin-top:1.6rem}
-figure,table,.facts,ul.checks li{break-inside:avoid}h2,p.note{break-after:avoid}
+figure,table,.facts,ul.checks li{break-inside:avoid}h2,.meta span{white-space:nowrap}
+p.note{break-after:avoid}
 .plot{height:10rem}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 `;
 
@@ -101,10 +106,11 @@ addEventListener('click',({target})=>{const b=target.closest('button');if(!b)ret
 if(b.dataset.setLang){language(b.dataset.setLang);kept('espora-lang',b.dataset.setLang)}
 if(b.dataset.theme!==undefined){const dark=root.dataset.theme?root.dataset.theme==='dark':matchMedia('(prefers-color-scheme: dark)').matches;
 root.dataset.theme=dark?'light':'dark';kept('espora-theme',root.dataset.theme)}});
-for(const plot of document.querySelectorAll('.plot')){const {x,y}=JSON.parse(plot.dataset.points),cursor=plot.querySelector('.cursor'),reading=plot.querySelector('.reading');
+for(const plot of document.querySelectorAll('.plot')){const {x,y,at:places}=JSON.parse(plot.dataset.points),cursor=plot.querySelector('.cursor'),reading=plot.querySelector('.reading');
 const hide=()=>{cursor.style.display=reading.style.display='none'};
 plot.addEventListener('pointermove',e=>{const r=plot.getBoundingClientRect(),at=Math.min(1,Math.max(0,(e.clientX-r.left)/r.width));
-const i=Math.round(at*(x.length-1)),left=x.length>1?i/(x.length-1)*100:0,n=new Intl.NumberFormat(root.lang,{maximumSignificantDigits:3});
+let i=0;for(let k=1;k<places.length;k++)if(Math.abs(places[k]-at)<Math.abs(places[i]-at))i=k;
+const left=places[i]*100,n=new Intl.NumberFormat(root.lang,{maximumSignificantDigits:3});
 cursor.style.display=reading.style.display='block';cursor.style.left=left+'%';
 reading.textContent=x[i]+'  '+y.map(s=>s[i]===null?'–':n.format(s[i])).join(' · ')+' '+plot.dataset.unit;
 reading.style.left=left+'%';reading.style.transform='translateX(-'+left+'%)'});
