@@ -3,7 +3,7 @@
 // out what runs in them; never to be published.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -38,8 +38,10 @@ function makeTree(tree, programs) {
   for (const folder of ['usr/bin', 'usr/sbin', 'usr/lib', 'usr/lib64', 'etc', 'var/log']) {
     mkdirSync(join(tree, folder), { recursive: true });
   }
-  for (const folder of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${folder}`, join(tree, folder));
-  mkdirSync(join(tree, 'tmp'), { mode: 0o1777 });
+  for (const folder of ['bin', 'sbin', 'lib', 'lib64'])
+    symlinkSync(`usr/${folder}`, join(tree, folder));
+  mkdirSync(join(tree, 'tmp'));
+  chmodSync(join(tree, 'tmp'), 0o1777);
   mkdirSync(join(tree, 'proc'));
   mkdirSync(join(tree, 'dev'));
   mkdirSync(join(tree, 'sys'));

@@ -15,7 +15,9 @@ import { until } from '../helpers/until.js';
 
 const wanted = process.env['DOCKER_TEST'];
 if (wanted === undefined) {
-  process.stderr.write('docker/containers: skipped: npm run docker:test builds images and runs it\n');
+  process.stderr.write(
+    'docker/containers: skipped: npm run docker:test builds images and runs it\n',
+  );
 }
 const containers = wanted === undefined ? test.serial.skip : test.serial;
 const plan = contestPlan(
@@ -68,7 +70,10 @@ async function killEach(t: ExecutionContext, project: ComposeProject): Promise<v
         return now?.running === true && now.restarts > restarts;
       });
       const after = load.acknowledged;
-      await until(`clients are served without the first ${service}`, () => load.acknowledged > after + 10);
+      await until(
+        `clients are served without the first ${service}`,
+        () => load.acknowledged > after + 10,
+      );
       t.log(`${service} was killed and is back`);
     }
   } finally {
@@ -86,25 +91,28 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
   const file = `docker/${name}.yml`;
   if (!existsSync(file)) continue;
 
-  containers(`${file}: the contest under limits, then every container killed under load`, async (t) => {
-    const subject = await startCompose(file, { port: await freePort() });
-    t.teardown(() => subject.stop());
-    const limits = subject.services.map((service) => service.limits);
-    t.true(limits.reduce((sum, { cpus }) => sum + cpus, 0) <= 1.5 + 1e-9);
-    t.true(limits.reduce((sum, { memoryMegabytes }) => sum + memoryMegabytes, 0) <= 550);
-    for (const { cpus, memoryMegabytes } of limits) t.true(cpus > 0 && memoryMegabytes > 0);
-    const result = await playUnderLimits(subject, { plan, seed: 1 });
-    t.deepEqual(result.failureGroups, []);
-    t.is(result.outcome, 'passed');
-    t.is(result.requests, requestsOf(plan));
-    t.is(result.underLimits!.afterKill!.audit.length, 5);
-    t.true(result.underLimits!.commits.commits > 0, 'the database was asked');
-    for (const service of result.underLimits!.services) {
-      t.true(service.cpuSeconds > 0 && service.periods > 0, `${service.name} was watched`);
-      t.true(service.memoryPeakBytes > 0 && service.memoryPercentOfLimit < 70, service.name);
-    }
-    await killEach(t, subject.project);
-  });
+  containers(
+    `${file}: the contest under limits, then every container killed under load`,
+    async (t) => {
+      const subject = await startCompose(file, { port: await freePort() });
+      t.teardown(() => subject.stop());
+      const limits = subject.services.map((service) => service.limits);
+      t.true(limits.reduce((sum, { cpus }) => sum + cpus, 0) <= 1.5 + 1e-9);
+      t.true(limits.reduce((sum, { memoryMegabytes }) => sum + memoryMegabytes, 0) <= 550);
+      for (const { cpus, memoryMegabytes } of limits) t.true(cpus > 0 && memoryMegabytes > 0);
+      const result = await playUnderLimits(subject, { plan, seed: 1 });
+      t.deepEqual(result.failureGroups, []);
+      t.is(result.outcome, 'passed');
+      t.is(result.requests, requestsOf(plan));
+      t.is(result.underLimits!.afterKill!.audit.length, 5);
+      t.true(result.underLimits!.commits.commits > 0, 'the database was asked');
+      for (const service of result.underLimits!.services) {
+        t.true(service.cpuSeconds > 0 && service.periods > 0, `${service.name} was watched`);
+        t.true(service.memoryPeakBytes > 0 && service.memoryPercentOfLimit < 70, service.name);
+      }
+      await killEach(t, subject.project);
+    },
+  );
 
   // nginx reads HTTP itself and answers what is malformed in its own way.
   if (name === 'nginx') continue;

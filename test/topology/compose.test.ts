@@ -29,7 +29,12 @@ for (const [name, text] of Object.entries(files).filter(([file]) => file.endsWit
     const sum = (all: readonly number[]): number => all.reduce((total, one) => total + one, 0);
     t.true(sum(cpus) <= contestLimits.cpus + 1e-9, `${sum(cpus)} CPUs`);
     t.true(sum(memory) <= contestLimits.memoryMegabytes, `${sum(memory)} MB`);
-    for (const line of ['init: true', "user: '1000:1000'", 'read_only: true', "cap_drop: ['ALL']"]) {
+    for (const line of [
+      'init: true',
+      "user: '1000:1000'",
+      'read_only: true',
+      "cap_drop: ['ALL']",
+    ]) {
       t.is(text.split(line).length - 1, services, line);
     }
     t.is(text.split("'data:/data'").length - 1, 1, 'only the database sees the data');

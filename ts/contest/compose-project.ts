@@ -186,8 +186,9 @@ export class ComposeProject {
       if (waiting.length === 0 && containers.length > 0) return containers;
       if (performance.now() > giveUpAt || signal?.aborted === true) {
         const which = waiting.map(({ service }) => service).join(', ');
-        const message = `${which} of ${basename(this.file)} did not become healthy`;
-        throw new EsporaError('ERR_ESPORA_SERVICE', message);
+        const said = (await this.logs()).trimEnd().split('\n').at(-1) ?? '';
+        const message = `${which} of ${basename(this.file)} did not become healthy: ${said.trim()}`;
+        throw new EsporaError('ERR_ESPORA_SERVICE', message.replace(/[.: ]+$/, ''));
       }
       await sleep(lookEveryMs);
     }

@@ -234,7 +234,8 @@ async function removeGroup(directory: string): Promise<void> {
 }
 
 // Moves itself into the groups, then becomes the command: it never runs outside of its limits.
-const enter = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"';
+const enter =
+  'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"';
 
 /** The command that runs `file` with `args` inside a group from its first instruction on. */
 export function commandInside(

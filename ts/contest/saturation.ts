@@ -75,10 +75,10 @@ export async function searchRate(
   };
   let held = 0;
   let failed: number | undefined;
-  for (let rate = firstRate; rate <= lastRate && failed === undefined; ) {
+  for (let rate = firstRate; failed === undefined && held < lastRate;) {
     if (await holds(rate)) held = rate;
     else failed = rate;
-    rate = Math.round(rate * factor);
+    rate = Math.min(lastRate, Math.round(rate * factor));
   }
   while (failed !== undefined && held > 0 && failed / held > 1 + precision) {
     const middle = Math.round((held + failed) / 2);

@@ -126,7 +126,11 @@ function nginxService(plan: ServicePlan): Yaml {
 
 /** The compose file of a topology, its entry played by `entry`. */
 export function composeFile(topology: Topology, entry: Entry = 'balancer'): string {
-  const plans = planServices(topology, resolveOptions('start', {}).settings, containerPaths.sockets);
+  const plans = planServices(
+    topology,
+    resolveOptions('start', {}).settings,
+    containerPaths.sockets,
+  );
   const services = plans.map((plan, index): [string, Yaml] =>
     entry === 'nginx' && plan.kind === 'balancer'
       ? ['nginx', nginxService(plan)]

@@ -1,7 +1,7 @@
 // Plots over time as SVG without fixed width: the lines stretch with the page while their strokes and
 // the text, which is HTML beside them, keep their size. They need no script; one adds a reading under
 // the pointer. Pure.
-import { escape, html } from './text.js';
+import { escape, markup } from './text.js';
 import type { Html } from './text.js';
 
 /** One line, a value per point of x; NaN: a gap. */
@@ -58,7 +58,8 @@ export function linearTicks(most: number, count = 4): number[] {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= raw * 0.999)!;
   const ticks: number[] = [];
-  for (let i = 0; i * step < most + step * 0.999; i++) ticks.push(Number((i * step).toPrecision(12)));
+  for (let i = 0; i * step < most + step * 0.999; i++)
+    ticks.push(Number((i * step).toPrecision(12)));
   return ticks;
 }
 
@@ -66,7 +67,9 @@ export function linearTicks(most: number, count = 4): number[] {
 export function logTicks(least: number, most: number): number[] {
   const from = Math.floor(Math.log10(Math.max(least, 1e-3)));
   const to = Math.max(from + 1, Math.ceil(Math.log10(Math.max(most, 1e-3))));
-  return Array.from({ length: to - from + 1 }, (_, index) => Number((10 ** (from + index)).toPrecision(3)));
+  return Array.from({ length: to - from + 1 }, (_, index) =>
+    Number((10 ** (from + index)).toPrecision(3)),
+  );
 }
 
 function tickText(value: number): string {
@@ -89,8 +92,7 @@ function scalesOf(plot: Chart): Scales {
   const values = series.flatMap((one) => one.values.filter((value) => Number.isFinite(value)));
   const positive = values.filter((value) => value > 0);
   const most = Math.max(top, ...values, ...levels.map(({ value }) => value));
-  const ticks =
-    scale === 'log' ? logTicks(Math.min(most, ...positive), most) : linearTicks(most);
+  const ticks = scale === 'log' ? logTicks(Math.min(most, ...positive), most) : linearTicks(most);
   const along = xScale === 'log' ? Math.log : (value: number): number => value;
   const [first, last] = [along(plot.xFrom ?? x[0] ?? 0), along(x.at(-1) ?? 1)];
   const span = last > first ? last - first : 1;
@@ -107,12 +109,7 @@ function scalesOf(plot: Chart): Scales {
   };
 }
 
-function pathOf(
-  { values }: Series,
-  x: readonly number[],
-  scales: Scales,
-  area = false,
-): string {
+function pathOf({ values }: Series, x: readonly number[], scales: Scales, area = false): string {
   let path = '';
   let runStart: number | undefined;
   const close = (at: number): void => {
@@ -136,7 +133,8 @@ function pathOf(
 /** Round times for the axis: whole multiples that leave room for their labels. */
 function xTicks({ x, xFrom, xScale }: Chart): number[] {
   // A few of the points themselves, far enough apart.
-  if (xScale === 'log') return [...new Set(x)].filter((_, index, all) => index % Math.ceil(all.length / 5) === 0);
+  if (xScale === 'log')
+    return [...new Set(x)].filter((_, index, all) => index % Math.ceil(all.length / 5) === 0);
   const [first, last] = [xFrom ?? x[0] ?? 0, x.at(-1) ?? 1];
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
   const step = steps.find((one) => (last - first) / one <= 5) ?? (last - first) / 4;
@@ -145,7 +143,8 @@ function xTicks({ x, xFrom, xScale }: Chart): number[] {
   return ticks;
 }
 
-const share = (value: number, whole: number): Html => escape(`${fixed((1000 * value) / whole / 10)}%`);
+const share = (value: number, whole: number): Html =>
+  escape(`${fixed((1000 * value) / whole / 10)}%`);
 
 /** The plot with its title, legend and axes. */
 export function chart(plot: Chart): Html {
@@ -156,21 +155,21 @@ export function chart(plot: Chart): Html {
     at: x.map((value) => Number((scales.x(value) / width).toFixed(4))),
     y: series.map(({ values }) => values.map((value) => Number(value.toPrecision(4)))),
   };
-  return html`<figure class="chart${escape(small ? ' small' : '')}" id="${escape(id)}">
-    <figcaption><b>${title}</b><span class="legend">${series.map(({ label, style }) => html`<i class="key ${escape(style)}"></i><span class="name">${label}</span>`)}</span></figcaption>
+  return markup`<figure class="chart${escape(small ? ' small' : '')}" id="${escape(id)}">
+    <figcaption><b>${title}</b><span class="legend">${series.map(({ label, style }) => markup`<i class="key ${escape(style)}"></i><span class="name">${label}</span>`)}</span></figcaption>
     <div class="plot" data-points="${escape(JSON.stringify(data))}" data-unit="${escape(unit)}">
       <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${plain(title)}">
-        ${bands.map(({ from, to }, index) => html`<rect class="band ${escape(index % 2 === 0 ? 'even' : 'odd')}" x="${escape(fixed(scales.x(from)))}" y="0" width="${escape(fixed(Math.max(0, scales.x(to) - scales.x(from))))}" height="${height}"/>`)}
-        ${scales.ticks.map((tick) => html`<path class="grid" d="M0 ${escape(fixed(scales.y(tick)))}H${width}"/>`)}
-        ${bands.slice(1).map(({ from }) => html`<path class="edge" d="M${escape(fixed(scales.x(from)))} 0V${height}"/>`)}
-        ${series.filter(({ area }) => area === true).map((one) => html`<path class="area ${escape(one.style)}" d="${escape(pathOf(one, x, scales, true))}"/>`)}
-        ${series.map((one) => html`<path class="line ${escape(one.style)}" d="${escape(pathOf(one, x, scales))}"/>`)}
-        ${levels.map(({ value }) => html`<path class="level" d="M0 ${escape(fixed(scales.y(value)))}H${width}"/>`)}
+        ${bands.map(({ from, to }, index) => markup`<rect class="band ${escape(index % 2 === 0 ? 'even' : 'odd')}" x="${escape(fixed(scales.x(from)))}" y="0" width="${escape(fixed(Math.max(0, scales.x(to) - scales.x(from))))}" height="${height}"/>`)}
+        ${scales.ticks.map((tick) => markup`<path class="grid" d="M0 ${escape(fixed(scales.y(tick)))}H${width}"/>`)}
+        ${bands.slice(1).map(({ from }) => markup`<path class="edge" d="M${escape(fixed(scales.x(from)))} 0V${height}"/>`)}
+        ${series.filter(({ area }) => area === true).map((one) => markup`<path class="area ${escape(one.style)}" d="${escape(pathOf(one, x, scales, true))}"/>`)}
+        ${series.map((one) => markup`<path class="line ${escape(one.style)}" d="${escape(pathOf(one, x, scales))}"/>`)}
+        ${levels.map(({ value }) => markup`<path class="level" d="M0 ${escape(fixed(scales.y(value)))}H${width}"/>`)}
       </svg>
-      ${scales.ticks.map((tick, index) => html`<span class="tick y" style="top:${share(scales.y(tick), height)}">${escape(tickText(tick))}${escape(index === scales.ticks.length - 1 ? ` ${unit}` : '')}</span>`)}
-      ${xTicks(plot).map((tick) => html`<span class="tick x" style="left:${share(scales.x(tick), width)}">${escape(plot.xLabel(tick))}</span>`)}
-      ${bands.map(({ label, from, to }) => (scales.x(to) - scales.x(from) < width / 12 ? undefined : html`<span class="phase" style="left:${share(scales.x(from), width)}">${label}</span>`))}
-      ${levels.map(({ label, value }) => html`<span class="limit${escape(scales.y(value) < height / 10 ? ' under' : '')}" style="top:${share(scales.y(value), height)}">${label}</span>`)}
+      ${scales.ticks.map((tick, index) => markup`<span class="tick y" style="top:${share(scales.y(tick), height)}">${escape(tickText(tick))}${escape(index === scales.ticks.length - 1 ? ` ${unit}` : '')}</span>`)}
+      ${xTicks(plot).map((tick) => markup`<span class="tick x" style="left:${share(scales.x(tick), width)}">${escape(plot.xLabel(tick))}</span>`)}
+      ${bands.map(({ label, from, to }) => (scales.x(to) - scales.x(from) < width / 12 ? undefined : markup`<span class="phase" style="left:${share(scales.x(from), width)}">${label}</span>`))}
+      ${levels.map(({ label, value }) => markup`<span class="limit${escape(scales.y(value) < height / 10 ? ' under' : '')}" style="top:${share(scales.y(value), height)}">${label}</span>`)}
       <span class="cursor"></span><span class="reading"></span>
     </div>
   </figure>`;

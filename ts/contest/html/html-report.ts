@@ -11,7 +11,16 @@ import type { Figures } from '../tally.js';
 import { chart } from './chart.js';
 import type { Band } from './chart.js';
 import { script, style } from './style.js';
-import { dollars, escape, html, megabytes, milliseconds, number, percentage, say } from './text.js';
+import {
+  dollars,
+  escape,
+  markup,
+  megabytes,
+  milliseconds,
+  number,
+  percentage,
+  say,
+} from './text.js';
 import type { Html, Piece } from './text.js';
 
 const operationNames: Readonly<Record<Operation, Html>> = {
@@ -43,18 +52,18 @@ const clock = (seconds: number): string =>
   `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 
 function section(id: string, title: Html, note: Html | undefined, ...content: Piece[]): Html {
-  const said = note === undefined ? undefined : html`<p class="note">${note}</p>`;
-  return html`<section id="${escape(id)}"><h2>${title}</h2>${said}${content}</section>`;
+  const said = note === undefined ? undefined : markup`<p class="note">${note}</p>`;
+  return markup`<section id="${escape(id)}"><h2>${title}</h2>${said}${content}</section>`;
 }
 
 function table(head: readonly Html[], rows: readonly Html[]): Html {
-  const cells = head.map((cell) => html`<th scope="col">${cell}</th>`);
-  return html`<div class="wide"><table><thead><tr>${cells}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  const cells = head.map((cell) => markup`<th scope="col">${cell}</th>`);
+  return markup`<div class="wide"><table><thead><tr>${cells}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 function tableRow(cells: readonly Html[], total = false): Html {
-  const all = cells.map((cell) => html`<td>${cell}</td>`);
-  return total ? html`<tr class="total">${all}</tr>` : html`<tr>${all}</tr>`;
+  const all = cells.map((cell) => markup`<td>${cell}</td>`);
+  return total ? markup`<tr class="total">${all}</tr>` : markup`<tr>${all}</tr>`;
 }
 
 // --- The head -------------------------------------------------------------------------------------
@@ -72,7 +81,7 @@ function verdict({ outcome, failures, inconsistencies, fastPercent }: ContestRes
       `Todas as respostas corretas, e ${fastPercent >= 100 ? 'todas' : 'quase todas'} em menos de ${fastBelowMs} ms.`,
     );
   }
-  return html`<span class="bad">${say(
+  return markup`<span class="bad">${say(
     `${failures} requests failed, ${inconsistencies} answers were inconsistent; what failed is listed below.`,
     `${failures} requisições falharam, ${inconsistencies} respostas inconsistentes; a lista está abaixo.`,
   )}</span>`;
@@ -89,37 +98,37 @@ function head(result: ContestResult): Html {
         : say(' in control groups, under its limits', ' em control groups, com seus limites');
   const when = startedAt.replace('T', ' ').replace(/:\d\d\.\d+Z$/, ' UTC');
   const meta = [
-    html`${escape(title)}${by}`,
+    markup`${escape(title)}${by}`,
     say(`plan ${plan}`, `plano ${plan}`),
     escape(duration(durationMs)),
-    html`${say('seed', 'semente')} ${escape(String(seed))}`,
+    markup`${say('seed', 'semente')} ${escape(String(seed))}`,
     escape(when),
   ];
   const prize =
     result.outcome === 'interrupted' ? say('no prize', 'sem prêmio') : dollars(result.prize.usd);
-  return html`<header>
+  return markup`<header>
     <p class="what">${say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')}</p>
     <h1>${prize}</h1>
     <p class="verdict">${verdict(result)}</p>
-    <p class="note meta">${meta.map((one, index) => html`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>
+    <p class="note meta">${meta.map((one, index) => markup`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>
   </header>`;
 }
 
 function fact(name: Html, value: Html): Html {
-  return html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return markup`<div><dt>${name}</dt><dd>${value}</dd></div>`;
 }
 
 function facts(result: ContestResult): Html {
   const { requests, plannedRequests, failures, inconsistencies, fastPercent, all } = result;
   const bad = (value: number): Html =>
-    value === 0 ? number(0) : html`<span class="bad">${number(value)}</span>`;
-  return html`<dl class="facts">
-    ${fact(say('requests', 'requisições'), html`${number(requests)} <small>${say('of', 'de')} ${number(plannedRequests)}</small>`)}
+    value === 0 ? number(0) : markup`<span class="bad">${number(value)}</span>`;
+  return markup`<dl class="facts">
+    ${fact(say('requests', 'requisições'), markup`${number(requests)} <small>${say('of', 'de')} ${number(plannedRequests)}</small>`)}
     ${fact(say('failures', 'falhas'), bad(failures))}
     ${fact(say('inconsistencies', 'inconsistências'), bad(inconsistencies))}
     ${fact(say(`under ${fastBelowMs} ms`, `abaixo de ${fastBelowMs} ms`), percentage(fastPercent))}
-    ${fact(say('median', 'mediana'), html`${milliseconds(all.latencyMs.p50)} <small>ms</small>`)}
-    ${fact(escape('p99'), html`${milliseconds(all.latencyMs.p99)} <small>ms</small>`)}
+    ${fact(say('median', 'mediana'), markup`${milliseconds(all.latencyMs.p50)} <small>ms</small>`)}
+    ${fact(escape('p99'), markup`${milliseconds(all.latencyMs.p99)} <small>ms</small>`)}
   </dl>`;
 }
 
@@ -130,9 +139,14 @@ function latencyRow(name: Html, figures: Figures, total = false): Html {
   const failures =
     figures.failures === 0
       ? number(0)
-      : html`<span class="bad">${number(figures.failures)}</span>`;
+      : markup`<span class="bad">${number(figures.failures)}</span>`;
   return tableRow(
-    [name, ...[p50, p75, p95, p99, p999, max].map(milliseconds), number(figures.requests), failures],
+    [
+      name,
+      ...[p50, p75, p95, p99, p999, max].map(milliseconds),
+      number(figures.requests),
+      failures,
+    ],
     total,
   );
 }
@@ -227,16 +241,16 @@ function latency(result: ContestResult): Html {
 
 function serviceRow(one: ServiceFigures): Html {
   const { name, limits, memoryPeakBytes, throttledPercent } = one;
-  const throttled = html`${number(throttledPercent, 2)} %`;
+  const throttled = markup`${number(throttledPercent, 2)} %`;
   return tableRow([
     escape(name),
     number(limits.cpus, 2),
-    html`${number(one.cpuPercentOfLimit)} %`,
-    html`${number(one.cpuPercentOfLimitMax)} %`,
-    throttledPercent > 1 ? html`<span class="bad">${throttled}</span>` : throttled,
-    html`${number(limits.memoryMegabytes)}`,
-    html`${megabytes(memoryPeakBytes)}`,
-    html`${number(one.memoryPercentOfLimit)} %`,
+    markup`${number(one.cpuPercentOfLimit)} %`,
+    markup`${number(one.cpuPercentOfLimitMax)} %`,
+    throttledPercent > 1 ? markup`<span class="bad">${throttled}</span>` : throttled,
+    markup`${number(limits.memoryMegabytes)}`,
+    markup`${megabytes(memoryPeakBytes)}`,
+    markup`${number(one.memoryPercentOfLimit)} %`,
   ]);
 }
 
@@ -250,7 +264,7 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
   const plots = services.map(({ name, limits }, index) =>
     chart({
       id: `chart-service-${index}`,
-      title: html`${escape(name)} <span class="soft">${number(limits.cpus, 2)} CPU · ${number(limits.memoryMegabytes)} MiB</span>`,
+      title: markup`${escape(name)} <span class="soft">${number(limits.cpus, 2)} CPU · ${number(limits.memoryMegabytes)} MiB</span>`,
       unit: '%',
       small: true,
       x,
@@ -303,7 +317,7 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
       ],
       services.map(serviceRow),
     ),
-    html`<div class="pair">${plots}</div>`,
+    markup`<div class="pair">${plots}</div>`,
   );
 }
 
@@ -329,11 +343,11 @@ function commits(result: ContestResult, { commits: figures }: UnderLimits): Html
   return section(
     'commits',
     say('Commits', 'Commits'),
-    html`${number(figures.commits)} ${say('commits held', 'commits guardaram')} ${number(figures.transactions)} ${say(
+    markup`${number(figures.commits)} ${say('commits held', 'commits guardaram')} ${number(figures.transactions)} ${say(
       'transactions: one write and one flush to the device each, before any of their answers left.',
       'transações: uma escrita e um flush no disco em cada um, antes que qualquer resposta saísse.',
     )}`,
-    html`<div class="pair">
+    markup`<div class="pair">
       ${plot('chart-flush', say('Write and flush', 'Escrita e flush'), 'ms', say('mean in each second', 'média em cada segundo'), 'meanMs')}
       ${plot('chart-batch', say('Transactions per commit', 'Transações por commit'), '', say('mean in each second', 'média em cada segundo'), 'batchMean')}
     </div>`,
@@ -354,8 +368,8 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
       : say('a connection each', 'uma conexão para cada');
   return section(
     'saturation',
-    html`${number(heldRate)} ${say('arrivals a second held', 'chegadas por segundo sustentadas')}`,
-    html`${say(
+    markup`${number(heldRate)} ${say('arrivals a second held', 'chegadas por segundo sustentadas')}`,
+    markup`${say(
       `The rate of arrivals was raised step by step until the 99th percentile passed ${lateMs} ms or answers failed; `,
       `A taxa de chegadas subiu passo a passo até o percentil 99 passar de ${lateMs} ms ou respostas falharem; `,
     )}${each}.`,
@@ -390,10 +404,10 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
           milliseconds(step.p50Ms),
           milliseconds(step.p99Ms),
           number(step.errors),
-          html`${number(step.generatorCpuPercent)} %`,
+          markup`${number(step.generatorCpuPercent)} %`,
           step.held
-            ? html`<span class="good">${say('held', 'sustentou')}</span>`
-            : html`<span class="bad">${say('not held', 'não sustentou')}</span>`,
+            ? markup`<span class="good">${say('held', 'sustentou')}</span>`
+            : markup`<span class="bad">${say('not held', 'não sustentou')}</span>`,
         ]),
       ),
     ),
@@ -403,21 +417,21 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
 // --- Checks ---------------------------------------------------------------------------------------
 
 function check(good: boolean, what: Html, how: Html, detail?: Html): Html {
-  const mark = html`<span class="mark ${escape(good ? 'good' : 'bad')}" role="img" aria-label="${escape(good ? 'ok' : 'failed')}"></span>`;
-  return html`<li>${mark}<span>${what}</span><span class="how">${how}</span>${detail}</li>`;
+  const mark = markup`<span class="mark ${escape(good ? 'good' : 'bad')}" role="img" aria-label="${escape(good ? 'ok' : 'failed')}"></span>`;
+  return markup`<li>${mark}<span>${what}</span><span class="how">${how}</span>${detail}</li>`;
 }
 
 function problemsOf(audit: readonly AuditedBalance[]): Html | undefined {
   const wrong = audit.filter(({ problem }) => problem !== undefined);
   if (wrong.length === 0) return undefined;
   const lines = wrong.map(({ client, problem }) => `client ${client}: ${problem ?? ''}`);
-  return html`<code>${escape(lines.join('; '))}</code>`;
+  return markup`<code>${escape(lines.join('; '))}</code>`;
 }
 
 function auditCheck(what: Html, audit: readonly AuditedBalance[], more: Html): Html {
   const right = audit.filter(({ problem }) => problem === undefined).length;
   const all = audit.length;
-  const how = html`${say(`${right} of ${all} accounts`, `${right} de ${all} contas`)}${more}`;
+  const how = markup`${say(`${right} of ${all} accounts`, `${right} de ${all} contas`)}${more}`;
   return check(right === all && all > 0, what, how, problemsOf(audit));
 }
 
@@ -431,22 +445,24 @@ function checks(result: ContestResult): Html {
       'Each answer by itself (status, shape, limit, balance), and then the whole: what was acknowledged must add up.',
       'Cada resposta por si (status, formato, limite, saldo) e depois o todo: o que foi confirmado tem de fechar.',
     ),
-    html`<ul class="checks">
+    markup`<ul class="checks">
       ${phases.map(({ title, requests, failures }) =>
         check(
           failures === 0,
           phaseTitle(title),
-          html`${number(requests)} ${say('requests', 'requisições')}${failures === 0 ? undefined : html`, <span class="bad">${number(failures)} ${say('failed', 'falharam')}</span>`}`,
+          markup`${number(requests)} ${say('requests', 'requisições')}${failures === 0 ? undefined : markup`, <span class="bad">${number(failures)} ${say('failed', 'falharam')}</span>`}`,
         ),
       )}
-      ${failureGroups.slice(0, 8).map(({ phase, code, count, request, message }) =>
-        check(
-          false,
-          html`${number(count)} × ${phaseTitle(phase)} (${escape(code)})`,
-          escape(''),
-          html`<code>${escape(request)}<br>${escape(message)}</code>`,
-        ),
-      )}
+      ${failureGroups
+        .slice(0, 8)
+        .map(({ phase, code, count, request, message }) =>
+          check(
+            false,
+            markup`${number(count)} × ${phaseTitle(phase)} (${escape(code)})`,
+            escape(''),
+            markup`<code>${escape(request)}<br>${escape(message)}</code>`,
+          ),
+        )}
       ${
         audit.length === 0
           ? undefined
@@ -468,7 +484,7 @@ function checks(result: ContestResult): Html {
                 'saldos após o banco ser morto (SIGKILL) e se recuperar são os mesmos',
               ),
               after.audit,
-              html`, ${say('answering again after', 'respondendo de novo após')} ${number(after.backAfterMs / 1000, 1)} s`,
+              markup`, ${say('answering again after', 'respondendo de novo após')} ${number(after.backAfterMs / 1000, 1)} s`,
             )
       }
     </ul>`,
@@ -479,7 +495,7 @@ function checks(result: ContestResult): Html {
 
 function foot({ player }: ContestResult): Html {
   const { cpuPercent, latenessMs } = player;
-  return html`<footer><p>${say("The player's own share: ", 'A parte do próprio jogador: ')}${number(cpuPercent)} % ${say('of a core; it began users', 'de um núcleo; iniciou usuários')} ${milliseconds(latenessMs.p50)} ms ${say('late at the median and', 'atrasado na mediana e')} ${milliseconds(latenessMs.p99)} ms ${say('at the 99th percentile, which the latencies above hold.', 'no percentil 99, e isso está nas latências acima.')}</p>
+  return markup`<footer><p>${say("The player's own share: ", 'A parte do próprio jogador: ')}${number(cpuPercent)} % ${say('of a core; it began users', 'de um núcleo; iniciou usuários')} ${milliseconds(latenessMs.p50)} ms ${say('late at the median and', 'atrasado na mediana e')} ${milliseconds(latenessMs.p99)} ms ${say('at the 99th percentile, which the latencies above hold.', 'no percentil 99, e isso está nas latências acima.')}</p>
     <p>${say('Made by', 'Feito por')} <code>espora contest --report</code>. ${say('Nothing on this page is loaded from anywhere.', 'Nada nesta página é carregado de fora.')}</p></footer>`;
 }
 
@@ -487,8 +503,11 @@ function foot({ player }: ContestResult): Html {
 export function htmlReport(result: ContestResult): string {
   const { underLimits, saturation } = result;
   const subject = underLimits?.title ?? result.service;
-  const titles = [`espora · ${subject} · contest`, `espora · ${subject} · Rinha de Backend`] as const;
-  return html`<!doctype html>
+  const titles = [
+    `espora · ${subject} · contest`,
+    `espora · ${subject} · Rinha de Backend`,
+  ] as const;
+  return markup`<!doctype html>
 <html lang="en" data-lang="en" data-title-en="${escape(titles[0])}" data-title-pt="${escape(titles[1])}">
 <head>
 <meta charset="utf-8">

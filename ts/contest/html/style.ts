@@ -85,9 +85,10 @@ ul.checks li>code{grid-column:2/4;font-size:.8125rem;color:var(--soft);overflow-
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--soft);font-size:.8125rem}
 @media (max-width:34rem){.meta span{white-space:normal}header{padding:2rem 0 1.5rem}.plot{height:12rem;margin-left:2.6rem}
 .facts{grid-template-columns:1fr 1fr}.facts dd{font-size:1.15rem}
+#latency :is(th,td):is(:nth-child(3),:nth-child(4),:nth-child(6)),#services :is(th,td):is(:nth-child(4),:nth-child(6)){display:none}
 th,td{padding:.45rem .5rem}ul.checks li{grid-template-columns:1.4rem 1fr}ul.checks .how{grid-column:2;text-align:left}
 ul.checks li>code{grid-column:2}}
-@media print{:root,:root[data-theme=dark]{${light}color-scheme:light}nav div{display:none}
+@media print{:root,:root:not([data-theme=light]),:root[data-theme=dark]{${light}color-scheme:light}nav div{display:none}
 body{font-size:10.5pt}main{max-width:none;padding:0}header{padding:1rem 0}section{margin-top:1.6rem}
 figure,table,.facts,ul.checks li{break-inside:avoid}h2,.meta span{white-space:nowrap}
 p.note{break-after:avoid}

@@ -12,7 +12,7 @@ export function escape(text: string): Html {
 }
 
 /** Puts values into a page: Html as it is, everything else escaped. */
-export function html(parts: TemplateStringsArray, ...values: readonly Piece[]): Html {
+export function markup(parts: TemplateStringsArray, ...values: readonly Piece[]): Html {
   let page = parts[0]!;
   for (const [index, value] of values.entries()) {
     page += piece(value) + parts[index + 1]!;
@@ -35,7 +35,7 @@ export function say(english: string, portuguese: string): Html {
 
 export function both(english: Html, portuguese: Html): Html {
   if (english === portuguese) return english;
-  return html`<span class="en" lang="en">${english}</span
+  return markup`<span class="en" lang="en">${english}</span
     ><span class="pt" lang="pt-BR">${portuguese}</span>`;
 }
 
@@ -47,7 +47,7 @@ export function number(value: number, decimals = 0): Html {
 
 /** A percentage with two decimals that is never rounded up to 100. */
 export function percentage(value: number): Html {
-  return html`${number(Math.floor(value * 100) / 100, 2)} %`;
+  return markup`${number(Math.floor(value * 100) / 100, 2)} %`;
 }
 
 /** Milliseconds, as exact as they are interesting. */
@@ -57,7 +57,7 @@ export function milliseconds(value: number): Html {
 
 export function dollars(value: number): Html {
   const sign = value < 0 ? '−' : '';
-  return html`${escape(sign)}USD ${number(Math.abs(value), 2)}`;
+  return markup`${escape(sign)}USD ${number(Math.abs(value), 2)}`;
 }
 
 export function megabytes(bytes: number): Html {
