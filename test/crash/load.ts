@@ -82,7 +82,7 @@ export class RememberingLoad {
         resolve(
           answer.statusCode === 200
             ? 'acknowledged'
-            : answer.statusCode === 503
+            : answer.statusCode! >= 500 && answer.statusCode !== 507
               ? 'in doubt'
               : 'refused',
         );

@@ -1,43 +1,21 @@
 // `espora start`: the services of a topology under a supervisor.
-import { fileURLToPath } from 'node:url';
 import { resolveOptions } from '../options/resolve.js';
-import { optionNames, variableOf } from '../options/table.js';
 import type { Values } from '../options/table.js';
 import type { MetricsServer } from '../metrics/server.js';
 import { openRunDirectory } from '../supervisor/run-directory.js';
 import { ServiceEnded, Supervisor } from '../supervisor/supervisor.js';
-import type { ServiceCommand } from '../supervisor/service-process.js';
 import { topologies } from '../topology/index.js';
 import { planServices } from '../topology/topology.js';
-import type { ServicePlan } from '../topology/topology.js';
 import { version } from '../version.js';
 import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson } from './output.js';
+import { serviceCommand } from './service-command.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
 
 const program = 'espora';
-const main = fileURLToPath(new URL('main.js', import.meta.url));
-
-/** How a service of a plan is started: as its own command, with nothing but its environment. */
-function commandOf(plan: ServicePlan, entryPort: number | undefined): ServiceCommand {
-  const options = new Set(optionNames.map(variableOf));
-  const inherited = Object.entries(process.env).filter(([name]) => !options.has(name));
-  const environment: Record<string, string | undefined> = {
-    ...Object.fromEntries(inherited),
-    ...plan.environment,
-  };
-  const port = variableOf('port');
-  // Clients know a port that the kernel chose by now: a restart must not ask for another.
-  if (port in environment && entryPort !== undefined) environment[port] = String(entryPort);
-  return {
-    file: process.execPath,
-    arguments: [...process.execArgv, main, plan.kind],
-    environment,
-  };
-}
 
 /** Runs a topology until it is told to stop. Resolves with the exit code; never rejects. */
 export async function start(flags: Flags): Promise<number> {
@@ -62,7 +40,7 @@ async function run(flags: Flags): Promise<number> {
   let entryPort: number | undefined;
   const supervisor = new Supervisor({
     plans: planServices(topology, settings, runDirectory.path),
-    commandOf: (plan) => commandOf(plan, entryPort),
+    commandOf: (plan) => serviceCommand(plan, entryPort),
     drainMs: values.drainTimeout,
     runDirectory: runDirectory.isPrivate ? runDirectory.path : undefined,
     onEvent: (event) => {

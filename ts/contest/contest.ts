@@ -1,8 +1,9 @@
 // Plays a plan against a running service and says what came of it.
 import { playLoad } from './load.js';
 import { operations, requestsOf, requestsOfPhase } from './plan.js';
-import type { Operation, Phase, Plan } from './plan.js';
-import type { ContestResult, PhaseResult } from './result.js';
+import type { LoadPhase, Operation, Phase, Plan } from './plan.js';
+import type { ContestResult, PhasePart, PhaseResult } from './result.js';
+import type { Sampler } from './samplers.js';
 import { prizeOf } from './score.js';
 import { auditBalances, authorityOf, requireFreshStore, resolveTarget } from './service.js';
 import { waitForService } from './service.js';
@@ -36,6 +37,8 @@ export interface ContestOptions extends Address {
   readonly onWait?: (reason: string) => void;
   /** Called a few times a second. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Looked at once a second while it plays: what the services use. */
+  readonly samplers?: readonly Sampler[];
 }
 
 const waitMsDefault = 40_000;
@@ -81,12 +84,12 @@ class Run {
   readonly #phases: PhaseResult[] = [];
 
   constructor(options: RunOptions, target: Target, authority: string, audited = true) {
-    const { plan, seed, requestTimeoutMs = requestTimeoutMsDefault } = options;
+    const { plan, seed, samplers = [], requestTimeoutMs = requestTimeoutMsDefault } = options;
     this.#options = options;
     this.#target = target;
     this.#authority = authority;
     this.#audited = audited;
-    this.#stage = new Stage({ target, authority, plan, seed, requestTimeoutMs });
+    this.#stage = new Stage({ target, authority, plan, seed, samplers, requestTimeoutMs });
   }
 
   async play(): Promise<ContestResult> {
@@ -134,6 +137,7 @@ class Run {
       planned: requestsOfPhase(phase, this.#options.plan.accounts),
       requests: tally.requests - requests,
       failures: tally.failures - failures,
+      ...(phase.kind === 'load' ? { parts: partsOf(phase, startMs) } : {}),
     });
   }
 
@@ -182,6 +186,17 @@ class Run {
       player: player.figures(),
     };
   }
+}
+
+/** The parts of a load, in milliseconds after the run began. Its streams change together. */
+function partsOf({ streams }: LoadPhase, startMs: number): PhasePart[] {
+  let at = startMs;
+  return (streams[0]?.steps ?? []).map(({ fromPerSecond, toPerSecond, seconds }) => {
+    const from = at;
+    at += seconds * 1000;
+    const title = fromPerSecond === toPerSecond ? 'plateau' : 'ramp';
+    return { title, startMs: Math.round(from), endMs: Math.round(at) };
+  });
 }
 
 function play(stage: Stage, phase: Phase): Promise<void> {

@@ -4,6 +4,8 @@ import Table from 'cli-table3';
 import type { Operation } from './plan.js';
 import { operations } from './plan.js';
 import type { ContestResult } from './result.js';
+import type { ServiceFigures } from './service-samplers.js';
+import type { SaturationStep } from './saturation.js';
 import { fastBelowMs } from './score.js';
 import type { FailureGroup, Figures } from './tally.js';
 
@@ -151,6 +153,55 @@ function playerLine({ player }: ContestResult): string {
   );
 }
 
+/** `4,000/s: 4,001 answered a second, p50 0.42 p99 1.20 ms, generator 12 % of a core: held`. */
+export function stepLine(step: SaturationStep): string {
+  const { rate, answered, errors, p50Ms, p99Ms, generatorCpuPercent, held } = step;
+  const failed = errors === 0 ? '' : `, ${count(errors)} errors`;
+  return (
+    `${count(rate)}/s: ${count(answered)} answered a second, p50 ${ms(p50Ms)} p99 ${ms(p99Ms)} ms` +
+    `${failed}, generator ${generatorCpuPercent.toFixed(0)} % of a core: ${held ? 'held' : 'not held'}`
+  );
+}
+
+/** `cpu 21 % of 0.55, throttled in 0.00 % of periods, memory 34 of 240 MiB`. */
+function serviceLine({ limits, ...used }: ServiceFigures): string {
+  const memory = (used.memoryPeakBytes / 2 ** 20).toFixed(0);
+  return (
+    `cpu ${used.cpuPercentOfLimit.toFixed(0)} % of ${limits.cpus}, ` +
+    `throttled in ${used.throttledPercent.toFixed(2)} % of periods, ` +
+    `memory ${memory} of ${limits.memoryMegabytes} MiB`
+  );
+}
+
+function afterKillLine({ underLimits }: ContestResult, paint: Paint): string {
+  const after = underLimits?.afterKill;
+  if (after === undefined) return 'the database was not killed';
+  const wrong = after.audit.filter(({ problem }) => problem !== undefined);
+  const line = `${after.audit.length - wrong.length} of ${after.audit.length} accounts, answering again after ${(after.backAfterMs / 1000).toFixed(1)} s`;
+  if (wrong.length === 0) return line;
+  const problems = wrong.map(({ client, problem }) => `client ${client}: ${problem}`);
+  return `${paint('red', line)} (${problems.join('; ')})`;
+}
+
+/** What is known only of services that the player started itself. */
+function limitFacts(result: ContestResult, paint: Paint): [string, string][] {
+  const { underLimits, saturation } = result;
+  const facts: [string, string][] = [];
+  if (underLimits !== undefined) {
+    const { services, commits } = underLimits;
+    facts.push(['after kill -9', afterKillLine(result, paint)]);
+    for (const service of services) facts.push([service.name, serviceLine(service)]);
+    const { meanMs, batchMean } = commits;
+    const mean = `${ms(meanMs)} ms each, ${batchMean.toFixed(2)} transactions`;
+    facts.push(['commits', `${count(commits.commits)}, ${mean}`]);
+  }
+  if (saturation !== undefined) {
+    const { heldRate, lateMs } = saturation;
+    facts.push(['highest rate', `${count(heldRate)} arrivals/s held with p99 up to ${lateMs} ms`]);
+  }
+  return facts;
+}
+
 /** The first line of a run. */
 export function headLine(service: string, plan: string, requests: number, seed: number): string {
   return `espora contest: ${count(requests)} requests (${plan}) to ${service}, seed ${seed}`;
@@ -168,6 +219,7 @@ export function reportText(result: ContestResult, paint: Paint): string {
     [`under ${fastBelowMs} ms`, percent(fastPercent)],
     ['inconsistencies', inconsistencies === 0 ? '0' : paint('red', count(inconsistencies))],
     ['balances after', auditLine(result, paint)],
+    ...limitFacts(result, paint),
     ['player', playerLine(result)],
     ['prize', prizeLine(result, paint)],
   ];

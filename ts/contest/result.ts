@@ -3,6 +3,8 @@ import type { AuditedBalance } from './service.js';
 import type { Operation } from './plan.js';
 import type { PlayerFigures } from './samplers.js';
 import type { Prize } from './score.js';
+import type { Saturation } from './saturation.js';
+import type { CommitFigures, ServiceFigures } from './service-samplers.js';
 import type { FailureGroup, Figures } from './tally.js';
 import type { TimelineRow } from './timeline.js';
 
@@ -14,6 +16,30 @@ export interface PhaseResult {
   readonly planned: number;
   readonly requests: number;
   readonly failures: number;
+  /** Of a load: where its rates rise and where they stay. */
+  readonly parts?: readonly PhasePart[];
+}
+
+export interface PhasePart {
+  readonly title: 'ramp' | 'plateau';
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** What the services used while they were played against, and what was tried on them afterwards. */
+export interface UnderLimits {
+  readonly title: string;
+  readonly limitsBy: 'containers' | 'control groups';
+  readonly services: readonly ServiceFigures[];
+  readonly commits: CommitFigures;
+  /** Balances after the database was killed and had started again; none if it was not. */
+  readonly afterKill: AfterKill | undefined;
+}
+
+export interface AfterKill {
+  /** From the kill until a statement was answered again. */
+  readonly backAfterMs: number;
+  readonly audit: readonly AuditedBalance[];
 }
 
 export interface ContestResult {
@@ -42,4 +68,8 @@ export interface ContestResult {
   readonly phases: readonly PhaseResult[];
   readonly timeline: readonly TimelineRow[];
   readonly player: PlayerFigures;
+  /** Only where the player started the services itself, under limits. */
+  readonly underLimits?: UnderLimits;
+  /** Only where it was asked for. */
+  readonly saturation?: Saturation;
 }

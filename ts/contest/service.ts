@@ -136,6 +136,24 @@ export interface AuditedBalance extends ExpectedBalance {
   readonly problem?: string;
 }
 
+/** Compares balances with those that an earlier audit expected: what a restart must have kept. */
+export async function auditAgain(
+  target: Target,
+  authority: string,
+  accounts: readonly Account[],
+  earlier: readonly AuditedBalance[],
+): Promise<AuditedBalance[]> {
+  const audited: AuditedBalance[] = [];
+  for (const { client, least, most } of earlier) {
+    const account = accounts.find(({ id }) => id === client);
+    if (account === undefined) continue;
+    const exchange = await askStatement(target, authority, client);
+    const problem = auditProblem(exchange, account, { least, most });
+    audited.push({ client, least, most, ...(problem === undefined ? {} : { problem }) });
+  }
+  return audited;
+}
+
 /** Compares the balances with the books. Accounts of which the books can't tell are left out. */
 export async function auditBalances(
   target: Target,

@@ -9,6 +9,7 @@ import { Random } from './random.js';
 import { RequestWriter } from './requests.js';
 import type { Request, Transaction } from './requests.js';
 import { PlayerSampler } from './samplers.js';
+import type { Sampler } from './samplers.js';
 import { Tally } from './tally.js';
 import { Timeline } from './timeline.js';
 
@@ -27,6 +28,8 @@ export interface StageOptions {
   readonly plan: Plan;
   readonly seed: number;
   readonly requestTimeoutMs: number;
+  /** Looked at once a second beside the player. */
+  readonly samplers?: readonly Sampler[];
 }
 
 export class Stage {
@@ -37,7 +40,7 @@ export class Stage {
   readonly tally = new Tally();
   readonly books: Books;
   readonly player = new PlayerSampler();
-  readonly timeline = new Timeline([this.player]);
+  readonly timeline: Timeline;
   readonly startedAt = performance.now();
   /** Title of the phase that is on. */
   phase = '';
@@ -46,7 +49,9 @@ export class Stage {
   readonly #requestTimeoutMs: number;
   readonly #open = new Set<Connection>();
 
-  constructor({ target, authority, plan, seed, requestTimeoutMs }: StageOptions) {
+  constructor(options: StageOptions) {
+    const { target, authority, plan, seed, requestTimeoutMs, samplers = [] } = options;
+    this.timeline = new Timeline([this.player, ...samplers]);
     this.accounts = new Map(plan.accounts.map((account) => [account.id, account]));
     this.clients = plan.accounts.map(({ id }) => id);
     this.writer = new RequestWriter(authority);

@@ -33,7 +33,7 @@ export interface ServiceProcessEvents {
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #events: ServiceProcessEvents;
-  readonly #statsWaiting = new Map<number, (stats: ProcessStats) => void>();
+  readonly #statsWaiting = new Map<number, (stats: ProcessStats | undefined) => void>();
   #statsId = 0;
   #failure: { readonly message: string; readonly exitCode: number } | undefined;
   #ready = false;
@@ -50,6 +50,9 @@ export class ServiceProcess {
     });
     this.#child.on('message', (message) => {
       this.#receive(message);
+    });
+    this.#child.once('disconnect', () => {
+      this.#forgetStats();
     });
     this.#child.once('error', (error) => {
       // Also raised when a signal or message can't be sent; only a failed spawn has no pid.
@@ -91,10 +94,14 @@ export class ServiceProcess {
     return new Promise((resolve) => {
       this.#statsWaiting.set(id, resolve);
       this.send({ type: 'stats', id });
-      this.#child.once('disconnect', () => {
-        resolve(undefined);
-      });
+      if (!this.#child.connected) this.#forgetStats();
     });
+  }
+
+  /** Nobody will answer any more. */
+  #forgetStats(): void {
+    for (const resolve of this.#statsWaiting.values()) resolve(undefined);
+    this.#statsWaiting.clear();
   }
 
   #receive(received: unknown): void {

@@ -1,0 +1,94 @@
+// A Docker engine for tests: the one that runs here already, or one of our own that is started by hand
+// with everything it writes in a folder of its own, and that leaves nothing behind.
+
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
+import { Failure } from './run.mjs';
+import { programPath } from './stand-in.mjs';
+
+const startMs = 60_000;
+const stopMs = 30_000;
+
+/** Runs a command to its end: its exit code and what it printed. */
+export function output(command, args, options = {}) {
+  return new Promise((resolve) => {
+    execFile(command, args, { maxBuffer: 2 ** 26, ...options }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+/** `command` and `env` for an engine; undefined unless it answers. */
+async function answering(env) {
+  const command = programPath('docker', 'docker.io');
+  const { code } = await output(command, ['version', '--format', '{{.Server.Version}}'], { env });
+  return code === 0 ? { command, env } : undefined;
+}
+
+/** Where mounts lie that an engine left below `folder`. */
+function mountsBelow(folder) {
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((path) => path.startsWith(`${folder}/`))
+    .reverse();
+}
+
+/** Starts an engine with all its state below `parent`; it needs root. */
+async function startOwn(parent) {
+  const dockerd = programPath('dockerd', 'docker.io');
+  if (process.getuid() !== 0) {
+    throw new Failure('No Docker engine answers, and starting one needs root.');
+  }
+  // Short, because the engine's sockets lie in it.
+  const folder = mkdtempSync(join(parent, 'espora-docker-'));
+  const socket = join(folder, 'socket');
+  const log = openSync(join(folder, 'log'), 'w');
+  const child = spawn(
+    dockerd,
+    [
+      '--iptables=false',
+      '--ip-masq=false',
+      '--bridge=none',
+      ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
+      ...['--pidfile', join(folder, 'pid'), '--host', `unix://${socket}`],
+    ],
+    // A session of its own: a Ctrl-C must reach us first, or the containers outlive their engine.
+    { stdio: ['ignore', log, log], detached: true },
+  );
+  closeSync(log);
+  let ended = false;
+  const end = new Promise((resolve) => child.once('exit', resolve)).then(() => (ended = true));
+  const env = { ...process.env, DOCKER_HOST: `unix://${socket}` };
+  delete env.DOCKER_CONTEXT;
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await Promise.race([end, sleep(stopMs, undefined, { ref: false })]);
+    if (!ended) {
+      child.kill('SIGKILL');
+      await end;
+    }
+    for (const path of mountsBelow(folder)) await output('umount', [path]);
+    if (mountsBelow(folder).length > 0) throw new Failure(`Mounts are left below ${folder}.`);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const giveUpAt = performance.now() + startMs;
+  while (!ended && performance.now() < giveUpAt) {
+    const engine = existsSync(socket) ? await answering(env) : undefined;
+    if (engine !== undefined) return { ...engine, own: true, stop };
+    await sleep(200);
+  }
+  const said = readFileSync(join(folder, 'log'), 'utf8').trimEnd().split('\n').slice(-5).join('\n');
+  await stop();
+  throw new Failure(`The Docker engine did not start:\n${said}`);
+}
+
+/** An engine that answers: `command` and `env` to call it, and `stop` for when it is not needed more. */
+export async function useEngine(parent) {
+  const running = await answering(process.env);
+  if (running !== undefined) return { ...running, own: false, stop: async () => {} };
+  return startOwn(parent);
+}

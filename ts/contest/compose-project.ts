@@ -1,0 +1,260 @@
+// Containers of a compose file as the subject of a run: started, waited for, looked at, taken down.
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EsporaError } from '../errors.js';
+import { directoriesOf, findHierarchies, readUsage } from './control-groups.js';
+import type { GroupDirectories } from './control-groups.js';
+import { askOverHttp } from './subject.js';
+import type { Subject, SubjectService } from './subject.js';
+
+export interface ComposeOptions {
+  readonly port: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told what goes on, one line. */
+  readonly onLine?: (line: string) => void;
+}
+
+interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const healthyMs = 90_000;
+const lookEveryMs = 250;
+const outputBytesMax = 2 ** 26;
+const megabyte = 2 ** 20;
+
+function run(command: string, args: readonly string[], env: Environment): Promise<Output> {
+  return new Promise((resolve) => {
+    const options = { env, maxBuffer: outputBytesMax };
+    execFile(command, [...args], options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
+      resolve({ code, stdout, stderr: stderr === '' && error ? error.message : stderr });
+    });
+  });
+}
+
+/** The command that reads compose files here: Docker's plugin, or the program of its own. */
+async function composeCommand(env: Environment): Promise<readonly string[]> {
+  for (const command of [['docker', 'compose'], ['docker-compose']]) {
+    const [file, ...args] = command as [string, ...string[]];
+    if ((await run(file, [...args, 'version'], env)).code === 0) return command;
+  }
+  throw new EsporaError(
+    'ERR_ESPORA_UNSUPPORTED',
+    'neither "docker compose" nor "docker-compose" works here; install one of them',
+  );
+}
+
+/** A TCP port of 127.0.0.1 that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** As far as it is read here: `docker inspect` of a container. */
+interface Inspected {
+  readonly Id: string;
+  readonly Config: { readonly Labels: Readonly<Record<string, string>> };
+  readonly HostConfig: { readonly NanoCpus: number; readonly Memory: number };
+  readonly RestartCount: number;
+  readonly State: {
+    readonly Status: string;
+    readonly Pid: number;
+    readonly Health?: { readonly Status: string };
+  };
+}
+
+/** One container of a project. */
+export interface Container {
+  readonly id: string;
+  /** The service's name in the compose file. */
+  readonly service: string;
+  readonly pid: number;
+  readonly running: boolean;
+  /** Undefined: it has no health check. */
+  readonly health: string | undefined;
+  readonly restarts: number;
+  readonly cpus: number;
+  readonly memoryMegabytes: number;
+}
+
+function containerOf({ Id, Config, HostConfig, RestartCount, State }: Inspected): Container {
+  return {
+    id: Id,
+    service: Config.Labels['com.docker.compose.service'] ?? Id.slice(0, 12),
+    pid: State.Pid,
+    running: State.Status === 'running',
+    health: State.Health?.Status,
+    restarts: RestartCount,
+    cpus: HostConfig.NanoCpus / 1e9,
+    memoryMegabytes: HostConfig.Memory / megabyte,
+  };
+}
+
+let projects = 0;
+
+/** A set of containers from one compose file, apart from every other set on this machine. */
+export class ComposeProject {
+  readonly file: string;
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly #command: readonly string[];
+  readonly #env: Environment;
+  readonly #directory: string;
+
+  private constructor(
+    file: string,
+    ports: { readonly port: number; readonly metricsPort: number },
+    command: readonly string[],
+  ) {
+    this.file = file;
+    this.port = ports.port;
+    this.metricsPort = ports.metricsPort;
+    this.#command = command;
+    this.#directory = mkdtempSync(join(tmpdir(), 'espora-compose-'));
+    this.#env = {
+      ...process.env,
+      COMPOSE_PROJECT_NAME: `espora-${process.pid}-${++projects}`,
+      PORT: String(ports.port),
+      METRICS_PORT: String(ports.metricsPort),
+      ...this.#nginxConfiguration(),
+    };
+  }
+
+  /** Checks what can be checked without starting anything. Rejects with an EsporaError. */
+  static async open(file: string, port: number): Promise<ComposeProject> {
+    const path = resolve(file);
+    if (!existsSync(path)) {
+      const message = `there is no compose file ${file}; docker/ has proxy.yml, handoff.yml, nginx.yml`;
+      throw new EsporaError('ERR_ESPORA_INVALID', message);
+    }
+    const command = await composeCommand(process.env);
+    return new ComposeProject(path, { port, metricsPort: await freePort() }, command);
+  }
+
+  /** nginx reads its port from its configuration alone: a copy with ours. */
+  #nginxConfiguration(): Environment {
+    const original = join(dirname(this.file), 'nginx.conf');
+    if (!existsSync(original)) return {};
+    const copy = join(this.#directory, 'nginx.conf');
+    const text = readFileSync(original, 'utf8').replace(/listen 9999 /, `listen ${this.port} `);
+    writeFileSync(copy, text, { mode: 0o644 });
+    return { NGINX_CONFIGURATION: copy };
+  }
+
+  async #compose(...args: readonly string[]): Promise<Output> {
+    const [file, ...first] = this.#command as readonly [string, ...string[]];
+    return run(file, [...first, '--file', this.file, ...args], this.#env);
+  }
+
+  /** Starts the containers and waits until all are healthy. Rejects with an EsporaError. */
+  async up(signal?: AbortSignal): Promise<readonly Container[]> {
+    const { code, stderr } = await this.#compose('up', '--detach', '--no-build');
+    if (code !== 0) {
+      const hint = /no such image|pull access|No such image/i.test(stderr)
+        ? '; build it first: docker build -f docker/Dockerfile -t espora .'
+        : '';
+      const last = stderr.trim().split('\n').at(-1) ?? '';
+      const message = `${basename(this.file)} did not start: ${last.replace(/\.$/, '')}${hint}`;
+      throw new EsporaError('ERR_ESPORA_SERVICE', message);
+    }
+    return this.healthy(signal);
+  }
+
+  /** Resolves when all containers run and those with a health check are healthy. */
+  async healthy(signal?: AbortSignal): Promise<readonly Container[]> {
+    const giveUpAt = performance.now() + healthyMs;
+    for (;;) {
+      const containers = await this.containers();
+      const waiting = containers.filter(
+        ({ running, health = 'healthy' }) => !running || health !== 'healthy',
+      );
+      if (waiting.length === 0 && containers.length > 0) return containers;
+      if (performance.now() > giveUpAt || signal?.aborted === true) {
+        const which = waiting.map(({ service }) => service).join(', ');
+        const said = (await this.logs()).trimEnd().split('\n').at(-1) ?? '';
+        const message = `${which} of ${basename(this.file)} did not become healthy: ${said.trim()}`;
+        throw new EsporaError('ERR_ESPORA_SERVICE', message.replace(/[.: ]+$/, ''));
+      }
+      await sleep(lookEveryMs);
+    }
+  }
+
+  /** The containers as they are now. */
+  async containers(): Promise<readonly Container[]> {
+    const listed = await this.#compose('ps', '--quiet');
+    const ids = listed.stdout.split('\n').filter((id) => id !== '');
+    if (ids.length === 0) return [];
+    const { code, stdout, stderr } = await run('docker', ['inspect', ...ids], this.#env);
+    if (code !== 0) throw new EsporaError('ERR_ESPORA_SERVICE', `docker inspect: ${stderr.trim()}`);
+    return (JSON.parse(stdout) as Inspected[]).map(containerOf);
+  }
+
+  /** What the containers said last. */
+  async logs(): Promise<string> {
+    return (await this.#compose('logs', '--no-color', '--tail', '50')).stdout;
+  }
+
+  /** Removes containers and volumes. Never rejects. */
+  async down(): Promise<void> {
+    await this.#compose('down', '--volumes', '--timeout', '8');
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function directoriesOfContainer(pid: number): GroupDirectories {
+  const hierarchies = findHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const group =
+    hierarchies && directoriesOf(hierarchies, readFileSync(`/proc/${pid}/cgroup`, 'utf8'));
+  if (group !== undefined) return group;
+  throw new EsporaError('ERR_ESPORA_UNSUPPORTED', 'the containers are in no control group');
+}
+
+function serviceOf({ service, pid, cpus, memoryMegabytes }: Container): SubjectService {
+  const group = directoriesOfContainer(pid);
+  return { name: service, limits: { cpus, memoryMegabytes }, read: () => readUsage(group) };
+}
+
+/** Starts the containers of a compose file. Rejects with an EsporaError. */
+export async function startCompose(
+  file: string,
+  { port, signal, onLine }: ComposeOptions,
+): Promise<Subject & { readonly project: ComposeProject }> {
+  const project = await ComposeProject.open(file, port);
+  try {
+    onLine?.(`starting the containers of ${file}`);
+    const containers = await project.up(signal);
+    return {
+      title: file,
+      host: '127.0.0.1',
+      port,
+      limitsBy: 'containers',
+      project,
+      services: containers.map(serviceOf),
+      askDatabase: () => askOverHttp(project.metricsPort),
+      killDatabase: async () => {
+        const database = (await project.containers()).find(({ service }) => service === 'database');
+        // From outside, as a crash: told by the engine it would count as stopped on purpose.
+        if (database !== undefined && database.pid > 0) process.kill(database.pid, 'SIGKILL');
+      },
+      stop: () => project.down(),
+    };
+  } catch (error) {
+    await project.down();
+    throw error;
+  }
+}

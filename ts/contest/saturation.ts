@@ -1,0 +1,186 @@
+// How much a service stands: arrivals at a rate that is raised step by step, a connection each, until
+// answers come late or fail. The load comes from the native generator, which costs little beside it.
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { EsporaError } from '../errors.js';
+
+/** An answer that comes later than this at the 99th percentile is late. */
+export const lateMs = 10;
+
+/** What came of one rate. */
+export interface SaturationStep {
+  /** Arrivals per second that were asked for, and answers per second that came. */
+  readonly rate: number;
+  readonly answered: number;
+  readonly errors: number;
+  /** Arrivals that were still waiting for a connection at the end. */
+  readonly waiting: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** Of one core: the generator's own. */
+  readonly generatorCpuPercent: number;
+  readonly held: boolean;
+}
+
+export interface Saturation {
+  /** What is held: arrivals with a connection each, or on connections that are kept. */
+  readonly connections: 'one per request' | 'kept';
+  readonly lateMs: number;
+  readonly secondsPerStep: number;
+  /** Highest rate held; 0 if not even the first was. */
+  readonly heldRate: number;
+  /** In the order in which they were played. */
+  readonly steps: readonly SaturationStep[];
+}
+
+/** Plays one rate for some seconds. */
+export type PlayRate = (rate: number) => Promise<SaturationStep>;
+
+export interface SearchOptions {
+  readonly firstRate: number;
+  readonly factor: number;
+  readonly lastRate: number;
+  /** Ends when the rate that was held and the one that was not are this close. */
+  readonly precision: number;
+}
+
+export const fullSearch: SearchOptions = {
+  firstRate: 400,
+  factor: 1.5,
+  lastRate: 60_000,
+  precision: 0.05,
+};
+export const quickSearch: SearchOptions = { ...fullSearch, factor: 2, precision: 0.25 };
+
+const triesMax = 2;
+
+/** Raises the rate until one is not held, then halves the gap. One that fails is tried once more. */
+export async function searchRate(
+  play: PlayRate,
+  { firstRate, factor, lastRate, precision }: SearchOptions,
+): Promise<{ readonly heldRate: number; readonly steps: readonly SaturationStep[] }> {
+  const steps: SaturationStep[] = [];
+  const holds = async (rate: number): Promise<boolean> => {
+    for (let attempt = 0; attempt < triesMax; attempt++) {
+      const step = await play(rate);
+      steps.push(step);
+      if (step.held) return true;
+      // Far beyond: another try would not help.
+      if (step.answered < rate / 2) return false;
+    }
+    return false;
+  };
+  let held = 0;
+  let failed: number | undefined;
+  for (let rate = firstRate; failed === undefined && held < lastRate;) {
+    if (await holds(rate)) held = rate;
+    else failed = rate;
+    rate = Math.min(lastRate, Math.round(rate * factor));
+  }
+  while (failed !== undefined && held > 0 && failed / held > 1 + precision) {
+    const middle = Math.round((held + failed) / 2);
+    if (await holds(middle)) held = middle;
+    else failed = middle;
+  }
+  return { heldRate: held, steps };
+}
+
+/** What the generator prints. */
+interface GeneratorReport {
+  readonly requests_per_second: number;
+  readonly errors: number;
+  readonly unanswered: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly max_ms: number;
+  readonly own_cpu_seconds: number;
+}
+
+/** Judges what the generator printed for a rate. Pure. */
+export function judge(rate: number, seconds: number, report: GeneratorReport): SaturationStep {
+  const { requests_per_second: answered, errors, unanswered: waiting } = report;
+  const { p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs, own_cpu_seconds: cpu } = report;
+  return {
+    rate,
+    answered: Math.round(answered),
+    errors,
+    waiting,
+    p50Ms,
+    p99Ms,
+    maxMs,
+    generatorCpuPercent: Math.round((1000 * cpu) / seconds) / 10,
+    held: errors === 0 && p99Ms <= lateMs && answered >= 0.97 * rate,
+  };
+}
+
+function execute(file: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(file, [...args], signal === undefined ? {} : { signal }, (error, stdout, stderr) => {
+      // It ends with 1 where answers failed, and has told all about it.
+      if (error !== null && stdout === '') reject(new Error(stderr.trim() || error.message));
+      else resolve(stdout);
+    });
+  });
+}
+
+const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Compiles the generator if it is due. Rejects with an EsporaError where that is not possible. */
+export async function loadGenerator(root = packageRoot): Promise<string> {
+  const source = join(root, 'bench/load/load_generator.cc');
+  const program = join(root, '.build/load_generator');
+  if (!existsSync(source)) {
+    const message = 'the load generator is only in the source code, not in the installed package';
+    throw new EsporaError('ERR_ESPORA_UNSUPPORTED', `${message}; run it in a checkout`);
+  }
+  if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program;
+  mkdirSync(dirname(program), { recursive: true });
+  const temporary = `${program}.${process.pid}`;
+  try {
+    await execute('c++', ['-std=c++20', '-O2', '-o', temporary, source]);
+    const { rename } = await import('node:fs/promises');
+    await rename(temporary, program);
+  } catch (error) {
+    const [reason = ''] = String((error as Error).message).split('\n');
+    const message = `the load generator can't be compiled: ${reason.replace(/\.$/, '')}`;
+    throw new EsporaError('ERR_ESPORA_UNSUPPORTED', message);
+  }
+  return program;
+}
+
+export interface SaturateOptions {
+  /** `IPV4:PORT`, or the path of a unix socket. */
+  readonly target: string;
+  readonly seconds: number;
+  readonly search: SearchOptions;
+  readonly connections?: Saturation['connections'];
+  readonly signal?: AbortSignal | undefined;
+  readonly onStep?: (step: SaturationStep) => void;
+}
+
+// Arrivals that wait for an answer at the same time; above it they queue in the generator, and count.
+const openMax = 2000;
+const warmUpSeconds = 1;
+
+/** Finds the highest rate that a service holds. Rejects with an EsporaError. */
+export async function saturate(options: SaturateOptions): Promise<Saturation> {
+  const { target, seconds, search, connections = 'one per request', signal, onStep } = options;
+  const program = await loadGenerator();
+  const kept = connections === 'kept';
+  const play = async (rate: number): Promise<SaturationStep> => {
+    signal?.throwIfAborted();
+    const args = [
+      ...['--target', target, '--rate', String(rate), '--seconds', String(seconds)],
+      ...['--warmup', String(warmUpSeconds), '--connections', String(kept ? 64 : openMax)],
+      ...(kept ? [] : ['--per-connection']),
+    ];
+    const report = JSON.parse(await execute(program, args, signal)) as GeneratorReport;
+    const step = judge(rate, seconds, report);
+    onStep?.(step);
+    return step;
+  };
+  return { connections, lateMs, secondsPerStep: seconds, ...(await searchRate(play, search)) };
+}

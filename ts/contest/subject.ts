@@ -1,0 +1,64 @@
+// What a run is played against when the player starts it itself: the services under their limits.
+import { get } from 'node:http';
+import type { NativeDatabaseStats } from '../native.js';
+import type { ResourceLimits } from '../topology/topology.js';
+import type { AskDatabase } from './service-samplers.js';
+import type { GroupUsage } from './control-groups.js';
+
+/** One service of a subject. */
+export interface SubjectService {
+  readonly name: string;
+  readonly limits: ResourceLimits;
+  /** What its control group has used; throws while it is gone. */
+  readonly read: () => GroupUsage;
+}
+
+/** Services that run under limits until they are stopped. */
+export interface Subject {
+  /** For people: `docker/proxy.yml`, `topology proxy`. */
+  readonly title: string;
+  readonly host: string;
+  readonly port: number;
+  /** What enforces the limits: containers, or control groups of our own. */
+  readonly limitsBy: 'containers' | 'control groups';
+  readonly services: readonly SubjectService[];
+  readonly askDatabase: AskDatabase;
+  /** Ends the database as kill -9 does; it comes back by itself. */
+  killDatabase(): Promise<void>;
+  /** Stops everything and removes what was made for it. Never rejects. */
+  stop(): Promise<void>;
+}
+
+const answerMs = 2000;
+
+/** The database's counters from its statistics on `port`; undefined if it does not answer. */
+export function askOverHttp(port: number): Promise<Partial<NativeDatabaseStats> | undefined> {
+  return new Promise((resolve) => {
+    const request = get(
+      { host: '127.0.0.1', port, path: '/stats', timeout: answerMs, agent: false },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.once('end', () => {
+          resolve(readStats(body));
+        });
+        response.once('error', () => {
+          resolve(undefined);
+        });
+      },
+    );
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => {
+      resolve(undefined);
+    });
+  });
+}
+
+function readStats(body: string): Partial<NativeDatabaseStats> | undefined {
+  try {
+    const processes = JSON.parse(body) as { kind: string; service?: object }[];
+    return processes.find(({ kind }) => kind === 'database')?.service;
+  } catch {
+    return undefined;
+  }
+}
