@@ -73,6 +73,8 @@ export interface HistoryOptions {
   readonly flush: boolean;
   /** Whether it is opened from the first record on, and not from a snapshot. */
   readonly replay: boolean;
+  /** Whether the housekeeping thread rewrites, and not only makes snapshots. */
+  readonly rewrite: boolean;
 }
 
 export interface HistoryStats {

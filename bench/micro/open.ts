@@ -167,7 +167,13 @@ export const openTrial: Trial = {
 
 function buildHere(directory: string, transactions: number, segmentBytes: number): void {
   const { HistoryTrial } = loadAddon();
-  const trial = new HistoryTrial({ directory, segmentBytes, flush: false, replay: false });
+  const trial = new HistoryTrial({
+    directory,
+    segmentBytes,
+    flush: false,
+    replay: false,
+    rewrite: true,
+  });
   trial.keepHouse(true);
   trial.build(transactions);
   const look = (): void => {
@@ -196,6 +202,7 @@ if (process.argv[1] === script) {
       segmentBytes: 0,
       flush: true,
       replay,
+      rewrite: true,
     });
     console.log(JSON.stringify(trial.stats()));
     setInterval(() => trial.stats(), 60_000);

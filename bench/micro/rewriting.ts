@@ -8,9 +8,9 @@ import { TrialFailure } from '../lib/trial.js';
 import type { Figures, MicroTrial, Variant } from './micro-trial.js';
 import { figuresOf } from './micro-trial.js';
 
-const segmentBytes = 16 * 1024 * 1024;
-/** Blocks of 4 KiB, each a batch of 1 to 16: twelve segments, of which each takes about 0.3 s. */
-const transactions = 12 * 4096 * 8;
+const segmentBytes = 4 * 1024 * 1024;
+/** Blocks of 4 KiB, each a batch of 1 to 16: 48 segments, of which each takes about 0.1 s. */
+const transactions = 48 * 1024 * 8;
 
 function variant(name: string, title: string, rewriting: boolean): Variant {
   return {
@@ -19,14 +19,22 @@ function variant(name: string, title: string, rewriting: boolean): Variant {
     prepare(_caseName, parent) {
       const directory = join(parent, 'store');
       const { HistoryTrial } = loadAddon();
-      const builder = new HistoryTrial({ directory, segmentBytes, flush: false, replay: false });
+      const options = { directory, segmentBytes, replay: false };
+      const builder = new HistoryTrial({ ...options, flush: false, rewrite: false });
+      // With snapshots up to the last segment: only rewriting is left to be done.
+      builder.keepHouse(true);
       builder.build(transactions);
+      const late = (): boolean => {
+        const { segment, snapshotSegment } = builder.stats();
+        return snapshotSegment < segment - 1;
+      };
+      while (late()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
       builder.close();
-      const trial = new HistoryTrial({ directory, segmentBytes: 0, flush: true, replay: false });
+      const trial = new HistoryTrial({ ...options, flush: true, rewrite: true });
       return {
         fingerprint: trial.stats().directIo ? 'O_DIRECT' : 'buffered',
         round(milliseconds): Figures {
-          const before = trial.stats().rewritten;
+          const before = trial.stats();
           // Only during its own turn.
           if (rewriting) trial.keepHouse(true);
           const times = trial.round(milliseconds);
@@ -34,7 +42,8 @@ function variant(name: string, title: string, rewriting: boolean): Variant {
           return {
             p50: quantile(times, 0.5) / 1e3,
             p99: quantile(times, 0.99) / 1e3,
-            rewritten: trial.stats().rewritten - before,
+            rewritten: trial.stats().rewritten - before.rewritten,
+            snapshots: trial.stats().snapshots - before.snapshots,
           };
         },
         close: () => trial.close(),
@@ -58,8 +67,11 @@ export const rewriting: MicroTrial = {
   report(byCase) {
     const rounds = byCase.get('one')!;
     const of = (name: string, figure: string): number[] => figuresOf(rounds, name, figure)!;
-    const rewritten = of('rewriting', 'rewritten').reduce((sum, count) => sum + count, 0);
-    if (rewritten === 0) throw new TrialFailure('rewriting: no segment was rewritten meanwhile');
+    const sum = (name: string, figure: string): number =>
+      of(name, figure).reduce((all, count) => all + count, 0);
+    if (sum('rewriting', 'rewritten') === 0) {
+      throw new TrialFailure('rewriting: no segment was rewritten meanwhile');
+    }
     return {
       columns: [
         { key: 'variant', title: 'variant' },
@@ -68,6 +80,7 @@ export const rewriting: MicroTrial = {
         { key: 'p50Ratio', title: 'p50 over quiet', suffix: '×' },
         { key: 'p99Ratio', title: 'p99 over quiet', suffix: '×' },
         { key: 'rewritten', title: 'segments rewritten' },
+        { key: 'snapshots', title: 'snapshots' },
       ],
       rows: [quiet, busy].map(({ name, title }) => ({
         variant: title,
@@ -75,7 +88,8 @@ export const rewriting: MicroTrial = {
         p99: figureOf(of(name, 'p99')),
         p50Ratio: ratioOf(of(name, 'p50'), of('quiet', 'p50')),
         p99Ratio: ratioOf(of(name, 'p99'), of('quiet', 'p99')),
-        rewritten: of(name, 'rewritten').reduce((sum, count) => sum + count, 0),
+        rewritten: sum(name, 'rewritten'),
+        snapshots: sum(name, 'snapshots'),
       })),
       budgets: [],
       notes: [

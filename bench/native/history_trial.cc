@@ -52,6 +52,7 @@ store::Options options_of(const Napi::Object& given) {
   options.segment_bytes = static_cast<uint64_t>(segment_bytes);
   const bool flush = given.Get("flush").ToBoolean();
   options.sync = flush ? store::Sync::always : store::Sync::never;
+  options.rewrite_segments = given.Get("rewrite").ToBoolean();
   // Building waits for the disk at each roll, not at each batch.
   options.direct_io = flush;
   return options;
@@ -59,8 +60,8 @@ store::Options options_of(const Napi::Object& given) {
 
 class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
  public:
-  // new HistoryTrial({ directory, segmentBytes (0: as it is), flush, replay }): `replay` opens from
-  // the first record and not from a snapshot
+  // new HistoryTrial({ directory, segmentBytes (0: as it is), flush, replay, rewrite }): `replay`
+  // opens from the first record and not from a snapshot; without `rewrite` there are only snapshots
   explicit HistoryTrial(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     const auto given = info[0].As<Napi::Object>();
     const bool replay = given.Get("replay").ToBoolean();
