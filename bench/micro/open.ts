@@ -184,7 +184,7 @@ function buildHere(directory: string, transactions: number, segmentBytes: number
       setTimeout(look, 20);
     } else {
       // Killed by whoever reads this: nothing is closed.
-      console.log(JSON.stringify(stats));
+      process.stdout.write(`${JSON.stringify(stats)}\n`);
       setInterval(() => trial.stats(), 60_000);
     }
   };
@@ -204,7 +204,7 @@ if (process.argv[1] === script) {
       replay,
       rewrite: true,
     });
-    console.log(JSON.stringify(trial.stats()));
+    process.stdout.write(`${JSON.stringify(trial.stats())}\n`);
     setInterval(() => trial.stats(), 60_000);
   }
 }
