@@ -20,6 +20,10 @@ export interface Native {
     options: NativeForwarderOptions,
     onEvent: NativeEventHandler,
   ) => NativeForwarder;
+  readonly Store: new (
+    options: NativeStoreOptions,
+    onProgress: (outcomes: readonly NativeOutcome[]) => void,
+  ) => NativeStore;
   /** Checks a store without changing it. */
   verifyStore(directory: string): Promise<NativeVerifyReport>;
   /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
@@ -312,6 +316,86 @@ export interface NativeForwarder {
   setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
   addUpstream(upstream: NativeUpstream): Promise<void>;
   removeUpstream(address: string): Promise<void>;
+}
+
+export interface NativeStoreOptions {
+  directory: string;
+  create: boolean;
+  sync: 'always' | 'interval' | 'never';
+  syncIntervalMs?: number;
+  segmentBytes?: number;
+  kind: string;
+  schema: string;
+}
+
+/** What became of units in the order of their submission; of a flush where `units` is 0. */
+export interface NativeOutcome {
+  readonly units: number;
+  readonly firstSeq: number;
+  readonly timeUs: number;
+  readonly durableSeq: number;
+  readonly error?: Error;
+}
+
+/** Counters since the store was opened, unless said otherwise. */
+export interface NativeStoreStats {
+  /** Of the newest record that was committed. */
+  readonly lastSeq: number;
+  /** Everything up to here is on the device. */
+  readonly durableSeq: number;
+  /** False while the disk is too full to append. */
+  readonly appendable: boolean;
+  /** Most bytes that one append or batch may take, with 8 to 15 for each record. */
+  readonly unitBytesMax: number;
+  readonly records: number;
+  /** Writes; each but the last is flushed before the next. */
+  readonly batches: number;
+  readonly flushes: number;
+  readonly bytesWritten: number;
+  readonly seals: number;
+  /** Number of the current segment. */
+  readonly segment: number;
+  readonly segmentBytes: number;
+  /** Found at opening behind all that is proven durable, and kept. */
+  readonly unprovenRecords: number;
+  readonly segmentsRewritten: number;
+  /** False: writes go through the page cache, a weaker guard against a failing device. */
+  readonly directIo: boolean;
+  readonly fileSystem: string;
+  /** Whether that file system forgets everything when machine or container end. */
+  readonly volatile: boolean;
+}
+
+/** Both ends included. */
+export interface NativePortionOptions {
+  first: number;
+  last: number;
+  reverse: boolean;
+  recordsMax: number;
+}
+
+export interface NativePortion {
+  /** Of each record: seq f64, time f64, length u32, zero u32, its bytes, zeros up to 8. */
+  readonly bytes: ArrayBuffer;
+  /** Of the last record that was looked at; 0 for none. */
+  readonly lastSeq: number;
+}
+
+/** One open store; every method but open and closeNow throws `ERR_ESPORA_CLOSED` unless it is open. */
+export interface NativeStore {
+  open(): Promise<NativeStoreStats>;
+  /** Whole units in the first `count` of `bytes`, which are copied. */
+  submit(bytes: Uint8Array, count: number): void;
+  flush(): void;
+  read(portion: NativePortionOptions): Promise<NativePortion>;
+  /** The event loop stays alive until `letGo` was called as often. */
+  hold(): void;
+  letGo(): void;
+  close(): Promise<void>;
+  /** Waits for the committer's end: for the end of the process only. */
+  closeNow(): void;
+  stats(): NativeStoreStats;
+  readonly durableSeq: number;
 }
 
 export interface NativeInspectOptions {

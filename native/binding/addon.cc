@@ -5,6 +5,7 @@
 
 #include "binding/database.h"
 #include "binding/forwarder.h"
+#include "binding/store.h"
 #include "binding/store_tools.h"
 
 namespace espora::binding {
@@ -23,6 +24,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", Napi::Function::New<espora::binding::version>(env, "version"));
   exports.Set("Database", espora::binding::define_database(env));
   exports.Set("Forwarder", espora::binding::define_forwarder(env));
+  exports.Set("Store", espora::binding::define_store(env));
   exports.Set("inspectStore",
               Napi::Function::New<espora::binding::inspect_store>(env, "inspectStore"));
   exports.Set("verifyStore",

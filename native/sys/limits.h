@@ -218,6 +218,13 @@ inline constexpr uint32_t snapshot_backlog_max = 2;
 inline constexpr size_t snapshots_kept = 2;
 // A snapshot's file: ten thousand accounts with ten transactions each take 8 MiB.
 inline constexpr size_t snapshot_bytes_max = size_t{64} << 20;
+// Reading by sequence number: segments whose frames' places are remembered (256 KiB each at most),
+// and what is read in one go; a frame must fit.
+inline constexpr size_t reader_segments_max = 8;
+inline constexpr size_t reader_window_bytes = size_t{2} << 20;
+// One portion of a read in memory, for the library: enough to make its call cheap.
+inline constexpr uint32_t read_portion_records_max = 4096;
+inline constexpr size_t read_portion_bytes_max = size_t{1} << 20;
 // The kind of a store and the schema of its records, as STORE holds them.
 inline constexpr size_t store_kind_bytes_max = 64;
 inline constexpr size_t store_schema_bytes_max = size_t{1} << 20;
@@ -231,6 +238,8 @@ static_assert(segment_bytes_default <= segment_bytes_max);
 static_assert(segment_bytes_min % spare_step_bytes == 0 && batch_bytes_max % 4096 == 0);
 static_assert(spare_step_bytes % 4096 == 0 && store_read_bytes % 4096 == 0);
 static_assert(housekeeping_step_bytes % 4096 == 0);
+static_assert(batch_bytes_max + 4096 <= reader_window_bytes);
+static_assert(dense_frame_bytes_max + 4096 <= reader_window_bytes);
 static_assert(dense_frame_bytes % 4096 == 0 && dense_frame_bytes <= batch_bytes_max);
 
 }  // namespace espora::limits

@@ -1,0 +1,352 @@
+#include "binding/store.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "binding/js_channel.h"
+#include "binding/values.h"
+#include "store/committer.h"
+#include "store/record_reader.h"
+#include "sys/file_system.h"
+#include "sys/limits.h"
+
+namespace espora::binding {
+
+namespace {
+
+constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
+constexpr uint64_t exact_max = (uint64_t{1} << 53) - 1;
+
+store::Sync to_sync(const Napi::Object& options) {
+  const std::string name = get_string(options, "sync");
+  if (name == "always") return store::Sync::always;
+  if (name == "interval") return store::Sync::interval;
+  if (name == "never") return store::Sync::never;
+  throw Napi::TypeError::New(options.Env(),
+                             "option \"sync\" has to be \"always\", \"interval\" or \"never\"");
+}
+
+store::Options to_store_options(const Napi::Object& given) {
+  store::Options options;
+  options.directory = get_string(given, "directory");
+  options.create = get_boolean_or(given, "create", true);
+  options.segment_bytes = get_unsigned_or(given, "segmentBytes", uint64_t{1} << 40, 0);
+  options.sync = to_sync(given);
+  options.flush_interval_ms =
+      static_cast<uint32_t>(get_unsigned_or(given, "syncIntervalMs", milliseconds_max, 10));
+  options.kind = get_string(given, "kind");
+  const std::string schema = get_string_or(given, "schema", "");
+  const auto bytes = std::as_bytes(std::span(schema));
+  options.schema.assign(bytes.begin(), bytes.end());
+  return options;
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+// Shared with portions that are still read when their store goes away.
+struct ReaderShare {
+  explicit ReaderShare(std::string path) : directory(std::move(path)) {}
+  const std::string directory;
+  sys::PosixFileSystem file_system;
+  std::mutex mutex;
+  std::unique_ptr<store::RecordReader> reader;  // guarded by mutex
+};
+
+// A record in the bytes that JavaScript gets; its own follow, padded to 8.
+struct DeliveredRecord {
+  double seq;
+  double time_us;
+  uint32_t length;
+  uint32_t zero;
+};
+static_assert(sizeof(DeliveredRecord) == 24);
+
+class PortionReading final : public Napi::AsyncWorker, private store::RecordSink {
+ public:
+  PortionReading(Napi::Env env, std::shared_ptr<ReaderShare> share, store::ReadPortion portion)
+      : Napi::AsyncWorker(env, "espora.read"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        share_(std::move(share)),
+        portion_(portion) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    const std::lock_guard lock(share_->mutex);
+    if (share_->reader == nullptr) {
+      auto opened = store::RecordReader::open(share_->file_system, share_->directory);
+      if (!opened.ok()) {
+        status_ = opened.status();
+        return;
+      }
+      share_->reader = std::move(opened).value();
+    }
+    status_ = share_->reader->read(portion_, *this);
+    // What it remembers may be what is wrong.
+    if (!status_.ok()) share_->reader.reset();
+  }
+
+  void record(const store::RecordView& record) override {
+    last_seq_ = record.seq;
+    if (record.type != store::library_record_type) return;
+    const DeliveredRecord head{static_cast<double>(record.seq),
+                               static_cast<double>(record.time_us),
+                               static_cast<uint32_t>(record.bytes.size()), 0};
+    const size_t at = bytes_.size();
+    bytes_.resize(at + sizeof head + store::round_up(record.bytes.size(), 8));
+    std::memcpy(bytes_.data() + at, &head, sizeof head);
+    if (!record.bytes.empty()) {
+      std::memcpy(bytes_.data() + at + sizeof head, record.bytes.data(), record.bytes.size());
+    }
+  }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    if (!status_.ok()) {
+      deferred_.Reject(to_error(env, status_).Value());
+      return;
+    }
+    Napi::Object result = Napi::Object::New(env);
+    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes_.size());
+    if (!bytes_.empty()) std::memcpy(buffer.Data(), bytes_.data(), bytes_.size());
+    result.Set("bytes", buffer);
+    set(result, "lastSeq", last_seq_);
+    deferred_.Resolve(result);
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<ReaderShare> share_;
+  const store::ReadPortion portion_;
+  sys::Status status_;
+  std::vector<std::byte> bytes_;
+  uint64_t last_seq_ = 0;
+};
+
+// --- the class -----------------------------------------------------------------------------------
+
+class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEvents {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "Store",
+        {InstanceMethod<&Store::open>("open"), InstanceMethod<&Store::submit>("submit"),
+         InstanceMethod<&Store::flush>("flush"), InstanceMethod<&Store::read>("read"),
+         InstanceMethod<&Store::hold>("hold"), InstanceMethod<&Store::let_go>("letGo"),
+         InstanceMethod<&Store::close>("close"), InstanceMethod<&Store::close_now>("closeNow"),
+         InstanceMethod<&Store::stats>("stats"),
+         InstanceAccessor<&Store::durable_seq>("durableSeq")});
+  }
+
+  explicit Store(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<Store>(info), channel_(JsChannel::of(info.Env())) {
+    if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
+      throw Napi::TypeError::New(info.Env(), "new Store(options, onProgress)");
+    }
+    store::Options options = to_store_options(info[0].As<Napi::Object>());
+    reader_ = std::make_shared<ReaderShare>(options.directory);
+    store::CommitterEvents& events = *this;
+    committer_ = std::make_unique<store::Committer>(file_system_, std::move(options), events);
+    on_progress_ = Napi::Persistent(info[1].As<Napi::Function>());
+  }
+
+  // An environment that ends leaves no thread behind: what was submitted is committed.
+  ~Store() override {
+    *alive_ = false;
+    committer_->stop();
+  }
+
+ private:
+  enum class State : uint8_t { created, opening, open, closing, closed };
+
+  // --- JavaScript's thread ---
+  Napi::Value open(const Napi::CallbackInfo& info) {
+    auto deferred = Napi::Promise::Deferred::New(info.Env());
+    if (state_ != State::created) {
+      deferred.Reject(closed_error(info.Env()).Value());
+      return deferred.Promise();
+    }
+    state_ = State::opening;
+    open_promise_ = deferred;
+    Ref();
+    channel_->hold();
+    committer_->start();
+    return deferred.Promise();
+  }
+
+  void submit(const Napi::CallbackInfo& info) {
+    if (state_ != State::open) throw closed_error(info.Env());
+    if (info.Length() < 2 || !info[0].IsTypedArray() || !info[1].IsNumber()) {
+      throw Napi::TypeError::New(info.Env(), "submit(bytes, count)");
+    }
+    const auto staged = info[0].As<Napi::Uint8Array>();
+    const uint32_t count = info[1].As<Napi::Number>().Uint32Value();
+    if (count == 0 || count > staged.ByteLength()) {
+      throw Napi::TypeError::New(info.Env(), "submit: more bytes than there are");
+    }
+    const auto* bytes = reinterpret_cast<const std::byte*>(staged.Data());
+    committer_->submit(std::vector<std::byte>(bytes, bytes + count));
+  }
+
+  void flush(const Napi::CallbackInfo& info) {
+    if (state_ != State::open) throw closed_error(info.Env());
+    committer_->flush();
+  }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    if (state_ != State::open) throw closed_error(info.Env());
+    if (info.Length() < 1 || !info[0].IsObject()) {
+      throw Napi::TypeError::New(info.Env(), "read(portion)");
+    }
+    const auto given = info[0].As<Napi::Object>();
+    store::ReadPortion portion;
+    portion.first = get_unsigned(given, "first", exact_max);
+    portion.last = std::min(get_unsigned(given, "last", exact_max), committer_->durable_seq());
+    portion.reverse = get_boolean_or(given, "reverse", false);
+    portion.records_max =
+        static_cast<uint32_t>(get_unsigned(given, "recordsMax", limits::read_portion_records_max));
+    portion.bytes_max = limits::read_portion_bytes_max;
+    // Deletes itself when it is done.
+    auto* reading = new PortionReading(info.Env(), reader_, portion);
+    reading->Queue();
+    return reading->promise();
+  }
+
+  void hold(const Napi::CallbackInfo&) { channel_->hold(); }
+  void let_go(const Napi::CallbackInfo&) { channel_->let_go(); }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    auto deferred = Napi::Promise::Deferred::New(info.Env());
+    if (state_ != State::open) {
+      deferred.Reject(closed_error(info.Env()).Value());
+      return deferred.Promise();
+    }
+    state_ = State::closing;
+    close_promise_ = deferred;
+    channel_->hold();
+    committer_->close();
+    return deferred.Promise();
+  }
+
+  // For process.on('exit'): nothing can be told any more, but what was submitted is committed.
+  void close_now(const Napi::CallbackInfo&) { committer_->stop(); }
+
+  Napi::Value durable_seq(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(committer_->durable_seq()));
+  }
+
+  Napi::Value stats(const Napi::CallbackInfo& info) {
+    return to_object(info.Env(), committer_->facts());
+  }
+
+  static Napi::Object to_object(Napi::Env env, const store::CommitterFacts& facts) {
+    const store::Stats& stats = facts.stats;
+    Napi::Object object = Napi::Object::New(env);
+    set(object, "lastSeq", facts.last_seq);
+    set(object, "durableSeq", facts.durable_seq);
+    object.Set("appendable", facts.appendable);
+    set(object, "unitBytesMax", facts.unit_bytes_max);
+    set(object, "records", stats.records);
+    set(object, "batches", stats.batches);
+    set(object, "flushes", stats.flushes);
+    set(object, "bytesWritten", stats.bytes_written);
+    set(object, "seals", stats.seals);
+    set(object, "segment", stats.segment);
+    set(object, "segmentBytes", stats.segment_bytes);
+    set(object, "unprovenRecords", stats.unproven_records);
+    set(object, "segmentsRewritten", stats.housekeeping.segments_rewritten);
+    object.Set("directIo", stats.direct_io);
+    object.Set("fileSystem", sys::file_system_name(stats.file_system));
+    object.Set("volatile", sys::file_system_volatile(stats.file_system));
+    return object;
+  }
+
+  static Napi::Error closed_error(Napi::Env env) {
+    return to_error(env, sys::Status(sys::Code::closed, "the store is closed"));
+  }
+
+  void opened(Napi::Env env, const sys::Status& status) {
+    channel_->let_go();
+    if (!status.ok()) {
+      state_ = State::closed;
+      committer_->stop();
+      open_promise_->Reject(to_error(env, status).Value());
+      Unref();
+      return;
+    }
+    state_ = State::open;
+    open_promise_->Resolve(to_object(env, committer_->facts()));
+  }
+
+  // One call for all outcomes that are there.
+  void progressed(Napi::Env env) {
+    committer_->take(outcomes_);
+    Napi::Array array = Napi::Array::New(env, outcomes_.size());
+    for (uint32_t i = 0; i < outcomes_.size(); i++) {
+      const store::Outcome& outcome = outcomes_[i];
+      Napi::Object object = Napi::Object::New(env);
+      set(object, "units", outcome.units);
+      set(object, "firstSeq", outcome.first_seq);
+      set(object, "timeUs", outcome.time_us);
+      set(object, "durableSeq", outcome.durable_seq);
+      if (!outcome.status.ok()) object.Set("error", to_error(env, outcome.status).Value());
+      array.Set(i, object);
+    }
+    on_progress_.Call({array});
+  }
+
+  void closed(Napi::Env env, const sys::Status& status) {
+    committer_->stop();
+    state_ = State::closed;
+    channel_->let_go();
+    if (status.ok()) {
+      close_promise_->Resolve(env.Undefined());
+    } else {
+      close_promise_->Reject(to_error(env, status).Value());
+    }
+    Unref();
+  }
+
+  // --- the committer's thread ---
+  template <typename Work>
+  void tell(Work work) {
+    channel_->post([alive = alive_, work = std::move(work)](Napi::Env env) {
+      if (*alive) work(env);
+    });
+  }
+  void on_opened(const sys::Status& status) override {
+    tell([this, status](Napi::Env env) { opened(env, status); });
+  }
+  void on_progress() override {
+    tell([this](Napi::Env env) { progressed(env); });
+  }
+  void on_closed(const sys::Status& status) override {
+    tell([this, status](Napi::Env env) {
+      if (close_promise_) closed(env, status);
+    });
+  }
+
+  std::shared_ptr<JsChannel> channel_;
+  // Lets messages that outlive this object find that out; read on JavaScript's thread only.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  sys::PosixFileSystem file_system_;
+  Napi::FunctionReference on_progress_;
+  State state_ = State::created;
+  std::optional<Napi::Promise::Deferred> open_promise_;
+  std::optional<Napi::Promise::Deferred> close_promise_;
+  std::vector<store::Outcome> outcomes_;
+  std::shared_ptr<ReaderShare> reader_;
+  std::unique_ptr<store::Committer> committer_;  // last: its end must come before what it uses
+};
+
+}  // namespace
+
+Napi::Function define_store(Napi::Env env) { return Store::define(env); }
+
+}  // namespace espora::binding

@@ -1,0 +1,233 @@
+#include "store/committer.h"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "store/housekeeping_thread.h"
+#include "sys/check.h"
+#include "sys/thread.h"
+
+namespace espora::store {
+
+using sys::Code;
+using sys::Status;
+
+void Committer::start() {
+  thread_ = sys::start_thread("espora-commit", [this] { run(); });
+}
+
+void Committer::submit(std::vector<std::byte> units) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({std::move(units)});
+  }
+  changed_.notify_one();
+}
+
+void Committer::flush() { submit({}); }
+
+void Committer::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Committer::stop() {
+  if (!thread_.joinable()) return;
+  close();
+  thread_.join();
+}
+
+void Committer::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_one();
+}
+
+void Committer::take(std::vector<Outcome>& outcomes) {
+  const std::lock_guard lock(mutex_);
+  told_ = false;
+  outcomes.clear();
+  std::swap(outcomes, outcomes_);
+}
+
+CommitterFacts Committer::facts() const {
+  const std::lock_guard lock(mutex_);
+  return facts_;
+}
+
+void Committer::run() {
+  auto opened = Engine::open(file_system_, options_, *this);
+  if (!opened.ok()) {
+    events_.on_opened(opened.status());
+    return;
+  }
+  engine_ = std::move(opened).value();
+  HousekeepingThread housekeeping(file_system_, engine_->spare_preparer(), [this] { wake(); },
+                                  &engine_->housekeeping());
+  publish();
+  events_.on_opened({});
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wait(lock);
+    woken_ = false;
+    while (!queue_.empty()) {
+      backlog_.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+    const bool closing = closing_;
+    lock.unlock();
+    turn();
+    if (closing && backlog_.empty()) break;
+    lock.lock();
+  }
+  housekeeping.stop();
+  const Status closed = engine_->close();
+  publish();
+  engine_.reset();
+  events_.on_closed(closed);
+}
+
+void Committer::wait(std::unique_lock<std::mutex>& lock) {
+  const auto ready = [this] {
+    return woken_ || !queue_.empty() || (closing_ && backlog_.empty());
+  };
+  const uint64_t due_ns = engine_->maintenance_due_ns();
+  if (due_ns == UINT64_MAX) {
+    changed_.wait(lock, ready);
+    return;
+  }
+  const uint64_t now_ns = file_system_.monotonic_ns();
+  if (due_ns > now_ns) changed_.wait_for(lock, std::chrono::nanoseconds(due_ns - now_ns), ready);
+}
+
+// Everything that waits, as far as it goes; then what is due.
+void Committer::turn() {
+  delayed_ = false;
+  while (!backlog_.empty() && !delayed_) {
+    Work& work = backlog_.front();
+    if (work.units.empty()) {
+      flush_now();
+      backlog_.pop_front();
+    } else if (!append_unit(work)) {
+      backlog_.pop_front();
+    }
+  }
+  commit();
+  // Its failures poison the engine, whose refusals then carry them to whoever submits.
+  if (!engine_->poisoned()) (void)engine_->maintain().ok();
+  publish();
+}
+
+// Appends, refuses or delays the next unit of `work`; false when that was the last one.
+bool Committer::append_unit(Work& work) {
+  const auto header_at = [&](size_t at) {
+    SubmittedRecord header;
+    ESPORA_CHECK(at + sizeof header <= work.units.size());
+    std::memcpy(&header, work.units.data() + at, sizeof header);
+    return header;
+  };
+  const uint32_t records = header_at(work.at).unit_records;
+  size_t payload_bytes = 0;
+  size_t end = work.at;
+  for (uint32_t i = 0; i < records; i++) {
+    const SubmittedRecord header = header_at(end);
+    ESPORA_CHECK(header.length <= work.units.size() - end - sizeof header);
+    payload_bytes += header.length;
+    end += record_extent(header.length);
+  }
+  ESPORA_CHECK(records > 0 && end <= work.units.size());
+
+  Status reserved = engine_->reserve(payload_bytes, records);
+  if (reserved.code() == Code::overloaded || reserved.code() == Code::unavailable) {
+    commit();
+    reserved = engine_->reserve(payload_bytes, records);
+    delayed_ = reserved.code() == Code::unavailable;
+    if (delayed_) return true;
+  }
+  if (!reserved.ok()) {
+    commit();
+    refuse(std::move(reserved));
+  } else {
+    if (open_units_++ == 0) open_first_seq_ = engine_->last_seq() + 1;
+    for (size_t at = work.at; at < end;) {
+      const SubmittedRecord header = header_at(at);
+      (void)engine_->append(library_record_type, 0,
+                            {work.units.data() + at + sizeof header, header.length});
+      at += record_extent(header.length);
+    }
+  }
+  work.at = end;
+  return end < work.units.size();
+}
+
+void Committer::commit() {
+  if (open_units_ == 0) return;
+  Outcome outcome;
+  outcome.units = std::exchange(open_units_, 0);
+  outcome.first_seq = open_first_seq_;
+  outcome.time_us = engine_->batch_time_us();
+  outcome.status = engine_->commit();
+  // The store failed before anything of this was written; but what failed may be what it relied on.
+  if (outcome.status.code() == Code::failed) {
+    outcome.status = Status(Code::indeterminate, outcome.status.message());
+  }
+  tell(std::move(outcome));
+}
+
+void Committer::flush_now() {
+  commit();
+  Outcome outcome;
+  outcome.status = engine_->flush();
+  tell(std::move(outcome));
+}
+
+void Committer::refuse(Status status) {
+  Outcome outcome;
+  outcome.status = std::move(status);
+  outcome.units = 1;
+  tell(std::move(outcome));
+}
+
+void Committer::tell(Outcome outcome) {
+  const uint64_t durable_seq = engine_->durable_seq();
+  outcome.durable_seq = durable_seq;
+  durable_seq_.store(durable_seq, std::memory_order_release);
+  bool first;
+  {
+    const std::lock_guard lock(mutex_);
+    Outcome* last = outcomes_.empty() ? nullptr : &outcomes_.back();
+    const bool again = last != nullptr && !outcome.status.ok() && outcome.units != 0 &&
+                       last->units != 0 && last->status.code() == outcome.status.code();
+    if (again) {
+      last->units += outcome.units;
+    } else {
+      outcomes_.push_back(std::move(outcome));
+    }
+    first = !std::exchange(told_, true);
+  }
+  if (first) events_.on_progress();
+}
+
+void Committer::publish() {
+  const uint64_t durable_seq = engine_->durable_seq();
+  const bool moved = durable_seq_.exchange(durable_seq, std::memory_order_acq_rel) != durable_seq;
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    facts_.last_seq = engine_->last_seq();
+    facts_.durable_seq = durable_seq;
+    facts_.appendable = engine_->appendable();
+    facts_.unit_bytes_max = engine_->batch_payload_bytes_max();
+    facts_.stats = engine_->stats();
+    if (moved) first = !std::exchange(told_, true);
+  }
+  if (first) events_.on_progress();
+}
+
+}  // namespace espora::store

@@ -1,0 +1,250 @@
+#include "store/record_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using format::block_bytes;
+using sys::Code;
+using sys::Status;
+
+namespace {
+
+constexpr uint32_t frame_blocks_max =
+    blocks_of(std::max(limits::batch_bytes_max, limits::dense_frame_bytes_max));
+
+}  // namespace
+
+sys::Result<std::unique_ptr<RecordReader>> RecordReader::open(sys::FileSystem& file_system,
+                                                              const std::string& directory) {
+  auto opened = Directory::open(file_system, directory, false, false);
+  if (!opened.ok()) return opened.status();
+  auto store = opened.value().read_store(false);
+  if (!store.ok()) return store.status();
+  std::unique_ptr<RecordReader> reader(
+      new RecordReader(std::move(opened).value(), std::move(store).value()));
+  if (Status looked = reader->look(); !looked.ok()) return looked;
+  return reader;
+}
+
+// The headers of segments that are not known yet.
+Status RecordReader::look() {
+  Listing listing;
+  if (Status listed = directory_.list(listing); !listed.ok()) return listed;
+  for (const uint32_t number : listing.segments) {
+    if (number <= first_seqs_.size()) continue;
+    if (number != first_seqs_.size() + 1) {
+      return Status(Code::corrupt, directory_.path() + ": segment " +
+                                       std::to_string(first_seqs_.size() + 1) + " is missing");
+    }
+    auto file = directory_.open_segment(number, store_.segment_bytes);
+    if (!file.ok()) return file.status();
+    auto header = directory_.read_header(file.value());
+    if (!header.ok()) return header.status();
+    if (const auto damage = check_header(header.value(), number, store_, nullptr)) {
+      return Status(Code::corrupt, directory_.path() + ": " + damage->text());
+    }
+    first_seqs_.push_back(header.value().first_seq);
+  }
+  if (first_seqs_.empty()) return Status(Code::corrupt, directory_.path() + ": no segment");
+  return {};
+}
+
+Status RecordReader::read(const ReadPortion& portion, RecordSink& sink) {
+  window_of_ = nullptr;  // the writer may have gone on in what it holds
+  uint32_t records = 0;
+  size_t bytes = 0;
+  const auto full = [&] { return records >= portion.records_max || bytes >= portion.bytes_max; };
+  const auto give = [&](const RecordView& record) {
+    sink.record(record);
+    records++;
+    bytes += record_extent(record.bytes.size());
+  };
+  FrameView frame;
+  RecordView record;
+  if (!portion.reverse) {
+    for (uint64_t next = portion.first; next <= portion.last && !full();) {
+      if (Status found = find(next, frame); !found.ok()) return found;
+      RecordCursor cursor(frame.header, frame.payload);
+      while (!full() && cursor.next(record)) {
+        if (record.seq < next) continue;
+        if (record.seq > portion.last) return {};
+        give(record);
+        next = record.seq + 1;
+      }
+    }
+    return {};
+  }
+  std::vector<RecordView> views;
+  for (uint64_t next = portion.last; next >= portion.first && next != 0 && !full();) {
+    if (Status found = find(next, frame); !found.ok()) return found;
+    views.clear();
+    RecordCursor cursor(frame.header, frame.payload);
+    while (cursor.next(record) && record.seq <= next) {
+      if (record.seq >= portion.first) views.push_back(record);
+    }
+    for (auto view = views.rbegin(); view != views.rend() && !full(); ++view) {
+      give(*view);
+      next = view->seq - 1;
+    }
+  }
+  return {};
+}
+
+// The frame that holds `seq`, valid until the next call.
+Status RecordReader::find(uint64_t seq, FrameView& frame) {
+  auto found = segment_of(seq);
+  if (!found.ok()) return found.status();
+  Segment& segment = *found.value();
+  if (!segment.dense && segment.end.last_seq() < seq) {
+    if (Status extended = extend(segment, seq); !extended.ok()) return extended;
+  }
+  const auto after =
+      std::upper_bound(segment.frames.begin(), segment.frames.end(), seq,
+                       [](uint64_t value, const auto& entry) { return value < entry.first_seq; });
+  if (after == segment.frames.begin()) {
+    return Status(Code::corrupt, directory_.path() + "/" + segment.file.name +
+                                     ": does not hold sequence " + std::to_string(seq));
+  }
+  if (Status loaded = load(segment, *(after - 1), frame); !loaded.ok()) return loaded;
+  if (seq > frame.last_seq()) {
+    return Status(Code::corrupt, directory_.path() + "/" + segment.file.name +
+                                     ": does not hold sequence " + std::to_string(seq));
+  }
+  return {};
+}
+
+sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
+  const auto number_of = [&] {
+    const auto after = std::upper_bound(first_seqs_.begin(), first_seqs_.end(), seq);
+    return static_cast<uint32_t>(after - first_seqs_.begin());
+  };
+  uint32_t number = number_of();
+  // The last one known may have got successors since.
+  if (number == first_seqs_.size()) {
+    const auto known = std::find_if(open_.begin(), open_.end(),
+                                    [&](const auto& each) { return each->number == number; });
+    if (known == open_.end() || (*known)->end.last_seq() < seq) {
+      if (Status looked = look(); !looked.ok()) return looked;
+      number = number_of();
+    }
+  }
+  if (number == 0) {
+    return Status(Code::corrupt, directory_.path() + ": the store begins after sequence " +
+                                     std::to_string(seq));
+  }
+  const auto at = std::find_if(open_.begin(), open_.end(),
+                               [&](const auto& each) { return each->number == number; });
+  if (at != open_.end()) {
+    std::rotate(at, at + 1, open_.end());
+    return open_.back().get();
+  }
+  auto segment = std::make_unique<Segment>();
+  segment->number = number;
+  auto file = directory_.open_segment(number, store_.segment_bytes);
+  if (!file.ok()) return file.status();
+  segment->file = std::move(file).value();
+  auto header = directory_.read_header(segment->file);
+  if (!header.ok()) return header.status();
+  segment->header = header.value();
+  if (const auto damage = check_header(segment->header, number, store_, nullptr)) {
+    return Status(Code::corrupt, directory_.path() + ": " + damage->text());
+  }
+  segment->end = {1, segment->header.first_seq, segment->header.previous_frame_crc,
+                  segment->header.previous_time_us};
+  if (is_dense(segment->header)) {
+    auto index = directory_.read_index(segment->file, segment->header);
+    if (!index.ok()) return index.status();
+    segment->dense = std::move(index).value();
+    const auto entries = segment->dense->entries();
+    segment->frames.assign(entries.begin(), entries.end());
+  }
+  if (open_.size() == limits::reader_segments_max) {
+    if (window_of_ == open_.front().get()) window_of_ = nullptr;
+    open_.pop_front();
+  }
+  open_.push_back(std::move(segment));
+  return open_.back().get();
+}
+
+// Takes frames behind the known ones until `seq` is among them.
+Status RecordReader::extend(Segment& segment, uint64_t seq) {
+  const uint32_t blocks = blocks_of(store_.segment_bytes);
+  while (segment.end.last_seq() < seq) {
+    const uint32_t at = segment.end.block;
+    Bytes bytes;
+    const uint32_t needed = std::min(frame_blocks_max, blocks - std::min(at, blocks));
+    if (needed != 0) {
+      if (Status read = read_window(segment, at, needed, bytes); !read.ok()) return read;
+    }
+    FrameWalk walk(segment.header, {bytes, {}, at}, segment.end);
+    FrameView frame;
+    const FrameVerdict verdict = walk.next(frame);
+    if (verdict != FrameVerdict::accept) {
+      return Status(Code::corrupt,
+                    directory_.path() + ": " +
+                        walk.damage(verdict, std::string(verdict_text(verdict)) +
+                                                 ", but sequence " + std::to_string(seq) +
+                                                 " is known to be durable")
+                            .text());
+    }
+    if (!frame.seal()) segment.frames.push_back({frame.header.first_seq, at, frame.blocks});
+    segment.end = walk.chain();
+  }
+  return {};
+}
+
+Status RecordReader::load(Segment& segment, const format::IndexEntry& entry, FrameView& frame) {
+  Bytes bytes;
+  if (Status read = read_window(segment, entry.block, entry.blocks, bytes); !read.ok()) return read;
+  bytes = bytes.first(size_t{entry.blocks} * block_bytes);
+  if (segment.dense) {
+    if (segment.dense->frame(entry, bytes, frame)) return {};
+  } else {
+    // Its link to the frame before it was looked at when it became known.
+    format::FrameHeader header;
+    if (decode_frame_header(bytes, frame_seed(segment.header.nonce), header)) {
+      FrameWalk walk(segment.header, {bytes, {}, entry.block},
+                     {entry.block, entry.first_seq, header.previous_frame_crc, 0});
+      if (walk.next(frame) == FrameVerdict::accept) return {};
+    }
+  }
+  return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
+                                   std::to_string(entry.block) + ": the frame of sequence " +
+                                   std::to_string(entry.first_seq) + " is damaged");
+}
+
+// At least `blocks` blocks from `block` on; more behind them are read along while it costs little.
+Status RecordReader::read_window(Segment& segment, uint32_t block, uint32_t blocks, Bytes& bytes) {
+  const auto held = [&] {
+    return window_of_ == &segment && block >= window_block_ &&
+           block + blocks <= window_block_ + window_blocks_;
+  };
+  if (!held()) {
+    if (window_.size() == 0) window_ = BlockBuffer(limits::reader_window_bytes);
+    // One that continues the last one is probably followed by more.
+    const bool onward = window_of_ == &segment && block >= window_block_;
+    const auto file_blocks = static_cast<uint32_t>(segment.file.bytes / block_bytes);
+    const auto window_blocks = static_cast<uint32_t>(window_.size() / block_bytes);
+    const uint32_t ahead = onward ? window_blocks : blocks;
+    const uint32_t count = std::min(ahead, file_blocks - std::min(block, file_blocks));
+    window_of_ = nullptr;
+    if (count < blocks) {
+      return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
+                                       std::to_string(block) + ": the file ends before its content");
+    }
+    const std::span<std::byte> into = window_.span().first(size_t{count} * block_bytes);
+    if (Status read = directory_.read_blocks(segment.file, block, into); !read.ok()) return read;
+    window_of_ = &segment;
+    window_block_ = block;
+    window_blocks_ = count;
+  }
+  bytes = Bytes(window_.span()).subspan(size_t{block - window_block_} * block_bytes,
+                                        size_t{window_block_ + window_blocks_ - block} * block_bytes);
+  return {};
+}
+
+}  // namespace espora::store

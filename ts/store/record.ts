@@ -1,0 +1,465 @@
+// Typed records: what a field may hold, how it is checked, and how it lies in a record's bytes.
+// Fields follow each other in their order, little-endian, without gaps.
+import { EsporaError } from '../errors.js';
+import type { Staging } from './staging.js';
+
+/** A place in bytes that are decoded. */
+export interface Cursor {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  at: number;
+}
+
+/** What one field of a record holds. Made by `u8()` … `bytes(n)`. */
+export interface Field<T> {
+  /** As it stands in the schema that the store keeps. */
+  readonly schema: FieldSchema;
+  /** Most bytes that a value takes. */
+  readonly bytesMax: number;
+  /** Checks `value` and writes it; throws what would be right. */
+  readonly write: (to: Staging, value: T) => void;
+  readonly read: (from: Cursor) => T;
+}
+
+/** How a field is written in a store's schema. */
+export type FieldSchema =
+  | string
+  | { readonly enum: readonly string[] }
+  | { readonly utf8: number }
+  | { readonly bytes: number };
+
+/** The fields of a record by name. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a field of whatever type
+export type RecordShape = Readonly<Record<string, Field<any>>>;
+
+/** The values of a record with these fields. */
+export type RecordOf<Shape extends RecordShape> = {
+  -readonly [Name in keyof Shape]: Shape[Name] extends Field<infer T> ? T : never;
+};
+
+/** What is wrong with a value; the name of its field comes in front. */
+class Refusal extends Error {}
+
+function refuse(expected: string, value: unknown): never {
+  const shown =
+    typeof value === 'string'
+      ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+      : typeof value === 'bigint'
+        ? `${value}n`
+        : typeof value === 'number' || typeof value === 'boolean' || value == null
+          ? String(value)
+          : `a value of type ${typeof value}`;
+  throw new Refusal(`has to be ${expected}, not ${shown}`);
+}
+
+function integer(
+  name: string,
+  bytes: number,
+  min: number,
+  max: number,
+  set: (view: DataView, at: number, value: number) => void,
+  get: (view: DataView, at: number) => number,
+): Field<number> {
+  const expected = `an integer from ${min} to ${max}`;
+  return {
+    schema: name,
+    bytesMax: bytes,
+    write(to, value) {
+      if (!Number.isInteger(value) || value < min || value > max) refuse(expected, value);
+      set(to.view, to.at, value);
+      to.at += bytes;
+    },
+    read(from) {
+      const value = get(from.view, from.at);
+      from.at += bytes;
+      return value;
+    },
+  };
+}
+
+function bigInteger(
+  name: string,
+  min: bigint,
+  max: bigint,
+  set: (view: DataView, at: number, value: bigint) => void,
+  get: (view: DataView, at: number) => bigint,
+): Field<bigint> {
+  const expected = `a bigint from ${min}n to ${max}n`;
+  return {
+    schema: name,
+    bytesMax: 8,
+    write(to, value) {
+      if (typeof value !== 'bigint' || value < min || value > max) refuse(expected, value);
+      set(to.view, to.at, value);
+      to.at += 8;
+    },
+    read(from) {
+      const value = get(from.view, from.at);
+      from.at += 8;
+      return value;
+    },
+  };
+}
+
+/** An integer from 0 to 255. */
+export const u8 = (): Field<number> =>
+  integer(
+    'u8',
+    1,
+    0,
+    0xff,
+    (view, at, value) => view.setUint8(at, value),
+    (view, at) => view.getUint8(at),
+  );
+/** An integer from 0 to 65,535. */
+export const u16 = (): Field<number> =>
+  integer(
+    'u16',
+    2,
+    0,
+    0xffff,
+    (view, at, value) => view.setUint16(at, value, true),
+    (view, at) => view.getUint16(at, true),
+  );
+/** An integer from 0 to 2^32-1. */
+export const u32 = (): Field<number> =>
+  integer(
+    'u32',
+    4,
+    0,
+    0xffffffff,
+    (view, at, value) => view.setUint32(at, value, true),
+    (view, at) => view.getUint32(at, true),
+  );
+/** A bigint from 0 to 2^64-1. */
+export const u64 = (): Field<bigint> =>
+  bigInteger(
+    'u64',
+    0n,
+    2n ** 64n - 1n,
+    (view, at, value) => view.setBigUint64(at, value, true),
+    (view, at) => view.getBigUint64(at, true),
+  );
+/** An integer from -128 to 127. */
+export const i8 = (): Field<number> =>
+  integer(
+    'i8',
+    1,
+    -0x80,
+    0x7f,
+    (view, at, value) => view.setInt8(at, value),
+    (view, at) => view.getInt8(at),
+  );
+/** An integer from -32,768 to 32,767. */
+export const i16 = (): Field<number> =>
+  integer(
+    'i16',
+    2,
+    -0x8000,
+    0x7fff,
+    (view, at, value) => view.setInt16(at, value, true),
+    (view, at) => view.getInt16(at, true),
+  );
+/** An integer from -2^31 to 2^31-1. */
+export const i32 = (): Field<number> =>
+  integer(
+    'i32',
+    4,
+    -0x80000000,
+    0x7fffffff,
+    (view, at, value) => view.setInt32(at, value, true),
+    (view, at) => view.getInt32(at, true),
+  );
+/** A bigint from -2^63 to 2^63-1. */
+export const i64 = (): Field<bigint> =>
+  bigInteger(
+    'i64',
+    -(2n ** 63n),
+    2n ** 63n - 1n,
+    (view, at, value) => view.setBigInt64(at, value, true),
+    (view, at) => view.getBigInt64(at, true),
+  );
+
+/** Any number, NaN and the infinities included. */
+export const f64 = (): Field<number> => ({
+  schema: 'f64',
+  bytesMax: 8,
+  write(to, value) {
+    if (typeof value !== 'number') refuse('a number', value);
+    to.view.setFloat64(to.at, value, true);
+    to.at += 8;
+  },
+  read(from) {
+    const value = from.view.getFloat64(from.at, true);
+    from.at += 8;
+    return value;
+  },
+});
+
+/** true or false. */
+export const bool = (): Field<boolean> => ({
+  schema: 'bool',
+  bytesMax: 1,
+  write(to, value) {
+    if (typeof value !== 'boolean') refuse('true or false', value);
+    to.view.setUint8(to.at++, value ? 1 : 0);
+  },
+  read: (from) => from.view.getUint8(from.at++) !== 0,
+});
+
+/** One of up to 256 strings; takes one byte. Their order belongs to the schema. */
+export function enumOf<const Values extends readonly [string, ...string[]]>(
+  ...values: Values
+): Field<Values[number]> {
+  if (
+    values.length === 0 ||
+    values.length > 256 ||
+    new Set(values).size !== values.length ||
+    values.some((value) => typeof value !== 'string')
+  ) {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      'enumOf takes 1 to 256 strings, each a different one',
+    );
+  }
+  const codes = new Map<string, number>(values.map((value, code) => [value, code]));
+  const expected = `one of ${values.map((value) => JSON.stringify(value)).join(', ')}`;
+  return {
+    schema: { enum: [...values] },
+    bytesMax: 1,
+    write(to, value) {
+      const code = codes.get(value);
+      if (code === undefined) refuse(expected, value);
+      to.view.setUint8(to.at++, code);
+    },
+    read(from) {
+      const value = values[from.view.getUint8(from.at++)];
+      if (value === undefined) throw new Refusal('is no value of the schema');
+      return value;
+    },
+  };
+}
+
+function atMost(name: string, max: number, limit: number): void {
+  if (!Number.isInteger(max) || max < 1 || max > limit) {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `${name} takes a whole number from 1 to ${limit}, not ${String(max)}`,
+    );
+  }
+}
+
+const loneSurrogate = /\p{Surrogate}/u;
+
+/** Text of at most `charactersMax` code points; takes its UTF-8 bytes and 4 more. */
+export function utf8(charactersMax: number): Field<string> {
+  atMost('utf8', charactersMax, 200_000);
+  const expected = `text of at most ${charactersMax} characters`;
+  return {
+    schema: { utf8: charactersMax },
+    bytesMax: 4 + 4 * charactersMax,
+    write(to, value) {
+      if (typeof value !== 'string') refuse(expected, value);
+      const { bytes, at } = to;
+      const { length } = value;
+      const start = at + 4;
+      let count = 0;
+      if (length <= charactersMax) {
+        // Mostly short and ASCII: then this loop beats a call.
+        for (; count < length && length <= 64; count++) {
+          const unit = value.charCodeAt(count);
+          if (unit > 0x7f) break;
+          bytes[start + count] = unit;
+        }
+      }
+      if (count < length || length > charactersMax) {
+        if (length > 2 * charactersMax) refuse(expected, value);
+        if (length > charactersMax && [...value].length > charactersMax) refuse(expected, value);
+        if (loneSurrogate.test(value)) refuse(`${expected} without half of a surrogate pair`, value);
+        count = bytes.write(value, start, 'utf8');
+      }
+      to.view.setUint32(at, count, true);
+      to.at = start + count;
+    },
+    read(from) {
+      const start = from.at + 4;
+      const end = start + from.view.getUint32(from.at, true);
+      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
+      from.at = end;
+      return (from.bytes as Buffer).toString('utf8', start, end);
+    },
+  };
+}
+
+/** At most `bytesMax` bytes; takes 4 more. */
+export function bytes(bytesMax: number): Field<Uint8Array> {
+  atMost('bytes', bytesMax, 1_000_000);
+  const expected = `a Uint8Array of at most ${bytesMax} bytes`;
+  return {
+    schema: { bytes: bytesMax },
+    bytesMax: 4 + bytesMax,
+    write(to, value) {
+      if (!(value instanceof Uint8Array) || value.length > bytesMax) refuse(expected, value);
+      to.view.setUint32(to.at, value.length, true);
+      to.bytes.set(value, to.at + 4);
+      to.at += 4 + value.length;
+    },
+    read(from) {
+      const start = from.at + 4;
+      const end = start + from.view.getUint32(from.at, true);
+      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
+      from.at = end;
+      return Uint8Array.prototype.slice.call(from.bytes, start, end);
+    },
+  };
+}
+
+/** How a store turns values of type T into a record's bytes and back. */
+export interface RecordType<T> {
+  /** What the store holds: opening with another kind or schema is refused. */
+  readonly kind: 'bytes' | 'records';
+  /** Canonical JSON; empty for raw bytes. */
+  readonly schema: string;
+  /** Most bytes that one record takes. */
+  readonly bytesMax: number;
+  /** Writes a record's bytes at `to.at`. Throws `ERR_ESPORA_INVALID`, naming the field. */
+  readonly encode: (to: Staging, value: T) => void;
+  readonly decode: (bytes: Buffer) => T;
+}
+
+/** The largest record: it fits one batch of 1 MiB on disk. */
+export const recordBytesMax = (1 << 20) - 128;
+
+/** Records that are bytes, which the store does not look into. */
+export const rawRecord: RecordType<Uint8Array> = Object.freeze({
+  kind: 'bytes',
+  schema: '',
+  bytesMax: recordBytesMax,
+  encode(to: Staging, value: Uint8Array): void {
+    if (!(value instanceof Uint8Array)) {
+      throw new EsporaError('ERR_ESPORA_INVALID', 'a record has to be a Uint8Array');
+    }
+    if (value.length > recordBytesMax) {
+      throw new EsporaError(
+        'ERR_ESPORA_TOO_LARGE',
+        `a record of ${value.length} bytes, at most ${recordBytesMax} are possible`,
+      );
+    }
+    to.bytes.set(value, to.at);
+    to.at += value.length;
+  },
+  decode: (record: Buffer): Uint8Array =>
+    new Uint8Array(record.buffer, record.byteOffset, record.length),
+});
+
+/**
+ * A type of records with named fields. The store keeps its schema: names, kinds and order; opening
+ * it with another one is refused.
+ */
+export function record<const Shape extends RecordShape>(
+  shape: Shape,
+): RecordType<RecordOf<Shape>> {
+  const fields = Object.entries(shape);
+  if (fields.length === 0) {
+    throw new EsporaError('ERR_ESPORA_INVALID', 'a record needs at least one field');
+  }
+  for (const [name, field] of fields) {
+    if (!/^[A-Za-z_$][\w$]*$/.test(name) || name === '__proto__') {
+      throw new EsporaError(
+        'ERR_ESPORA_INVALID',
+        `a field's name has to be letters, digits and _, not ${JSON.stringify(name)}`,
+      );
+    }
+    if (typeof (field as Partial<Field<unknown>> | undefined)?.write !== 'function') {
+      throw new EsporaError(
+        'ERR_ESPORA_INVALID',
+        `field ${name} has to be one of u8() … u64(), i8() … i64(), f64(), bool(), enumOf(…), utf8(n), bytes(n)`,
+      );
+    }
+  }
+  const bytesMax = fields.reduce((sum, [, field]) => sum + field.bytesMax, 0);
+  if (bytesMax > recordBytesMax) {
+    throw new EsporaError(
+      'ERR_ESPORA_TOO_LARGE',
+      `a record of up to ${bytesMax} bytes, at most ${recordBytesMax} are possible`,
+    );
+  }
+  const names = fields.map(([name]) => name);
+  const writers = fields.map(([, { write }]) => write as (to: Staging, value: unknown) => void);
+  const readers = fields.map(([, { read }]) => read as (from: Cursor) => unknown);
+  const known = new Set(names);
+  const count = names.length;
+  return Object.freeze({
+    kind: 'records' as const,
+    schema: JSON.stringify({ fields: fields.map(([name, { schema }]) => [name, schema]) }),
+    bytesMax,
+    encode(to: Staging, value: RecordOf<Shape>): void {
+      if (typeof value !== 'object' || (value as unknown) === null) {
+        throw new EsporaError('ERR_ESPORA_INVALID', 'a record has to be an object');
+      }
+      const given = value as Readonly<Record<string, unknown>>;
+      let index = 0;
+      try {
+        for (; index < count; index++) writers[index]!(to, given[names[index]!]);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        throw new EsporaError('ERR_ESPORA_INVALID', `field ${names[index]!} ${error.message}`);
+      }
+      let extra = 0;
+      for (const name in given) if (++extra > count || !known.has(name)) refuseExtra(given, known);
+    },
+    decode(record: Buffer): RecordOf<Shape> {
+      const view = new DataView(record.buffer, record.byteOffset, record.length);
+      const from: Cursor = { bytes: record, view, at: 0 };
+      const value: Record<string, unknown> = {};
+      try {
+        for (let index = 0; index < count; index++) value[names[index]!] = readers[index]!(from);
+      } catch {
+        throw new EsporaError('ERR_ESPORA_CORRUPT', 'a record does not fit the schema');
+      }
+      return value as RecordOf<Shape>;
+    },
+  });
+}
+
+function refuseExtra(given: Readonly<Record<string, unknown>>, known: ReadonlySet<string>): void {
+  for (const name in given) {
+    if (known.has(name)) continue;
+    throw new EsporaError('ERR_ESPORA_INVALID', `the record has no field ${name}`);
+  }
+}
+
+const simpleFields: Readonly<Record<string, () => Field<unknown>>> = {
+  u8,
+  u16,
+  u32,
+  u64,
+  i8,
+  i16,
+  i32,
+  i64,
+  f64,
+  bool,
+} as unknown as Readonly<Record<string, () => Field<unknown>>>;
+
+/** The type that a store's schema describes: for tools. Throws `ERR_ESPORA_VERSION`. */
+export function recordOfSchema(schema: string): RecordType<Record<string, unknown>> {
+  try {
+    const { fields } = JSON.parse(schema) as { fields: [string, FieldSchema][] };
+    return record(Object.fromEntries(fields.map(([name, field]) => [name, fieldOf(field)])));
+  } catch (cause) {
+    throw new EsporaError(
+      'ERR_ESPORA_VERSION',
+      `the store's schema is not one of this version: ${schema}`,
+      { cause },
+    );
+  }
+}
+
+function fieldOf(schema: FieldSchema): Field<unknown> {
+  if (typeof schema === 'string') return simpleFields[schema]!();
+  if ('enum' in schema) {
+    return enumOf(...(schema.enum as [string, ...string[]])) as Field<unknown>;
+  }
+  return ('utf8' in schema ? utf8(schema.utf8) : bytes(schema.bytes)) as Field<unknown>;
+}

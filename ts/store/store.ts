@@ -1,0 +1,509 @@
+// The embedded store: append-only, durable, one writer. What is appended in one turn of the event
+// loop goes down together, in one call, and is answered together.
+//
+//   append() ─▶ staging ─(end of the turn)─▶ addon: committer's thread ─▶ one flush ─▶ promises
+import { EsporaError, toEsporaError } from '../errors.js';
+import { loadNative } from '../native.js';
+import type { NativeOutcome, NativeStore, NativeStoreStats, NativeVerifyReport } from '../native.js';
+import { nearest } from '../options/suggest.js';
+import { Pending } from './pending.js';
+import { RowIterator } from './rows.js';
+import type { ReadRange, Row } from './rows.js';
+import { rawRecord } from './record.js';
+import type { RecordType } from './record.js';
+import { headerBytes, Staging } from './staging.js';
+
+/**
+ * When the device is told to keep what was written: before an append resolves (`'always'`), within
+ * some milliseconds after it, or only by `flush` and `close` (`'never'`).
+ */
+export type Sync = 'always' | { readonly intervalMs: number } | 'never';
+
+/** Options of {@link openStore}. */
+export interface StoreOptions<T = Uint8Array> {
+  /** What the records are: made by `record({…})`; bytes where it is absent. */
+  readonly record?: RecordType<T>;
+  /** `'always'`. */
+  readonly sync?: Sync;
+  /** Whether directory and store are made where there are none; true. */
+  readonly create?: boolean;
+  /** Size of a segment's file, for a new store: from 1 MiB to 1 GiB; 64 MiB. */
+  readonly segmentBytes?: number;
+  /**
+   * Bytes that may wait for the disk; an append above it is refused with `ERR_ESPORA_OVERLOADED`,
+   * and nothing is changed. 64 MiB.
+   */
+  readonly pendingBytesMax?: number;
+}
+
+/** What an append resolves with. */
+export interface Appended {
+  /** 1, 2, 3, … without gaps. */
+  readonly seq: number;
+  /** Microseconds since 1970; never decreasing. */
+  readonly time: number;
+  /** Whether it is on the device: always true with `sync: 'always'`. */
+  readonly durable: boolean;
+}
+
+/** What a batch resolves with. */
+export interface AppendedBatch {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** Records. */
+  readonly count: number;
+  /** Of all its records: microseconds since 1970. */
+  readonly time: number;
+  /** Whether it is on the device: always true with `sync: 'always'`. */
+  readonly durable: boolean;
+}
+
+/** Counters since the store was opened, unless said otherwise. */
+export interface StoreStats extends NativeStoreStats {
+  /** Appends and batches whose promises are not settled. */
+  readonly pending: number;
+  /** Their bytes. */
+  readonly pendingBytes: number;
+}
+
+/** What {@link Store.verify} found; `ok` if there is no damage. */
+export type VerifyReport = NativeVerifyReport;
+
+const optionNames = ['record', 'sync', 'create', 'segmentBytes', 'pendingBytesMax'];
+const pendingBytesMaxDefault = 64 << 20;
+const mebibyte = 1 << 20;
+
+function invalid(message: string): EsporaError {
+  return new EsporaError('ERR_ESPORA_INVALID', message);
+}
+
+function checkInteger(name: string, value: unknown, min: number, max: number): void {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
+  throw invalid(`option ${name} has to be a whole number from ${min} to ${max}, not ${String(value)}`);
+}
+
+function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
+  if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
+    throw invalid("a store's directory has to be a path, a string that is not empty");
+  }
+  if (typeof options !== 'object' || (options as unknown) === null) {
+    throw invalid('the options of openStore have to be an object');
+  }
+  for (const name of Object.keys(options)) {
+    if (optionNames.includes(name)) continue;
+    const known = nearest(name, optionNames);
+    throw invalid(
+      known === undefined
+        ? `openStore has no option ${name}; there are ${optionNames.join(', ')}`
+        : `openStore has no option ${name}, did you mean ${known}?`,
+    );
+  }
+  const { sync, create, segmentBytes, pendingBytesMax, record } = options;
+  if (sync !== undefined && sync !== 'always' && sync !== 'never') {
+    if (typeof sync !== 'object' || (sync as unknown) === null) {
+      throw invalid("option sync has to be 'always', 'never' or { intervalMs }");
+    }
+    checkInteger('sync.intervalMs', sync.intervalMs, 1, 86_400_000);
+  }
+  if (create !== undefined && typeof create !== 'boolean') {
+    throw invalid(`option create has to be true or false, not ${String(create)}`);
+  }
+  if (segmentBytes !== undefined) {
+    checkInteger('segmentBytes', segmentBytes, mebibyte, 1024 * mebibyte);
+    if (segmentBytes % 4096 !== 0) {
+      throw invalid(`option segmentBytes has to be a multiple of 4096, not ${segmentBytes}`);
+    }
+  }
+  if (pendingBytesMax !== undefined) {
+    checkInteger('pendingBytesMax', pendingBytesMax, 1, Number.MAX_SAFE_INTEGER);
+  }
+  if (record !== undefined && typeof (record as Partial<RecordType<T>>).encode !== 'function') {
+    throw invalid('option record has to be made by record({ … })');
+  }
+}
+
+// Stores that this thread has open, for the end of the process: it comes without a turn in which
+// anything could be awaited.
+const openStores = new Set<{ closeAtExit(): void }>();
+function closeAllAtExit(): void {
+  for (const store of openStores) store.closeAtExit();
+}
+
+/**
+ * Opens the store in `directory`, and makes it where there is none. One process has it open at a
+ * time; tools read beside it.
+ *
+ * Rejects with `ERR_ESPORA_LOCKED` (another process has it), `_NOT_FOUND` (with `create: false`),
+ * `_INVALID` (other kind or schema of records, a wrong option), `_VERSION`, `_CORRUPT`,
+ * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store only: an old one on a full disk
+ * opens for reading, and appends are refused until there is space).
+ */
+export async function openStore(directory: string, options?: StoreOptions): Promise<Store>;
+export async function openStore<T>(
+  directory: string,
+  options: StoreOptions<T> & { readonly record: RecordType<T> },
+): Promise<Store<T>>;
+export async function openStore<T>(
+  directory: string,
+  options: StoreOptions<T> = {},
+): Promise<Store<T>> {
+  checkOptions(directory, options);
+  const type = options.record ?? (rawRecord as unknown as RecordType<T>);
+  const { sync = 'always' } = options;
+  let store: Store<T> | undefined;
+  const native = new (loadNative().Store)(
+    {
+      directory,
+      create: options.create ?? true,
+      sync: typeof sync === 'string' ? sync : 'interval',
+      ...(typeof sync === 'string' ? {} : { syncIntervalMs: sync.intervalMs }),
+      ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+      kind: type.kind,
+      schema: type.schema,
+    },
+    (outcomes) => store?.[progress](outcomes),
+  );
+  let facts: NativeStoreStats;
+  try {
+    facts = await native.open();
+  } catch (error) {
+    throw toEsporaError(error);
+  }
+  store = new Store(native, directory, type, {
+    unitBytesMax: facts.unitBytesMax,
+    pendingBytesMax: options.pendingBytesMax ?? pendingBytesMaxDefault,
+  });
+  return store;
+}
+
+const progress = Symbol('progress');
+
+/** What {@link Store} needs beside the addon's object. */
+interface Limits {
+  readonly unitBytesMax: number;
+  readonly pendingBytesMax: number;
+}
+
+interface Settle {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * An open store. Made by {@link openStore}. All methods may be called at any time; after `close`
+ * they reject with `ERR_ESPORA_CLOSED`. After a failed write or flush what is pending rejects with
+ * `ERR_ESPORA_INDETERMINATE` and what comes later with `ERR_ESPORA_FAILED`: close it, and open it
+ * again to see what is on disk.
+ */
+export class Store<T = Uint8Array> implements AsyncDisposable {
+  /** Where it is. */
+  readonly directory: string;
+  readonly #native: NativeStore;
+  readonly #type: RecordType<T>;
+  readonly #limits: Limits;
+  readonly #staging: Staging;
+  readonly #pending = new Pending();
+  readonly #flushes: Settle[] = [];
+  readonly #moved = new Set<() => void>();
+  #scheduled = false;
+  #encoding = false;
+  #held = false;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+  #durableSeq: number;
+
+  // One executor for all promises: what it was given is taken right after the call.
+  #resolve!: (value: never) => void;
+  #reject!: (error: unknown) => void;
+  readonly #executor = (
+    resolve: (value: never) => void,
+    reject: (error: unknown) => void,
+  ): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+  readonly #submitStaged = (): void => this.#submit();
+
+  /** @internal */
+  constructor(native: NativeStore, directory: string, type: RecordType<T>, limits: Limits) {
+    this.#native = native;
+    this.directory = directory;
+    this.#type = type;
+    this.#limits = limits;
+    this.#staging = new Staging(type.bytesMax, limits.unitBytesMax);
+    this.#durableSeq = native.durableSeq;
+    if (openStores.size === 0) process.on('exit', closeAllAtExit);
+    openStores.add(this);
+  }
+
+  /**
+   * Appends one record. Resolves when it is on disk (with `sync: 'always'`; else when it is
+   * written, see `durable`). Appends become durable in the order of their calls.
+   *
+   * Rejects with `ERR_ESPORA_INVALID` (the value), `_TOO_LARGE`, `_OVERLOADED` (more than
+   * `pendingBytesMax` waits), `_NO_SPACE`, `_CLOSED` and `_FAILED`, which are definite: nothing
+   * was stored; and `_INDETERMINATE`, which is not: a restart shows whether it was.
+   */
+  append(value: T): Promise<Appended> {
+    const staging = this.#staging;
+    const start = staging.at;
+    try {
+      this.#checkOpen();
+      this.#encode(value, 1);
+      this.#checkUnit(1, staging.at - start);
+    } catch (error) {
+      staging.at = start;
+      return Promise.reject(error as Error);
+    }
+    return this.#stage(start, 0) as Promise<Appended>;
+  }
+
+  /**
+   * Appends records as one unit: after a crash all of them are there or none. One batch takes at
+   * most 1 MiB, above it is `ERR_ESPORA_TOO_LARGE`. Otherwise as {@link Store.append}.
+   */
+  appendBatch(values: Iterable<T>): Promise<AppendedBatch> {
+    const staging = this.#staging;
+    const start = staging.at;
+    let count = 0;
+    try {
+      this.#checkOpen();
+      if (typeof (values as Partial<Iterable<T>> | null)?.[Symbol.iterator] !== 'function') {
+        throw invalid('a batch has to be an array of records, or something else that can be iterated');
+      }
+      let payload = 0;
+      // Whatever else can be iterated may run code of its own, which may append.
+      for (const value of Array.isArray(values) ? (values as readonly T[]) : [...values]) {
+        const at = staging.at;
+        this.#encode(value, 0);
+        payload += staging.at - at;
+        count += 1;
+        this.#checkUnit(count, payload);
+      }
+      if (count === 0) throw invalid('a batch needs at least one record');
+    } catch (error) {
+      staging.at = start;
+      return Promise.reject(error as Error);
+    }
+    staging.view.setUint32(start + 4, count, true);
+    return this.#stage(start, count) as Promise<AppendedBatch>;
+  }
+
+  /**
+   * The record with this sequence number; undefined if there is none, if it is not durable yet, or
+   * if `repair` had to give it up.
+   */
+  async get(seq: number): Promise<Row<T> | undefined> {
+    this.#checkOpen();
+    if (!Number.isSafeInteger(seq) || seq < 1) {
+      throw invalid(`a sequence number has to be a whole number from 1 on, not ${String(seq)}`);
+    }
+    for await (const row of this.read({ gte: seq, lte: seq, limit: 1 })) return row;
+    return undefined;
+  }
+
+  /**
+   * Reads records in the order of their sequence numbers, a portion at a time, off the main thread.
+   * Shows only what is durable: what was so when it began, or with `live` whatever becomes so,
+   * until it is left, `signal` aborts, or the store is closed.
+   *
+   * A row of bytes is a view into its portion of about 1 MiB: copy what is kept for long.
+   */
+  read(range: ReadRange = {}): AsyncIterableIterator<Row<T>> {
+    this.#checkOpen();
+    return new RowIterator<T>(range, {
+      decode: this.#type.decode,
+      durableSeq: () => this.#durableNow(),
+      portion: async (portion) => {
+        this.#checkOpen();
+        try {
+          return await this.#native.read(portion);
+        } catch (error) {
+          throw toEsporaError(error);
+        }
+      },
+      closed: () => this.#closing !== undefined,
+      hold: () => this.#native.hold(),
+      letGo: () => this.#native.letGo(),
+      onMove: (listener) => {
+        this.#moved.add(listener);
+        return () => this.#moved.delete(listener);
+      },
+    });
+  }
+
+  /**
+   * Resolves when everything that was appended before is on the device. Rejects if an append before
+   * it was indeterminate, with `ERR_ESPORA_FAILED`.
+   */
+  flush(): Promise<void> {
+    try {
+      this.#checkOpen();
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    return new Promise((resolve, reject) => {
+      this.#submit();
+      this.#flushes.push({ resolve, reject });
+      this.#native.flush();
+      this.#balanceHold();
+    });
+  }
+
+  /** Reads and checks everything that was durable at the call; changes nothing. */
+  async verify(): Promise<VerifyReport> {
+    this.#checkOpen();
+    try {
+      return await loadNative().verifyStore(this.directory);
+    } catch (error) {
+      throw toEsporaError(error);
+    }
+  }
+
+  /** Counters, and what is pending now. */
+  stats(): StoreStats {
+    this.#checkOpen();
+    const { size: pending, bytes: pendingBytes } = this.#pending;
+    return { ...this.#native.stats(), pending, pendingBytes };
+  }
+
+  /** Everything up to this sequence number is on the device; 0 for none. Stays after `close`. */
+  get durableSeq(): number {
+    return this.#durableNow();
+  }
+
+  /**
+   * Commits and flushes what was appended, and lets go of the directory. Idempotent: each call
+   * returns the same promise. Rejects if that failed; the store is closed all the same.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** `await using store = await openStore(…)` closes it at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal At the end of the process: commits what was appended. */
+  closeAtExit(): void {
+    if (this.#closed) return;
+    if (this.#closing === undefined) this.#submit();
+    this.#native.closeNow();
+  }
+
+  async #close(): Promise<void> {
+    this.#submit();
+    const closed = this.#native.close();
+    this.#announce();
+    try {
+      await closed;
+    } catch (error) {
+      throw toEsporaError(error);
+    } finally {
+      this.#durableNow();
+      this.#closed = true;
+      openStores.delete(this);
+      if (openStores.size === 0) process.off('exit', closeAllAtExit);
+    }
+  }
+
+  #durableNow(): number {
+    if (!this.#closed) this.#durableSeq = this.#native.durableSeq;
+    return this.#durableSeq;
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) {
+      throw new EsporaError('ERR_ESPORA_CLOSED', `the store in ${this.directory} is closed`);
+    }
+  }
+
+  #encode(value: T, unitRecords: number): void {
+    const staging = this.#staging;
+    if (this.#encoding) throw invalid('a value of an append may not append by itself');
+    const start = staging.at;
+    staging.at = start + headerBytes;
+    this.#encoding = true;
+    try {
+      this.#type.encode(staging, value);
+    } finally {
+      this.#encoding = false;
+    }
+    staging.finish(start, unitRecords);
+  }
+
+  // Engine::reservation_bytes: exact for one record, an upper bound for several.
+  #checkUnit(records: number, bytes: number): void {
+    const { unitBytesMax, pendingBytesMax } = this.#limits;
+    const needed = records === 1 ? bytes : bytes + 8 * records;
+    if (needed > unitBytesMax) {
+      throw new EsporaError(
+        'ERR_ESPORA_TOO_LARGE',
+        `${records === 1 ? 'a record' : 'a batch'} of ${needed} bytes, at most ${unitBytesMax} are possible`,
+      );
+    }
+    const pending = this.#pending.bytes;
+    if (pending + bytes > pendingBytesMax && pending > 0) {
+      throw new EsporaError(
+        'ERR_ESPORA_OVERLOADED',
+        `${pending} bytes wait for the disk, at most ${pendingBytesMax} may: await some of them first`,
+      );
+    }
+  }
+
+  #stage(start: number, count: number): Promise<unknown> {
+    const staging = this.#staging;
+    const promise = new Promise<never>(this.#executor);
+    this.#pending.push(this.#resolve, this.#reject, count, staging.at - start);
+    if (staging.full) {
+      this.#submit();
+    } else if (!this.#scheduled) {
+      // Runs when this turn's microtasks are done: whatever they append is in the same batch.
+      this.#scheduled = true;
+      process.nextTick(this.#submitStaged);
+    }
+    return promise;
+  }
+
+  #submit(): void {
+    this.#scheduled = false;
+    const staging = this.#staging;
+    if (staging.at === 0) return;
+    this.#native.submit(staging.bytes, staging.at);
+    staging.at = 0;
+    this.#balanceHold();
+  }
+
+  // The event loop stays alive while something is to be settled.
+  #balanceHold(): void {
+    const hold = this.#pending.size > 0 || this.#flushes.length > 0;
+    if (hold === this.#held) return;
+    this.#held = hold;
+    if (hold) this.#native.hold();
+    else this.#native.letGo();
+  }
+
+  /** @internal */
+  [progress](outcomes: readonly NativeOutcome[]): void {
+    for (const { units, firstSeq, timeUs, durableSeq, error } of outcomes) {
+      const failure = error === undefined ? undefined : toEsporaError(error);
+      if (units === 0) {
+        const flush = this.#flushes.shift();
+        if (failure === undefined) flush?.resolve();
+        else flush?.reject(failure);
+      } else if (failure === undefined) {
+        this.#pending.resolve(units, firstSeq, timeUs, durableSeq);
+      } else {
+        this.#pending.reject(units, failure);
+      }
+    }
+    this.#balanceHold();
+    this.#announce();
+  }
+
+  #announce(): void {
+    for (const listener of [...this.#moved]) listener();
+  }
+}
