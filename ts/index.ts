@@ -18,6 +18,7 @@ export { openStore, Store } from './store/store.js';
 export type {
   Appended,
   AppendedBatch,
+  Backup,
   StoreOptions,
   StoreStats,
   Sync,

@@ -26,6 +26,11 @@ export interface Native {
   ) => NativeStore;
   /** Checks a store without changing it. */
   verifyStore(directory: string): Promise<NativeVerifyReport>;
+  /**
+   * Makes a store in `to`, a new directory, out of the one in `from`, which is not changed. With
+   * `giveUp` what is damaged is left out; otherwise it is an error.
+   */
+  copyStore(from: string, to: string, giveUp: boolean): Promise<NativeCopyReport>;
   /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
   inspectStore(
     directory: string,
@@ -438,6 +443,29 @@ export interface NativeVerifyReport {
   readonly records: number;
   readonly payloadBytes: number;
   readonly lastTimeUs: number;
+  readonly findings: readonly NativeFinding[];
+}
+
+/** Records that were durable and could not be read; both ends included. */
+export interface NativeLoss {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** Where the damage is; 0 where it is about no single segment. */
+  readonly segment: number;
+  readonly block: number;
+  readonly reason: string;
+}
+
+export interface NativeCopyReport {
+  readonly source: Readonly<Record<string, unknown>>;
+  readonly copy: Readonly<Record<string, unknown>>;
+  readonly lastSeq: number;
+  /** Copied. */
+  readonly records: number;
+  /** Given up. */
+  readonly lost: number;
+  readonly losses: readonly NativeLoss[];
+  /** What was found in the source. */
   readonly findings: readonly NativeFinding[];
 }
 

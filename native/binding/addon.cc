@@ -24,6 +24,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("version", Napi::Function::New<espora::binding::version>(env, "version"));
   exports.Set("Database", espora::binding::define_database(env));
   exports.Set("Forwarder", espora::binding::define_forwarder(env));
+  exports.Set("copyStore", Napi::Function::New<espora::binding::copy_store>(env, "copyStore"));
   exports.Set("Store", espora::binding::define_store(env));
   exports.Set("inspectStore",
               Napi::Function::New<espora::binding::inspect_store>(env, "inspectStore"));

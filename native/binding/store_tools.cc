@@ -14,6 +14,7 @@
 #include "ledger/account_table.h"
 #include "ledger/entry_codec.h"
 #include "ledger/ledger_state.h"
+#include "store/copy.h"
 #include "store/reader.h"
 #include "sys/file_system.h"
 #include "sys/thread.h"
@@ -27,6 +28,8 @@ namespace {
 constexpr size_t items_per_call = 512;
 
 constexpr const char* ledger_kind = "ledger";
+// Of the library's typed records, whose schema is JSON.
+constexpr const char* records_kind = "records";
 
 Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
   Napi::Object object = Napi::Object::New(env);
@@ -34,6 +37,7 @@ Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
   set(object, "version", facts.version);
   object.Set("storeKind", facts.kind);
   set(object, "segmentBytes", facts.segment_bytes);
+  if (facts.kind == records_kind) object.Set("schema", facts.schema);
   if (facts.kind != ledger_kind) return object;
   const auto table = ledger::AccountTable::decode(
       std::as_bytes(std::span(facts.schema.data(), facts.schema.size())));
@@ -362,7 +366,82 @@ class Verification final : public Napi::AsyncWorker {
   std::unique_ptr<sys::Result<store::VerifyReport>> result_;
 };
 
+// --- copy ----------------------------------------------------------------------------------------
+
+class Copying final : public Napi::AsyncWorker {
+ public:
+  Copying(Napi::Env env, std::string from, std::string to, store::OnDamage on_damage)
+      : Napi::AsyncWorker(env, "espora.copy"),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        on_damage_(on_damage) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+
+ private:
+  void Execute() override {
+    sys::PosixFileSystem file_system;
+    result_ = std::make_unique<sys::Result<store::CopyReport>>(
+        store::copy_store(file_system, from_, to_, on_damage_));
+  }
+
+  void OnOK() override {
+    const Napi::Env env = Env();
+    if (!result_->ok()) {
+      deferred_.Reject(to_error(env, result_->status()).Value());
+      return;
+    }
+    const store::CopyReport& report = result_->value();
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("source", to_object(env, report.source));
+    object.Set("copy", to_object(env, report.copy));
+    set(object, "lastSeq", report.last_seq);
+    set(object, "records", report.records);
+    Napi::Array losses = Napi::Array::New(env, report.losses.size());
+    uint64_t lost = 0;
+    for (size_t i = 0; i < report.losses.size(); ++i) {
+      const store::Loss& loss = report.losses[i];
+      Napi::Object each = Napi::Object::New(env);
+      set(each, "firstSeq", loss.first_seq);
+      set(each, "lastSeq", loss.last_seq);
+      set(each, "segment", loss.segment);
+      set(each, "block", loss.block);
+      each.Set("reason", loss.what);
+      losses.Set(static_cast<uint32_t>(i), each);
+      lost += loss.last_seq - loss.first_seq + 1;
+    }
+    set(object, "lost", lost);
+    object.Set("losses", losses);
+    Napi::Array findings = Napi::Array::New(env, report.findings.size());
+    for (size_t i = 0; i < report.findings.size(); ++i) {
+      findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
+    }
+    object.Set("findings", findings);
+    deferred_.Resolve(object);
+  }
+
+  Napi::Promise::Deferred deferred_;
+  std::string from_;
+  std::string to_;
+  store::OnDamage on_damage_;
+  std::unique_ptr<sys::Result<store::CopyReport>> result_;
+};
+
 }  // namespace
+
+Napi::Value copy_store(const Napi::CallbackInfo& info) {
+  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsBoolean()) {
+    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp)");
+  }
+  const bool give_up = info[2].As<Napi::Boolean>().Value();
+  // Deletes itself when it is done.
+  auto* copying = new Copying(info.Env(), info[0].As<Napi::String>().Utf8Value(),
+                              info[1].As<Napi::String>().Utf8Value(),
+                              give_up ? store::OnDamage::give_up : store::OnDamage::refuse);
+  copying->Queue();
+  return copying->promise();
+}
 
 Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsObject() || !info[2].IsFunction()) {

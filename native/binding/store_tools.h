@@ -1,5 +1,5 @@
-// JavaScript functions that read a store without opening it: `inspectStore`, `verifyStore`. Both
-// work beside a running service, on a thread of their own.
+// JavaScript functions that read a store without opening it: `inspectStore`, `verifyStore`,
+// `copyStore`. All work beside a running service, on a thread of their own.
 #pragma once
 
 #include <napi.h>
@@ -10,5 +10,8 @@ namespace espora::binding {
 Napi::Value inspect_store(const Napi::CallbackInfo& info);
 // verifyStore(directory): Promise<report>
 Napi::Value verify_store(const Napi::CallbackInfo& info);
+
+// copyStore(from, to, giveUp): Promise<report>
+Napi::Value copy_store(const Napi::CallbackInfo& info);
 
 }  // namespace espora::binding

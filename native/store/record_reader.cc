@@ -202,7 +202,9 @@ Status RecordReader::load(Segment& segment, const format::IndexEntry& entry, Fra
   if (Status read = read_window(segment, entry.block, entry.blocks, bytes); !read.ok()) return read;
   bytes = bytes.first(size_t{entry.blocks} * block_bytes);
   if (segment.dense) {
-    if (segment.dense->frame(entry, bytes, frame)) return {};
+    // The index's own entry: its neighbour says where it ends.
+    const format::IndexEntry* own = segment.dense->find(entry.first_seq);
+    if (own != nullptr && segment.dense->frame(*own, bytes, frame)) return {};
   } else {
     // Its link to the frame before it was looked at when it became known.
     format::FrameHeader header;

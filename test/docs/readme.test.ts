@@ -52,6 +52,9 @@ for (const [file, language] of Object.entries(documents)) {
         service: note('service'),
         inspect: note('inspect'),
         verify: note('verify'),
+        export: note('export'),
+        repair: note('repair'),
+        backup: note('backup'),
         config: note('config'),
       };
       await createProgram(() => undefined, actions).parseAsync(words, { from: 'user' });

@@ -1,9 +1,10 @@
 // `espora inspect`: shows what is in a store without changing it; works beside a running service.
-import { EsporaError, toEsporaError } from '../errors.js';
+import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
 import { resolveOptions } from '../options/resolve.js';
 import { print, printError, printInStep } from './output.js';
+import { whole } from './whole.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { plainItem } from './store-report.js';
@@ -40,20 +41,4 @@ export async function inspect(flags: InspectFlags): Promise<number> {
   } catch (error) {
     return printError('espora inspect', toEsporaError(error));
   }
-}
-
-function whole<Name extends string>(
-  flag: string,
-  text: string | undefined,
-  name: Name,
-): Partial<Record<Name, number>> {
-  if (text === undefined) return {};
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `${flag} has to be a whole number from 0 to 2^53-1, not "${text}"`,
-    );
-  }
-  return { [name]: value } as Record<Name, number>;
 }

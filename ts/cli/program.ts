@@ -24,7 +24,12 @@ const summaries: Readonly<Record<Command, string>> = {
   database: 'run a database: the HTTP API and the durable store',
   inspect: 'show what is in a store, without changing it',
   verify: 'check a store, without changing it',
+  export: 'write the records of a store to stdout, without changing it',
+  repair: 'make a new store out of what is left of a damaged one',
+  backup: 'copy a store into a new directory, also while it is in use',
 };
+
+const servicesAndStart: readonly Command[] = ['start', 'balancer', 'api', 'database'];
 
 /** Adds the flags of `command`: those of the table, --config and --json. */
 function addOptions(target: Commander, command: Command, json: string): Commander {
@@ -48,12 +53,25 @@ function addInspectOptions(target: Commander): void {
     .option('--no-records', 'leave out records');
 }
 
+/** What only `espora export` takes. */
+function addExportOptions(target: Commander): void {
+  target
+    .option('--from <seq>', 'first sequence number (default: 1)')
+    .option('--to <seq>', 'last sequence number (default: the last durable one)')
+    .option('--limit <count>', 'most records (default: all)')
+    .option('--format <format>', 'ndjson or csv (default: ndjson)')
+    .option('--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)');
+}
+
 /** What the commands do. Each resolves with an exit code. */
 export interface Actions {
   readonly start: (flags: Flags) => Promise<number>;
   readonly service: (kind: 'balancer' | 'api' | 'database', flags: Flags) => Promise<number>;
   readonly inspect: (flags: Flags) => Promise<number>;
   readonly verify: (flags: Flags) => Promise<number>;
+  readonly export: (flags: Flags) => Promise<number>;
+  readonly repair: (flags: Flags) => Promise<number>;
+  readonly backup: (flags: Flags) => Promise<number>;
   readonly config: (command: Command, flags: Flags) => Promise<number>;
 }
 
@@ -62,6 +80,9 @@ const lazyActions: Actions = {
   service: async (kind, flags) => (await import('./run-service.js')).runService(kind, flags),
   inspect: async (flags) => (await import('./inspect-command.js')).inspect(flags),
   verify: async (flags) => (await import('./verify-command.js')).verify(flags),
+  export: async (flags) => (await import('./export-command.js')).exportRecords(flags),
+  repair: async (flags) => (await import('./copy-commands.js')).repair(flags),
+  backup: async (flags) => (await import('./copy-commands.js')).backup(flags),
   config: async (command, flags) => (await import('./config-command.js')).config(command, flags),
 };
 
@@ -83,10 +104,14 @@ export function createProgram(
     .configureOutput({ outputError: () => undefined });
 
   for (const command of commands) {
-    const data = command === 'inspect' || command === 'verify';
+    const data = !servicesAndStart.includes(command);
     const json = data ? 'print JSON' : 'print events as JSON, one per line';
     const added = program.command(command).description(summaries[command]);
     if (command === 'inspect') addInspectOptions(added);
+    if (command === 'export') addExportOptions(added);
+    if (command === 'repair' || command === 'backup') {
+      added.option('--to <directory>', 'where the new store goes: a new or empty directory');
+    }
     addOptions(added, command, json).action(async (flags: Flags) => {
       end(await run(actions, command, flags));
     });
@@ -114,6 +139,9 @@ function run(actions: Actions, command: Command, flags: Flags): Promise<number> 
     case 'start':
     case 'inspect':
     case 'verify':
+    case 'export':
+    case 'repair':
+    case 'backup':
       return actions[command](flags);
     case 'balancer':
     case 'api':

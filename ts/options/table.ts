@@ -6,7 +6,16 @@ import * as kinds from './kinds.js';
 import type { Kind } from './kinds.js';
 
 /** Commands that have options of the table. */
-export type Command = 'start' | 'balancer' | 'api' | 'database' | 'inspect' | 'verify';
+export type Command =
+  | 'start'
+  | 'balancer'
+  | 'api'
+  | 'database'
+  | 'inspect'
+  | 'verify'
+  | 'export'
+  | 'repair'
+  | 'backup';
 /** The services; each is a command and a class too. */
 export type ServiceKind = 'balancer' | 'api' | 'database';
 
@@ -18,6 +27,9 @@ export const commands: readonly Command[] = [
   'database',
   'inspect',
   'verify',
+  'export',
+  'repair',
+  'backup',
 ];
 
 /** One option; its flag, variable and key in a configuration file follow from its name. */
@@ -156,7 +168,7 @@ export const optionTable = Object.freeze({
   data: option({
     kind: kinds.path('a directory'),
     default: './data',
-    commands: ['start', 'database', 'inspect', 'verify'],
+    commands: ['start', 'database', 'inspect', 'verify', 'export', 'repair', 'backup'],
     scope: 'service',
     help: "the store's directory",
   }),

@@ -309,7 +309,7 @@ export function bytes(bytesMax: number): Field<Uint8Array> {
       const end = start + from.view.getUint32(from.at, true);
       if (end > from.bytes.length) throw new Refusal('goes beyond its record');
       from.at = end;
-      return Uint8Array.prototype.slice.call(from.bytes, start, end);
+      return new Uint8Array(from.bytes.subarray(start, end));
     },
   };
 }

@@ -1,0 +1,67 @@
+// `espora backup` and `espora repair`: a new store out of another one, which is not changed.
+import { EsporaError, toEsporaError } from '../errors.js';
+import { loadNative } from '../native.js';
+import type { NativeCopyReport } from '../native.js';
+import { resolveOptions } from '../options/resolve.js';
+import { number, print, printError, printJson } from './output.js';
+import { sourcesOf } from './sources.js';
+import type { Flags } from './sources.js';
+
+/** Flags that only these commands have. */
+export interface CopyFlags extends Flags {
+  readonly to?: string;
+}
+
+async function copy(
+  command: 'backup' | 'repair',
+  flags: CopyFlags,
+): Promise<NativeCopyReport & { readonly from: string; readonly to: string }> {
+  const { to, ...shared } = flags;
+  const { values } = resolveOptions(command, sourcesOf(shared));
+  if (to === undefined || to === '') {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      `--to is missing: espora ${command} needs a new directory for the new store`,
+    );
+  }
+  const report = await loadNative().copyStore(values.data, to, command === 'repair');
+  return { from: values.data, to, ...report };
+}
+
+/** Copies a sound store. Resolves with the exit code; never rejects. */
+export async function backup(flags: CopyFlags): Promise<number> {
+  try {
+    const { from, to, records, lastSeq } = await copy('backup', flags);
+    if (flags.json === true) printJson({ from, to, records, lastSeq });
+    else print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+    return 0;
+  } catch (error) {
+    return printError('espora backup', toEsporaError(error));
+  }
+}
+
+/**
+ * Copies what can be read, and says what cannot. Resolves with the exit code, 1 if records had to be
+ * given up; never rejects.
+ */
+export async function repair(flags: CopyFlags): Promise<number> {
+  try {
+    const { from, to, records, lastSeq, lost, losses, findings } = await copy('repair', flags);
+    if (flags.json === true) {
+      printJson({ from, to, records, lastSeq, lost, losses, findings });
+    } else {
+      for (const { severity, text } of findings) print(`${severity}: ${text}`);
+      for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
+        const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
+        const which =
+          firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
+        print(`given up: ${which}${where}: ${reason}`);
+      }
+      print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+      print(lost === 0 ? 'nothing was given up' : `${number(lost)} records were given up`);
+    }
+    return lost === 0 ? 0 : 1;
+  } catch (error) {
+    return printError('espora repair', toEsporaError(error));
+  }
+}
