@@ -4,6 +4,7 @@ import type { Trial } from './lib/trial.js';
 import { asTrial } from './micro/contestants.js';
 import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
+import { storeTrials } from './peers/store.js';
 import { contestLoad } from './stack/contest-load.js';
 
-export const registry: readonly Trial[] = [...microTrials.map(asTrial), openTrial, contestLoad];
+export const registry: readonly Trial[] = [...microTrials.map(asTrial), openTrial, ...storeTrials, contestLoad];
