@@ -6,5 +6,13 @@ import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
 import { contestLoad } from './stack/contest-load.js';
+import { cpuShares, saturation } from './stack/limited.js';
 
-export const registry: readonly Trial[] = [...microTrials.map(asTrial), openTrial, ...storeTrials, contestLoad];
+export const registry: readonly Trial[] = [
+  ...microTrials.map(asTrial),
+  openTrial,
+  ...storeTrials,
+  contestLoad,
+  cpuShares,
+  saturation,
+];

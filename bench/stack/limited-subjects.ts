@@ -1,0 +1,224 @@
+// What the trials under limits play against: espora's topologies, HAProxy in their shape before a
+// server that stores nothing, and nginx before two Node.js servers before PostgreSQL.
+
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { startLimited } from '#espora/contest/limited-topology.js';
+import { topologies } from '#espora/topology/index.js';
+import type { ResourceLimits } from '#espora/topology/topology.js';
+import { execute, findProgram, LimitedRig } from '../lib/limited-rig.js';
+import { at } from '../lib/project.js';
+
+/** Something that runs under limits on a port of 127.0.0.1. */
+export interface Running {
+  readonly port: number;
+  readonly stop: () => Promise<void>;
+}
+
+export interface Contestant {
+  readonly title: string;
+  /** Programs without which it can't run, by their Debian packages; empty: it can. */
+  readonly missing: readonly string[];
+  /** `directory`: empty, on the disk to measure. */
+  readonly start: (directory: string) => Promise<Running>;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A topology of ours, with its own limits or others. */
+export function espora(
+  name: keyof typeof topologies,
+  limits: Readonly<Record<string, ResourceLimits>> = {},
+): Contestant {
+  return {
+    title: `espora ${name}`,
+    missing: [],
+    start: (directory) =>
+      startLimited(topologies[name], { port: 0, dataParent: directory, limits }),
+  };
+}
+
+/** Starts into a rig; whatever fails takes down what was started. */
+async function inRig(work: (rig: LimitedRig) => Promise<number>): Promise<Running> {
+  const rig = new LimitedRig();
+  try {
+    const port = await work(rig);
+    return { port, stop: () => rig.stop() };
+  } catch (error) {
+    await rig.stop();
+    throw error;
+  }
+}
+
+function limitsOf(name: string): ResourceLimits {
+  return topologies.proxy.services.find((service) => service.name === name)!.limits;
+}
+
+const haproxy = findProgram('haproxy');
+const nginx = findProgram('nginx');
+const postgres = findProgram('postgres', '/usr/lib/postgresql/15/bin');
+const initdb = findProgram('initdb', '/usr/lib/postgresql/15/bin');
+const psql = findProgram('psql');
+const setpriv = findProgram('setpriv');
+
+function missing(programs: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(programs)
+    .filter(([, path]) => path === undefined)
+    .map(([name]) => name);
+}
+
+const haproxyTcp = (listen: string, servers: readonly string[]): string => `global
+  nbthread 1
+  maxconn 8000
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+frontend in
+  bind ${listen}
+  default_backend out
+backend out
+  balance roundrobin
+${servers.map((server, index) => `  server s${index} ${server}`).join('\n')}
+`;
+
+/** HAProxy as the balancer and as both api instances, before a server that answers a constant. */
+export const haproxyChain: Contestant = {
+  title: 'HAProxy twice, then a constant answer; nothing stored',
+  missing: missing({ haproxy }),
+  start: (directory) =>
+    inRig(async (rig) => {
+      const constant = join(directory, 'constant_server');
+      const source = at('bench/load/constant_server.cc');
+      await execute('c++', ['-std=c++20', '-O2', '-o', constant, source]);
+      const socket = (name: string): string => join(directory, `${name}.sock`);
+      const last = socket('database');
+      await rig.start(
+        'database',
+        limitsOf('database'),
+        { file: constant, args: ['--unix', last] },
+        { path: last },
+      );
+      const start = async (
+        name: string,
+        limits: ResourceLimits,
+        listen: string,
+        servers: readonly string[],
+        listening: { port: number } | { path: string },
+      ): Promise<void> => {
+        const file = join(directory, `${name}.cfg`);
+        await writeFile(file, haproxyTcp(listen, servers));
+        // -db: in the foreground.
+        const command = { file: haproxy!, args: ['-db', '-f', file] };
+        await rig.start(name, limits, command, listening);
+      };
+      for (const name of ['api-1', 'api-2']) {
+        const path = socket(name);
+        const limits = limitsOf(name.replace('-', ' '));
+        await start(name, limits, `unix@${path}`, [`unix@${last}`], { path });
+      }
+      const port = await freePort();
+      const servers = ['api-1', 'api-2'].map((name) => `unix@${socket(name)}`);
+      await start('balancer', limitsOf('balancer'), `127.0.0.1:${port}`, servers, { port });
+      return port;
+    }),
+};
+
+const peerShares = {
+  nginx: { cpus: 0.2, memoryMegabytes: 50 },
+  api: { cpus: 0.35, memoryMegabytes: 130 },
+  database: { cpus: 0.6, memoryMegabytes: 240 },
+} as const;
+
+const nginxConfiguration = (directory: string, port: number): string => `daemon off;
+master_process off;
+pid ${directory}/nginx.pid;
+error_log ${directory}/nginx.log warn;
+events { worker_connections 8192; }
+http {
+  access_log off;
+  client_body_temp_path ${directory}/body;
+  proxy_temp_path ${directory}/proxy;
+  fastcgi_temp_path ${directory}/fastcgi;
+  uwsgi_temp_path ${directory}/uwsgi;
+  scgi_temp_path ${directory}/scgi;
+  upstream api {
+    server unix:${directory}/api-1.sock;
+    server unix:${directory}/api-2.sock;
+    keepalive 256;
+  }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://api;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }
+  }
+}
+`;
+
+/** A PostgreSQL cluster with its durable defaults; it must not run as root. */
+async function startPostgres(rig: LimitedRig, directory: string): Promise<string> {
+  const data = join(directory, 'postgres');
+  await mkdir(data);
+  // Its user has to get there.
+  for (const folder of [directory, dirname(directory), dirname(dirname(directory))]) {
+    await chmod(folder, 0o755);
+  }
+  await execute('chown', ['postgres:postgres', data]);
+  const asPostgres = ['--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'];
+  const cluster = join(data, 'cluster');
+  const create = [...asPostgres, initdb!, '-D', cluster, '-U', 'postgres', '-A', 'trust'];
+  await execute(setpriv!, create, { cwd: data });
+  const args = [...asPostgres, postgres!, '-D', cluster, '-k', data, '-c', 'listen_addresses='];
+  const command = { file: setpriv!, args };
+  await rig.start('database', peerShares.database, command, { path: join(data, '.s.PGSQL.5432') });
+  const connect = ['-q', '-h', data, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1'];
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await execute(psql!, [...connect, '-c', 'CREATE DATABASE rinha']);
+      break;
+    } catch (error) {
+      // It listens before it is ready.
+      if (attempt === 50) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+  await execute(psql!, [...connect, '-d', 'rinha', '-f', at('bench/peers/fastify/schema.sql')]);
+  return data;
+}
+
+/** What the field would build: nginx, two Node.js servers, PostgreSQL. */
+export const nodePeer: Contestant = {
+  title: 'nginx, 2 × fastify and pg, PostgreSQL with its durable defaults',
+  missing: missing({ nginx, postgres, initdb, psql, setpriv }),
+  start: (directory) =>
+    inRig(async (rig) => {
+      const peer = at('bench/peers/fastify');
+      await execute('npm', ['ci', '--no-audit', '--no-fund'], { cwd: peer });
+      const PGHOST = await startPostgres(rig, directory);
+      for (const name of ['api-1', 'api-2']) {
+        const SOCKET = join(directory, `${name}.sock`);
+        const command = { file: process.execPath, args: [join(peer, 'server.js')] };
+        const env = { ...process.env, SOCKET, PGHOST, NODE_ENV: 'production' };
+        await rig.start(name, peerShares.api, command, { path: SOCKET }, env);
+        // nginx's worker may have another user.
+        await chmod(SOCKET, 0o666);
+      }
+      const port = await freePort();
+      const file = join(directory, 'nginx.conf');
+      await writeFile(file, nginxConfiguration(directory, port));
+      const command = { file: nginx!, args: ['-c', file] };
+      await rig.start('nginx', peerShares.nginx, command, { port });
+      return port;
+    }),
+};

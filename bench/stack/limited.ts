@@ -1,0 +1,142 @@
+// The service under the contest's limits: the highest rate of arrivals that it holds, beside other
+// software under the same limits, and which split of the CPUs holds the most.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { saturate } from '#espora/contest/saturation.js';
+import type { Saturation, SearchOptions } from '#espora/contest/saturation.js';
+import { fullSearch } from '#espora/contest/saturation.js';
+import { topologies } from '#espora/topology/index.js';
+import type { ResourceLimits } from '#espora/topology/topology.js';
+import type { Report } from '../lib/report.js';
+import { figureOf, takeTurns } from '../lib/statistics.js';
+import type { Context, Trial } from '../lib/trial.js';
+import { espora, haproxyChain, nodePeer } from './limited-subjects.js';
+import type { Contestant } from './limited-subjects.js';
+
+const rounds = 3;
+const secondsPerStep = 5;
+const smallSearch: SearchOptions = { firstRate: 100, factor: 2, lastRate: 200, precision: 1 };
+const smallSecondsPerStep = 0.5;
+
+interface Held {
+  readonly perConnection: Saturation;
+  readonly kept: Saturation;
+}
+
+let turns = 0;
+
+/** Starts a contestant afresh, and finds what it holds in both ways of connecting. */
+async function play(contestant: Contestant, context: Context): Promise<Held> {
+  const { small, signal, progress } = context;
+  progress(contestant.title);
+  const directory = join(context.directory, String(++turns));
+  await mkdir(directory);
+  const running = await contestant.start(directory);
+  const search = (connections: Saturation['connections']): Promise<Saturation> =>
+    saturate({
+      target: `127.0.0.1:${running.port}`,
+      seconds: small ? smallSecondsPerStep : secondsPerStep,
+      search: small ? smallSearch : fullSearch,
+      connections,
+      signal,
+    });
+  try {
+    return { perConnection: await search('one per request'), kept: await search('kept') };
+  } finally {
+    await running.stop();
+  }
+}
+
+function generatorCpu(held: readonly Held[]): number {
+  const steps = held.flatMap(({ perConnection, kept }) => [...perConnection.steps, ...kept.steps]);
+  return Math.max(...steps.map(({ generatorCpuPercent }) => generatorCpuPercent));
+}
+
+async function compare(
+  trial: Pick<Trial, 'name' | 'title'>,
+  contestants: readonly Contestant[],
+  context: Context,
+  notes: readonly string[],
+): Promise<Report> {
+  const present = contestants.filter(({ missing }) => missing.length === 0);
+  const absent = contestants.filter(({ missing }) => missing.length > 0);
+  const players = present.map((contestant) => () => play(contestant, context));
+  const results =
+    process.getuid!() === 0 ? await takeTurns(players, context.small ? 1 : rounds) : [];
+  return {
+    trial: trial.name,
+    title: trial.title,
+    columns: [
+      { key: 'what', title: 'service' },
+      { key: 'perConnection', title: 'held, a connection each', suffix: '/s' },
+      { key: 'kept', title: 'held, 64 kept', suffix: '/s' },
+      { key: 'generator', title: "generator's CPU, most", suffix: ' %' },
+    ],
+    rows: results.map((held, index) => ({
+      what: present[index]!.title,
+      perConnection: figureOf(held.map(({ perConnection }) => perConnection.heldRate)),
+      kept: figureOf(held.map(({ kept }) => kept.heldRate)),
+      generator: generatorCpu(held),
+    })),
+    budgets: [],
+    notes: [
+      ...notes,
+      ...(process.getuid!() === 0 ? [] : ['Left out: control groups with limits need root.']),
+      ...absent.map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
+    ],
+  };
+}
+
+export const saturation: Trial = {
+  name: 'saturation',
+  group: 'peers',
+  title: 'highest rate of arrivals held with a p99 up to 10 ms, 1.5 CPUs and 550 MiB in all',
+  run(context) {
+    const own = Object.keys(topologies)
+      .filter((name) => name !== 'single')
+      .map((name) => espora(name as keyof typeof topologies));
+    return compare(this, [...own, haproxyChain, nodePeer], context, [
+      'Every process in a control group of its own; espora and PostgreSQL flush before they answer.',
+      "The contest's mix; the rate rises by half until it is not held, then the gap is halved down to 5 %.",
+    ]);
+  },
+};
+
+// Database, each api, balancer; 1.5 in all.
+const splits: readonly (readonly [number, number, number])[] = [
+  [0.55, 0.2, 0.55],
+  [0.65, 0.2, 0.45],
+  [0.45, 0.2, 0.65],
+  [0.7, 0.15, 0.5],
+  [0.5, 0.15, 0.7],
+  [0.5, 0.25, 0.5],
+  [0.4, 0.3, 0.5],
+];
+
+function limitsFor([database, api, balancer]: readonly [number, number, number]): Readonly<
+  Record<string, ResourceLimits>
+> {
+  const shares = { database, api, balancer };
+  return Object.fromEntries(
+    topologies.proxy.services.map(({ name, kind, limits }) => [
+      name,
+      { ...limits, cpus: shares[kind] },
+    ]),
+  );
+}
+
+export const cpuShares: Trial = {
+  name: 'cpu-shares',
+  group: 'stack',
+  title: 'how the 1.5 CPUs are best split between the services of topology proxy',
+  run(context) {
+    const chosen = context.small ? splits.slice(0, 2) : splits;
+    const contestants = chosen.map((split): Contestant => {
+      const [database, api, balancer] = split;
+      const title = `database ${database}, api 2 × ${api}, balancer ${balancer}`;
+      return { ...espora('proxy', limitsFor(split)), title };
+    });
+    return compare(this, contestants, context, ['What the topology has by now is the first row.']);
+  },
+};
