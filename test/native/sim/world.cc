@@ -206,7 +206,7 @@ void World::life(size_t steps) {
       if (engine_->poisoned() && random_.chance(1, 4)) break;
     }
   }
-  if (errors_ && random_.chance(1, 8) && !over()) fail_a_seal();
+  if (errors_ && provoked_ == 0 && random_.chance(1, 4) && !over()) fail_a_seal();
   if (!over()) end_life();
 }
 
@@ -525,7 +525,8 @@ void World::step_spare() {
 
 // Rewriting and snapshots, as their thread runs them.
 void World::keep_house() {
-  if (!engine_ || !was_appendable_) return;
+  // What was provoked must not be cured by a copy.
+  if (!engine_ || !was_appendable_ || provoked_ != 0) return;
   keeping_ = true;
   const size_t steps = random_.between(1, 30);
   for (size_t i = 0; i < steps && !disk_.stopped() && !over(); i++) {
