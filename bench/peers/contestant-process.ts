@@ -9,7 +9,7 @@ import { at } from '../lib/project.js';
 import type { Measured, Task } from './contestants.js';
 
 const value = Buffer.alloc(100, 'x');
-const peers = createRequire(at('bench/peers/package.json'));
+const peers = createRequire(at('bench/peers/npm/package.json'));
 
 /** What every contestant can do; each resolves when the device has it. */
 interface Contestant {

@@ -30,12 +30,12 @@ const script = fileURLToPath(new URL('./contestant-process.js', import.meta.url)
 export function present(names: readonly string[]): { names: string[]; notes: string[] } {
   const missing = (name: string): boolean => {
     const [packageName = ''] = name.split(',');
-    return name !== 'espora' && !existsSync(at(`bench/peers/node_modules/${packageName}`));
+    return name !== 'espora' && !existsSync(at(`bench/peers/npm/node_modules/${packageName}`));
   };
   const notes = names.some(missing)
     ? [
         `${names.filter(missing).join(' and ')} did not take part: ` +
-          '`npm install --prefix bench/peers` installs the peers.',
+          '`npm install --prefix bench/peers/npm` installs the peers.',
       ]
     : [];
   return { names: names.filter((name) => !missing(name)), notes };
