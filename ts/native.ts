@@ -482,6 +482,8 @@ export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The version that the binary must be of. */
   readonly version: string;
+  /** Which binary built ahead this machine takes, `linux-x64-glibc`; found out where it is absent. */
+  readonly target?: string;
 }
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
@@ -500,14 +502,14 @@ function libc(): 'glibc' | 'musl' {
 export function* addonCandidates({
   root,
   env,
-}: Pick<LoadOptions, 'root' | 'env'>): Generator<AddonCandidate, void, undefined> {
+  target = `${process.platform}-${process.arch}-${libc()}`,
+}: Pick<LoadOptions, 'root' | 'env' | 'target'>): Generator<AddonCandidate, void, undefined> {
   const override = env['ESPORA_ADDON'];
   if (override !== undefined && override !== '') {
     yield { path: resolve(override), source: 'ESPORA_ADDON' };
     return;
   }
   yield { path: join(root, 'build/Release/espora.node'), source: 'built here' };
-  const target = `${process.platform}-${process.arch}-${libc()}`;
   yield { path: join(root, 'prebuilds', target, 'espora.node'), source: 'built ahead' };
 }
 
@@ -515,7 +517,8 @@ function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
   const message = [
     "The native addon of espora can't be loaded. Tried:",
     ...lines.map((line) => `  ${line}`),
-    'Build it with `npm run build:native` in the folder of the package',
+    'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a',
+    'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON',
   ].join('\n');
   return new EsporaError('ERR_ESPORA_ADDON', message, cause === undefined ? {} : { cause });
 }

@@ -74,7 +74,11 @@ const plans: readonly Plan[] = [
     title: 'durable appends of 100 bytes from JavaScript',
     names: lmdbs,
     rows: (small) => [
-      { label: '1 in flight', task: { kind: 'append', flight: 1, count: small ? 20 : 2000 }, limit: 1 },
+      {
+        label: '1 in flight',
+        task: { kind: 'append', flight: 1, count: small ? 20 : 2000 },
+        limit: 1,
+      },
       {
         label: '64 in flight',
         task: { kind: 'append', flight: 64, count: small ? 640 : 64_000 },

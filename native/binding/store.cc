@@ -96,8 +96,7 @@ class PortionReading final : public Napi::AsyncWorker, private store::RecordSink
   void record(const store::RecordView& record) override {
     last_seq_ = record.seq;
     if (record.type != store::library_record_type) return;
-    const DeliveredRecord head{static_cast<double>(record.seq),
-                               static_cast<double>(record.time_us),
+    const DeliveredRecord head{static_cast<double>(record.seq), static_cast<double>(record.time_us),
                                static_cast<uint32_t>(record.bytes.size()), 0};
     const size_t at = bytes_.size();
     bytes_.resize(at + sizeof head + store::round_up(record.bytes.size(), 8));

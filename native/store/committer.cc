@@ -68,8 +68,8 @@ void Committer::run() {
     return;
   }
   engine_ = std::move(opened).value();
-  HousekeepingThread housekeeping(file_system_, engine_->spare_preparer(), [this] { wake(); },
-                                  &engine_->housekeeping());
+  HousekeepingThread housekeeping(
+      file_system_, engine_->spare_preparer(), [this] { wake(); }, &engine_->housekeeping());
   publish();
   events_.on_opened({});
   std::unique_lock lock(mutex_);
@@ -94,9 +94,7 @@ void Committer::run() {
 }
 
 void Committer::wait(std::unique_lock<std::mutex>& lock) {
-  const auto ready = [this] {
-    return woken_ || !queue_.empty() || (closing_ && backlog_.empty());
-  };
+  const auto ready = [this] { return woken_ || !queue_.empty() || (closing_ && backlog_.empty()); };
   const uint64_t due_ns = engine_->maintenance_due_ns();
   if (due_ns == UINT64_MAX) {
     changed_.wait(lock, ready);

@@ -124,8 +124,8 @@ class DenseWriter {
     const int synced = fs().fsync(file_.get());
     if (synced < 0) return error(synced, "fsync");
     file_.reset();
-    const int renamed = fs().rename(directory_.handle(), temporary().c_str(),
-                                    segment_name(header_.number).c_str());
+    const int renamed =
+        fs().rename(directory_.handle(), temporary().c_str(), segment_name(header_.number).c_str());
     if (renamed < 0) return error(renamed, "rename");
     return directory_.sync();
   }

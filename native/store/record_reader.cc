@@ -133,8 +133,8 @@ sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
     }
   }
   if (number == 0) {
-    return Status(Code::corrupt, directory_.path() + ": the store begins after sequence " +
-                                     std::to_string(seq));
+    return Status(Code::corrupt,
+                  directory_.path() + ": the store begins after sequence " + std::to_string(seq));
   }
   const auto at = std::find_if(open_.begin(), open_.end(),
                                [&](const auto& each) { return each->number == number; });
@@ -184,12 +184,12 @@ Status RecordReader::extend(Segment& segment, uint64_t seq) {
     FrameView frame;
     const FrameVerdict verdict = walk.next(frame);
     if (verdict != FrameVerdict::accept) {
-      return Status(Code::corrupt,
-                    directory_.path() + ": " +
-                        walk.damage(verdict, std::string(verdict_text(verdict)) +
-                                                 ", but sequence " + std::to_string(seq) +
-                                                 " is known to be durable")
-                            .text());
+      return Status(
+          Code::corrupt,
+          directory_.path() + ": " +
+              walk.damage(verdict, std::string(verdict_text(verdict)) + ", but sequence " +
+                                       std::to_string(seq) + " is known to be durable")
+                  .text());
     }
     if (!frame.seal()) segment.frames.push_back({frame.header.first_seq, at, frame.blocks});
     segment.end = walk.chain();
@@ -236,7 +236,8 @@ Status RecordReader::read_window(Segment& segment, uint32_t block, uint32_t bloc
     window_of_ = nullptr;
     if (count < blocks) {
       return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
-                                       std::to_string(block) + ": the file ends before its content");
+                                       std::to_string(block) +
+                                       ": the file ends before its content");
     }
     const std::span<std::byte> into = window_.span().first(size_t{count} * block_bytes);
     if (Status read = directory_.read_blocks(segment.file, block, into); !read.ok()) return read;
@@ -244,8 +245,9 @@ Status RecordReader::read_window(Segment& segment, uint32_t block, uint32_t bloc
     window_block_ = block;
     window_blocks_ = count;
   }
-  bytes = Bytes(window_.span()).subspan(size_t{block - window_block_} * block_bytes,
-                                        size_t{window_block_ + window_blocks_ - block} * block_bytes);
+  bytes = Bytes(window_.span())
+              .subspan(size_t{block - window_block_} * block_bytes,
+                       size_t{window_block_ + window_blocks_ - block} * block_bytes);
   return {};
 }
 

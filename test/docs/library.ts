@@ -64,13 +64,18 @@ function signature(node: ts.Node, file: ts.SourceFile): string {
     .replace(/;$/, '');
 }
 
-function memberLines(node: ts.ClassDeclaration | ts.InterfaceDeclaration, file: ts.SourceFile): string[] {
+function memberLines(
+  node: ts.ClassDeclaration | ts.InterfaceDeclaration,
+  file: ts.SourceFile,
+): string[] {
   return [...node.members].flatMap((member) => {
     const name = member.name;
     const secret = name !== undefined && ts.isPrivateIdentifier(name);
     if (secret || internal(member) || ts.isConstructorDeclaration(member)) return [];
     const text = comment(member);
-    return [`- \`${signature(member, file).replace(/\s+/g, ' ')}\`${text === '' ? '' : `  \n  ${text.replace(/\n/g, '\n  ')}`}`];
+    return [
+      `- \`${signature(member, file).replace(/\s+/g, ' ')}\`${text === '' ? '' : `  \n  ${text.replace(/\n/g, '\n  ')}`}`,
+    ];
   });
 }
 

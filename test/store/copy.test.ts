@@ -180,6 +180,12 @@ test('copies need a place to go, and a source', async (t) => {
   const nowhere = await runEspora(t, ['repair', '--data', '/nowhere']);
   t.is(nowhere.exitCode, 2);
   t.regex(nowhere.stderr, /--to is missing/);
-  const missing = await runEspora(t, ['backup', '--data', '/nowhere', '--to', temporaryDirectory(t)]);
+  const missing = await runEspora(t, [
+    'backup',
+    '--data',
+    '/nowhere',
+    '--to',
+    temporaryDirectory(t),
+  ]);
   t.is(missing.exitCode, 1);
 });

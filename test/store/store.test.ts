@@ -41,12 +41,15 @@ test('what was appended is there, in order, also after opening again', async (t)
 
   const again = await open(t, {}, directory);
   t.is(again.durableSeq, 4);
-  t.deepEqual((await all(again.read())).map(({ seq, value }) => [seq, text(value)]), [
-    [1, 'one'],
-    [2, 'two'],
-    [3, ''],
-    [4, 'four'],
-  ]);
+  t.deepEqual(
+    (await all(again.read())).map(({ seq, value }) => [seq, text(value)]),
+    [
+      [1, 'one'],
+      [2, 'two'],
+      [3, ''],
+      [4, 'four'],
+    ],
+  );
   const row = await again.get(2);
   t.is(text(row!.value), 'two');
   t.is(row!.time, batch.time);
@@ -125,7 +128,10 @@ test('a live read goes on with what becomes durable, and ends by its signal', as
   })();
   for (let i = 2; i <= 20; i++) await store.append(raw(`${i}`));
   await t.throwsAsync(reading, { message: 'enough' });
-  t.deepEqual(seen, Array.from({ length: 20 }, (_, i) => `${i + 1}`));
+  t.deepEqual(
+    seen,
+    Array.from({ length: 20 }, (_, i) => `${i + 1}`),
+  );
 });
 
 test('closing ends a live read, and settles everything that was appended before', async (t) => {
@@ -201,7 +207,10 @@ test('one opener at a time; another kind or a missing store is refused', async (
   t.is(await codeOf(t, openStore(store.directory)), 'ERR_ESPORA_LOCKED');
   const missing = `${store.directory}/missing`;
   t.is(await codeOf(t, openStore(missing, { create: false })), 'ERR_ESPORA_NOT_FOUND');
-  t.deepEqual(readdirSync(store.directory).filter((name) => name === 'missing'), []);
+  t.deepEqual(
+    readdirSync(store.directory).filter((name) => name === 'missing'),
+    [],
+  );
 });
 
 test('wrong options and ranges are refused with what would be right', async (t) => {

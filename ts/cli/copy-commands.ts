@@ -53,8 +53,7 @@ export async function repair(flags: CopyFlags): Promise<number> {
       for (const { severity, text } of findings) print(`${severity}: ${text}`);
       for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
         const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
-        const which =
-          firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
+        const which = firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
         print(`given up: ${which}${where}: ${reason}`);
       }
       print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);

@@ -7,15 +7,7 @@ import type { Kind } from './kinds.js';
 
 /** Commands that have options of the table. */
 export type Command =
-  | 'start'
-  | 'balancer'
-  | 'api'
-  | 'database'
-  | 'inspect'
-  | 'verify'
-  | 'export'
-  | 'repair'
-  | 'backup';
+  'start' | 'balancer' | 'api' | 'database' | 'inspect' | 'verify' | 'export' | 'repair' | 'backup';
 /** The services; each is a command and a class too. */
 export type ServiceKind = 'balancer' | 'api' | 'database';
 

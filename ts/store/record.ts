@@ -275,7 +275,8 @@ export function utf8(charactersMax: number): Field<string> {
       if (count < length || length > charactersMax) {
         if (length > 2 * charactersMax) refuse(expected, value);
         if (length > charactersMax && [...value].length > charactersMax) refuse(expected, value);
-        if (loneSurrogate.test(value)) refuse(`${expected} without half of a surrogate pair`, value);
+        if (loneSurrogate.test(value))
+          refuse(`${expected} without half of a surrogate pair`, value);
         count = bytes.write(value, start, 'utf8');
       }
       to.view.setUint32(at, count, true);
@@ -356,9 +357,7 @@ export const rawRecord: RecordType<Uint8Array> = Object.freeze({
  * A type of records with named fields. The store keeps its schema: names, kinds and order; opening
  * it with another one is refused.
  */
-export function record<const Shape extends RecordShape>(
-  shape: Shape,
-): RecordType<RecordOf<Shape>> {
+export function record<const Shape extends RecordShape>(shape: Shape): RecordType<RecordOf<Shape>> {
   const fields = Object.entries(shape);
   if (fields.length === 0) {
     throw new EsporaError('ERR_ESPORA_INVALID', 'a record needs at least one field');

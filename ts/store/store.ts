@@ -91,7 +91,9 @@ function invalid(message: string): EsporaError {
 
 function checkInteger(name: string, value: unknown, min: number, max: number): void {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
-  throw invalid(`option ${name} has to be a whole number from ${min} to ${max}, not ${String(value)}`);
+  throw invalid(
+    `option ${name} has to be a whole number from ${min} to ${max}, not ${String(value)}`,
+  );
 }
 
 function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
@@ -281,7 +283,9 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     try {
       this.#checkOpen();
       if (typeof (values as Partial<Iterable<T>> | null)?.[Symbol.iterator] !== 'function') {
-        throw invalid('a batch has to be an array of records, or something else that can be iterated');
+        throw invalid(
+          'a batch has to be an array of records, or something else that can be iterated',
+        );
       }
       let payload = 0;
       // Whatever else can be iterated may run code of its own, which may append.
