@@ -156,6 +156,11 @@ export function toEsporaError(error: unknown): unknown {
   return isErrorCode(code) ? new EsporaError(code, error.message, { cause: error }) : error;
 }
 
+/** What was thrown, as an Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /** The sentence for a person: the message and, where there is one, what to do. */
 export function explain(error: EsporaError): string {
   const row: ErrorRow = errorTable[error.code];

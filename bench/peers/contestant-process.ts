@@ -48,8 +48,8 @@ async function espora(directory: string): Promise<Contestant> {
 // `overlapping`: a commit resolves before its flush, which is then awaited by itself; otherwise with
 // its flush.
 function lmdb(directory: string, overlapping: boolean): Contestant {
-  const { open } = peers('lmdb') as LmdbModule;
-  const database = open({
+  const module = peers('lmdb') as LmdbModule;
+  const database = module.open({
     path: join(directory, 'data.mdb'),
     keyEncoding: 'uint32',
     encoding: 'binary',
@@ -139,10 +139,10 @@ async function play(contestant: Contestant, task: Task): Promise<number> {
   const { kind, flight, count } = task;
   switch (kind) {
     case 'append':
-      await inFlight(contestant.append, flight, count);
+      await inFlight(() => contestant.append(), flight, count);
       return count;
     case 'turn':
-      await Promise.all(Array.from({ length: count }, contestant.append));
+      await Promise.all(Array.from({ length: count }, () => contestant.append()));
       return count;
     case 'batch':
       await inFlight(() => contestant.batch(flight), 1, count);

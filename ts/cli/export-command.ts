@@ -43,7 +43,7 @@ export function jsonLine(row: ExportedRow): string {
   const members = Object.entries(row).map(([name, value]) => {
     const text =
       typeof value === 'bigint'
-        ? String(value)
+        ? String(value as string)
         : typeof value === 'number' && !Number.isFinite(value)
           ? JSON.stringify(String(value))
           : JSON.stringify(value);
@@ -56,7 +56,7 @@ export function jsonLine(row: ExportedRow): string {
 export function csvLine(values: readonly unknown[]): string {
   return values
     .map((value) => {
-      const text = value === undefined || value === null ? '' : String(value as string);
+      const text = value === undefined || value === null ? '' : `${value as string}`;
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     })
     .join(',');
@@ -83,7 +83,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decode {
     const fields = Object.entries(type.decode(bytes)).map(
       ([name, value]) => [name, bytesText(value)] as const,
     );
-    return Object.fromEntries([['seq', seq], ['timeUs', timeUs], ...fields]) as ExportedRow;
+    return Object.fromEntries([['seq', seq], ['timeUs', timeUs], ...fields]);
   };
 }
 

@@ -46,7 +46,10 @@ function refuse(expected: string, value: unknown): never {
       ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
       : typeof value === 'bigint'
         ? `${value}n`
-        : typeof value === 'number' || typeof value === 'boolean' || value == null
+        : typeof value === 'number' ||
+            typeof value === 'boolean' ||
+            value === null ||
+            value === undefined
           ? String(value)
           : `a value of type ${typeof value}`;
   throw new Refusal(`has to be ${expected}, not ${shown}`);

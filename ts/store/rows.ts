@@ -1,6 +1,6 @@
 // Rows of a store in the order of their sequence numbers: portions are read off the main thread,
 // one ahead of what is consumed.
-import { EsporaError } from '../errors.js';
+import { asError, EsporaError } from '../errors.js';
 import type { NativePortion, NativePortionOptions } from '../native.js';
 import { nearest } from '../options/suggest.js';
 
@@ -129,7 +129,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
           return Promise.resolve({ value: this.#take(), done: false });
         } catch (error) {
           this.#end();
-          return Promise.reject(error as Error);
+          return Promise.reject(asError(error));
         }
       }
     }

@@ -2,7 +2,7 @@
 // loop goes down together, in one call, and is answered together.
 //
 //   append() ─▶ staging ─(end of the turn)─▶ addon: committer's thread ─▶ one flush ─▶ promises
-import { EsporaError, toEsporaError } from '../errors.js';
+import { asError, EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type {
   NativeOutcome,
@@ -164,7 +164,8 @@ export async function openStore<T>(
   checkOptions(directory, options);
   const type = options.record ?? (rawRecord as unknown as RecordType<T>);
   const { sync = 'always' } = options;
-  let store: Store<T> | undefined;
+  // Progress may be told before there is whom to tell.
+  const opened: { store?: Store<T> } = {};
   const native = new (loadNative().Store)(
     {
       directory,
@@ -175,7 +176,7 @@ export async function openStore<T>(
       kind: type.kind,
       schema: type.schema,
     },
-    (outcomes) => store?.[progress](outcomes),
+    (outcomes) => opened.store?.[progress](outcomes),
   );
   let facts: NativeStoreStats;
   try {
@@ -183,10 +184,11 @@ export async function openStore<T>(
   } catch (error) {
     throw toEsporaError(error);
   }
-  store = new Store(native, directory, type, {
+  const store = new Store(native, directory, type, {
     unitBytesMax: facts.unitBytesMax,
     pendingBytesMax: options.pendingBytesMax ?? pendingBytesMaxDefault,
   });
+  opened.store = store;
   return store;
 }
 
@@ -267,7 +269,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       this.#checkUnit(1, staging.at - start);
     } catch (error) {
       staging.at = start;
-      return Promise.reject(error as Error);
+      return Promise.reject(asError(error));
     }
     return this.#stage(start, 0) as Promise<Appended>;
   }
@@ -299,7 +301,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       if (count === 0) throw invalid('a batch needs at least one record');
     } catch (error) {
       staging.at = start;
-      return Promise.reject(error as Error);
+      return Promise.reject(asError(error));
     }
     staging.view.setUint32(start + 4, count, true);
     return this.#stage(start, count) as Promise<AppendedBatch>;
@@ -356,7 +358,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     try {
       this.#checkOpen();
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(asError(error));
     }
     return new Promise((resolve, reject) => {
       this.#submit();
