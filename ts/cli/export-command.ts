@@ -43,7 +43,7 @@ export function jsonLine(row: ExportedRow): string {
   const members = Object.entries(row).map(([name, value]) => {
     const text =
       typeof value === 'bigint'
-        ? String(value as string)
+        ? String(value)
         : typeof value === 'number' && !Number.isFinite(value)
           ? JSON.stringify(String(value))
           : JSON.stringify(value);
