@@ -184,7 +184,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   Napi::Value started(Napi::Env env) {
     Napi::Object result = Napi::Object::New(env);
-    if (options_.listen.port.has_value()) set(result, "port", port_);
+    if (port_ != 0) set(result, "port", port_);
     if (!options_.listen.unix_path.empty()) result.Set("unixSocket", options_.listen.unix_path);
     return result;
   }

@@ -45,14 +45,16 @@ test('every counter of the addon is a metric, and every metric has a number', as
   t.is(upstreams.length, 1);
   t.is(
     found.length,
-    // Three facts about each process, one about flushing, an address that is a label.
+    // Three facts about each process, one about flushing; of an upstream's, one is a label and two
+    // are words. Two times of each are four percentiles and a sum.
     3 +
       3 +
       1 +
       Object.keys(databaseStats).length +
       Object.keys(apiStats).length +
       Object.keys(upstreams[0]!).length -
-      1,
+      3 +
+      2 * 2 * 4,
   );
   t.true(found.includes('espora_requests_total{service="database"} 1'));
   t.true(found.includes('espora_fsync_interval_seconds{service="database"} 0.01'));

@@ -248,6 +248,8 @@ test('networks, request paths and ranges of status codes', (t) => {
   const status = kinds.statusRange();
   t.deepEqual(taken(status, '200-399'), { min: 200, max: 399 });
   t.deepEqual(taken(status, 204), { min: 204, max: 204 });
+  t.deepEqual(taken(status, { min: 200, max: 204 }), { min: 200, max: 204 });
+  t.true(refused(status, { min: 204, max: 200 }));
   t.is(status.format({ min: 204, max: 204 }), '204');
   for (const input of ['399-200', '99', '600', '200-', 'ok']) t.true(refused(status, input));
 });

@@ -397,12 +397,15 @@ export interface StatusRange {
 }
 
 /** HTTP status codes that count as good: `200` or `200-399`. */
-export function statusRange(): Kind<string | number, StatusRange> {
+export function statusRange(): Kind<string | number | StatusRange, StatusRange> {
   const expected = 'a status such as 200, or a range such as 200-399';
-  return kind<string | number, StatusRange>({
-    input: textOrNumber(expected),
+  const range = z.strictObject({ min: z.number(), max: z.number() });
+  return kind<string | number | StatusRange, StatusRange>({
+    input: z.union([z.string(), z.number(), range], { error: `it must be ${expected}` }),
     read: (input) => {
-      const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(input));
+      const asText =
+        typeof input === 'object' ? `${String(input.min)}-${String(input.max)}` : String(input);
+      const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(asText);
       if (match === null) return undefined;
       const min = Number(match[1]);
       const max = Number(match[2] ?? match[1]);

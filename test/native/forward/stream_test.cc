@@ -116,11 +116,13 @@ TEST_P(Streams, AreCopiedFromTheMomentSpliceIsForbidden) {
   constexpr uint64_t total = 32 << 20;
   connect(options_for(folder, {server.address()}));
   std::thread sender([&] {
+    EXPECT_TRUE(send_pattern(client, total / 4, 3, 100'000));
     EXPECT_TRUE(send_pattern(client, total, 1, 100'000));
     client.shutdown_write();
   });
-  // The reader waits until a pipe holds bytes for it.
-  ASSERT_TRUE(eventually([&] { return (*rig)->stats().pipes_in_use == 1; }));
+  // It is a stream, and then its reader waits until a pipe holds bytes for it.
+  EXPECT_EQ(receive_pattern(upstream, total / 4, 3), total / 4);
+  EXPECT_TRUE(eventually([&] { return (*rig)->stats().pipes_in_use == 1; }));
   bool forbidden = false;
   rig->on_loop([&] { forbidden = forbid_splice(EINVAL); });
   EXPECT_EQ(receive_pattern(upstream, total, 1), total);
@@ -177,7 +179,10 @@ TEST_P(Streams, APipeWithBytesIsNeverUsedAgain) {
   connect(options_for(folder, {server.address()}));
   for (int round = 0; round < 5; ++round) {
     std::thread sender([&] { EXPECT_FALSE(send_pattern(client, 1 << 30, 7, 100'000)); });
-    EXPECT_TRUE(eventually([&] { return (*rig)->stats().pipes_in_use == 1; }));
+    EXPECT_TRUE(eventually([&] {
+      const ForwarderStats stats = (*rig)->stats();
+      return stats.pipes_in_use + stats.buffers_in_use == 1;
+    }));
     upstream.close();
     sender.join();
     client.close();
