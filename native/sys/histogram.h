@@ -1,5 +1,5 @@
-// How often which values came: log-linear, so every bucket is at most a sixteenth of its value wide.
-// One thread adds, any thread may read. Knows no clock and no unit.
+// How often which values came: log-linear, so every bucket is at most a sixteenth of its value
+// wide. One thread adds, any thread may read. Knows no clock and no unit.
 #pragma once
 
 #include <array>

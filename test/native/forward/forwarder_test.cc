@@ -203,7 +203,7 @@ TEST(Forwarder, AFullBacklogIsPassedOver) {
   const ForwarderStats stats = rig->stats();
   EXPECT_EQ(stats.backlog_waits, 0u);
   EXPECT_EQ(stats.upstreams[0].connect_failures, 0u);  // full is not broken
-  EXPECT_EQ(stats.retries, 5u);  // it stays in its turn
+  EXPECT_EQ(stats.retries, 5u);                        // it stays in its turn
 }
 
 TEST(Forwarder, AFullBacklogOfAllIsWaitedFor) {

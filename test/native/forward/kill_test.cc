@@ -1,4 +1,5 @@
-// An upstream that is killed with -9 under load, and comes back: only what was under way on it fails.
+// An upstream that is killed with -9 under load, and comes back: only what was under way on it
+// fails.
 #include <signal.h>
 #include <sys/wait.h>
 

@@ -122,10 +122,10 @@ TEST(ProxyProtocol, VersionTwo) {
 
 TEST(ProxyProtocol, AChecksumThatHolds) {
   std::string header =
-      v2(0x21, 0x11, addresses_4 + std::string("\x03\x00\x04\0\0\0\0", 7) +
-                         std::string("\x05\x00\x01y", 4));
-  const uint32_t crc = sys::crc32c({reinterpret_cast<const std::byte*>(header.data()),
-                                    header.size()});
+      v2(0x21, 0x11,
+         addresses_4 + std::string("\x03\x00\x04\0\0\0\0", 7) + std::string("\x05\x00\x01y", 4));
+  const uint32_t crc =
+      sys::crc32c({reinterpret_cast<const std::byte*>(header.data()), header.size()});
   for (size_t i = 0; i < 4; ++i) {
     header[16 + 12 + 3 + i] = static_cast<char>(crc >> (24 - 8 * i));
   }
@@ -146,7 +146,8 @@ TEST(ProxyProtocol, EveryCutIsIncomplete) {
     for (size_t cut = 0; cut < whole.size(); ++cut) {
       ASSERT_EQ(told(whole.substr(0, cut)), "incomplete") << cut;
     }
-    for (const std::string& behind : {std::string(), std::string("PROXY "), std::string(5000, 'x')}) {
+    for (const std::string& behind :
+         {std::string(), std::string("PROXY "), std::string(5000, 'x')}) {
       const ProxyHeader header = parse(whole + behind);
       ASSERT_EQ(header.outcome, ProxyParse::complete);
       ASSERT_EQ(header.bytes, whole.size());

@@ -9,7 +9,8 @@ namespace espora::forward {
 namespace {
 
 const std::string header_1 = "PROXY TCP4 10.1.2.3 192.0.2.1 4660 80\r\n";
-const std::string header_2("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\1\2\3\xc0\0\2\1\x12\x34\0\x50", 28);
+const std::string header_2("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\1\2\3\xc0\0\2\1\x12\x34\0\x50",
+                           28);
 const std::string header_unknown("\r\n\r\n\0\r\nQUIT\n\x21\0\0\0", 16);
 
 ForwarderOptions accepting(const TemporaryFolder& folder, const sys::Address& upstream,

@@ -55,8 +55,8 @@ std::string asked(Rig& rig, int times) {
   return all;
 }
 
-// Takes connections and ends each without a word, or never even takes them: what a process does that
-// crashes at each request, or was stopped.
+// Takes connections and ends each without a word, or never even takes them: what a process does
+// that crashes at each request, or was stopped.
 class MuteServer {
  public:
   MuteServer(Kind kind, const TemporaryFolder& folder, const std::string& name)
@@ -102,9 +102,9 @@ TEST(Upstreams, OneThatRefusesIsEjectedAndTakenBackWhenItListens) {
   EXPECT_EQ(of(stats, gone).connect_failures, 3u);
   const std::lock_guard lock(rig.events.mutex);
   const std::string name = gone.to_string();
-  EXPECT_EQ(rig.events.changes,
-            (std::vector<std::string>{name + " up ejected", name + " up probation",
-                                      name + " up fit"}));
+  EXPECT_EQ(
+      rig.events.changes,
+      (std::vector<std::string>{name + " up ejected", name + " up probation", name + " up fit"}));
 }
 
 // Its connections are taken by the kernel, and nobody ever answers.
@@ -121,8 +121,7 @@ TEST(Upstreams, OneThatWasStoppedIsEjected) {
     ASSERT_TRUE(client.send_text("anybody there?"));
     // Whoever is not answered gives up.
     if (!eventually([&] {
-          return client.readable_within(0) ||
-                 of(rig->stats(), stopped.address()).active > 0;
+          return client.readable_within(0) || of(rig->stats(), stopped.address()).active > 0;
         })) {
       ADD_FAILURE() << "neither answered nor taken";
     }
@@ -348,7 +347,8 @@ TEST(HealthCheck, StatusLines) {
 TEST(HealthCheck, Requests) {
   CheckOptions options;
   options.path = "/up";
-  EXPECT_TRUE(check_request(options, "10.0.0.1:80").starts_with("GET /up HTTP/1.1\r\nHost: 10.0.0.1:80\r\n"));
+  EXPECT_TRUE(check_request(options, "10.0.0.1:80")
+                  .starts_with("GET /up HTTP/1.1\r\nHost: 10.0.0.1:80\r\n"));
   EXPECT_NE(check_request(options, "/run/a.sock").find("Host: localhost\r\n"), std::string::npos);
   options.host = "example.org";
   EXPECT_NE(check_request(options, "10.0.0.1:80").find("Host: example.org\r\n"), std::string::npos);
