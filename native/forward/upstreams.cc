@@ -363,8 +363,8 @@ Status Upstreams::add(const UpstreamAddress& upstream) {
   if (upstream.address.fixed()) {
     on_resolved(entry.index, entry.id, sys::resolve(upstream.address));
   } else {
-    set_.set_reachable(entry.index, false);
     resolve(entry);
+    update(entry, "its name is not known yet");
   }
   owner_.on_upstream_room();
   return {};

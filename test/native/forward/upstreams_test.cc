@@ -509,7 +509,8 @@ TEST(Upstreams, ComeAndGo) {
   first.close();
   second.close();
   EXPECT_TRUE(eventually([&] { return rig->stats().upstreams.size() == 1; }));
-  EXPECT_GE(rig->stats().bytes_down, 14u);  // what went through it still counts
+  // What went through it still counts; its last words may have met a client that was gone.
+  EXPECT_GE(rig->stats().bytes_down, 9u);
   // Without any, a client is turned away; with one again, it is served.
   ASSERT_TRUE(remove(a.address()).ok());
   EXPECT_EQ(asked(rig, 1), "");
