@@ -65,6 +65,7 @@ class HandoffTest : public testing::Test {
   ForwarderOptions options(size_t upstreams) {
     ForwarderOptions all = options_for(folder_, {});
     all.mode = ForwardMode::handoff;
+    all.connect_timeout_ms = patience_ms;  // a slow machine is not a stuck receiver
     for (size_t i = 0; i < upstreams; ++i) {
       all.upstreams.push_back(unix_address(path(i)));
       servers_.push_back(std::make_unique<HandoffServer>(path(i)));
