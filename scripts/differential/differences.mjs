@@ -103,6 +103,8 @@ export function classify(stream, ours, theirs) {
     if (tabBehindFraming.test(stream) && tabErrors.has(bError)) return 'tab behind a value';
     return undefined;
   }
+  // It waits for the rest of HTTP/2's preface.
+  if (b === 'incomplete' && aMessage?.[1] === 'PRI') return 'method is any token';
   if (a === 'incomplete' && b === 'end' && stream.endsWith('\r')) return 'blank between requests';
   if (aMessage === null || bMessage === null || withoutPersistence(a) !== withoutPersistence(b)) {
     return undefined;
