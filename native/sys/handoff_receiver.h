@@ -30,7 +30,8 @@ struct HandoffOrigin {
 
 class HandoffOwner {
  public:
-  // How many more clients can be held; those above it are refused, and their sender looks elsewhere.
+  // How many more clients can be held; those above it are refused, and their sender looks
+  // elsewhere.
   virtual size_t room_for_handed() = 0;
   // A connected, non-blocking stream socket that is ours now. Its sender has a descriptor of it
   // for a little longer, so it must leave epoll before it is closed: EventLoop::remove. `tcp` is
