@@ -45,7 +45,7 @@ export default defineConfig(
     rules: { '@typescript-eslint/require-await': 'off' },
   },
   {
-    files: ['**/*.mjs', '*.js'],
+    files: ['**/*.mjs', '*.js', 'bench/peers/**/*.js'],
     languageOptions: {
       globals: {
         Buffer: 'readonly',

@@ -58,7 +58,7 @@ export class LimitedRig {
       detached: true,
     });
     let said = '';
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => (said += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     child.on('error', (error) => (said += error.message));
     this.#children.push(child);
     const giveUpAt = performance.now() + readyMs;

@@ -46,8 +46,8 @@ Status without_store(Directory& directory, const Listing& listing) {
                                        ": there is no store here yet, its creation was cut short; "
                                        "the next start makes it anew");
   }
-  return Status(Code::corrupt, directory.path() +
-                                   ": there are segments or snapshots, but no file STORE");
+  return Status(Code::corrupt,
+                directory.path() + ": there are segments or snapshots, but no file STORE");
 }
 
 }  // namespace

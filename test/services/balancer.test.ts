@@ -113,7 +113,7 @@ test('groups that cannot be right are refused with one sentence', (t) => {
     [{ upstreams: '/a weight=0' }, /a weight must be a whole number from 1 to 1000/],
   ];
   for (const [options, sentence] of refusals) {
-    const error = t.throws(() => new Balancer({ upstreams, ...options } as BalancerOptions), {
+    const error = t.throws(() => new Balancer({ upstreams, ...options }), {
       instanceOf: EsporaError,
     });
     t.is(error.code, 'ERR_ESPORA_INVALID');

@@ -13,7 +13,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { EsporaError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
-import type { Balancer, UpstreamUpdate } from '../services/balancer.js';
+import type { Balancer } from '../services/balancer.js';
 import type { WeightedAddress } from '../options/kinds.js';
 
 /** What an admin socket looks at and changes. */
@@ -178,7 +178,7 @@ async function answer(
       await target.addUpstream(newUpstream(await readJson(request)));
       return [201, {}];
     case 'PATCH upstream':
-      await target.setUpstream(address!, (await readJson(request)) as UpstreamUpdate);
+      await target.setUpstream(address!, await readJson(request));
       return [200, {}];
     case 'DELETE upstream':
       await target.removeUpstream(address!);

@@ -330,7 +330,7 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
   return kind<UpstreamsInput, readonly string[]>({
     input: z.union([z.string(), z.array(z.union([z.string(), weighted])).readonly()], {
       error: `it must be ${expected}`,
-    }) as unknown as z.ZodType<UpstreamsInput, UpstreamsInput>,
+    }),
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
       if (list.length === 0 || list.length > addressesMax) return undefined;

@@ -1,5 +1,6 @@
-// What the request parser makes of streams of bytes, for programs in other languages that compare it
-// with another parser. Batches on standard input, answers on standard output, until the input ends:
+// What the request parser makes of streams of bytes, for programs in other languages that compare
+// it with another parser. Batches on standard input, answers on standard output, until the input
+// ends:
 //
 //   batch   = u32 count, count × (u32 bytes, the bytes)       machine's byte order
 //   answer  = count × (u32 bytes, text)
@@ -52,9 +53,7 @@ std::string verdict_on(std::span<char> stream) {
   return text + "end";
 }
 
-bool read_exactly(void* into, size_t bytes) {
-  return std::fread(into, 1, bytes, stdin) == bytes;
-}
+bool read_exactly(void* into, size_t bytes) { return std::fread(into, 1, bytes, stdin) == bytes; }
 
 void write_number(std::string& out, uint32_t number) {
   out.append(reinterpret_cast<const char*>(&number), sizeof number);
