@@ -93,6 +93,7 @@ void Handoff::pass(sys::Fd client, const sys::HandoffOrigin& origin) {
   one.since_ms = loop_.now_ms();
   one.tried.reset();
   one.later.reset();
+  one.passed_over.reset();
   one.timed_out = false;
   one.only_full = true;
   one.rest_ms = limits::connect_retry_ms;
@@ -138,6 +139,7 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
   if (door.channel == nullptr) return false;
   if (door.channel->state() != HandoffChannel::State::ready) {
     one.later.set(upstream);
+    one.passed_over.set(upstream);
     one.only_full = false;
     return false;
   }
@@ -145,6 +147,7 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
       limits::handoff_unacknowledged_max) {
     ++counters_.full;
     one.later.set(upstream);
+    one.passed_over.set(upstream);
     return false;
   }
   one.state = Client::State::queued;
@@ -175,6 +178,10 @@ void Handoff::wait(uint64_t id) {
 void Handoff::take_back(uint64_t id, bool again_later) {
   Client& one = *find(id);
   host_.leave_after_handoff(one.upstream, false, 0);
+  // Who had no room when this one was chosen may have it by now: they come before it.
+  one.tried &= ~one.passed_over;
+  one.later &= ~one.passed_over;
+  one.passed_over.reset();
   if (again_later) one.later.set(one.upstream);
   one.state = Client::State::waiting;
   one.only_full = false;
@@ -205,6 +212,7 @@ void Handoff::serve_waiting(bool all) {
     if (one == nullptr || one->state != Client::State::waiting) continue;
     one->tried &= ~one->later;
     one->later.reset();
+    one->passed_over.reset();
     one->only_full = true;
     const size_t before = waiting_.size();
     place(id);

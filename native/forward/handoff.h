@@ -110,12 +110,13 @@ class Handoff final : private HandoffChannelOwner {
     sys::Fd fd;  // until it is held
     sys::HandoffOrigin origin;
     uint64_t since_ms = 0;
-    uint64_t rest_ms = 0;      // before it is tried again
-    uint64_t channel = 0;      // queued, offered, held: whose
-    size_t upstream = 0;       // the same
-    UpstreamSet::Tried tried;  // upstreams that are out of the question
-    UpstreamSet::Tried later;  // those among them to be tried again
-    bool timed_out = false;    // one of them did not answer in time
+    uint64_t rest_ms = 0;            // before it is tried again
+    uint64_t channel = 0;            // queued, offered, held: whose
+    size_t upstream = 0;             // the same
+    UpstreamSet::Tried tried;        // upstreams that are out of the question
+    UpstreamSet::Tried later;        // those among them to be tried again
+    UpstreamSet::Tried passed_over;  // those among them that were never asked: not ready, or full
+    bool timed_out = false;          // one of them did not answer in time
   };
   // An upstream's present channel, and what goes out on it at the end of this turn.
   struct Door {
