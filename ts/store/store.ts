@@ -73,7 +73,7 @@ export interface StoreStats extends NativeStoreStats {
 
 /** What {@link Store.backup} wrote. */
 export interface Backup {
-  /** Everything up to here is in it: what was proven durable when it began. */
+  /** Everything up to here is in it: what was durable when it began. */
   readonly lastSeq: number;
   readonly records: number;
 }
@@ -368,22 +368,19 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     });
   }
 
-  /**
-   * Reads and checks everything that the files prove durable, which the newest batch is about 100 ms
-   * after it; changes nothing.
-   */
+  /** Reads and checks everything that was durable at the call; changes nothing. */
   async verify(): Promise<VerifyReport> {
     this.#checkOpen();
     try {
-      return await loadNative().verifyStore(this.directory);
+      return await loadNative().verifyStore(this.directory, this.#durableNow());
     } catch (error) {
       throw toEsporaError(error);
     }
   }
 
   /**
-   * Writes everything that the files prove durable, which the newest batch is about 100 ms after it,
-   * into a new store in `directory`, which must be new or empty, while appends go on. It has the same records, sequences and times, takes less
+   * Writes everything that was durable at the call into a new store in `directory`, which must be
+   * new or empty, while appends go on. It has the same records, sequences and times, takes less
    * space than this one, and is a store of its own: `openStore` opens it. Rejects with
    * `ERR_ESPORA_EXISTS` (not empty), `_CORRUPT` and `_UNREADABLE` (this store is damaged),
    * `_NO_SPACE`, `_IO`; a directory that it gave up in is no store.
@@ -394,7 +391,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       throw invalid("a backup's directory has to be a path, a string that is not empty");
     }
     try {
-      const report = await loadNative().copyStore(this.directory, directory, false);
+      const known = this.#durableNow();
+      const report = await loadNative().copyStore(this.directory, directory, false, known);
       return { lastSeq: report.lastSeq, records: report.records };
     } catch (error) {
       throw toEsporaError(error);
