@@ -32,7 +32,7 @@ export interface StoreOptions<T = Uint8Array> {
   readonly sync?: Sync;
   /** Whether directory and store are made where there are none; true. */
   readonly create?: boolean;
-  /** Size of a segment's file, for a new store: from 1 MiB to 1 GiB; 64 MiB. */
+  /** Size of a segment's file, for a new store: from 1 MiB to 256 MiB in steps of 256 KiB; 64 MiB. */
   readonly segmentBytes?: number;
   /**
    * Bytes that may wait for the disk; an append above it is refused with `ERR_ESPORA_OVERLOADED`,
@@ -84,6 +84,7 @@ export type VerifyReport = NativeVerifyReport;
 const optionNames = ['record', 'sync', 'create', 'segmentBytes', 'pendingBytesMax'];
 const pendingBytesMaxDefault = 64 << 20;
 const mebibyte = 1 << 20;
+const segmentStep = 256 << 10;
 
 function invalid(message: string): EsporaError {
   return new EsporaError('ERR_ESPORA_INVALID', message);
@@ -123,9 +124,11 @@ function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
     throw invalid(`option create has to be true or false, not ${String(create)}`);
   }
   if (segmentBytes !== undefined) {
-    checkInteger('segmentBytes', segmentBytes, mebibyte, 1024 * mebibyte);
-    if (segmentBytes % 4096 !== 0) {
-      throw invalid(`option segmentBytes has to be a multiple of 4096, not ${segmentBytes}`);
+    checkInteger('segmentBytes', segmentBytes, mebibyte, 256 * mebibyte);
+    if (segmentBytes % segmentStep !== 0) {
+      throw invalid(
+        `option segmentBytes has to be a multiple of ${segmentStep}, not ${segmentBytes}`,
+      );
     }
   }
   if (pendingBytesMax !== undefined) {
