@@ -24,13 +24,21 @@ export interface Native {
     options: NativeStoreOptions,
     onProgress: (outcomes: readonly NativeOutcome[]) => void,
   ) => NativeStore;
-  /** Checks a store without changing it. */
-  verifyStore(directory: string): Promise<NativeVerifyReport>;
+  /**
+   * Checks a store without changing it. `durableSeq`: what the store that this process has open
+   * there says; where it is absent only what the files prove counts.
+   */
+  verifyStore(directory: string, durableSeq?: number): Promise<NativeVerifyReport>;
   /**
    * Makes a store in `to`, a new directory, out of the one in `from`, which is not changed. With
-   * `giveUp` what is damaged is left out; otherwise it is an error.
+   * `giveUp` what is damaged is left out; otherwise it is an error. `durableSeq` as above.
    */
-  copyStore(from: string, to: string, giveUp: boolean): Promise<NativeCopyReport>;
+  copyStore(
+    from: string,
+    to: string,
+    giveUp: boolean,
+    durableSeq?: number,
+  ): Promise<NativeCopyReport>;
   /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
   inspectStore(
     directory: string,

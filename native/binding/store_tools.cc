@@ -1,5 +1,7 @@
 #include "binding/store_tools.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <optional>
@@ -319,10 +321,11 @@ std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store)
 
 class Verification final : public Napi::AsyncWorker {
  public:
-  Verification(Napi::Env env, std::string directory)
+  Verification(Napi::Env env, std::string directory, uint64_t durable_seq)
       : Napi::AsyncWorker(env, "espora.verify"),
         deferred_(Napi::Promise::Deferred::New(env)),
-        directory_(std::move(directory)) {}
+        directory_(std::move(directory)),
+        durable_seq_(durable_seq) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
 
@@ -330,7 +333,7 @@ class Verification final : public Napi::AsyncWorker {
   void Execute() override {
     sys::PosixFileSystem file_system;
     result_ = std::make_unique<sys::Result<store::VerifyReport>>(
-        store::verify(file_system, directory_, true, make_state));
+        store::verify(file_system, directory_, true, make_state, durable_seq_));
   }
 
   void OnOK() override {
@@ -363,6 +366,7 @@ class Verification final : public Napi::AsyncWorker {
 
   Napi::Promise::Deferred deferred_;
   std::string directory_;
+  uint64_t durable_seq_;
   std::unique_ptr<sys::Result<store::VerifyReport>> result_;
 };
 
@@ -370,12 +374,14 @@ class Verification final : public Napi::AsyncWorker {
 
 class Copying final : public Napi::AsyncWorker {
  public:
-  Copying(Napi::Env env, std::string from, std::string to, store::OnDamage on_damage)
+  Copying(Napi::Env env, std::string from, std::string to, store::OnDamage on_damage,
+          uint64_t durable_seq)
       : Napi::AsyncWorker(env, "espora.copy"),
         deferred_(Napi::Promise::Deferred::New(env)),
         from_(std::move(from)),
         to_(std::move(to)),
-        on_damage_(on_damage) {}
+        on_damage_(on_damage),
+        durable_seq_(durable_seq) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
 
@@ -383,7 +389,7 @@ class Copying final : public Napi::AsyncWorker {
   void Execute() override {
     sys::PosixFileSystem file_system;
     result_ = std::make_unique<sys::Result<store::CopyReport>>(
-        store::copy_store(file_system, from_, to_, on_damage_));
+        store::copy_store(file_system, from_, to_, on_damage_, durable_seq_));
   }
 
   void OnOK() override {
@@ -425,20 +431,29 @@ class Copying final : public Napi::AsyncWorker {
   std::string from_;
   std::string to_;
   store::OnDamage on_damage_;
+  uint64_t durable_seq_;
   std::unique_ptr<sys::Result<store::CopyReport>> result_;
 };
+
+// What the caller's running engine says; 0 where the argument is absent.
+uint64_t durable_seq_at(const Napi::CallbackInfo& info, size_t index) {
+  if (info.Length() <= index) return 0;
+  if (!info[index].IsNumber()) throw Napi::TypeError::New(info.Env(), "durableSeq: a number");
+  return static_cast<uint64_t>(std::max<int64_t>(0, info[index].As<Napi::Number>().Int64Value()));
+}
 
 }  // namespace
 
 Napi::Value copy_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsBoolean()) {
-    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp)");
+    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp, durableSeq?)");
   }
   const bool give_up = info[2].As<Napi::Boolean>().Value();
+  const uint64_t durable_seq = durable_seq_at(info, 3);
   // Deletes itself when it is done.
-  auto* copying = new Copying(info.Env(), info[0].As<Napi::String>().Utf8Value(),
-                              info[1].As<Napi::String>().Utf8Value(),
-                              give_up ? store::OnDamage::give_up : store::OnDamage::refuse);
+  auto* copying = new Copying(
+      info.Env(), info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
+      give_up ? store::OnDamage::give_up : store::OnDamage::refuse, durable_seq);
   copying->Queue();
   return copying->promise();
 }
@@ -461,10 +476,12 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
 
 Napi::Value verify_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString()) {
-    throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
+    throw Napi::TypeError::New(info.Env(), "verifyStore(directory, durableSeq?)");
   }
+  const uint64_t durable_seq = durable_seq_at(info, 1);
   // Deletes itself when it is done.
-  auto* verification = new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value());
+  auto* verification =
+      new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value(), durable_seq);
   verification->Queue();
   return verification->promise();
 }

@@ -8,10 +8,10 @@ namespace espora::binding {
 
 // inspectStore(directory, { from?, limit?, frames?, records? }, onItems): Promise<void>
 Napi::Value inspect_store(const Napi::CallbackInfo& info);
-// verifyStore(directory): Promise<report>
+// verifyStore(directory, durableSeq?): Promise<report>
 Napi::Value verify_store(const Napi::CallbackInfo& info);
 
-// copyStore(from, to, giveUp): Promise<report>
+// copyStore(from, to, giveUp, durableSeq?): Promise<report>
 Napi::Value copy_store(const Napi::CallbackInfo& info);
 
 }  // namespace espora::binding

@@ -145,8 +145,8 @@ class Copy final : private ReadVisitor {
   Copy(sys::FileSystem& file_system, std::string from, OnDamage on_damage)
       : file_system_(file_system), from_(std::move(from)), on_damage_(on_damage) {}
 
-  sys::Result<CopyReport> run(const std::string& to) {
-    auto reader = Reader::open(file_system_, from_);
+  sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq) {
+    auto reader = Reader::open(file_system_, from_, true, durable_seq);
     if (!reader.ok()) return reader.status();
     report_.source = reader.value()->store();
     proven_seq_ = reader.value()->proven_seq();
@@ -274,8 +274,9 @@ class Copy final : private ReadVisitor {
 }  // namespace
 
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
-                                   const std::string& to, OnDamage on_damage) {
-  return Copy(file_system, from, on_damage).run(to);
+                                   const std::string& to, OnDamage on_damage,
+                                   uint64_t durable_seq) {
+  return Copy(file_system, from, on_damage).run(to, durable_seq);
 }
 
 }  // namespace espora::store

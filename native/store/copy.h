@@ -37,10 +37,12 @@ struct CopyReport {
   std::vector<Finding> findings;  // of the source
 };
 
-// `to` must not exist or be empty: Code::exists. It is a store only when all of it is durable; what
-// a failed copy leaves there is none, and may be removed. Codes of the source: not_found, corrupt,
-// unreadable, version (its file STORE is beyond help, or `refuse`), of both: io, no_space.
+// `durable_seq` as for Reader::open(). `to` must not exist or be empty: Code::exists. It is a store
+// only when all of it is durable; what a failed copy leaves there is none, and may be removed.
+// Codes of the source: not_found, corrupt, unreadable, version (its file STORE is beyond help, or
+// `refuse`), of both: io, no_space.
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
-                                   const std::string& to, OnDamage on_damage);
+                                   const std::string& to, OnDamage on_damage,
+                                   uint64_t durable_seq = 0);
 
 }  // namespace espora::store

@@ -55,7 +55,8 @@ Status without_store(Directory& directory, const Listing& listing) {
 std::string Finding::text() const { return place.segment == 0 ? place.what : place.text(); }
 
 sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
-                                                  const std::string& directory, bool direct_io) {
+                                                  const std::string& directory, bool direct_io,
+                                                  uint64_t durable_seq) {
   auto opened = Directory::open(file_system, directory, false, direct_io);
   if (!opened.ok()) return opened.status();
   Listing listing;
@@ -65,6 +66,7 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
   if (!facts.ok()) return facts.status();
   std::unique_ptr<Reader> reader(new Reader(std::move(opened).value(), std::move(facts).value()));
   if (Status looked = reader->look(); !looked.ok()) return looked;
+  reader->proven_seq_ = std::max(reader->proven_seq_, durable_seq);
   return reader;
 }
 
@@ -407,9 +409,10 @@ class Counter final : public ReadVisitor {
 }  // namespace
 
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io, const StateMaker& make_state) {
+                                 bool direct_io, const StateMaker& make_state,
+                                 uint64_t durable_seq) {
   VerifyReport report;
-  auto opened = Reader::open(file_system, directory, direct_io);
+  auto opened = Reader::open(file_system, directory, direct_io, durable_seq);
   if (!opened.ok()) {
     const Status& status = opened.status();
     if (!about_store(status.code())) return status;

@@ -1,5 +1,7 @@
-// Reads a store that another process may be writing to: for inspect, verify and export. Takes no
-// lock, changes nothing, and reads no further than what was proven durable when it began.
+// Reads a store that somebody may be writing to: for inspect, verify, copies and export. Takes no
+// lock, changes nothing, and reads no further than what was known to be durable when it began: by
+// what the files prove, and by the word of a running engine where it is at hand. Without that word
+// the newest batch counts once a later one or a seal proves it, about 100 ms after it.
 #pragma once
 
 #include <cstdint>
@@ -62,9 +64,11 @@ class ReadVisitor {
 class Reader {
  public:
   // Fails where directory or STORE cannot be read at all. Damage in segments is kept for walk().
+  // `durable_seq`: what the engine that has the store open said before this call, 0 where nobody
+  // did. Fewer records than that are damage.
   static sys::Result<std::unique_ptr<Reader>> open(sys::FileSystem& file_system,
                                                    const std::string& directory,
-                                                   bool direct_io = true);
+                                                   bool direct_io = true, uint64_t durable_seq = 0);
 
   [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
   // Everything up to here was durable when this was opened; walk() reads no further.
@@ -129,8 +133,9 @@ using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts
 // Reads everything up to the proven end. Failures of the environment are a Status; everything that
 // is wrong with the store itself, STORE included, is a finding. With `make_state` all records are
 // replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
-// too.
+// too. `durable_seq` as for Reader::open().
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io = true, const StateMaker& make_state = {});
+                                 bool direct_io = true, const StateMaker& make_state = {},
+                                 uint64_t durable_seq = 0);
 
 }  // namespace espora::store

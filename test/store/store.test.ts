@@ -223,7 +223,8 @@ test('wrong options and ranges are refused with what would be right', async (t) 
   await refused({ sync: 'sometimes' }, /'always', 'never' or \{ intervalMs \}/);
   await refused({ sync: { intervalMs: 0 } }, /whole number from 1/);
   await refused({ segmentBytes: 5 }, /segmentBytes has to be a whole number from 1048576/);
-  await refused({ segmentBytes: (1 << 20) + 1 }, /multiple of 4096/);
+  await refused({ segmentBytes: (1 << 20) + 4096 }, /multiple of 262144/);
+  await refused({ segmentBytes: (256 << 20) + (256 << 10) }, /to 268435456/);
   await refused({ pendingBytesMax: -1 }, /pendingBytesMax/);
   await refused({ record: {} }, /record\(\{/);
   await refused({ create: 1 }, /true or false/);
@@ -266,8 +267,16 @@ test('every method after close: rejects as closed, or says what was known', asyn
   await store[Symbol.asyncDispose]();
 });
 
+for (const segmentBytes of [1 << 20, (1 << 20) + (256 << 10), 256 << 20]) {
+  test(`segments of ${segmentBytes} bytes, as the options say`, async (t) => {
+    const store = await open(t, { segmentBytes });
+    await store.append(raw('a'));
+    t.is(store.stats().segmentBytes, segmentBytes);
+  });
+}
+
 test('verify finds nothing wrong beside the writer', async (t) => {
   const store = await open(t);
   await store.append(raw('a'));
-  t.like(await store.verify(), { ok: true });
+  t.like(await store.verify(), { ok: true, records: 1 });
 });

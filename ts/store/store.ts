@@ -32,7 +32,7 @@ export interface StoreOptions<T = Uint8Array> {
   readonly sync?: Sync;
   /** Whether directory and store are made where there are none; true. */
   readonly create?: boolean;
-  /** Size of a segment's file, for a new store: from 1 MiB to 1 GiB; 64 MiB. */
+  /** Size of a segment's file, for a new store: from 1 MiB to 256 MiB in steps of 256 KiB; 64 MiB. */
   readonly segmentBytes?: number;
   /**
    * Bytes that may wait for the disk; an append above it is refused with `ERR_ESPORA_OVERLOADED`,
@@ -73,7 +73,7 @@ export interface StoreStats extends NativeStoreStats {
 
 /** What {@link Store.backup} wrote. */
 export interface Backup {
-  /** Everything up to here is in it: what was proven durable when it began. */
+  /** Everything up to here is in it: what was durable when it began. */
   readonly lastSeq: number;
   readonly records: number;
 }
@@ -84,6 +84,7 @@ export type VerifyReport = NativeVerifyReport;
 const optionNames = ['record', 'sync', 'create', 'segmentBytes', 'pendingBytesMax'];
 const pendingBytesMaxDefault = 64 << 20;
 const mebibyte = 1 << 20;
+const segmentStep = 256 << 10;
 
 function invalid(message: string): EsporaError {
   return new EsporaError('ERR_ESPORA_INVALID', message);
@@ -123,9 +124,11 @@ function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
     throw invalid(`option create has to be true or false, not ${String(create)}`);
   }
   if (segmentBytes !== undefined) {
-    checkInteger('segmentBytes', segmentBytes, mebibyte, 1024 * mebibyte);
-    if (segmentBytes % 4096 !== 0) {
-      throw invalid(`option segmentBytes has to be a multiple of 4096, not ${segmentBytes}`);
+    checkInteger('segmentBytes', segmentBytes, mebibyte, 256 * mebibyte);
+    if (segmentBytes % segmentStep !== 0) {
+      throw invalid(
+        `option segmentBytes has to be a multiple of ${segmentStep}, not ${segmentBytes}`,
+      );
     }
   }
   if (pendingBytesMax !== undefined) {
@@ -368,22 +371,19 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     });
   }
 
-  /**
-   * Reads and checks everything that the files prove durable, which the newest batch is about 100 ms
-   * after it; changes nothing.
-   */
+  /** Reads and checks everything that was durable at the call; changes nothing. */
   async verify(): Promise<VerifyReport> {
     this.#checkOpen();
     try {
-      return await loadNative().verifyStore(this.directory);
+      return await loadNative().verifyStore(this.directory, this.#durableNow());
     } catch (error) {
       throw toEsporaError(error);
     }
   }
 
   /**
-   * Writes everything that the files prove durable, which the newest batch is about 100 ms after it,
-   * into a new store in `directory`, which must be new or empty, while appends go on. It has the same records, sequences and times, takes less
+   * Writes everything that was durable at the call into a new store in `directory`, which must be
+   * new or empty, while appends go on. It has the same records, sequences and times, takes less
    * space than this one, and is a store of its own: `openStore` opens it. Rejects with
    * `ERR_ESPORA_EXISTS` (not empty), `_CORRUPT` and `_UNREADABLE` (this store is damaged),
    * `_NO_SPACE`, `_IO`; a directory that it gave up in is no store.
@@ -394,7 +394,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       throw invalid("a backup's directory has to be a path, a string that is not empty");
     }
     try {
-      const report = await loadNative().copyStore(this.directory, directory, false);
+      const known = this.#durableNow();
+      const report = await loadNative().copyStore(this.directory, directory, false, known);
       return { lastSeq: report.lastSeq, records: report.records };
     } catch (error) {
       throw toEsporaError(error);
