@@ -120,7 +120,7 @@ export const openTrial: Trial = {
     for (const store of stores) replays.push(await compare(store, context));
     context.progress('open: from snapshots, in turns');
     const players = stores.map((store) => () => open(store, 'snapshot', context));
-    const results = await takeTurns(players, context.small ? 2 : rounds);
+    const results = await takeTurns(players, context.small ? 3 : rounds);
     const times = results.map((ofStore) => ofStore.map(({ openMs }) => openMs));
     const perTransaction = stores.map(({ diskBytes }, index) =>
       figureOf(results[index]!.map(({ snapshotSeq }) => diskBytes / snapshotSeq)),

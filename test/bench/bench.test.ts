@@ -86,7 +86,7 @@ test.serial(
       t.regex(machine.commit, /^([0-9a-f]{12}|unknown)$/);
       t.deepEqual(
         reports.map(({ trial }) => trial),
-        ['call', 'parse', 'apply', 'encode', 'crc32c', 'append'],
+        ['call', 'parse', 'apply', 'encode', 'crc32c', 'append', 'rewriting', 'open'],
       );
       for (const { trial, rows, columns, notes } of reports) {
         const keys = new Set(columns.map(({ key }) => key));

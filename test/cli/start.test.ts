@@ -169,7 +169,11 @@ test.serial('a run directory of the caller is used, and left as it was', async (
   mkdirSync(kept, { mode: 0o700 });
   for (const run of [kept, join(directory, 'a', 'b')]) {
     const { program } = await startWhole(t, ['--run-directory', run]);
-    t.deepEqual(readdirSync(run).sort(), ['api-1.sock', 'api-2.sock', 'database.sock']);
+    const sockets = ['api-1.sock', 'api-2.sock', 'database.sock'];
+    t.deepEqual(
+      readdirSync(run).sort(),
+      sockets.flatMap((name) => [name, `${name}.handoff`]),
+    );
     await program.stop();
   }
   t.deepEqual(readdirSync(kept), []);
