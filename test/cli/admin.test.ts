@@ -5,7 +5,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { runEspora, startEspora } from '../helpers/program.js';
+import { cleanEnvironment, runEspora, startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 interface Shown {
@@ -137,8 +137,10 @@ test.serial('sockets of a service manager are taken over', async (t) => {
   const { spawn } = await import('node:child_process');
   const socket = join(temporaryDirectory(t), 'admin.sock');
   const child = spawn('/bin/sh', ['-c', script, process.execPath, socket], {
+    env: cleanEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe', fd],
   });
+  t.teardown(() => listener.close());
   t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   child.stderr!.on('data', (text: Buffer) => (output += text.toString()));
