@@ -33,6 +33,7 @@ export class DatabaseLife {
   readonly ended: Promise<number | NodeJS.Signals>;
   readonly #child: ChildProcess;
   readonly #wrapped: boolean;
+  static readonly #alive = new Set<DatabaseLife>();
   stderr = '';
 
   constructor({ data, path, under = [], environment = {} }: DatabaseOptions) {
@@ -54,6 +55,8 @@ export class DatabaseLife {
       this.#child.once('error', reject);
       this.#child.once('close', (code, signal) => resolve(code ?? signal!));
     });
+    DatabaseLife.#alive.add(this);
+    this.#child.once('close', () => DatabaseLife.#alive.delete(this));
     this.ready = new Promise((resolve) => {
       createInterface({ input: this.#child.stdout! }).once('line', () => resolve(true));
       this.#child.once('close', () => resolve(false));
@@ -81,6 +84,11 @@ export class DatabaseLife {
   async kill(): Promise<void> {
     this.signal('SIGKILL');
     await this.ended;
+  }
+
+  /** Ends what a test that failed left running, so that nothing waits for it. */
+  static async killAll(): Promise<void> {
+    await Promise.all([...DatabaseLife.#alive].map((life) => life.kill()));
   }
 
   /** Stops it as Ctrl-C would. */

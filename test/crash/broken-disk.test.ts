@@ -66,19 +66,25 @@ failing(
       await clients.stop(true);
       const before = await readStored(data);
       const messages: string[] = [];
-      // STORE, a header, the frames: opening reads one after the other, and each read may be the first to fail.
-      for (let reads = 0; reads < 4; reads++) {
+      // STORE, a header, the frames: opening reads one after the other, and each read may be the first to
+      // fail. How many there are depends on what the kernel still remembers of the file system.
+      for (let reads = 0; ; reads++) {
         await disk.tell(`fail reads after ${reads}`);
-        const refused = new DatabaseLife({ data, path });
-        t.false(await refused.ready);
-        t.is(await refused.ended, 3, refused.stderr);
-        t.regex(refused.stderr, /EIO|does not give the block back/);
-        messages.push(refused.stderr);
+        const opened = new DatabaseLife({ data, path });
+        if (await opened.ready) {
+          await opened.kill();
+          break;
+        }
+        t.is(await opened.ended, 3, opened.stderr);
+        t.regex(opened.stderr, /EIO|does not give the block back/);
+        messages.push(opened.stderr);
+        await disk.tell('heal');
+        t.deepEqual(await readStored(data), before);
+        t.true(reads < 50, 'it opens once all of its reads succeed');
       }
       t.regex(messages.join(''), /STORE/);
       t.regex(messages.join(''), /block \d+/);
       await disk.tell('heal');
-      t.deepEqual(await readStored(data), before);
       const again = await start(data, path);
       t.deepEqual(compare(history, await readStored(data), { earlier: before }), []);
       t.is(await again.stop(), 0, again.stderr);

@@ -12,6 +12,7 @@ import {
   powerDiskMissing,
   unmount,
 } from '../campaigns/mounts.js';
+import { DatabaseLife } from '../campaigns/lives.js';
 import { toolsMissing } from '../campaigns/tools.js';
 
 const imageBytes = 32 * 1024 * 1024;
@@ -74,6 +75,7 @@ export function onSmallDisk(work: (disk: SmallDisk) => Promise<void>): Promise<v
         free: () => rm(join(root, 'filler')),
       });
     } finally {
+      await DatabaseLife.killAll();
       await unmount(root);
     }
   });
@@ -111,6 +113,7 @@ export function onFailingDisk(
       await work(disk, directory);
     } finally {
       await disk.tell('heal');
+      await DatabaseLife.killAll();
       t.log(JSON.stringify(await disk.counts()));
       await disk.stop();
     }
