@@ -256,7 +256,7 @@ sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
   }
   if (facts.segment_bytes < limits::segment_bytes_min ||
       facts.segment_bytes > limits::segment_bytes_max ||
-      facts.segment_bytes % limits::spare_step_bytes != 0) {
+      facts.segment_bytes % limits::segment_bytes_step != 0) {
     return Status(Code::corrupt, where + " has an impossible segment size");
   }
   return facts;

@@ -146,6 +146,7 @@ bool Engine::begin_commit() noexcept {
   work_.frame.payload_bytes = static_cast<uint32_t>(open_.used - sizeof(format::FrameHeader));
   work_.bytes = size_t{blocks} * block_bytes;
   next_block_ += blocks;
+  spares_->set_used(uint64_t{next_block_} * block_bytes);
   std::swap(work_.buffer, open_.buffer);
   BlockBuffer buffer = std::move(open_.buffer);
   open_ = {};

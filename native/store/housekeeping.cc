@@ -100,7 +100,7 @@ Housekeeping::Chore Housekeeping::choose(uint32_t closed, uint64_t now_ns) const
       rewriter_ != nullptr && rewriter_->number() <= closed && now_ns >= retry_rewrite_ns_;
   const bool snapshot = maker_ != nullptr && maker_->usable() && maker_->backlog(closed) != 0 &&
                         now_ns >= retry_snapshot_ns_;
-  if (snapshot && (!rewrite || maker_->backlog(closed) >= limits::snapshot_backlog_max)) {
+  if (snapshot && (!rewrite || maker_->backlog(closed) >= limits::housekeeping_backlog_max)) {
     return Chore::snapshot;
   }
   return rewrite ? Chore::rewrite : Chore::none;
@@ -150,9 +150,9 @@ uint64_t Housekeeping::step_rewriter(uint32_t closed) {
     case DenseRewriter::Outcome::fatal:
       return fail_for_good(rewriter_->status());
   }
-  const bool late = maker_ != nullptr && maker_->usable() &&
-                    maker_->backlog(closed) > limits::snapshot_backlog_max;
-  return late ? 0 : file_system_.monotonic_ns() + limits::housekeeping_pause_ns;
+  uint32_t backlog = rewriter_->number() <= closed ? closed - rewriter_->number() + 1 : 0;
+  if (maker_ != nullptr && maker_->usable()) backlog = std::max(backlog, maker_->backlog(closed));
+  return resume_ns(backlog);
 }
 
 uint64_t Housekeeping::step_maker(uint32_t closed) {
@@ -179,9 +179,15 @@ uint64_t Housekeeping::step_maker(uint32_t closed) {
     case SnapshotMaker::Outcome::fatal:
       return fail_for_good(maker_->status());
   }
-  return maker_->backlog(closed) > limits::snapshot_backlog_max
-             ? 0
-             : file_system_.monotonic_ns() + limits::housekeeping_pause_ns;
+  return resume_ns(maker_->backlog(closed));
+}
+
+// Gentle while one segment is due, a quarter of the pause with each further one: what is written
+// faster than this can follow must not pile up.
+uint64_t Housekeeping::resume_ns(uint32_t backlog) const noexcept {
+  if (backlog > limits::housekeeping_backlog_max) return 0;
+  const uint32_t further = backlog == 0 ? 0 : backlog - 1;
+  return file_system_.monotonic_ns() + (limits::housekeeping_pause_ns >> (2 * further));
 }
 
 uint64_t Housekeeping::fail(uint64_t& retry_ns, uint64_t HousekeepingStats::*counter,

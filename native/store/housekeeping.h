@@ -78,6 +78,8 @@ class Housekeeping {
 
   [[nodiscard]] Chore choose(uint32_t closed, uint64_t now_ns) const noexcept;
   sys::Status begin();
+  // When to go on, with this many segments to do.
+  [[nodiscard]] uint64_t resume_ns(uint32_t backlog) const noexcept;
   uint64_t step_rewriter(uint32_t closed);
   uint64_t step_maker(uint32_t closed);
   uint64_t fail(uint64_t& retry_ns, uint64_t HousekeepingStats::*counter,

@@ -24,7 +24,7 @@ Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text));
 Status check_options(const Options& options) {
   const uint64_t size = options.segment_bytes;
   if (size != 0 && (size < limits::segment_bytes_min || size > limits::segment_bytes_max ||
-                    size % limits::spare_step_bytes != 0)) {
+                    size % limits::segment_bytes_step != 0)) {
     return Status(Code::invalid, "a segment of " + std::to_string(size) +
                                      " bytes: give a multiple of 256 KiB from 1 MiB to 256 MiB");
   }

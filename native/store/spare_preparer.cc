@@ -139,7 +139,8 @@ uint64_t SparePreparer::fill() {
     state_ = State::sync;
     return 0;
   }
-  return hurried_ ? 0 : file_system_.monotonic_ns() + limits::spare_pause_ns;
+  const bool behind = filled_bytes_ < 2 * used_bytes_.load(std::memory_order_relaxed);
+  return hurried_ || behind ? 0 : file_system_.monotonic_ns() + limits::spare_pause_ns;
 }
 
 uint64_t SparePreparer::sync() {

@@ -3,6 +3,7 @@
 // or the same one takes what is ready.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -21,7 +22,7 @@ struct Spare {
   bool direct = false;
 };
 
-// take(), failure(), hurry(), ready() and the hooks' setters belong to the engine's thread, step()
+// take(), failure(), hurry(), set_used(), ready() and the hooks' setters belong to the engine's thread, step()
 // and discard() to the driver's; both may be the same.
 class SparePreparer {
  public:
@@ -38,6 +39,8 @@ class SparePreparer {
   [[nodiscard]] sys::Status failure() const;
   // Somebody waits: no pauses until a spare is ready.
   void hurry();
+  // How much of the segment in use is taken: sets the pace.
+  void set_used(uint64_t bytes) noexcept { used_bytes_.store(bytes, std::memory_order_relaxed); }
 
   // Set before another thread drives. `on_ready` is called by step(), when a spare became ready or
   // an attempt failed; `on_wanted` by take() and hurry(), when step() has something to do at once.
@@ -77,6 +80,8 @@ class SparePreparer {
   uint64_t count_ = 0;  // of files made: each attempt has a name of its own
   uint64_t filled_bytes_ = 0;
   uint64_t retry_ns_ = 0;
+
+  std::atomic<uint64_t> used_bytes_{0};
 
   // Handed over.
   mutable std::mutex mutex_;

@@ -117,7 +117,7 @@ void World::plan() {
   store::Sync sync = store::Sync::always;
   if (random_.chance(1, 4)) sync = store::Sync::interval;
   if (random_.chance(1, 12)) sync = store::Sync::never;
-  const uint64_t step = limits::spare_step_bytes;
+  const uint64_t step = limits::segment_bytes_step;
   const uint64_t segment = limits::segment_bytes_min + random_.below(5) * step;
   options_ = store_options(accounts_, sync, segment);
   if (sync == store::Sync::interval) hit(Fault::interval_mode);
