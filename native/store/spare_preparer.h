@@ -22,8 +22,8 @@ struct Spare {
   bool direct = false;
 };
 
-// take(), failure(), hurry(), set_used(), ready() and the hooks' setters belong to the engine's thread, step()
-// and discard() to the driver's; both may be the same.
+// take(), failure(), hurry(), set_used(), ready() and the hooks' setters belong to the engine's
+// thread, step() and discard() to the driver's; both may be the same.
 class SparePreparer {
  public:
   static constexpr uint64_t never_ns = UINT64_MAX;

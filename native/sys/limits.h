@@ -218,8 +218,8 @@ inline constexpr size_t housekeeping_step_bytes = size_t{64} << 10;
 inline constexpr uint64_t housekeeping_pause_ns = 8'000'000;
 // After a failure (no space, a failed write) the next attempt, with a new file, waits this long.
 inline constexpr uint64_t housekeeping_retry_ns = 5'000'000'000;
-// With more closed segments than this to do there are no pauses: disk and opening must stay bounded.
-// A segment that waits for its snapshot this long goes before rewriting.
+// With more closed segments than this to do there are no pauses: disk and opening must stay
+// bounded. A segment that waits for its snapshot this long goes before rewriting.
 inline constexpr uint32_t housekeeping_backlog_max = 2;
 // Snapshots kept: the newest, and one more.
 inline constexpr size_t snapshots_kept = 2;
