@@ -102,9 +102,14 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
       for (const { cpus, memoryMegabytes } of limits) t.true(cpus > 0 && memoryMegabytes > 0);
       const result = await playUnderLimits(subject, { plan, seed: 1 });
       t.deepEqual(result.failureGroups, []);
+      const { audit } = result.underLimits!.afterKill!;
+      t.deepEqual(
+        [...result.audit, ...audit].flatMap(({ problem }) => problem ?? []),
+        [],
+      );
       t.is(result.outcome, 'passed');
       t.is(result.requests, requestsOf(plan));
-      t.is(result.underLimits!.afterKill!.audit.length, 5);
+      t.is(audit.length, 5);
       t.true(result.underLimits!.commits.commits > 0, 'the database was asked');
       for (const service of result.underLimits!.services) {
         t.true(service.cpuSeconds > 0 && service.periods > 0, `${service.name} was watched`);

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EsporaError } from '../errors.js';
 import { directoriesOf, findHierarchies, readUsage } from './control-groups.js';
 import type { GroupDirectories } from './control-groups.js';
-import { askOverHttp } from './subject.js';
+import { askOverHttp, killAndWait } from './subject.js';
 import type { Subject, SubjectService } from './subject.js';
 
 export interface ComposeOptions {
@@ -249,7 +249,7 @@ export async function startCompose(
       killDatabase: async () => {
         const database = (await project.containers()).find(({ service }) => service === 'database');
         // From outside, as a crash: told by the engine it would count as stopped on purpose.
-        if (database !== undefined && database.pid > 0) process.kill(database.pid, 'SIGKILL');
+        if (database !== undefined && database.pid > 0) await killAndWait(database.pid);
       },
       stop: () => project.down(),
     };

@@ -10,6 +10,7 @@ import { Supervisor } from '../supervisor/supervisor.js';
 import { planServices, socketName } from '../topology/topology.js';
 import type { ResourceLimits, Topology } from '../topology/topology.js';
 import { commandInside, LimitedGroups, readUsage } from './control-groups.js';
+import { killAndWait } from './subject.js';
 import type { Subject } from './subject.js';
 
 export interface LimitedOptions {
@@ -107,11 +108,10 @@ async function run(
       const database = measured.find(({ kind }) => kind === 'database')?.service;
       return database !== undefined && 'commits' in database ? database : undefined;
     },
-    killDatabase: () => {
+    killDatabase: async () => {
       const name = plans.find(({ kind }) => kind === 'database')!.name;
       const pid = supervisor.pids().get(name);
-      if (pid !== undefined) process.kill(pid, 'SIGKILL');
-      return Promise.resolve();
+      if (pid !== undefined) await killAndWait(pid);
     },
     stop: async () => {
       await supervisor.stop();

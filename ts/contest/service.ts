@@ -136,18 +136,28 @@ export interface AuditedBalance extends ExpectedBalance {
   readonly problem?: string;
 }
 
-/** Compares balances with those that an earlier audit expected: what a restart must have kept. */
+/**
+ * Compares balances with those that an earlier audit expected: what a restart must have kept. Where no
+ * answer comes the question is asked again until `waitMs` have passed: not every way through the service
+ * need be back yet, and only an answer can say that something was lost.
+ */
 export async function auditAgain(
   target: Target,
   authority: string,
   accounts: readonly Account[],
   earlier: readonly AuditedBalance[],
+  waitMs: number,
 ): Promise<AuditedBalance[]> {
+  const giveUpAt = performance.now() + waitMs;
   const audited: AuditedBalance[] = [];
   for (const { client, least, most } of earlier) {
     const account = accounts.find(({ id }) => id === client);
     if (account === undefined) continue;
-    const exchange = await askStatement(target, authority, client);
+    let exchange = await askStatement(target, authority, client);
+    while (exchange.problem !== undefined && performance.now() < giveUpAt) {
+      await sleep(pollEveryMs);
+      exchange = await askStatement(target, authority, client);
+    }
     const problem = auditProblem(exchange, account, { least, most });
     audited.push({ client, least, most, ...(problem === undefined ? {} : { problem }) });
   }

@@ -1,5 +1,7 @@
 // What a run is played against when the player starts it itself: the services under their limits.
 import { get } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EsporaError } from '../errors.js';
 import type { NativeDatabaseStats } from '../native.js';
 import type { ResourceLimits } from '../topology/topology.js';
 import type { AskDatabase } from './service-samplers.js';
@@ -23,13 +25,32 @@ export interface Subject {
   readonly limitsBy: 'containers' | 'control groups';
   readonly services: readonly SubjectService[];
   readonly askDatabase: AskDatabase;
-  /** Ends the database as kill -9 does; it comes back by itself. */
+  /** Ends the database as kill -9 does, and resolves once it has gone; it comes back by itself. */
   killDatabase(): Promise<void>;
   /** Stops everything and removes what was made for it. Never rejects. */
   stop(): Promise<void>;
 }
 
 const answerMs = 2000;
+const goneMs = 10_000;
+
+/** Kills a process with SIGKILL and resolves once it has gone: until then it may still answer. */
+export async function killAndWait(pid: number): Promise<void> {
+  const giveUpAt = performance.now() + goneMs;
+  process.kill(pid, 'SIGKILL');
+  while (performance.now() < giveUpAt) {
+    await sleep(10);
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+  }
+  throw new EsporaError(
+    'ERR_ESPORA_UNAVAILABLE',
+    `process ${pid} is still there ${goneMs / 1000} s after SIGKILL`,
+  );
+}
 
 /** The database's counters from its statistics on `port`; undefined if it does not answer. */
 export function askOverHttp(port: number): Promise<Partial<NativeDatabaseStats> | undefined> {

@@ -56,5 +56,5 @@ async function killAndAudit(
   await subject.killDatabase();
   await waitForService({ target, authority, client, waitMs: backMs, signal });
   const backAfterMs = Math.round(performance.now() - killedAt);
-  return { backAfterMs, audit: await auditAgain(target, authority, plan.accounts, audit) };
+  return { backAfterMs, audit: await auditAgain(target, authority, plan.accounts, audit, backMs) };
 }
