@@ -22,28 +22,42 @@ const stacksOf = (report) =>
       return { head, frames: frames.filter((line) => /^ {4}#\d/.test(line)) };
     });
 
+/** Runtime libraries between a caller and the kernel. */
+const runtime = /\((?:libtsan|libstdc\+\+|libc)\.so[^)]*\)/;
+
 /**
  * Whether an access is the addon's doing: its own code made it (runtime libraries aside), or anything
- * did that the addon called on a thread of its own. What V8 does on JavaScript's thread, its garbage
+ * did that the addon called on a thread of its own. What V8 does on a thread of JavaScript, its garbage
  * collector above all, is not, even if a callback of ours happens to stand further down the stack.
  */
 function isOurs({ head, frames }) {
-  const code = frames.filter((line) => !/\((?:libtsan|libstdc\+\+|libc)\.so[^)]*\)/.test(line));
+  const code = frames.filter((line) => !runtime.test(line));
   if (code[0]?.includes('(espora.node+')) return true;
-  return !head.includes('by main thread') && code.some((line) => line.includes('(espora.node+'));
+  return !head.includes('by main thread') && (code.at(-1)?.includes('(espora.node+') ?? false);
 }
+
+/** Whether Node.js opened or closed a descriptor there. */
+const opensDescriptor = ({ frames }) =>
+  /^ {4}#0 (?:open|socket|socketpair|pipe|accept|eventfd|epoll_create|inotify_init|dup|close)\w* /.test(
+    frames[0] ?? '',
+  ) && frames.find((line) => !runtime.test(line))?.includes('(node+');
 
 /**
  * Whether a report needs no attention:
  * - one about strace, which inherits the preloaded sanitizer from the test that starts it;
+ * - calls that a signal handler of Node.js makes while the process ends anyway, and nothing of the addon;
  * - a race in whose accesses nothing of the addon takes part is between threads of Node.js;
  * - a race on a descriptor that Node.js opened: libuv closes by syscall(2), which the sanitizer does not
  *   see, so it takes whoever gets the number next for a user of the old one.
  */
 export function isForeign(report) {
   if (report.includes('(strace+') && !report.includes('(espora.node+')) return true;
+  if (/WARNING: ThreadSanitizer: signal-unsafe call/.test(report)) {
+    return !report.includes('(espora.node+');
+  }
   if (!report.includes('WARNING: ThreadSanitizer: data race')) return false;
-  if (!stacksOf(report).some(isOurs)) return true;
+  const stacks = stacksOf(report);
+  if (!stacks.some(isOurs) || stacks.some(opensDescriptor)) return true;
   const location = /^ {2}Location is file descriptor \d+ created by [^\n]*\n((?: {4}#[^\n]*\n?)*)/m;
   return location.exec(report)?.[1].includes('(node+') ?? false;
 }

@@ -64,18 +64,36 @@ ${thread}`;
   t.true(isForeign(stack('main thread')));
   t.true(isForeign(stack('main thread (mutexes: write M3)')));
   t.false(isForeign(stack('thread T21')));
+  // A worker's thread is one of JavaScript too.
+  const called =
+    '    #3 v8impl::ThreadSafeFunction::AsyncCb(uv_async_s*) <null> (node+0xc6bd97)\n\n';
+  t.true(
+    isForeign(
+      stack('thread T11').replace(
+        '#2 <null> <null> (espora.node+0x1)\n\n',
+        `#2 <null> <null> (espora.node+0x1)\n${called}`,
+      ),
+    ),
+  );
 });
 
-test('what strace does under the preloaded sanitizer is foreign', (t) => {
+test('what strace, or a signal handler of Node.js, does under the preloaded sanitizer is foreign', (t) => {
   const report = (frame: string): string =>
     `WARNING: ThreadSanitizer: signal-unsafe call inside of a signal (pid=1)\n    #0 free (libtsan.so+0x1)\n    #1 <null> <null> ${frame}`;
   t.true(isForeign(report('(strace+0x902d1)')));
+  t.true(isForeign(report('(node+0xc01531)')));
   t.false(isForeign(report('(espora.node+0x902d1)')));
 });
 
 test('a race on a descriptor is foreign only where Node.js opened it', (t) => {
   const ofLibuv = descriptor('uv__socket ../deps/uv/src/unix/core.c:498 (node+0x18acc43)');
   t.true(isForeign(race('(espora.node+0xa352e)', '[failed to restore the stack]', ofLibuv)));
+  const unnamed = race(
+    '(espora.node+0xa352e)',
+    'socketpair tsan_interceptors_posix.cpp:1716 (libtsan.so+0x4cebd)\n    #1 uv_socketpair ../deps/uv/src/unix/tcp.c:466 (node+0x18ba87d)',
+  );
+  t.true(isForeign(unnamed));
+  t.false(isForeign(unnamed.replace('(node+0x18ba87d)', '(espora.node+0x1)')));
   const ours = descriptor('<null> <null> (espora.node+0x77)');
   t.false(isForeign(race('(espora.node+0xa352e)', '[failed to restore the stack]', ours)));
 });
