@@ -90,7 +90,7 @@ async function compare(
 
 export const saturation: Trial = {
   name: 'saturation',
-  group: 'peers',
+  group: 'limits',
   title: 'highest rate of arrivals held with a p99 up to 10 ms, 1.5 CPUs and 550 MiB in all',
   run(context) {
     const own = Object.keys(topologies)
@@ -128,7 +128,7 @@ function limitsFor([database, api, balancer]: readonly [number, number, number])
 
 export const cpuShares: Trial = {
   name: 'cpu-shares',
-  group: 'stack',
+  group: 'limits',
   title: 'how the 1.5 CPUs are best split between the services of topology proxy',
   run(context) {
     const chosen = context.small ? splits.slice(0, 2) : splits;
