@@ -18,7 +18,7 @@ import { startEspora } from './running.js';
 const mebibyte = 1024 * 1024;
 const rate = 340;
 const pace = {
-  full: { rounds: 9, seconds: 10, warmUpSeconds: 2, backlogSegments: 128 },
+  full: { rounds: 7, seconds: 10, warmUpSeconds: 2, backlogSegments: 192 },
   small: { rounds: 1, seconds: 2, warmUpSeconds: 1, backlogSegments: 8 },
 } as const;
 type Pace = (typeof pace)[keyof typeof pace];
