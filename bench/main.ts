@@ -1,20 +1,22 @@
 // `npm run bench`: runs the registered trials and prints their tables. Flags go after `--`.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { describeMachine, readMachine } from './lib/machine.js';
 import type { Machine } from './lib/machine.js';
 import { choosePinnedCpu } from './lib/pinning.js';
+import { hasPlot, renderPlot } from './lib/plot.js';
 import { at } from './lib/project.js';
-import { replaceBlock } from './lib/readme.js';
-import { renderMarkdown, renderTerminal } from './lib/render.js';
+import { blockOf, replaceBlock } from './lib/readme.js';
+import { renderTerminal } from './lib/render.js';
 import type { Report } from './lib/report.js';
 import type { Group, Trial } from './lib/trial.js';
 import { groups, TrialFailure } from './lib/trial.js';
 import { registry } from './registry.js';
 
 const readme = at('bench/README.md');
+const plots = at('bench/plots');
 
 interface Options {
   readonly only: readonly string[];
@@ -41,7 +43,7 @@ function readOptions(args: readonly string[]): Options | undefined {
     .option('--only <names>', 'only these trials or groups, separated by commas', split, [])
     .option('--small', 'short rounds: shows that everything runs, proves no figure', false)
     .option('--json', 'data on stdout instead of tables', false)
-    .option('--write', 'also put the tables into bench/README.md, whole groups only', false)
+    .option('--write', 'also put tables and plots into bench/README.md, whole groups only', false)
     .option('--list', 'name the trials and stop', false)
     .option('--data <directory>', 'a directory on the disk to measure', at('.build'))
     .allowExcessArguments(false)
@@ -134,17 +136,15 @@ function writeReadme(trials: readonly Trial[], reports: readonly Report[], machi
   let text = readFileSync(readme, 'utf8');
   for (const group of wholeGroups(trials)) {
     const names = trials.filter((trial) => trial.group === group).map(({ name }) => name);
-    const block = [
-      ...describeMachine(machine).map((line) => `- ${line}`),
-      '',
-      ...reports
-        .filter(({ trial }) => names.includes(trial))
-        .map((one) => `${renderMarkdown(one)}\n`),
-    ];
-    text = replaceBlock(text, group, block.join('\n'));
+    const ofGroup = reports.filter(({ trial }) => names.includes(trial));
+    text = replaceBlock(text, group, blockOf(describeMachine(machine), ofGroup));
+  }
+  mkdirSync(plots, { recursive: true });
+  for (const report of reports.filter(hasPlot)) {
+    writeFileSync(join(plots, `${report.trial}.svg`), renderPlot(report.plot));
   }
   writeFileSync(readme, text);
-  say('bench/README.md is written.');
+  say('bench/README.md and bench/plots are written.');
 }
 
 async function bench(options: Options, signal: AbortSignal): Promise<void> {

@@ -7,12 +7,14 @@ import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
 import { contestLoad } from './stack/contest-load.js';
 import { cpuShares, saturation } from './stack/limited.js';
+import { rewritingP99 } from './stack/rewriting-p99.js';
 
 export const registry: readonly Trial[] = [
   ...microTrials.map(asTrial),
   openTrial,
   ...storeTrials,
   contestLoad,
+  rewritingP99,
   cpuShares,
   saturation,
 ];

@@ -3,14 +3,15 @@
 // one line of JSON: rate, answers by status, latency percentiles and its own CPU time.
 //
 //   load_generator --target (PATH | IPV4:PORT) [--connections N] [--seconds S] [--warmup S]
-//                  [--rate R] [--per-connection] [--server-closes] [--seed N]
+//                  [--rate R] [--per-connection] [--server-closes] [--writes] [--seed N]
 //
 // Closed loop (no --rate): each of N connections sends its next request when the answer to the last
 // is there. With --rate, R requests a second are due at even intervals, whether or not earlier ones
 // were answered, and each latency counts from the moment the request was due: waiting for a free
 // connection, for a connect or for this program is part of it. --per-connection: a connection for
 // each request, closed by us after the answer (--server-closes: we ask for the close and wait for
-// it). Exit 1 if anything but an answer with status 200 or 422 came.
+// it). --writes: debits and credits only, no statements. Exit 1 if anything but an answer with
+// status 200 or 422 came.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -120,13 +121,15 @@ struct Options {
   double rate = 0;  // 0: closed loop
   bool per_connection = false;
   bool server_closes = false;
+  bool writes = false;
   std::uint64_t seed = 1;
 };
 
 [[noreturn]] void usage() {
-  std::fprintf(stderr,
-               "usage: load_generator --target ADDRESS [--connections N] [--seconds S] "
-               "[--warmup S] [--rate R] [--per-connection] [--server-closes] [--seed N]\n");
+  std::fprintf(
+      stderr,
+      "usage: load_generator --target ADDRESS [--connections N] [--seconds S] "
+      "[--warmup S] [--rate R] [--per-connection] [--server-closes] [--writes] [--seed N]\n");
   std::exit(2);
 }
 
@@ -140,6 +143,10 @@ Options parse(int argc, char** argv) {
     }
     if (flag == "--server-closes") {
       options.server_closes = options.per_connection = true;
+      continue;
+    }
+    if (flag == "--writes") {
+      options.writes = true;
       continue;
     }
     if (i + 1 == argc) usage();
@@ -179,15 +186,15 @@ class Random {
 };
 
 // Requests made beforehand: making them is not what is measured.
-std::vector<std::string> make_requests(std::uint64_t seed, bool server_closes) {
-  Random random(seed);
-  const std::string end = server_closes ? "Connection: close\r\n\r\n" : "\r\n";
+std::vector<std::string> make_requests(const Options& options) {
+  Random random(options.seed);
+  const std::string end = options.server_closes ? "Connection: close\r\n\r\n" : "\r\n";
   std::vector<std::string> requests;
   for (int i = 0; i < 4096; ++i) {
     const auto kind = static_cast<int>(
         random.below(static_cast<std::uint32_t>(debit_share + credit_share + statement_share)));
     const std::string account = std::to_string(1 + random.below(5));
-    if (kind < statement_share) {
+    if (kind < statement_share && !options.writes) {
       requests.push_back("GET /clientes/" + account + "/extrato HTTP/1.1\r\nHost: localhost\r\n" +
                          end);
       continue;
@@ -222,9 +229,7 @@ struct Connection {
 class Generator {
  public:
   explicit Generator(const Options& options)
-      : options_(options),
-        requests_(make_requests(options.seed, options.server_closes)),
-        connections_(options.connections) {
+      : options_(options), requests_(make_requests(options)), connections_(options.connections) {
     resolve();
     poller_ = epoll_create1(EPOLL_CLOEXEC);
     if (poller_ < 0) fail("epoll_create1");

@@ -3,10 +3,8 @@
 // can be better.
 
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { playPhases } from '#espora/contest/contest.js';
 import type { Target } from '#espora/contest/connection.js';
@@ -17,8 +15,9 @@ import { pinned } from '../lib/pinning.js';
 import { at } from '../lib/project.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
-import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { startEspora, startProgram, targetOf } from './running.js';
+import type { Running } from './running.js';
 
 const script = fileURLToPath(import.meta.url);
 const rounds = 3;
@@ -43,42 +42,6 @@ async function run(command: string, args: readonly string[], { signal }: Context
   if (code !== 0) throw new Error(`${command} ended with code ${String(code)}`);
 }
 
-/** Something to play against, until it is stopped. */
-interface Running {
-  readonly target: Target;
-  readonly stop: () => Promise<void>;
-}
-
-/** Starts a program and waits for the line that says where it listens. */
-async function startProgram(
-  command: string,
-  args: readonly string[],
-  targetIn: (line: string) => Target | undefined,
-  { signal }: Context,
-): Promise<Running> {
-  const child: ChildProcess = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    signal,
-  });
-  // Ending it is how a trial ends: that the signal ended it is no error.
-  child.on('error', () => undefined);
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async (): Promise<void> => {
-    child.kill();
-    await ended;
-  };
-  const lines = createInterface(child.stdout!);
-  const target = await new Promise<Target | undefined>((resolve) => {
-    lines.on('line', (line) => {
-      const found = targetIn(line);
-      if (found !== undefined) resolve(found);
-    });
-    lines.once('close', () => resolve(undefined));
-  });
-  if (target === undefined) throw new TrialFailure(`${command} ${args.join(' ')} did not start`);
-  return { target, stop };
-}
-
 function startConstant(file: string, args: readonly string[], context: Context): Promise<Running> {
   const [command, all] = pinned(context.cpu, file, args);
   return startProgram(
@@ -92,28 +55,10 @@ function startConstant(file: string, args: readonly string[], context: Context):
   );
 }
 
-/** All services of a topology, on a fresh store, on one CPU together. */
-async function startEspora(topology: string, context: Context): Promise<Running> {
+/** All services of a topology, on a fresh store. */
+async function startFresh(topology: string, context: Context): Promise<Running> {
   const data = await mkdtemp(join(context.directory, `${topology}-`));
-  const args = ['start', '--json', '--topology', topology, '--port', '0', '--data', data];
-  const [command, all] = pinned(context.cpu, process.execPath, [at('dist/cli/main.js'), ...args]);
-  let port: number | undefined;
-  return startProgram(
-    command,
-    all,
-    (line) => {
-      const event = JSON.parse(line) as { event: string; started?: { port?: number } };
-      port = event.started?.port ?? port;
-      return event.event === 'ready' ? { host: '127.0.0.1', port: port! } : undefined;
-    },
-    context,
-  );
-}
-
-function targetOf(address: string): Target {
-  if (address.startsWith('/')) return { path: address };
-  const [host, port] = address.split(':');
-  return { host: host!, port: Number(port) };
+  return startEspora(['--topology', topology, '--data', data], context);
 }
 
 /** Plays in a process of its own, on another CPU than the server. */
@@ -172,12 +117,12 @@ export const contestLoad: Trial = {
       {
         title: 'espora, topology proxy, flush before each answer',
         accounts: undefined,
-        start: () => startEspora('proxy', context),
+        start: () => startFresh('proxy', context),
       },
       {
         title: 'espora, topology single, flush before each answer',
         accounts: undefined,
-        start: () => startEspora('single', context),
+        start: () => startFresh('single', context),
       },
       {
         title: 'constant answer over TCP, nothing stored',

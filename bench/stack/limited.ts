@@ -80,6 +80,18 @@ async function compare(
       generator: generatorCpu(held),
     })),
     budgets: [],
+    plot: {
+      title: trial.title,
+      axis: 'requests per second',
+      series: ['64 connections, kept', 'a connection for each request'],
+      groups: results.map((held, index) => ({
+        label: present[index]!.title,
+        values: [
+          figureOf(held.map(({ kept }) => kept.heldRate)),
+          figureOf(held.map(({ perConnection }) => perConnection.heldRate)),
+        ],
+      })),
+    },
     notes: [
       ...notes,
       ...(process.getuid!() === 0 ? [] : ['Left out: control groups with limits need root.']),
@@ -90,7 +102,7 @@ async function compare(
 
 export const saturation: Trial = {
   name: 'saturation',
-  group: 'peers',
+  group: 'limits',
   title: 'highest rate of arrivals held with a p99 up to 10 ms, 1.5 CPUs and 550 MiB in all',
   run(context) {
     const own = Object.keys(topologies)
@@ -128,7 +140,7 @@ function limitsFor([database, api, balancer]: readonly [number, number, number])
 
 export const cpuShares: Trial = {
   name: 'cpu-shares',
-  group: 'stack',
+  group: 'limits',
   title: 'how the 1.5 CPUs are best split between the services of topology proxy',
   run(context) {
     const chosen = context.small ? splits.slice(0, 2) : splits;

@@ -1,0 +1,180 @@
+// Answers of the whole service at the contest's rate while closed segments are rewritten behind it,
+// beside the same with nothing to rewrite. The trial `rewriting` of group micro is the same without
+// sockets, where commits follow each other as fast as they can.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { loadGenerator } from '#espora/contest/saturation.js';
+import { loadAddon } from '../lib/addon.js';
+import { pinned } from '../lib/pinning.js';
+import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
+import { TrialFailure } from '../lib/trial.js';
+import type { Context, Trial } from '../lib/trial.js';
+import { startEspora } from './running.js';
+
+const mebibyte = 1024 * 1024;
+const rate = 340;
+const pace = {
+  full: { rounds: 7, seconds: 10, warmUpSeconds: 2, backlogSegments: 192 },
+  small: { rounds: 1, seconds: 2, warmUpSeconds: 1, backlogSegments: 8 },
+} as const;
+type Pace = (typeof pace)[keyof typeof pace];
+
+/** A debit or a credit alone in its batch takes a block. */
+const blockBytes = 4096;
+/** Of batches of 1 to 16, which is what the store is built of. */
+const transactionsPerBlock = 8;
+
+interface Variant {
+  readonly title: string;
+  readonly segmentBytes: number;
+  /** Whether closed segments that nobody rewrote wait in the store when it starts. */
+  readonly backlog: boolean;
+  readonly rewrites: boolean;
+}
+
+const variants: readonly Variant[] = [
+  {
+    title: 'nothing to rewrite: segments of 64 MiB',
+    segmentBytes: 64 * mebibyte,
+    backlog: false,
+    rewrites: false,
+  },
+  {
+    title: 'each segment when it is closed: 1 MiB',
+    segmentBytes: mebibyte,
+    backlog: false,
+    rewrites: true,
+  },
+  {
+    title: 'a backlog, without pauses: 4 MiB',
+    segmentBytes: 4 * mebibyte,
+    backlog: true,
+    rewrites: true,
+  },
+];
+
+interface Round {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly rewritten: number;
+}
+
+/** Closed segments as the service leaves them, with their snapshots, but for rewriting. */
+async function buildBacklog(
+  directory: string,
+  segmentBytes: number,
+  segments: number,
+): Promise<void> {
+  const { HistoryTrial } = loadAddon();
+  const options = { directory, segmentBytes, flush: false, replay: false, rewrite: false };
+  const builder = new HistoryTrial(options);
+  builder.keepHouse(true);
+  builder.build((segments * segmentBytes * transactionsPerBlock) / blockBytes);
+  for (;;) {
+    const { segment, snapshotSegment, failure } = builder.stats();
+    if (failure !== '') throw new TrialFailure(`rewriting-p99: ${failure}`);
+    if (snapshotSegment === segment - 1) break;
+    await sleep(20);
+  }
+  builder.close();
+}
+
+/** What the load generator prints. */
+interface Load {
+  readonly errors: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly p999_ms: number;
+}
+
+/** Debits and credits, a connection each, from another CPU than the service's. */
+async function load(port: number, { seconds, warmUpSeconds }: Pace, context: Context) {
+  const other = context.cpu === undefined || context.cpu === 0 ? undefined : context.cpu - 1;
+  const [command, args] = pinned(other, await loadGenerator(), [
+    ...['--target', `127.0.0.1:${port}`, '--rate', String(rate), '--seconds', String(seconds)],
+    ...['--warmup', String(warmUpSeconds), '--connections', '2000', '--per-connection', '--writes'],
+  ]);
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { signal: context.signal });
+    return JSON.parse(stdout) as Load;
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    throw new TrialFailure(`rewriting-p99: the load failed: ${stderr.trim() || stdout.trim()}`);
+  }
+}
+
+async function play(variant: Variant, ownPace: Pace, context: Context): Promise<Round> {
+  const { title, segmentBytes, backlog, rewrites } = variant;
+  context.progress(`rewriting-p99: ${title}`);
+  const parent = await mkdtemp(join(context.directory, 'round-'));
+  const data = join(parent, 'store');
+  try {
+    if (backlog) await buildBacklog(data, segmentBytes, ownPace.backlogSegments);
+    const flags = ['--topology', 'proxy', '--data', data, '--segment-bytes', String(segmentBytes)];
+    const { target, stop } = await startEspora(flags, context);
+    let answered: Load;
+    try {
+      answered = await load((target as { readonly port: number }).port, ownPace, context);
+    } finally {
+      await stop();
+    }
+    const { damaged, denseSegments: rewritten } = loadAddon().HistoryTrial.verify(data);
+    if (damaged) throw new TrialFailure('rewriting-p99: the store is damaged');
+    if (rewrites !== rewritten > 0) {
+      throw new TrialFailure(`rewriting-p99: ${title}: ${rewritten} segments were rewritten`);
+    }
+    return { p50: answered.p50_ms, p99: answered.p99_ms, p999: answered.p999_ms, rewritten };
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+export const rewritingP99: Trial = {
+  name: 'rewriting-p99',
+  group: 'stack',
+  title: `answers to ${rate} debits and credits a second beside the rewriting of closed segments`,
+
+  async run(context) {
+    const ownPace = context.small ? pace.small : pace.full;
+    const players = variants.map((variant) => () => play(variant, ownPace, context));
+    const results = await takeTurns(players, ownPace.rounds);
+    const of = (index: number, key: keyof Round): number[] => results[index]!.map((r) => r[key]);
+    return {
+      trial: 'rewriting-p99',
+      title: this.title,
+      columns: [
+        { key: 'what', title: 'rewritten meanwhile' },
+        { key: 'p50', title: 'p50 ms' },
+        { key: 'p99', title: 'p99' },
+        { key: 'p999', title: 'p99.9' },
+        { key: 'p50Ratio', title: 'p50 over nothing', suffix: '×' },
+        { key: 'p99Ratio', title: 'p99 over nothing', suffix: '×' },
+        { key: 'rewritten', title: 'segments a round' },
+      ],
+      rows: variants.map(({ title }, index) => ({
+        what: title,
+        p50: figureOf(of(index, 'p50')),
+        p99: figureOf(of(index, 'p99')),
+        p999: figureOf(of(index, 'p999')),
+        p50Ratio: ratioOf(of(index, 'p50'), of(0, 'p50')),
+        p99Ratio: ratioOf(of(index, 'p99'), of(0, 'p99')),
+        rewritten: figureOf(of(index, 'rewritten')),
+      })),
+      budgets: [],
+      notes: [
+        'Topology proxy, all services on one CPU, a flush before each answer; a connection for each request, latency from ' +
+          'the moment when it was due.',
+        `Segments of 1 MiB: one is closed, rewritten and made into a snapshot about once a second, 64 times as often as with ` +
+          'those of 64 MiB that a new store has; the ratio also holds what the change of segments costs.',
+        `A backlog of ${ownPace.backlogSegments} closed segments when the service starts is the worst case: with more than two ` +
+          'of them rewriting makes no pauses. It may be done with before the round ends.',
+      ],
+    };
+  },
+};
