@@ -6,6 +6,7 @@ import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
 import { contestLoad } from './stack/contest-load.js';
+import { forwarding } from './stack/forwarding.js';
 import { cpuShares, saturation } from './stack/limited.js';
 
 export const registry: readonly Trial[] = [
@@ -15,4 +16,5 @@ export const registry: readonly Trial[] = [
   contestLoad,
   cpuShares,
   saturation,
+  forwarding,
 ];
