@@ -5,6 +5,7 @@ import { asTrial } from './micro/contestants.js';
 import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
+import { bulk } from './stack/bulk.js';
 import { contestLoad } from './stack/contest-load.js';
 import { forwarding } from './stack/forwarding.js';
 import { cpuShares, saturation } from './stack/limited.js';
@@ -17,4 +18,5 @@ export const registry: readonly Trial[] = [
   cpuShares,
   saturation,
   forwarding,
+  bulk,
 ];

@@ -81,6 +81,7 @@ export const haproxyTcp = (
 ): string => `global
   nbthread 1
   maxconn 8000
+  maxpipes 64
 defaults
   mode tcp
 ${options.map((option) => `  option ${option}\n`).join('')}\
