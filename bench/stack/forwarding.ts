@@ -15,9 +15,9 @@ import { haproxySubject, nativeSubject, nginxSubject } from './forwarding-subjec
 import type { Subject } from './forwarding-subjects.js';
 import { freePort } from './limited-subjects.js';
 
-const rounds = 5;
+const rounds = 7;
 // Of each load in each round.
-const seconds = { measured: 3, warmup: 0.5 };
+const seconds = { measured: 2, warmup: 0.3 };
 const smallSeconds = { measured: 0.15, warmup: 0.05 };
 const arrivalsPerSecond = 340;
 const shares = [0.1, 0.2, 0.4];
