@@ -5,7 +5,9 @@ import { asTrial } from './micro/contestants.js';
 import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
+import { bulk } from './stack/bulk.js';
 import { contestLoad } from './stack/contest-load.js';
+import { forwarding } from './stack/forwarding.js';
 import { cpuShares, saturation } from './stack/limited.js';
 import { rewritingP99 } from './stack/rewriting-p99.js';
 
@@ -17,4 +19,6 @@ export const registry: readonly Trial[] = [
   rewritingP99,
   cpuShares,
   saturation,
+  forwarding,
+  bulk,
 ];

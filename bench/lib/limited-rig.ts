@@ -42,14 +42,14 @@ export class LimitedRig {
   readonly #groups = LimitedGroups.here(`espora-bench-${process.pid}-${++rigs}`);
   readonly #children: ChildProcess[] = [];
 
-  /** Starts a program in a group of its own and waits until it listens. */
+  /** Starts a program in a group of its own, waits until it listens, and returns its process. */
   async start(
     name: string,
     limits: ResourceLimits,
     command: { readonly file: string; readonly args: readonly string[] },
     listening: Listening,
     env: NodeJS.ProcessEnv = process.env,
-  ): Promise<void> {
+  ): Promise<number> {
     const group = this.#groups.make(name, limits);
     const inside = commandInside(group, command.file, command.args);
     const child = spawn(inside.file, inside.arguments, {
@@ -68,6 +68,7 @@ export class LimitedRig {
       }
       await sleep(50);
     }
+    return child.pid!;
   }
 
   /** Ends all, last started first. */
@@ -93,7 +94,8 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
   }
 }
 
-function accepts(listening: Listening): Promise<boolean> {
+/** Whether somebody takes connections there. */
+export function accepts(listening: Listening): Promise<boolean> {
   return new Promise((resolve) => {
     const where = 'port' in listening ? { host: '127.0.0.1', ...listening } : listening;
     const socket = connect(where);

@@ -36,3 +36,7 @@ export function pinned(
     ? [command, [...args]]
     : ['taskset', ['-c', String(cpu), command, ...args]];
 }
+
+/** A CPU for what is not measured, where processes are pinned. */
+export const otherThan = (cpu: number | undefined): number | undefined =>
+  cpu === undefined || cpu === 0 ? undefined : cpu - 1;

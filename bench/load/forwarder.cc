@@ -2,6 +2,7 @@
 // data plane and nothing beside it.
 //
 //   forwarder (--port N | --unix PATH) --upstream ADDRESS [--upstream ADDRESS …]
+//             [--mode relay | handoff]
 //
 // Prints "listening ADDRESS" when it does; at SIGTERM or SIGINT its counters, as one line of JSON.
 
@@ -25,6 +26,9 @@ int main(int argc, char** argv) {
     const std::string_view flag = argv[i];
     if (flag == "--port") options.listen.port = static_cast<uint16_t>(std::atoi(argv[i + 1]));
     if (flag == "--unix") options.listen.unix_path = argv[i + 1];
+    if (flag == "--mode" && std::string_view(argv[i + 1]) == "handoff") {
+      options.mode = forward::ForwardMode::handoff;
+    }
     if (flag == "--upstream") {
       auto address = sys::Address::parse(argv[i + 1]);
       if (!address.ok()) {
@@ -68,11 +72,12 @@ int main(int argc, char** argv) {
   const forward::ForwarderStats stats = forwarder->stats();
   std::printf(
       "{\"accepted\": %llu, \"ended_normally\": %llu, \"ended_by_client\": %llu, "
-      "\"ended_by_upstream\": %llu, \"buffers_peak\": %llu}\n",
+      "\"ended_by_upstream\": %llu, \"passed\": %llu, \"buffers_peak\": %llu}\n",
       static_cast<unsigned long long>(stats.accepted),
       static_cast<unsigned long long>(stats.ended_normally),
       static_cast<unsigned long long>(stats.ended_by_client),
       static_cast<unsigned long long>(stats.ended_by_upstream),
+      static_cast<unsigned long long>(stats.passed),
       static_cast<unsigned long long>(stats.buffers_peak));
   return 0;
 }

@@ -3,7 +3,8 @@
 // one line of JSON: rate, answers by status, latency percentiles and its own CPU time.
 //
 //   load_generator --target (PATH | IPV4:PORT) [--connections N] [--seconds S] [--warmup S]
-//                  [--rate R] [--per-connection] [--server-closes] [--writes] [--seed N]
+//                  [--rate R] [--per-connection] [--server-closes] [--writes] [--watch PID]
+//                  [--seed N]
 //
 // Closed loop (no --rate): each of N connections sends its next request when the answer to the last
 // is there. With --rate, R requests a second are due at even intervals, whether or not earlier ones
@@ -66,6 +67,16 @@ double cpu_seconds() {
          static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+// What another process has used, all its threads.
+double cpu_seconds_of(pid_t process) {
+  clockid_t clock;
+  timespec used{};
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &used) != 0) {
+    fail("--watch");
+  }
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
+
 // Counts durations in buckets whose width is below 1/64 of their value.
 class Histogram {
  public:
@@ -122,14 +133,15 @@ struct Options {
   bool per_connection = false;
   bool server_closes = false;
   bool writes = false;
+  pid_t watched = 0;  // 0: nobody
   std::uint64_t seed = 1;
 };
 
 [[noreturn]] void usage() {
-  std::fprintf(
-      stderr,
-      "usage: load_generator --target ADDRESS [--connections N] [--seconds S] "
-      "[--warmup S] [--rate R] [--per-connection] [--server-closes] [--writes] [--seed N]\n");
+  std::fprintf(stderr,
+               "usage: load_generator --target ADDRESS [--connections N] [--seconds S] "
+               "[--warmup S] [--rate R] [--per-connection] [--server-closes] [--writes] "
+               "[--watch PID] [--seed N]\n");
   std::exit(2);
 }
 
@@ -161,6 +173,8 @@ Options parse(int argc, char** argv) {
       options.warmup = std::atof(value);
     } else if (flag == "--rate") {
       options.rate = std::atof(value);
+    } else if (flag == "--watch") {
+      options.watched = std::atoi(value);
     } else if (flag == "--seed") {
       options.seed = std::strtoull(value, nullptr, 10);
     } else {
@@ -249,6 +263,7 @@ class Generator {
     }
     if (options_.rate > 0) start_clock();
     double cpu_before = 0;
+    double watched_before = 0;
     bool measuring = false;
     epoll_event ready[256];
     for (;;) {
@@ -258,6 +273,7 @@ class Generator {
       if (!measuring && now_ >= measure_from_ns_) {
         measuring = true;
         cpu_before = cpu_seconds();
+        watched_before = watched_seconds();
       }
       if (now_ >= end_ns_) break;
       for (int i = 0; i < count; ++i) {
@@ -268,10 +284,14 @@ class Generator {
         }
       }
     }
-    return report(cpu_seconds() - cpu_before);
+    return report(cpu_seconds() - cpu_before, watched_seconds() - watched_before);
   }
 
  private:
+  [[nodiscard]] double watched_seconds() const {
+    return options_.watched == 0 ? 0 : cpu_seconds_of(options_.watched);
+  }
+
   void resolve() {
     if (options_.target.find('/') != std::string::npos) {
       sockaddr_un name{};
@@ -477,18 +497,20 @@ class Generator {
     }
   }
 
-  int report(double cpu) const {
+  int report(double cpu, double watched_cpu) const {
     std::printf(
         "{\"requests_per_second\": %.1f, \"answers\": %llu, \"ok\": %llu, \"refused\": %llu, "
         "\"errors\": %llu, \"unanswered\": %zu, \"p50_ms\": %.3f, \"p75_ms\": %.3f, "
         "\"p95_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, \"max_ms\": %.3f, "
-        "\"mean_ms\": %.3f, \"own_cpu_seconds\": %.3f, \"own_cpu_us_per_request\": %.2f}\n",
+        "\"mean_ms\": %.3f, \"own_cpu_seconds\": %.3f, \"own_cpu_us_per_request\": %.2f, "
+        "\"watched_cpu_seconds\": %.6f}\n",
         static_cast<double>(answers_) / options_.seconds, static_cast<unsigned long long>(answers_),
         static_cast<unsigned long long>(ok_), static_cast<unsigned long long>(refused_),
         static_cast<unsigned long long>(errors_), due_.size(), latencies_.percentile_ms(0.5),
         latencies_.percentile_ms(0.75), latencies_.percentile_ms(0.95),
         latencies_.percentile_ms(0.99), latencies_.percentile_ms(0.999), latencies_.max_ms(),
-        latencies_.mean_ms(), cpu, answers_ == 0 ? 0 : cpu * 1e6 / static_cast<double>(answers_));
+        latencies_.mean_ms(), cpu, answers_ == 0 ? 0 : cpu * 1e6 / static_cast<double>(answers_),
+        watched_cpu);
     return errors_ == 0 && answers_ > 0 ? 0 : 1;
   }
 

@@ -24,7 +24,7 @@ export interface Contestant {
   readonly start: (directory: string) => Promise<Running>;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
@@ -74,11 +74,17 @@ function missing(programs: Readonly<Record<string, string | undefined>>): string
     .map(([name]) => name);
 }
 
-const haproxyTcp = (listen: string, servers: readonly string[]): string => `global
+export const haproxyTcp = (
+  listen: string,
+  servers: readonly string[],
+  options: readonly string[] = [],
+): string => `global
   nbthread 1
   maxconn 8000
+  maxpipes 64
 defaults
   mode tcp
+${options.map((option) => `  option ${option}\n`).join('')}\
   timeout connect 2s
   timeout client 60s
   timeout server 60s

@@ -1,0 +1,256 @@
+// The data plane's forwarder beside HAProxy, nginx and the barest relay, each alone on one CPU
+// before the same constant answer: what a request and a connection cost, saturated, at the contest's
+// arrivals, and with a share of a CPU.
+
+import { join } from 'node:path';
+import { LimitedRig } from '../lib/limited-rig.js';
+import { otherThan, pinned } from '../lib/pinning.js';
+import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
+import type { Running } from '../lib/programs.js';
+import { budget } from '../lib/report.js';
+import type { Budget, Report } from '../lib/report.js';
+import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
+import type { Context, Trial } from '../lib/trial.js';
+import { haproxySubject, nativeSubject, nginxSubject } from './forwarding-subjects.js';
+import type { Subject } from './forwarding-subjects.js';
+import { freePort } from './limited-subjects.js';
+
+const rounds = 7;
+// Of each load in each round.
+const seconds = { measured: 2, warmup: 0.3 };
+const smallSeconds = { measured: 0.15, warmup: 0.05 };
+const arrivalsPerSecond = 340;
+const shares = [0.1, 0.2, 0.4];
+const smallShares = [0.2];
+const shareMegabytes = 50;
+
+/** What the load generator prints, as far as it is used here. */
+interface Played {
+  readonly requests_per_second: number;
+  readonly answers: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly p999_ms: number;
+  readonly own_cpu_us_per_request: number;
+  readonly watched_cpu_seconds: number;
+}
+
+/** A way to load a forwarder; with a share of a CPU it is started anew in a control group. */
+interface Load {
+  readonly title: string;
+  readonly args: readonly string[];
+  readonly share?: number;
+}
+
+const connections = ['--connections', '64'];
+const arrivals = [...connections, '--per-connection', '--rate', String(arrivalsPerSecond)];
+
+const kept: Load = { title: '64 connections kept, saturated', args: connections };
+const perConnection: Load = {
+  title: 'a connection each, saturated',
+  args: [...connections, '--per-connection'],
+};
+const contest: Load = { title: `a connection each, ${arrivalsPerSecond}/s`, args: arrivals };
+const withShare = (share: number): Load => ({
+  title: `a connection each, ${arrivalsPerSecond}/s, ${share} CPU`,
+  args: arrivals,
+  share,
+});
+
+/** Where things run: the forwarder alone on one CPU, load and upstreams on the other. */
+interface Stage {
+  readonly context: Context;
+  readonly generator: string;
+  readonly otherCpu: number | undefined;
+  readonly upstreamOf: (subject: Subject) => string;
+}
+
+/** Starts a forwarder, lets `work` load it, and ends it. */
+async function withForwarder<Result>(
+  subject: Subject,
+  share: number | undefined,
+  { context, upstreamOf }: Stage,
+  work: (port: number, pid: number) => Promise<Result>,
+): Promise<Result> {
+  const port = await freePort();
+  const { directory, cpu } = context;
+  const command = await subject.prepare({ directory, port, upstream: upstreamOf(subject) });
+  if (share === undefined) {
+    const { pid, stop } = await startProgram(command, { port }, context);
+    return work(port, pid).finally(stop);
+  }
+  const rig = new LimitedRig();
+  try {
+    const limits = { cpus: share, memoryMegabytes: shareMegabytes };
+    const [file, args] = pinned(cpu, command.file, command.args);
+    const pid = await rig.start('forwarder', limits, { file, args }, { port });
+    return await work(port, pid);
+  } finally {
+    await rig.stop();
+  }
+}
+
+async function play(load: Load, port: number, pid: number, stage: Stage): Promise<Played> {
+  const { measured, warmup } = stage.context.small ? smallSeconds : seconds;
+  const target = ['--target', `127.0.0.1:${port}`, '--watch', String(pid)];
+  const time = ['--seconds', String(measured), '--warmup', String(warmup)];
+  const command = { file: stage.generator, args: [...target, ...time, ...load.args] };
+  const on = { cpu: stage.otherCpu, signal: stage.context.signal };
+  return (await runForJson(command, on)) as Played;
+}
+
+/** One round of one subject: each load, those without a share of a CPU on one and the same process. */
+async function playRound(
+  subject: Subject,
+  loads: readonly Load[],
+  stage: Stage,
+): Promise<readonly Played[]> {
+  stage.context.progress(`forwarding: ${subject.title}`);
+  const results: Played[] = [];
+  await withForwarder(subject, undefined, stage, async (port, pid) => {
+    for (const load of loads.filter(({ share }) => share === undefined)) {
+      results.push(await play(load, port, pid, stage));
+    }
+  });
+  for (const load of loads.filter(({ share }) => share !== undefined)) {
+    const alone = (port: number, pid: number) => play(load, port, pid, stage);
+    results.push(await withForwarder(subject, load.share, stage, alone));
+  }
+  return results;
+}
+
+const cost = ({ watched_cpu_seconds, answers }: Played): number =>
+  (watched_cpu_seconds * 1e6) / answers;
+
+const columns: Report['columns'] = [
+  { key: 'load', title: 'load' },
+  { key: 'what', title: 'forwarder' },
+  { key: 'rate', title: 'requests/s' },
+  { key: 'p50', title: 'p50 ms' },
+  { key: 'p99', title: 'p99' },
+  { key: 'p999', title: 'p99.9' },
+  { key: 'cost', title: 'CPU µs per request' },
+  { key: 'ratio', title: "over HAProxy's", suffix: ' ×' },
+  { key: 'busy', title: 'its CPU', suffix: ' %' },
+  { key: 'generator', title: "load's CPU µs per request" },
+];
+
+/** A subject's rounds under one load, and HAProxy's where it played. */
+function rowOf(
+  load: Load,
+  what: string,
+  played: readonly Played[],
+  base: readonly Played[] | undefined,
+  measuredSeconds: number,
+): Report['rows'][number] {
+  const figure = (of: (one: Played) => number) => figureOf(played.map(of));
+  return {
+    load: load.title,
+    what,
+    rate: figure((one) => one.requests_per_second),
+    p50: figure((one) => one.p50_ms),
+    p99: figure((one) => one.p99_ms),
+    p999: figure((one) => one.p999_ms),
+    cost: figure(cost),
+    ...(base === undefined ? {} : { ratio: ratioOf(played.map(cost), base.map(cost)) }),
+    busy: figure((one) => (one.watched_cpu_seconds / measuredSeconds) * 100),
+    generator: figure((one) => one.own_cpu_us_per_request),
+  };
+}
+
+const relayTitle = 'espora, relay';
+const handoffTitle = 'espora, handoff';
+const haproxyTitle = 'HAProxy, mode tcp';
+
+// CPU per request over HAProxy's.
+const limits: readonly (readonly [subject: string, load: Load, limit: number])[] = [
+  [relayTitle, kept, 1],
+  [relayTitle, perConnection, 1],
+  [relayTitle, contest, 1],
+  [handoffTitle, perConnection, 0.4],
+  [handoffTitle, contest, 0.4],
+];
+
+/** The upstreams that all share, on the generator's CPU. */
+async function startUpstreams(
+  programs: (name: string) => string,
+  stage: Omit<Stage, 'upstreamOf'>,
+): Promise<{ readonly relayed: string; readonly handed: string; readonly running: Running[] }> {
+  const relayed = join(stage.context.directory, 'constant.sock');
+  const handed = join(stage.context.directory, 'receiving.sock');
+  const on = { cpu: stage.otherCpu, signal: stage.context.signal };
+  const start = (name: string, path: string): Promise<Running> =>
+    startProgram({ file: programs(name), args: ['--unix', path] }, { path }, on);
+  const running = [await start('constant_server', relayed)];
+  running.push(await start('constant_http_server', handed));
+  return { relayed, handed, running };
+}
+
+export const forwarding: Trial = {
+  name: 'forwarding',
+  group: 'load',
+  title:
+    'a layer-4 hop before a constant answer: what it costs beside HAProxy, nginx and the floor',
+
+  async run(context) {
+    const report = { trial: this.name, title: this.title, columns };
+    const programs = await buildPrograms();
+    if (programs === undefined) {
+      return { ...report, rows: [], budgets: [], notes: ['Left out: it needs cmake.'] };
+    }
+    const subjects = [
+      nativeSubject(relayTitle, programs('forwarder'), 'relay'),
+      nativeSubject(handoffTitle, programs('forwarder'), 'handoff'),
+      haproxySubject(haproxyTitle),
+      nginxSubject,
+      nativeSubject('the barest relay', programs('barest_relay'), undefined),
+    ];
+    const present = subjects.filter(({ missing }) => missing.length === 0);
+    const root = process.getuid!() === 0;
+    const shared = context.small ? smallShares : shares;
+    const loads = [kept, perConnection, contest, ...(root ? shared.map(withShare) : [])];
+    const half = {
+      context,
+      generator: programs('load_generator'),
+      otherCpu: otherThan(context.cpu),
+    };
+    const { relayed, handed, running } = await startUpstreams(programs, half);
+    const stage = {
+      ...half,
+      upstreamOf: ({ handsOff }: Subject) => (handsOff ? handed : relayed),
+    };
+    const results = await takeTurns(
+      present.map((subject) => () => playRound(subject, loads, stage)),
+      context.small ? 1 : rounds,
+    ).finally(() => Promise.all(running.map(({ stop }) => stop())));
+
+    const playedBy = (title: string, load: Load): readonly Played[] | undefined => {
+      const index = present.findIndex((subject) => subject.title === title);
+      return results[index]?.map((round) => round[loads.indexOf(load)]!);
+    };
+    const { measured } = context.small ? smallSeconds : seconds;
+    return {
+      ...report,
+      rows: loads.flatMap((load) =>
+        present.map(({ title }) =>
+          rowOf(load, title, playedBy(title, load)!, playedBy(haproxyTitle, load), measured),
+        ),
+      ),
+      budgets: limits.flatMap(([title, load, limit]): Budget[] => {
+        const base = playedBy(haproxyTitle, load);
+        if (base === undefined) return [];
+        const ratio = ratioOf(playedBy(title, load)!.map(cost), base.map(cost));
+        return [budget(`${title}, ${load.title}: CPU over HAProxy's`, ratio, '≤', limit)];
+      }),
+      notes: [
+        'The forwarder alone on one CPU, on one thread; load generator and upstream together on another.',
+        'Each takes TCP connections and forwards to a unix socket. What is handed off goes to a server that can receive, and then costs the hop nothing per request.',
+        'Latency at a rate counts from the intended start. CPU is what the kernel accounts to the process while the generator measures.',
+        ...(root ? [] : ['Left out: shares of a CPU; control groups need root.']),
+        ...subjects
+          .filter(({ missing }) => missing.length > 0)
+          .map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
+      ],
+    };
+  },
+};
