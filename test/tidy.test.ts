@@ -268,7 +268,7 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'a folder of that name in the project',
     rules.checkForbiddenTexts,
     'a.md',
-    'see ./work/main, net/work/a',
+    `see ./${'work'}/main, net/${'work'}/a`,
     [],
   ],
   ['a registry', rules.checkForbiddenTexts, 'a.json', `"https://registry.${'npmjs'}.org/a"`, [1]],

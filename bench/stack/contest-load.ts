@@ -11,7 +11,7 @@ import type { Target } from '#espora/contest/connection.js';
 import { contestPlan, quick } from '#espora/contest/plan.js';
 import type { Plan, PlanOptions } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
-import { pinned } from '../lib/pinning.js';
+import { otherThan, pinned } from '../lib/pinning.js';
 import { at } from '../lib/project.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
@@ -68,9 +68,8 @@ async function play(
   accounts: PlanOptions['accounts'],
   context: Context,
 ): Promise<ContestResult> {
-  const other = context.cpu === undefined || context.cpu === 0 ? undefined : context.cpu - 1;
   const args = [script, JSON.stringify(target), JSON.stringify({ ...load, accounts })];
-  const [command, all] = pinned(other, process.execPath, args);
+  const [command, all] = pinned(otherThan(context.cpu), process.execPath, args);
   const child = spawn(command, all, {
     stdio: ['ignore', 'pipe', 'inherit'],
     signal: context.signal,

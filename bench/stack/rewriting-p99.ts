@@ -2,14 +2,13 @@
 // beside the same with nothing to rewrite. The trial `rewriting` of group micro is the same without
 // sockets, where commits follow each other as fast as they can.
 
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { loadGenerator } from '#espora/contest/saturation.js';
 import { loadAddon } from '../lib/addon.js';
-import { pinned } from '../lib/pinning.js';
+import { otherThan } from '../lib/pinning.js';
+import { runForJson } from '../lib/programs.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
@@ -93,20 +92,13 @@ interface Load {
 }
 
 /** Debits and credits, a connection each, from another CPU than the service's. */
-async function load(port: number, { seconds, warmUpSeconds }: Pace, context: Context) {
-  const other = context.cpu === undefined || context.cpu === 0 ? undefined : context.cpu - 1;
-  const [command, args] = pinned(other, await loadGenerator(), [
+async function load(port: number, { seconds, warmUpSeconds }: Pace, { cpu, signal }: Context) {
+  const args = [
     ...['--target', `127.0.0.1:${port}`, '--rate', String(rate), '--seconds', String(seconds)],
     ...['--warmup', String(warmUpSeconds), '--connections', '2000', '--per-connection', '--writes'],
-  ]);
-  try {
-    const { stdout } = await promisify(execFile)(command, args, { signal: context.signal });
-    return JSON.parse(stdout) as Load;
-  } catch (error) {
-    if (context.signal.aborted) throw error;
-    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-    throw new TrialFailure(`rewriting-p99: the load failed: ${stderr.trim() || stdout.trim()}`);
-  }
+  ];
+  const command = { file: await loadGenerator(), args };
+  return (await runForJson(command, { cpu: otherThan(cpu), signal })) as Load;
 }
 
 async function play(variant: Variant, ownPace: Pace, context: Context): Promise<Round> {
