@@ -160,6 +160,9 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
     return upstreams_.choose(tried);
   }
   void leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) override;
+  bool handoff_counts_matter(size_t index) override {
+    return upstreams_.counts_matter(index) || 2 * clients() >= connections_max_;
+  }
   const std::string& handoff_path(size_t index) override { return upstreams_.at(index).name; }
   void on_handoff_taken(size_t index, uint64_t elapsed_ms) override;
   void on_handoff_failed(size_t index, int error) override {

@@ -286,9 +286,11 @@ void Handoff::flush(Door& door) {
     const size_t count = std::min(queue.size() - begin, limits::handoff_sockets_max);
     const std::span<const uint64_t> ids = std::span(queue).subspan(begin, count);
     for (size_t i = 0; i < count; ++i) sockets[i] = find(ids[i])->fd.get();
-    const auto sent = door.channel != nullptr
-                          ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms())
-                          : HandoffChannel::Sent::leaving;
+    const auto sent =
+        door.channel != nullptr
+            ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(),
+                                 host_.handoff_counts_matter(door.channel->upstream()))
+            : HandoffChannel::Sent::leaving;
     if (sent == HandoffChannel::Sent::sent) {
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
       counters_.unacknowledged.add(count);

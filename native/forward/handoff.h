@@ -60,6 +60,8 @@ class HandoffHost {
   virtual UpstreamSet::Choice choose_for_handoff(const UpstreamSet::Tried& tried) = 0;
   // `held`: it had been taken. `elapsed_ms`: since the client came.
   virtual void leave_after_handoff(size_t upstream, bool held, uint64_t elapsed_ms) = 0;
+  // Whether this upstream is to report at once when clients end: the number of them matters now.
+  virtual bool handoff_counts_matter(size_t upstream) = 0;
   // The path of an upstream's unix socket.
   virtual const std::string& handoff_path(size_t upstream) = 0;
   virtual void on_handoff_taken(size_t upstream, uint64_t elapsed_ms) = 0;

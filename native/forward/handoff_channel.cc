@@ -5,7 +5,6 @@
 #include <cerrno>
 
 #include "sys/check.h"
-#include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
@@ -21,11 +20,13 @@ bool HandoffChannel::start() {
 }
 
 HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
-                                          std::span<const int> sockets, uint64_t now_ms) {
+                                          std::span<const int> sockets, uint64_t now_ms,
+                                          bool report_at_once) {
   ESPORA_CHECK(clients.size() == sockets.size() && !clients.empty());
   if (state_ != State::ready) return Sent::leaving;
-  const sys::handoff::Message message(Kind::hand, clients);
-  const sys::IoResult sent = sys::send_sockets(fd_.get(), message.data(), message.size(), sockets);
+  const sys::handoff::Packet packet(Kind::hand, clients,
+                                    report_at_once ? sys::handoff::report_at_once : 0);
+  const sys::IoResult sent = sys::send_sockets(fd_.get(), packet.data(), packet.size(), sockets);
   if (sent.bytes != 0) {
     for (const uint64_t client : clients) offered_.push_back({client, now_ms});
     return Sent::sent;
@@ -42,15 +43,13 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
 }
 
 void HandoffChannel::on_events(uint32_t) {
-  // Level-triggered, and each message is small: bounded for the sake of others.
+  // Level-triggered: if there is more it is reported again, which costs less than asking.
   bool failed_before = false;
-  for (int count = 0; count < limits::loop_events_max; ++count) {
-    if (!read_message(failed_before)) return;
-  }
+  read_packet(failed_before);
 }
 
-bool HandoffChannel::read_message(bool& failed_before) {
-  std::array<char, sys::handoff::message_bytes_max> bytes;
+bool HandoffChannel::read_packet(bool& failed_before) {
+  std::array<char, sys::handoff::packet_bytes_max> bytes;
   for (int tries = 0; state_ != State::ended; ++tries) {
     // No descriptor has any business here: what comes is closed at once.
     std::array<sys::Fd, 1> unwanted;
@@ -63,8 +62,8 @@ bool HandoffChannel::read_message(bool& failed_before) {
       continue;
     }
     if (got.io.again && !failed_before) return false;
-    const bool message = got.io.bytes > 0 && !got.oversized;
-    if (message && understand(bytes.data(), got.io.bytes)) return state_ != State::ended;
+    const bool whole = got.io.bytes > 0 && !got.oversized;
+    if (whole && understand({bytes.data(), got.io.bytes})) return state_ != State::ended;
     // What cannot be understood is not to be trusted with a client either.
     if (got.io.bytes > 0 && state_ != State::ended) {
       cut();
@@ -76,22 +75,30 @@ bool HandoffChannel::read_message(bool& failed_before) {
   return false;
 }
 
-// False: it is no message that a receiver says now.
-bool HandoffChannel::understand(const char* bytes, size_t count) {
-  const auto message = sys::handoff::parse({bytes, count});
-  if (!message.has_value()) return false;
-  switch (message->kind) {
+// False: it is nothing that a receiver says now.
+bool HandoffChannel::understand(std::string_view packet) {
+  while (!packet.empty()) {
+    const auto message = sys::handoff::take_message(packet);
+    if (!message.has_value() || !understand(*message)) return false;
+    // The owner has closed it meanwhile, and what it had to say with it.
+    if (state_ == State::ended) return true;
+  }
+  return true;
+}
+
+bool HandoffChannel::understand(const sys::handoff::Parsed& message) {
+  switch (message.kind) {
     case Kind::hello:
-      if (state_ != State::greeting || message->count != 0) return state_ == State::leaving;
+      if (state_ != State::greeting || message.count != 0) return state_ == State::leaving;
       state_ = State::ready;
       owner_.on_ready(*this);
       return true;
     case Kind::taken:
     case Kind::refused:
-      for (size_t i = 0; i < message->count; ++i) {
-        const uint64_t client = message->id(i);
+      for (size_t i = 0; i < message.count; ++i) {
+        const uint64_t client = message.id(i);
         if (!settle(client)) return false;
-        if (message->kind == Kind::taken) {
+        if (message.kind == Kind::taken) {
           owner_.on_taken(*this, client);
         } else {
           owner_.on_refused(*this, client);
@@ -99,7 +106,7 @@ bool HandoffChannel::understand(const char* bytes, size_t count) {
       }
       return true;
     case Kind::ended:
-      for (size_t i = 0; i < message->count; ++i) owner_.on_client_ended(*this, message->id(i));
+      for (size_t i = 0; i < message.count; ++i) owner_.on_client_ended(*this, message.id(i));
       return true;
     case Kind::hand:
       break;
@@ -122,7 +129,7 @@ void HandoffChannel::cut() {
   state_ = State::leaving;
   sys::shutdown_both(fd_.get());
   bool failed_before = true;
-  while (read_message(failed_before)) {
+  while (read_packet(failed_before)) {
   }
   end();
 }

@@ -8,10 +8,12 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "sys/event_loop.h"
 #include "sys/fd.h"
+#include "sys/handoff_protocol.h"
 #include "sys/sockets.h"
 
 namespace espora::forward {
@@ -64,7 +66,9 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
 
   // One message: these clients and their sockets, 1 to limits::handoff_sockets_max. The sockets
   // stay open here until on_taken().
-  Sent send(std::span<const uint64_t> clients, std::span<const int> sockets, uint64_t now_ms);
+  // `report_at_once`: those of its clients that end matter now, handoff_protocol.h.
+  Sent send(std::span<const uint64_t> clients, std::span<const int> sockets, uint64_t now_ms,
+            bool report_at_once);
   // Offered and neither taken nor refused, oldest first.
   struct Offered {
     uint64_t client;
@@ -78,8 +82,9 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
  private:
   void on_events(uint32_t events) override;
   // False: there is nothing to read now.
-  bool read_message(bool& failed_before);
-  bool understand(const char* bytes, size_t count);
+  bool read_packet(bool& failed_before);
+  bool understand(std::string_view packet);
+  bool understand(const sys::handoff::Parsed& message);
   bool settle(uint64_t client);
   void end();
 

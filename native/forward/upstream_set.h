@@ -80,6 +80,12 @@ class UpstreamSet {
   [[nodiscard]] uint64_t connections(size_t upstream) const noexcept {
     return slots_[upstream].connections;
   }
+  // Whether the end of one of its connections may soon decide about another: balancing counts them,
+  // or half of those that it may have are there.
+  [[nodiscard]] bool counts_matter(size_t upstream) const noexcept {
+    return balance_ == Balance::least_connections ||
+           (connections_max_ != 0 && 2 * connections(upstream) >= connections_max_);
+  }
   // Whether somebody other than `upstream` is up, reachable and healthy.
   [[nodiscard]] bool others_healthy(size_t upstream) const noexcept;
 

@@ -126,6 +126,9 @@ class Upstreams {
   // --- connections ---
   // Who takes this connection; it counts there from here until leave().
   UpstreamSet::Choice choose(const UpstreamSet::Tried& tried) noexcept;
+  [[nodiscard]] bool counts_matter(size_t index) const noexcept {
+    return set_.counts_matter(index);
+  }
   void leave(size_t upstream);
   // Whether a connection that is accepted now would find room (or nobody at all).
   [[nodiscard]] bool has_room() const noexcept { return set_.has_room(); }

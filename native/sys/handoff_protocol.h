@@ -1,15 +1,18 @@
 // What is said on a handoff channel, a SOCK_SEQPACKET connection between two processes of this
 // machine. The one that connected passes client sockets, the one that listens takes them. Pure.
 //
-//   sender                                receiver
-//     │ ◀────────────── hello ───────────────┤  it lives and speaks this version: only now is it
-//     used ├── hand  ids 7,8,9  + 3 sockets ────▶ │ │ ◀──────── taken 7,8 ─────────────────┤ before
-//     it reads the first byte of them; the sender │ ◀──────── refused 9 ─────────────────┤  closes
-//     its copies of 7 and 8, and offers 9 elsewhere │ ◀──────── ended 8 ───────────────────┤  that
-//     client is gone
+// clang-format off
+//   sender                                    receiver
+//     │ ◀───────────── hello ──────────────────┤  it lives and speaks this version: only now is it used
+//     ├── hand   ids 7,8,9  + 3 sockets ─────▶ │
+//     │ ◀───────────── taken 7,8 ──────────────┤  before it reads the first byte of them; the sender
+//     │ ◀───────────── refused 9 ──────────────┤  closes its copies of 7 and 8, offers 9 elsewhere
+//     │ ◀───────────── ended 8 ────────────────┤  that client is gone
+// clang-format on
 //
 // A message is a header and `count` ids, in the machine's byte order. An id is the sender's own and
-// means nothing to the receiver.
+// means nothing to the receiver. What a receiver says at one time it says in one packet, message
+// behind message: one wake-up of the sender.
 #pragma once
 
 #include <cstddef>
@@ -34,37 +37,51 @@ struct Header {
   uint32_t magic;
   uint32_t kind;
   uint32_t count;
-  uint32_t reserved;
+  uint32_t flags;  // of `hand`; of any other 0
 };
 static_assert(sizeof(Header) == 16);
 
-// "ESH" and the version, 1.
-inline constexpr uint32_t magic = 0x01485345;
-inline constexpr size_t message_bytes_max =
-    sizeof(Header) + limits::handoff_ids_max * sizeof(uint64_t);
+// "ESH" and the version, 2.
+inline constexpr uint32_t magic = 0x02485345;
 
-// A message that is to be sent.
-class Message {
+// Of `hand`: the sender counts its clients closely just now, so report at once those that end.
+// Without it such a report may wait limits::handoff_report_delay_ms for others to go with.
+inline constexpr uint32_t report_at_once = 1;
+
+// Of messages that one packet can be made of: taken, refused, ended.
+inline constexpr size_t messages_max = 3;
+inline constexpr size_t packet_bytes_max =
+    messages_max * sizeof(Header) + limits::handoff_ids_max * sizeof(uint64_t);
+
+// What is to be sent at one time.
+class Packet {
  public:
-  // At most limits::handoff_ids_max ids.
-  Message(Kind kind, std::span<const uint64_t> ids) noexcept
-      : size_(sizeof(Header) + ids.size_bytes()) {
-    ESPORA_CHECK(ids.size() <= limits::handoff_ids_max);
-    const Header header{magic, static_cast<uint32_t>(kind), static_cast<uint32_t>(ids.size()), 0};
-    std::memcpy(bytes_, &header, sizeof header);
-    if (!ids.empty()) std::memcpy(bytes_ + sizeof header, ids.data(), ids.size_bytes());
+  Packet() noexcept = default;
+  Packet(Kind kind, std::span<const uint64_t> ids, uint32_t flags = 0) noexcept {
+    add(kind, ids, flags);
+  }
+  // At most messages_max messages, and limits::handoff_ids_max ids in all.
+  void add(Kind kind, std::span<const uint64_t> ids, uint32_t flags = 0) noexcept {
+    ESPORA_CHECK(size_ + sizeof(Header) + ids.size_bytes() <= sizeof bytes_);
+    const Header header{magic, static_cast<uint32_t>(kind), static_cast<uint32_t>(ids.size()),
+                        flags};
+    std::memcpy(bytes_ + size_, &header, sizeof header);
+    size_ += sizeof header;
+    if (!ids.empty()) std::memcpy(bytes_ + size_, ids.data(), ids.size_bytes());
+    size_ += ids.size_bytes();
   }
   [[nodiscard]] const void* data() const noexcept { return bytes_; }
   [[nodiscard]] size_t size() const noexcept { return size_; }
 
  private:
-  char bytes_[message_bytes_max];
-  size_t size_;
+  char bytes_[packet_bytes_max];
+  size_t size_ = 0;
 };
 
 // A message that came.
 struct Parsed {
   Kind kind;
+  uint32_t flags;
   size_t count;
   const char* ids;
 
@@ -74,21 +91,26 @@ struct Parsed {
     return value;
   }
 };
-// Nothing for bytes that are no message of this version, whole and of its announced length.
-inline std::optional<Parsed> parse(std::string_view bytes) noexcept {
+// Takes the first message off the front of `packet`. Nothing for bytes that begin with no whole
+// message of this version.
+inline std::optional<Parsed> take_message(std::string_view& packet) noexcept {
   Header header;
-  if (bytes.size() < sizeof header) return std::nullopt;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  if (header.magic != magic || header.reserved != 0) return std::nullopt;
+  if (packet.size() < sizeof header) return std::nullopt;
+  std::memcpy(&header, packet.data(), sizeof header);
+  if (header.magic != magic) return std::nullopt;
   if (header.kind < static_cast<uint32_t>(Kind::hello) ||
       header.kind > static_cast<uint32_t>(Kind::ended)) {
     return std::nullopt;
   }
+  const auto kind = static_cast<Kind>(header.kind);
+  if ((header.flags & ~(kind == Kind::hand ? report_at_once : 0)) != 0) return std::nullopt;
   if (header.count > limits::handoff_ids_max ||
-      bytes.size() != sizeof header + header.count * sizeof(uint64_t)) {
+      packet.size() - sizeof header < header.count * sizeof(uint64_t)) {
     return std::nullopt;
   }
-  return Parsed{static_cast<Kind>(header.kind), header.count, bytes.data() + sizeof header};
+  const Parsed parsed{kind, header.flags, header.count, packet.data() + sizeof header};
+  packet.remove_prefix(sizeof header + header.count * sizeof(uint64_t));
+  return parsed;
 }
 
 }  // namespace espora::sys::handoff

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "sys/handoff_protocol.h"
@@ -14,7 +15,7 @@ namespace espora::sys {
 namespace {
 
 using handoff::Kind;
-using handoff::Message;
+using handoff::Packet;
 
 }  // namespace
 
@@ -43,18 +44,21 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       return;
     }
     if ((events & (Events::writable | ending)) != 0) flush();
-    read(limits::handoff_messages_per_event_max);
+    // Level-triggered: if there is more it is reported again, which costs less than asking.
+    if (may_read()) read_packet();
   }
 
-  // True if it was the first since the last flush.
-  bool add_ended(uint64_t client) {
-    ended_.push_back(client);
-    return ended_.size() == 1;
+  void add_ended(uint64_t client) { ended_.push_back(client); }
+  [[nodiscard]] bool has_reports() const noexcept { return !ended_.empty(); }
+  // Whether they are not to wait.
+  [[nodiscard]] bool prompt() const noexcept {
+    return prompt_ || ended_.size() >= limits::handoff_ids_max;
   }
 
   void drain() {
     shutdown_read(fd_.get());
-    read(SIZE_MAX);
+    while (may_read() && read_packet()) {
+    }
   }
 
   void close() {
@@ -67,14 +71,12 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   // Says what there is to say. May end the channel.
   void flush() {
-    while (fd_.valid() && !greeted_) {
-      if (!say(Kind::hello, {})) return;
-      greeted_ = true;
+    const bool reports = has_reports();
+    while (fd_.valid() && has_something_to_say()) {
+      if (!say_next()) break;
     }
-    if (!taken_.empty() && !say_taken()) return;
-    if (!say_ids(Kind::refused, refused_)) return;
-    if (!say_ids(Kind::ended, ended_)) return;
-    if (fd_.valid()) watch(read_done_ ? 0 : Events::readable);
+    if (reports && !has_reports()) receiver_.forget_unreported(id_);
+    if (fd_.valid() && !has_something_to_say()) watch(read_done_ ? 0 : Events::readable);
   }
 
  private:
@@ -84,11 +86,42 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     bool tcp;
   };
 
-  // False: nothing more can be said now, or ever.
-  bool say(Kind kind, std::span<const uint64_t> ids) {
-    if (!fd_.valid()) return false;
-    const Message message(kind, ids);
-    const IoResult sent = send_sockets(fd_.get(), message.data(), message.size(), {});
+  [[nodiscard]] bool has_something_to_say() const noexcept {
+    return !greeted_ || !taken_.empty() || !refused_.empty() || !ended_.empty();
+  }
+
+  // One packet. False: nothing more can be said now, or ever.
+  bool say_next() {
+    if (!greeted_) {
+      greeted_ = send(Packet(Kind::hello, {}));
+      return greeted_;
+    }
+    Packet packet;
+    // Both are of one packet that came, so that there is room.
+    const size_t answers = taken_.size() + refused_.size();
+    if (!taken_.empty()) {
+      std::array<uint64_t, limits::handoff_sockets_max> ids;
+      for (size_t i = 0; i < taken_.size(); ++i) ids[i] = taken_[i].id;
+      packet.add(Kind::taken, std::span(ids).first(taken_.size()));
+    }
+    if (!refused_.empty()) packet.add(Kind::refused, refused_);
+    const size_t reported = std::min(ended_.size(), limits::handoff_ids_max - answers);
+    if (reported > 0) packet.add(Kind::ended, std::span(ended_).first(reported));
+    if (!send(packet)) return false;
+    refused_.clear();
+    ended_.erase(ended_.begin(), ended_.begin() + static_cast<ptrdiff_t>(reported));
+    // From this moment on they are ours.
+    std::vector<Taken> ours = std::exchange(taken_, {});
+    receiver_.counters_.received.add(ours.size());
+    for (Taken& each : ours) {
+      receiver_.owner_.on_handed(std::move(each.fd), each.tcp, {id_, each.id});
+    }
+    // The owner may have closed us meanwhile.
+    return fd_.valid();
+  }
+
+  bool send(const Packet& packet) {
+    const IoResult sent = send_sockets(fd_.get(), packet.data(), packet.size(), {});
     if (sent.bytes != 0) return true;
     if (sent.again) {
       // Nothing is taken while the answer to what came before waits.
@@ -99,46 +132,13 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     return false;
   }
 
-  bool say_ids(Kind kind, std::vector<uint64_t>& ids) {
-    size_t said = 0;
-    bool going = true;
-    while (going && said < ids.size()) {
-      const size_t count = std::min(ids.size() - said, limits::handoff_ids_max);
-      going = say(kind, std::span(ids).subspan(said, count));
-      if (going) said += count;
-    }
-    ids.erase(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(said));
-    return going;
-  }
-
-  // From the moment that this is said they are ours.
-  bool say_taken() {
-    std::array<uint64_t, limits::handoff_sockets_max> ids;
-    for (size_t i = 0; i < taken_.size(); ++i) ids[i] = taken_[i].id;
-    if (!say(Kind::taken, std::span(ids).first(taken_.size()))) return false;
-    std::vector<Taken> ours = std::exchange(taken_, {});
-    receiver_.counters_.received.add(ours.size());
-    for (Taken& each : ours) {
-      receiver_.owner_.on_handed(std::move(each.fd), each.tcp, {id_, each.id});
-    }
-    // The owner may have closed us meanwhile.
-    return fd_.valid();
-  }
-
-  void read(size_t messages_max) {
-    for (size_t count = 0; may_read(); ++count) {
-      if (count == messages_max) return;  // level-triggered: the rest is reported again
-      if (!read_message()) return;
-    }
-  }
-
   [[nodiscard]] bool may_read() const noexcept {
     return fd_.valid() && !read_done_ && taken_.empty() && refused_.empty();
   }
 
   // False: there is none now.
-  bool read_message() {
-    std::array<char, handoff::message_bytes_max> bytes;
+  bool read_packet() {
+    std::array<char, handoff::packet_bytes_max> bytes;
     std::array<Fd, limits::handoff_sockets_max> sockets;
     const SocketMessage got = receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
     if (got.io.again) return false;
@@ -153,14 +153,15 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       receiver_.drop(*this);
       return false;
     }
-    const auto message =
-        got.oversized ? std::nullopt : handoff::parse({bytes.data(), got.io.bytes});
-    if (!message.has_value() || message->kind != Kind::hand ||
+    std::string_view rest(bytes.data(), got.io.bytes);
+    const auto message = got.oversized ? std::nullopt : handoff::take_message(rest);
+    if (!message.has_value() || !rest.empty() || message->kind != Kind::hand ||
         message->count > limits::handoff_sockets_max || got.sockets > message->count) {
       ++receiver_.counters_.strays;
       receiver_.drop(*this);
       return false;
     }
+    prompt_ = (message->flags & handoff::report_at_once) != 0;
     sort(*message, std::span(sockets).first(got.sockets));
     flush();
     return true;
@@ -195,6 +196,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   EventLoop::Token token_ = 0;
   uint32_t interest_ = Events::readable;
   bool greeted_ = false;
+  bool prompt_ = true;             // what ends is reported at once
   bool read_done_ = false;         // draining: all that was under way has come
   std::vector<Taken> taken_;       // came, and "taken" is not yet said
   std::vector<uint64_t> refused_;  // "refused" is not yet said
@@ -285,9 +287,14 @@ void HandoffReceiver::drop(Channel& channel) {
 void HandoffReceiver::report_ended(const HandoffOrigin& origin) {
   const auto found = channels_.find(origin.channel);
   if (found == channels_.end()) return;
-  if (!found->second->add_ended(origin.id)) return;
-  unreported_.push_back(origin.channel);
-  if (!flush_timer_.armed()) loop_.timers().arm(flush_timer_, loop_.now_ms());
+  Channel& channel = *found->second;
+  if (!channel.has_reports()) unreported_.push_back(origin.channel);
+  channel.add_ended(origin.id);
+  // Due at once: it fires behind the events of this turn.
+  const uint64_t due_ms = loop_.now_ms() + (channel.prompt() ? 0 : limits::handoff_report_delay_ms);
+  if (!flush_timer_.armed() || due_ms < flush_timer_.deadline_ms()) {
+    loop_.timers().arm(flush_timer_, due_ms);
+  }
 }
 
 void HandoffReceiver::flush_reports() {
@@ -295,6 +302,12 @@ void HandoffReceiver::flush_reports() {
     const auto found = channels_.find(id);
     if (found != channels_.end()) found->second->flush();
   }
+}
+
+// Something else took its reports along.
+void HandoffReceiver::forget_unreported(uint64_t channel) {
+  std::erase(unreported_, channel);
+  if (unreported_.empty()) loop_.timers().disarm(flush_timer_);
 }
 
 void HandoffReceiver::drain() {

@@ -64,7 +64,8 @@ class HandoffReceiver {
   // taken before start().
   Status listen(const std::string& socket_path, uint32_t mode, std::vector<uint32_t> users);
   Status start();
-  // The client of that origin is gone; nothing happens if its channel is, too.
+  // The client of that origin is gone; nothing happens if its channel is, too. Said at once where
+  // the sender wants it so, else with what is said next or within limits::handoff_report_delay_ms.
   void report_ended(const HandoffOrigin& origin);
   // Takes what is under way, then no more; channels stay for reports.
   void drain();
@@ -88,6 +89,7 @@ class HandoffReceiver {
   [[nodiscard]] bool may_send(int fd) const noexcept;
   void drop(Channel& channel);
   void flush_reports();
+  void forget_unreported(uint64_t channel);
   void shut_door();
 
   EventLoop& loop_;
@@ -97,7 +99,7 @@ class HandoffReceiver {
   std::unordered_map<uint64_t, std::unique_ptr<Channel>> channels_;
   uint64_t next_channel_ = 1;
   Timer pause_timer_;                 // accepting channels rests for lack of descriptors
-  Timer flush_timer_;                 // due at once: it fires behind the events of its turn
+  Timer flush_timer_;                 // reports that nothing else took along
   std::vector<uint64_t> unreported_;  // channels with something to report
   bool draining_ = false;
   Counters counters_;

@@ -28,10 +28,10 @@ inline constexpr size_t unix_path_bytes_max = 107;
 inline constexpr size_t handoff_unacknowledged_max = 64;
 // Sockets of one message; the kernel's limit is 253 (SCM_MAX_FD).
 inline constexpr size_t handoff_sockets_max = 64;
-// Ids of one message: reports of clients that ended come in larger numbers.
+// Ids of one packet: reports of clients that ended come in larger numbers.
 inline constexpr size_t handoff_ids_max = 256;
-// Messages read from one channel before others get their turn.
-inline constexpr size_t handoff_messages_per_event_max = 8;
+// How long the report of an ended client may wait for something else to say, in milliseconds.
+inline constexpr uint64_t handoff_report_delay_ms = 10;
 // Channels that a receiver holds open: one for each sender, and those of senders that just died.
 inline constexpr size_t handoff_channels_max = 256;
 // Clients that nobody has room for, above which accepting pauses.

@@ -367,6 +367,57 @@ TEST_F(HandoffTest, ReportsMakeRoomForFurtherClients) {
   EXPECT_EQ(rig->stats().active, 2u);
 }
 
+// Where the number of clients decides about the next one, their ends are to be reported at once.
+TEST_F(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
+  const auto asked = [this](const ForwarderOptions& all, size_t clients) {
+    Rig rig(all);
+    HandoffPeer receiver = servers_.back()->accept_and_greet();
+    std::vector<bool> flags;
+    std::vector<Peer> peers;
+    for (size_t i = 0; i < clients; ++i) {
+      peers.push_back(client(rig));
+      const auto message = receiver.next();
+      EXPECT_TRUE(message.has_value() && message->kind == Said::hand);
+      flags.push_back(message->flags == sys::handoff::report_at_once);
+      receiver.say(Said::taken, message->ids);
+    }
+    servers_.clear();
+    return flags;
+  };
+  EXPECT_EQ(asked(options(1), 3), (std::vector<bool>{false, false, false}));
+  ForwarderOptions least = options(1);
+  least.balance = Balance::least_connections;
+  EXPECT_EQ(asked(least, 2), (std::vector<bool>{true, true}));
+  ForwarderOptions in_all = options(1);
+  in_all.connections_max = 6;
+  EXPECT_EQ(asked(in_all, 4), (std::vector<bool>{false, false, true, true}));
+  ForwarderOptions each = options(1);
+  each.upstream_connections_max = 4;
+  EXPECT_EQ(asked(each, 3), (std::vector<bool>{false, true, true}));
+}
+
+TEST_F(HandoffTest, HearsAllMessagesOfAPacket) {
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(client(rig));
+  auto passed = take(receiver, 3);
+  ASSERT_EQ(passed.size(), 3u);
+  receiver.say(Said::taken, {passed[0].first});
+  sys::handoff::Packet packet(Said::taken, std::vector<uint64_t>{passed[1].first});
+  packet.add(Said::refused, std::vector<uint64_t>{passed[2].first});
+  packet.add(Said::ended, std::vector<uint64_t>{passed[0].first, passed[1].first});
+  ASSERT_GT(receiver.say_packet(packet).bytes, 0u);
+  EXPECT_TRUE(eventually([&] { return rig->stats().ended_at_holder == 2; }));
+  // Offered again: nobody else is there.
+  auto again = take(receiver, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(number_of(again[0].second), 2u);
+  receiver.say(Said::taken, {again[0].first});
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == 3; }));
+  EXPECT_EQ(rig->stats().active, 1u);
+}
+
 TEST_F(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
   test::StreamPair pair;
   const std::function<void(HandoffPeer&, uint64_t)> bad[] = {
@@ -375,6 +426,14 @@ TEST_F(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
       [](HandoffPeer& peer, uint64_t id) { peer.say(Said::taken, {id + 1}); },
       [](HandoffPeer& peer, uint64_t id) { peer.say(Said::refused, {id + 1}); },
       [](HandoffPeer& peer, uint64_t) { peer.say(Said::hello, {}); },
+      [](HandoffPeer& peer, uint64_t) {  // only `hand` has flags
+        peer.say_packet(sys::handoff::Packet(Said::ended, {}, sys::handoff::report_at_once));
+      },
+      [](HandoffPeer& peer, uint64_t) {  // half a message behind a whole one
+        const sys::handoff::Packet whole(Said::ended, {});
+        const std::string bytes(static_cast<const char*>(whole.data()), whole.size());
+        peer.say_bytes(bytes + bytes.substr(1));
+      },
       [&](HandoffPeer& peer, uint64_t id) { peer.say(Said::hand, {id}, {pair.accepted.get()}); },
   };
   for (const auto& misbehave : bad) {

@@ -11,9 +11,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +31,7 @@ using sys::handoff::Kind;  // of messages
 
 struct HandoffMessage {
   Kind kind{};
+  uint32_t flags = 0;
   std::vector<uint64_t> ids;
   std::vector<sys::Fd> sockets;
 };
@@ -58,8 +61,11 @@ class HandoffPeer {
   // What send_sockets says.
   sys::IoResult say(Kind kind, const std::vector<uint64_t>& ids,
                     const std::vector<int>& sockets = {}) {
-    const sys::handoff::Message message(kind, ids);
-    return sys::send_sockets(fd_.get(), message.data(), message.size(), sockets);
+    return say_packet(sys::handoff::Packet(kind, ids), sockets);
+  }
+  sys::IoResult say_packet(const sys::handoff::Packet& packet,
+                           const std::vector<int>& sockets = {}) {
+    return sys::send_sockets(fd_.get(), packet.data(), packet.size(), sockets);
   }
   sys::IoResult say_bytes(const std::string& bytes, const std::vector<int>& sockets = {}) {
     return sys::send_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
@@ -68,7 +74,8 @@ class HandoffPeer {
   // The next message; nothing if the channel has ended (for good: also behind an error), or if none
   // came for too long.
   std::optional<HandoffMessage> next() {
-    if (!wait_for_input(static_cast<int>(
+    if (heard_.empty() &&
+        !wait_for_input(static_cast<int>(
             std::chrono::duration_cast<std::chrono::milliseconds>(patience).count()))) {
       return std::nullopt;
     }
@@ -76,23 +83,14 @@ class HandoffPeer {
   }
   // The same without waiting.
   std::optional<HandoffMessage> take() {
-    std::array<char, sys::handoff::message_bytes_max> bytes;
-    std::array<sys::Fd, limits::handoff_sockets_max> sockets;
-    for (int tries = 0; tries < 4; ++tries) {
-      const sys::SocketMessage got =
-          sys::receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
-      if (got.io.error != 0) continue;
-      if (got.io.bytes == 0) return std::nullopt;
-      const auto parsed = sys::handoff::parse({bytes.data(), got.io.bytes});
-      ESPORA_CHECK(parsed.has_value());
-      HandoffMessage message;
-      message.kind = parsed->kind;
-      for (size_t i = 0; i < parsed->count; ++i) message.ids.push_back(parsed->id(i));
-      for (size_t i = 0; i < got.sockets; ++i) message.sockets.push_back(std::move(sockets[i]));
-      return message;
-    }
-    return std::nullopt;
+    if (heard_.empty()) receive();
+    if (heard_.empty()) return std::nullopt;
+    HandoffMessage first = std::move(heard_.front());
+    heard_.pop_front();
+    return first;
   }
+  // Packets that came so far.
+  [[nodiscard]] size_t packets() const noexcept { return packets_; }
   [[nodiscard]] bool wait_for_input(int wait_ms) const {
     pollfd poller{fd_.get(), POLLIN, 0};
     return ::poll(&poller, 1, wait_ms) > 0;
@@ -117,7 +115,36 @@ class HandoffPeer {
   }
 
  private:
+  // One packet, if there is one: its messages, the sockets with the first of them.
+  void receive() {
+    std::array<char, sys::handoff::packet_bytes_max> bytes;
+    std::array<sys::Fd, limits::handoff_sockets_max> sockets;
+    for (int tries = 0; tries < 4; ++tries) {
+      const sys::SocketMessage got =
+          sys::receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
+      if (got.io.error != 0) continue;
+      if (got.io.bytes == 0) return;
+      ++packets_;
+      std::string_view packet(bytes.data(), got.io.bytes);
+      while (!packet.empty()) {
+        const auto parsed = sys::handoff::take_message(packet);
+        ESPORA_CHECK(parsed.has_value());
+        HandoffMessage message;
+        message.kind = parsed->kind;
+        message.flags = parsed->flags;
+        for (size_t i = 0; i < parsed->count; ++i) message.ids.push_back(parsed->id(i));
+        heard_.push_back(std::move(message));
+      }
+      for (size_t i = 0; i < got.sockets; ++i) {
+        heard_.front().sockets.push_back(std::move(sockets[i]));
+      }
+      return;
+    }
+  }
+
   sys::Fd fd_;
+  std::deque<HandoffMessage> heard_;  // and not yet taken
+  size_t packets_ = 0;
 };
 
 // Listens where a service that receives would.

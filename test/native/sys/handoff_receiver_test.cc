@@ -92,6 +92,44 @@ TEST_F(HandoffReceiver, TakesWhatIsPassedAndReportsItsEnd) {
   EXPECT_EQ(counters().received, 2u);
 }
 
+// One wake-up of the sender for what a client's end and the next one's coming have to say.
+TEST_F(HandoffReceiver, ReportsGoWithTheNextAnswerWhereNobodyWaitsForThem) {
+  HandoffPeer sender = greeted();
+  StreamPair one;
+  StreamPair two;
+  ASSERT_GT(sender.say(Kind::hand, {1}, {one.accepted.get()}).bytes, 0u);
+  ASSERT_EQ(sender.collect(Kind::taken, 1).size(), 1u);
+  const size_t before = sender.packets();
+  // In one turn of the loop, so that no clock decides.
+  thread_.call([&] {
+    acceptor_->report_ended(keeper_.kept_.at(0).origin);
+    EXPECT_GT(sender.say(Kind::hand, {2}, {two.accepted.get()}).bytes, 0u);
+  });
+  EXPECT_EQ(sender.collect(Kind::taken, 1), (std::vector<uint64_t>{2}));
+  EXPECT_EQ(sender.collect(Kind::ended, 1), (std::vector<uint64_t>{1}));
+  EXPECT_EQ(sender.packets(), before + 1);
+  // Nothing took this one along: it comes by itself, and once.
+  thread_.call([&] { acceptor_->report_ended(keeper_.kept_.at(1).origin); });
+  EXPECT_EQ(sender.collect(Kind::ended, 1), (std::vector<uint64_t>{2}));
+  thread_.settle();
+  EXPECT_FALSE(sender.wait_for_input(3 * limits::handoff_report_delay_ms));
+}
+
+TEST_F(HandoffReceiver, ReportsDoNotWaitWhereTheSenderCounts) {
+  HandoffPeer sender = greeted();
+  StreamPair pair;
+  const std::vector<int> socket{pair.accepted.get()};
+  const sys::handoff::Packet counted(Kind::hand, std::vector<uint64_t>{1},
+                                     sys::handoff::report_at_once);
+  ASSERT_GT(sender.say_packet(counted, socket).bytes, 0u);
+  ASSERT_EQ(sender.collect(Kind::taken, 1).size(), 1u);
+  thread_.call([&] { acceptor_->report_ended(keeper_.kept_.at(0).origin); });
+  // What is due in a turn is done when the next piece of work is.
+  thread_.settle();
+  EXPECT_TRUE(sender.wait_for_input(0));
+  EXPECT_EQ(sender.collect(Kind::ended, 1), (std::vector<uint64_t>{1}));
+}
+
 TEST_F(HandoffReceiver, ASocketMadeBlockingByItsSenderBlocksNobody) {
   HandoffPeer sender = greeted();
   StreamPair pair;
@@ -198,8 +236,16 @@ TEST_F(HandoffReceiver, MessagesWithoutSenseEndTheChannelAndNothingElse) {
         peer.say(Kind::hand, std::vector<uint64_t>(limits::handoff_sockets_max + 1, 1), socket);
       },
       [&](HandoffPeer& peer) {
-        const sys::handoff::Message message(Kind::hand, std::vector<uint64_t>{1, 2});
-        peer.say_bytes({static_cast<const char*>(message.data()), message.size() - 1}, socket);
+        const sys::handoff::Packet packet(Kind::hand, std::vector<uint64_t>{1, 2});
+        peer.say_bytes({static_cast<const char*>(packet.data()), packet.size() - 1}, socket);
+      },
+      [&](HandoffPeer& peer) {
+        sys::handoff::Packet twice(Kind::hand, std::vector<uint64_t>{1});
+        twice.add(Kind::hand, std::vector<uint64_t>{2});
+        peer.say_packet(twice, socket);
+      },
+      [&](HandoffPeer& peer) {
+        peer.say_packet(sys::handoff::Packet(Kind::hand, std::vector<uint64_t>{1}, 2), socket);
       },
   };
   for (const auto& misbehave : bad) {
