@@ -1,10 +1,13 @@
 // `npm run differential`: the same generated and mutated requests to our parser and to Node.js's own
 // (llhttp, strict); verdict, method, path, body and persistence are compared. Every difference belongs
 // to a class of scripts/differential/differences.mjs, which has its reason; one that does not fails.
+// Ends with how often each outcome came, and with what of our parser the inputs reached.
 // --inputs N (50,000); --seed N; --examples: shows one input of each class.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
+import { countingBuild, describeCoverage, forgetCounts } from './differential/coverage.mjs';
 import { classes, classify } from './differential/differences.mjs';
 import { generate, Random } from './differential/generate.mjs';
 import { NodeParser } from './differential/node-parser.mjs';
@@ -76,8 +79,9 @@ class OurParser {
     return verdicts;
   }
 
-  end() {
+  async end() {
     this.#child.stdin.end();
+    await once(this.#child, 'close');
   }
 }
 
@@ -98,10 +102,11 @@ await runScript(async () => {
   await locked(folder, () =>
     configureAndBuild(
       folder,
-      { CMAKE_BUILD_TYPE: 'Release', ESPORA_ROOMS: 'http' },
+      { ...countingBuild, ESPORA_ROOMS: 'http' },
       { targets: ['espora_http_verdicts'] },
     ),
   );
+  forgetCounts(folder);
   const random = new Random(Number(values.seed));
   const ours = new OurParser();
   const theirs = new NodeParser();
@@ -138,7 +143,7 @@ await runScript(async () => {
       }
     }
   }
-  ours.end();
+  await ours.end();
   const share = (number) => `${((100 * number) / inputs).toFixed(2).padStart(6)} %`;
   process.stdout.write(
     `${String(inputs)} streams, seed ${values.seed}, Node.js ${process.version}, llhttp ${process.versions.llhttp}\n`,
@@ -150,6 +155,7 @@ await runScript(async () => {
   for (const name of Object.keys(classes)) {
     process.stdout.write(`${share(found.get(name) ?? 0)}   ${name}\n`);
   }
+  for (const line of await describeCoverage(folder)) process.stdout.write(`coverage: ${line}\n`);
   process.stdout.write(`differential: ${String(unlisted)} differences without a reason\n`);
   if (accepted < 0.3 * inputs)
     throw new Failure('Fewer than 30 % were accepted by one of the two: that compares too little.');

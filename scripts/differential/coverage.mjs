@@ -1,0 +1,55 @@
+// What of our parser the inputs reached, counted by the compiler's own instrumentation (gcov).
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { at, filesBelow } from '../lib/project.mjs';
+import { Failure, run } from '../lib/run.mjs';
+
+/** CMake definitions of a build that counts. */
+export const countingBuild = { CMAKE_CXX_FLAGS: '--coverage', CMAKE_BUILD_TYPE: 'Release' };
+
+const sources = ['request_parser', 'chunk_decoder', 'header_fields'];
+const objects = 'CMakeFiles/espora_http.dir/native/http';
+
+/** Counts begin anew: a program adds to what an earlier run of it left. */
+export function forgetCounts(folder) {
+  for (const file of filesBelow(folder, (name) => name.endsWith('.gcda'))) rmSync(at(file));
+}
+
+/** Lines and branches of a source that ran at least once; call it after the program has ended. */
+async function coverageOf(folder, source) {
+  const counts = join(folder, objects, `${source}.cc.gcda`);
+  const { code, output } = await run('gcov', [
+    '--json-format',
+    '--branch-probabilities',
+    '--stdout',
+    counts,
+  ]);
+  if (code !== 0) throw new Failure(`gcov ${counts} failed: ${output.trim()}`);
+  const { files } = JSON.parse(output);
+  // Code that throws is no branch of the source.
+  const lines = files.find(({ file }) => file.endsWith(`/${source}.cc`)).lines;
+  const branches = lines.flatMap((line) => line.branches.filter((branch) => !branch.throw));
+  return {
+    lines: lines.length,
+    linesRun: lines.filter(({ count }) => count > 0).length,
+    branches: branches.length,
+    branchesTaken: branches.filter(({ count }) => count > 0).length,
+    missed: lines.filter(({ count }) => count === 0).map((line) => line.line_number),
+  };
+}
+
+/** One line of text for each source of the parser. */
+export async function describeCoverage(folder) {
+  const share = (part, whole) => `${((100 * part) / whole).toFixed(1)} %`;
+  const described = [];
+  for (const source of sources) {
+    const of = await coverageOf(folder, source);
+    const missed = of.missed.length === 0 ? '' : `; not: line ${of.missed.join(', ')}`;
+    described.push(
+      `${source}.cc: ${share(of.linesRun, of.lines)} of ${of.lines} lines run, ` +
+        `${share(of.branchesTaken, of.branches)} of ${of.branches} branches taken${missed}`,
+    );
+  }
+  return described;
+}
