@@ -6,8 +6,10 @@ import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
 import { bulk } from './stack/bulk.js';
+import { containers } from './stack/containers.js';
 import { contestLoad } from './stack/contest-load.js';
 import { forwarding } from './stack/forwarding.js';
+import { chain } from './stack/chain.js';
 import { cpuShares, saturation } from './stack/limited.js';
 import { rewritingP99 } from './stack/rewriting-p99.js';
 
@@ -17,8 +19,10 @@ export const registry: readonly Trial[] = [
   ...storeTrials,
   contestLoad,
   rewritingP99,
+  chain,
   cpuShares,
   saturation,
+  containers,
   forwarding,
   bulk,
 ];

@@ -8,10 +8,8 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { useEngine } from './lib/docker-engine.mjs';
-import { buildImage, nginxImage } from './lib/images.mjs';
-import { locked } from './lib/lock.mjs';
 import { run, runScript } from './lib/run.mjs';
+import { withDocker } from './lib/with-docker.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -21,30 +19,14 @@ const { values } = parseArgs({
   },
 });
 
-const say = (line) => process.stderr.write(`${line}\n`);
-
 await runScript(() =>
-  locked('docker', async () => {
-    const engine = await useEngine(resolve(values.data));
-    try {
-      const image = `espora-test:${process.pid}`;
-      await buildImage(engine, image, say);
-      const env = {
-        ...engine.env,
-        ESPORA_IMAGE: image,
-        NGINX_IMAGE: await nginxImage(engine, say),
-        DOCKER_TEST: values.quick ? 'short' : 'quick',
-      };
-      const ava = ['node_modules/ava/entrypoints/cli.mjs', '--serial', '--timeout', '10m'];
-      if (values.only !== undefined) ava.push('--match', `docker/${values.only}.yml: *`);
-      const { code } = await run(process.execPath, [...ava, 'test/docker/*.test.ts'], {
-        env,
-        show: true,
-      });
-      await run(engine.command, ['image', 'rm', '--force', image], { env: engine.env });
-      return code;
-    } finally {
-      await engine.stop();
-    }
+  withDocker(resolve(values.data), async (env) => {
+    const ava = ['node_modules/ava/entrypoints/cli.mjs', '--serial', '--timeout', '10m'];
+    if (values.only !== undefined) ava.push('--match', `docker/${values.only}.yml: *`);
+    const { code } = await run(process.execPath, [...ava, 'test/docker/*.test.ts'], {
+      env: { ...env, DOCKER_TEST: values.quick ? 'short' : 'quick' },
+      show: true,
+    });
+    return code;
   }),
 );

@@ -7,7 +7,8 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commandInside, LimitedGroups } from '#espora/contest/control-groups.js';
+import { commandInside, LimitedGroups, readUsage } from '#espora/contest/control-groups.js';
+import type { GroupDirectories } from '#espora/contest/control-groups.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { TrialFailure } from './trial.js';
 
@@ -41,6 +42,7 @@ export type Listening = { readonly port: number } | { readonly path: string };
 export class LimitedRig {
   readonly #groups = LimitedGroups.here(`espora-bench-${process.pid}-${++rigs}`);
   readonly #children: ChildProcess[] = [];
+  readonly #made: GroupDirectories[] = [];
 
   /** Starts a program in a group of its own, waits until it listens, and returns its process. */
   async start(
@@ -51,6 +53,7 @@ export class LimitedRig {
     env: NodeJS.ProcessEnv = process.env,
   ): Promise<number> {
     const group = this.#groups.make(name, limits);
+    this.#made.push(group);
     const inside = commandInside(group, command.file, command.args);
     const child = spawn(inside.file, inside.arguments, {
       env,
@@ -69,6 +72,11 @@ export class LimitedRig {
       await sleep(50);
     }
     return child.pid!;
+  }
+
+  /** Of all its processes, those included that they started. */
+  cpuSeconds(): number {
+    return this.#made.reduce((sum, group) => sum + readUsage(group).cpuSeconds, 0);
   }
 
   /** Ends all, last started first. */

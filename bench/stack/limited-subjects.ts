@@ -8,11 +8,16 @@ import { startLimited } from '#espora/contest/limited-topology.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { execute, findProgram, LimitedRig } from '../lib/limited-rig.js';
+import type { Listening } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
 
 /** Something that runs under limits on a port of 127.0.0.1. */
 export interface Running {
   readonly port: number;
+  /** Of all its processes, since they were started. */
+  readonly cpuSeconds: () => number;
+  /** Flushes since the start; undefined where nothing is stored, or nobody counts. */
+  readonly flushes: () => Promise<number | undefined>;
   readonly stop: () => Promise<void>;
 }
 
@@ -40,8 +45,16 @@ export function espora(
   return {
     title: `espora ${name}`,
     missing: [],
-    start: (directory) =>
-      startLimited(topologies[name], { port: 0, dataParent: directory, limits }),
+    start: async (directory) => {
+      const options = { port: 0, dataParent: directory, limits };
+      const subject = await startLimited(topologies[name], options);
+      return {
+        port: subject.port,
+        cpuSeconds: () => subject.services.reduce((sum, { read }) => sum + read().cpuSeconds, 0),
+        flushes: async () => (await subject.askDatabase())?.flushes,
+        stop: () => subject.stop(),
+      };
+    },
   };
 }
 
@@ -50,11 +63,32 @@ async function inRig(work: (rig: LimitedRig) => Promise<number>): Promise<Runnin
   const rig = new LimitedRig();
   try {
     const port = await work(rig);
-    return { port, stop: () => rig.stop() };
+    return {
+      port,
+      cpuSeconds: () => rig.cpuSeconds(),
+      flushes: () => Promise.resolve(undefined),
+      stop: () => rig.stop(),
+    };
   } catch (error) {
     await rig.stop();
     throw error;
   }
+}
+
+/** CPUs of the database, of each api, and of the balancer. */
+export type Split = readonly [database: number, api: number, balancer: number];
+
+/** The limits of our topology's services, with other CPUs. */
+export function limitsFor([database, api, balancer]: Split): Readonly<
+  Record<string, ResourceLimits>
+> {
+  const cpus = { database, api, balancer };
+  return Object.fromEntries(
+    topologies.proxy.services.map(({ name, kind, limits }) => [
+      name,
+      { ...limits, cpus: cpus[kind] },
+    ]),
+  );
 }
 
 function limitsOf(name: string): ResourceLimits {
@@ -97,7 +131,9 @@ ${servers.map((server, index) => `  server s${index} ${server}`).join('\n')}
 `;
 
 /** HAProxy as the balancer and as both api instances, before a server that answers a constant. */
-export const haproxyChain: Contestant = {
+export const haproxyChain = (
+  limits: Readonly<Record<string, ResourceLimits>> = {},
+): Contestant => ({
   title: 'HAProxy twice, then a constant answer; nothing stored',
   missing: missing({ haproxy }),
   start: (directory) =>
@@ -106,37 +142,36 @@ export const haproxyChain: Contestant = {
       const source = at('bench/load/constant_server.cc');
       await execute('c++', ['-std=c++20', '-O2', '-o', constant, source]);
       const socket = (name: string): string => join(directory, `${name}.sock`);
+      const limitsHere = (name: string): ResourceLimits => limits[name] ?? limitsOf(name);
       const last = socket('database');
       await rig.start(
         'database',
-        limitsOf('database'),
+        limitsHere('database'),
         { file: constant, args: ['--unix', last] },
         { path: last },
       );
       const start = async (
         name: string,
-        limits: ResourceLimits,
         listen: string,
         servers: readonly string[],
-        listening: { port: number } | { path: string },
+        listening: Listening,
       ): Promise<void> => {
         const file = join(directory, `${name}.cfg`);
         await writeFile(file, haproxyTcp(listen, servers));
         // -db: in the foreground.
         const command = { file: haproxy!, args: ['-db', '-f', file] };
-        await rig.start(name, limits, command, listening);
+        await rig.start(name, limitsHere(name.replace('-', ' ')), command, listening);
       };
       for (const name of ['api-1', 'api-2']) {
         const path = socket(name);
-        const limits = limitsOf(name.replace('-', ' '));
-        await start(name, limits, `unix@${path}`, [`unix@${last}`], { path });
+        await start(name, `unix@${path}`, [`unix@${last}`], { path });
       }
       const port = await freePort();
       const servers = ['api-1', 'api-2'].map((name) => `unix@${socket(name)}`);
-      await start('balancer', limitsOf('balancer'), `127.0.0.1:${port}`, servers, { port });
+      await start('balancer', `127.0.0.1:${port}`, servers, { port });
       return port;
     }),
-};
+});
 
 const peerShares = {
   nginx: { cpus: 0.2, memoryMegabytes: 50 },

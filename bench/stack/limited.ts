@@ -7,12 +7,11 @@ import { saturate } from '#espora/contest/saturation.js';
 import type { Saturation, SearchOptions } from '#espora/contest/saturation.js';
 import { fullSearch } from '#espora/contest/saturation.js';
 import { topologies } from '#espora/topology/index.js';
-import type { ResourceLimits } from '#espora/topology/topology.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { espora, haproxyChain, nodePeer } from './limited-subjects.js';
-import type { Contestant } from './limited-subjects.js';
+import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
+import type { Contestant, Split } from './limited-subjects.js';
 
 const rounds = 3;
 const secondsPerStep = 5;
@@ -108,15 +107,15 @@ export const saturation: Trial = {
     const own = Object.keys(topologies)
       .filter((name) => name !== 'single')
       .map((name) => espora(name as keyof typeof topologies));
-    return compare(this, [...own, haproxyChain, nodePeer], context, [
+    return compare(this, [...own, haproxyChain(), nodePeer], context, [
       'Every process in a control group of its own; espora and PostgreSQL flush before they answer.',
       "The contest's mix; the rate rises by half until it is not held, then the gap is halved down to 5 %.",
     ]);
   },
 };
 
-// Database, each api, balancer; 1.5 in all.
-const splits: readonly (readonly [number, number, number])[] = [
+// 1.5 in all.
+const splits: readonly Split[] = [
   [0.55, 0.2, 0.55],
   [0.65, 0.2, 0.45],
   [0.45, 0.2, 0.65],
@@ -125,18 +124,6 @@ const splits: readonly (readonly [number, number, number])[] = [
   [0.5, 0.25, 0.5],
   [0.4, 0.3, 0.5],
 ];
-
-function limitsFor([database, api, balancer]: readonly [number, number, number]): Readonly<
-  Record<string, ResourceLimits>
-> {
-  const shares = { database, api, balancer };
-  return Object.fromEntries(
-    topologies.proxy.services.map(({ name, kind, limits }) => [
-      name,
-      { ...limits, cpus: shares[kind] },
-    ]),
-  );
-}
 
 export const cpuShares: Trial = {
   name: 'cpu-shares',

@@ -97,3 +97,12 @@ export function makeNginx(docker, name) {
   const programs = [[nginx, `/usr/sbin/${basename(nginx)}`]];
   return makeImage(docker, name, programs, ['ENV PATH=/usr/bin:/usr/sbin']);
 }
+
+/** An image with this machine's HAProxy, and with one more program as /usr/bin/NAME. */
+export function makeHaproxy(docker, name, program) {
+  const programs = [
+    [programPath('haproxy'), '/usr/sbin/haproxy'],
+    [program, `/usr/bin/${basename(program)}`],
+  ];
+  return makeImage(docker, name, programs, ['ENV PATH=/usr/bin:/usr/sbin']);
+}
