@@ -58,6 +58,8 @@ export interface NativeListen {
   unixSocketMode?: number;
   /** Descriptors that listen already. */
   inherited?: number[];
+  /** Users besides our own on the other end of handoff channels. */
+  handoffUsers?: number[];
 }
 
 export interface NativeStarted {

@@ -85,6 +85,14 @@ sys::ListenOptions to_listen_options(const Napi::Object& listen) {
       options.inherited.push_back(each.As<Napi::Number>().Int32Value());
     }
   }
+  if (!absent(listen.Get("handoffUsers"))) {
+    const Napi::Array users = get_array(listen, "handoffUsers");
+    for (uint32_t i = 0; i < users.Length(); ++i) {
+      const Napi::Value each = users.Get(i);
+      if (!each.IsNumber()) refuse(listen, "handoffUsers", "an array of user ids");
+      options.handoff_users.push_back(each.As<Napi::Number>().Uint32Value());
+    }
+  }
   options.unix_mode =
       static_cast<uint32_t>(get_unsigned_or(listen, "unixSocketMode", 0777, options.unix_mode));
   return options;

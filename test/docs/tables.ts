@@ -20,6 +20,8 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   port: 'porta TCP onde escutar; 0: o kernel escolhe',
   unixSocket: 'socket unix onde escutar, em vez de uma porta ou além dela',
   unixSocketMode: 'permissões do socket unix, em octal',
+  handoffUsers:
+    'outros usuários, por id, cujos serviços podem entregar clientes a este ou recebê-los dele',
   listenFds:
     'quantos sockets que já escutam devem ser assumidos, a partir do descritor 3 (o systemd define)',
   upstreams:

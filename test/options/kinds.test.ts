@@ -235,6 +235,15 @@ test('upstreams have weights, as text or as objects', (t) => {
   }
 });
 
+test('user ids', (t) => {
+  const users = kinds.userIds();
+  t.deepEqual(taken(users, '33, 1000'), [33, 1000]);
+  t.deepEqual(taken(users, [0, 4_294_967_294]), [0, 4_294_967_294]);
+  for (const input of ['', 'root', '1,,2', '-1', '4294967295', [], [0.5]]) {
+    t.true(refused(users, input), JSON.stringify(input));
+  }
+});
+
 test('networks, request paths and ranges of status codes', (t) => {
   const networks = kinds.networks();
   t.deepEqual(taken(networks, '10.0.0.0/8, ::1,unix'), ['10.0.0.0/8', '::1', 'unix']);

@@ -12,6 +12,7 @@ export const optionGroups = Object.freeze({
     unixSocket: 'unixSocket',
     unixSocketMode: 'unixSocketMode',
     fds: 'listenFds',
+    handoffUsers: 'handoffUsers',
   },
   health: {
     check: 'healthCheck',

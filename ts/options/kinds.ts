@@ -378,6 +378,27 @@ export function networks(): Kind<string | readonly string[], readonly string[]> 
   });
 }
 
+const userIdMax = 2 ** 32 - 2;
+
+/** Users of this machine by their numbers, as text separated by commas. */
+export function userIds(): Kind<string | readonly number[], readonly number[]> {
+  const expected = 'one or more user ids separated by commas, such as 1000 or 33,1000';
+  return kind<string | readonly number[], readonly number[]>({
+    input: z.union([z.string(), z.array(z.number()).readonly()], {
+      error: `it must be ${expected}`,
+    }),
+    read: (input) => {
+      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
+      if (list.length === 0 || list.length > 64) return undefined;
+      const ids = list.map((one) => wholeNumber(one, 0, userIdMax));
+      return ids.every((id) => id !== undefined) ? Object.freeze(ids) : undefined;
+    },
+    expected,
+    placeholder: '<users>',
+    format: (value) => value.join(','),
+  });
+}
+
 /** The path of a request, with its query if there is one. */
 export function requestPath(): Kind<string, string> {
   const expected = 'a path that begins with a slash, such as /health';

@@ -116,6 +116,13 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'permissions of the unix socket, in octal',
   }),
+  /** Users besides our own whose services may hand clients over to this one, and get them from it. */
+  handoffUsers: option({
+    kind: kinds.userIds(),
+    commands: ['balancer', 'api', 'database'],
+    scope: 'service',
+    help: 'other users, by id, whose services may hand clients over to this one or get them from it',
+  }),
   /** Descriptors, from 3 on, that a service manager opened and that listen already. */
   listenFds: option({
     kind: kinds.count({ min: 1, max: 64 }),

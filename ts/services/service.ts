@@ -240,11 +240,13 @@ export function nativeListen(options: {
   readonly unixSocket: string | undefined;
   readonly unixSocketMode: number;
   readonly listenFds: number | undefined;
+  readonly handoffUsers: readonly number[] | undefined;
 }): NativeListen {
-  const { host, port, unixSocket, unixSocketMode, listenFds } = options;
+  const { host, port, unixSocket, unixSocketMode, listenFds, handoffUsers } = options;
   return {
     ...(port === undefined ? {} : { host, port }),
     ...(unixSocket === undefined ? {} : { unixSocket, unixSocketMode }),
+    ...(handoffUsers === undefined ? {} : { handoffUsers: [...handoffUsers] }),
     // sd_listen_fds(3): they begin behind standard error.
     ...(listenFds === undefined
       ? {}
