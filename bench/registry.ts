@@ -12,6 +12,7 @@ import { forwarding } from './stack/forwarding.js';
 import { chain } from './stack/chain.js';
 import { cpuShares, saturation } from './stack/limited.js';
 import { rewritingP99 } from './stack/rewriting-p99.js';
+import { splice } from './stack/splice.js';
 
 export const registry: readonly Trial[] = [
   ...microTrials.map(asTrial),
@@ -25,4 +26,5 @@ export const registry: readonly Trial[] = [
   containers,
   forwarding,
   bulk,
+  splice,
 ];

@@ -1,10 +1,12 @@
 // `npm run fuzz -- --seconds N [--target NAME]`: builds the fuzz targets with clang and lets each run
 // for N seconds (10 by default). test/native/fuzz/NAME_fuzz.cc starts from the inputs in
 // test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside it; what it finds
-// on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run. --verbose: all output as it comes.
+// on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run. --keep: afterwards, a smallest set
+// of all inputs so far that reaches as much becomes part of the inputs to start from. --verbose: all
+// output as it comes.
 
-import { existsSync, mkdirSync } from 'node:fs';
-import { basename } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
 import { locked } from './lib/lock.mjs';
@@ -15,6 +17,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
     target: { type: 'string' },
+    keep: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -75,6 +78,25 @@ async function fuzz(name, seconds) {
   return code === 0;
 }
 
+// What libFuzzer names by its hash; inputs written by hand have names.
+const found = /^[0-9a-f]{40}$/;
+const keptBytesMax = 512;
+
+/** Makes a smallest set of what was found part of the inputs to start from. */
+async function keep(name) {
+  const seeds = at(sources, 'corpus', name);
+  const corpus = at(folder, 'corpus', name);
+  mkdirSync(seeds, { recursive: true });
+  for (const file of readdirSync(seeds).filter((file) => found.test(file))) {
+    copyFileSync(join(seeds, file), join(corpus, file));
+    rmSync(join(seeds, file));
+  }
+  const args = ['-set_cover_merge=1', `-max_len=${keptBytesMax}`, seeds, corpus];
+  const { code, output } = await run(at(folder, `espora_${name}_fuzz`), args);
+  if (code !== 0) throw new Failure(`Merging what ${name} found failed:\n${output}`);
+  process.stdout.write(`fuzz ${name}: ${readdirSync(seeds).length} inputs kept in ${sources}\n`);
+}
+
 await runScript(async () => {
   const seconds = Number(values.seconds);
   if (!Number.isInteger(seconds) || seconds < 1) {
@@ -91,6 +113,7 @@ await runScript(async () => {
     let failed = 0;
     for (const name of targets) {
       if (!(await fuzz(name, seconds))) failed += 1;
+      else if (values.keep) await keep(name);
     }
     process.stdout.write(`fuzz: ${targets.length - failed} passed, ${failed} failed\n`);
     return failed === 0 ? 0 : 1;
