@@ -1,7 +1,9 @@
 #include "sys/sockets.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -206,6 +208,78 @@ TEST_F(Sockets, AListenerThatCannotBeSaysWhy) {
   ASSERT_TRUE(taken.ok());
   EXPECT_NE(taken.value().port(), 0);
   EXPECT_EQ(Listener::tcp("127.0.0.1", taken.value().port()).status().code(), Code::address_in_use);
+}
+
+// --- listeners of somebody else --------------------------------------------------------------
+
+TEST_F(Sockets, AListenerIsTakenOver) {
+  // As a service manager opens them: blocking, and inherited across exec(2).
+  const Fd tcp(::socket(AF_INET, SOCK_STREAM, 0));
+  ASSERT_EQ(::listen(tcp.get(), 8), 0);  // the kernel chooses a port
+  const Fd unix_socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  std::strcpy(at.sun_path, path("theirs").c_str());
+  ASSERT_EQ(::bind(unix_socket.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(unix_socket.get(), 8), 0);
+  {
+    // Somebody waits already: not lost.
+    const Connecting early = start_connect(unix_at(path("theirs")));
+    ASSERT_EQ(early.outcome, ConnectOutcome::connected);
+    const int ours = ::dup(unix_socket.get());
+    auto taken = Listener::inherited(ours);
+    ASSERT_TRUE(taken.ok()) << taken.status().message();
+    EXPECT_EQ(taken.value().fd(), ours);
+    EXPECT_FALSE(taken.value().tcp());
+    EXPECT_EQ(taken.value().port(), 0);
+    EXPECT_NE(::fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(::fcntl(ours, F_GETFD) & FD_CLOEXEC, 0);
+    EXPECT_EQ(accept_connection(ours).outcome, AcceptOutcome::accepted);
+    EXPECT_EQ(accept_connection(ours).outcome, AcceptOutcome::none);
+  }
+  EXPECT_EQ(::access(path("theirs").c_str(), F_OK), 0) << "the path is not ours to remove";
+
+  auto taken = Listener::inherited(::dup(tcp.get()));
+  ASSERT_TRUE(taken.ok()) << taken.status().message();
+  EXPECT_TRUE(taken.value().tcp());
+  ASSERT_NE(taken.value().port(), 0);
+  auto [client, server] = connected_pair(taken.value());
+  int on = 0;
+  socklen_t length = sizeof on;
+  EXPECT_EQ(::getsockopt(server.get(), IPPROTO_TCP, TCP_NODELAY, &on, &length), 0);
+  EXPECT_NE(on, 0) << "what it accepts inherits it";
+}
+
+// Refused, and still its owner's: neither closed nor changed.
+TEST_F(Sockets, WhatDoesNotListenIsNotTakenOver) {
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe(pipe_ends), 0);
+  int pair_ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair_ends), 0);
+  const Fd pipe_reader(pipe_ends[0]);
+  const Fd pipe_writer(pipe_ends[1]);
+  const Fd connected(pair_ends[0]);
+  const Fd other_end(pair_ends[1]);
+  const Fd bare(::socket(AF_INET, SOCK_STREAM, 0));
+  const Fd datagrams(::socket(AF_INET, SOCK_DGRAM, 0));
+  const Fd messages(::socket(AF_UNIX, SOCK_SEQPACKET, 0));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  std::strcpy(at.sun_path, path("messages").c_str());
+  ASSERT_EQ(::bind(messages.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(messages.get(), 8), 0);  // listens, but carries no stream
+  for (const Fd* fd : {&pipe_reader, &connected, &bare, &datagrams, &messages}) {
+    const auto refused = Listener::inherited(fd->get());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.status().code(), Code::invalid);
+    EXPECT_NE(refused.status().message().find("descriptor " + std::to_string(fd->get())),
+              std::string::npos);
+    EXPECT_EQ(::fcntl(fd->get(), F_GETFD), 0);
+    EXPECT_EQ(::fcntl(fd->get(), F_GETFL) & O_NONBLOCK, 0);
+  }
+  for (const int none : {-1, 1'000'000}) {
+    EXPECT_EQ(Listener::inherited(none).status().code(), Code::invalid);
+  }
 }
 
 // --- connecting ------------------------------------------------------------------------------
