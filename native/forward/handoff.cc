@@ -134,10 +134,9 @@ void Handoff::place(uint64_t id) {
 bool Handoff::offer(uint64_t id, size_t upstream) {
   Client& one = *find(id);
   Door& door = door_of(upstream);
-  if (door.channel == nullptr && !open(upstream)) return false;
-  // A channel may end while it is opened.
-  if (door.channel == nullptr) return false;
-  if (door.channel->state() != HandoffChannel::State::ready) {
+  const Opened opened = door.channel != nullptr ? Opened::yes : open(upstream);
+  if (opened == Opened::no) return false;
+  if (opened == Opened::later || door.channel->state() != HandoffChannel::State::ready) {
     one.later.set(upstream);
     one.passed_over.set(upstream);
     one.only_full = false;
@@ -232,12 +231,11 @@ void Handoff::serve_waiting(bool all) {
 
 // --- channels --------------------------------------------------------------------------------
 
-// False: nobody listens there, which the host was told.
-bool Handoff::open(size_t upstream) {
+Handoff::Opened Handoff::open(size_t upstream) {
   const auto resolved = sys::resolve(receiver_of(doors_[upstream].path));
   if (!resolved.ok()) {
     host_.on_handoff_failed(upstream, ENAMETOOLONG);
-    return false;
+    return Opened::no;
   }
   const sys::ResolvedAddress& address = resolved.value().front();
   sys::Connecting attempt = sys::start_connect(address, sys::SocketType::seqpacket);
@@ -245,25 +243,24 @@ bool Handoff::open(size_t upstream) {
     attempt = sys::start_connect(address, sys::SocketType::seqpacket);
   }
   if (attempt.outcome != ConnectOutcome::connected) {
-    // A full backlog and a shortage of our own say nothing about it, but without a channel there
-    // is nothing to wait for either: the next client tries again.
-    if (attempt.outcome == ConnectOutcome::refused)
-      host_.on_handoff_failed(upstream, attempt.error);
-    return false;
+    if (attempt.outcome == ConnectOutcome::backlog_full) ++counters_.full;
+    if (attempt.outcome != ConnectOutcome::refused) return Opened::later;
+    host_.on_handoff_failed(upstream, attempt.error);
+    return Opened::no;
   }
   if (!may_receive(attempt.fd.get())) {
     host_.on_handoff_failed(upstream, EPERM);
-    return false;
+    return Opened::no;
   }
   HandoffChannelOwner& owner = *this;
   auto channel = std::make_unique<HandoffChannel>(loop_, owner, upstream, next_channel_++,
                                                   std::move(attempt.fd));
   if (!channel->start()) {
     host_.on_handoff_shortage(ENOMEM);
-    return false;
+    return Opened::later;
   }
   doors_[upstream].channel = std::move(channel);
-  return true;
+  return Opened::yes;
 }
 
 bool Handoff::may_receive(int fd) const noexcept {

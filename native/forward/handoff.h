@@ -46,7 +46,7 @@ struct HandoffCounters {
   sys::Counter messages;        // that carried sockets
   sys::Counter refused;         // an upstream had no room; offered again elsewhere or later
   sys::Counter returned;        // a channel ended before the answer; offered again
-  sys::Counter full;            // an upstream was passed over: as much under way as may be
+  sys::Counter full;            // an upstream was passed over: as much under way as fits
   sys::Counter shortages;       // ETOOMANYREFS and the like
   sys::Counter channels_lost;   // that ended while they were in use
   sys::Counter channels_cut;    // we gave up on: no answer in time, or one without sense
@@ -133,6 +133,12 @@ class Handoff final : private HandoffChannelOwner {
   void on_client_ended(HandoffChannel& channel, uint64_t client) override;
   void on_channel_ended(HandoffChannel& channel) override;
 
+  enum class Opened : uint8_t {
+    yes,
+    no,     // nobody listens there, which the host was told
+    later,  // its queue is full, or a shortage of our own: neither says anything about it
+  };
+
   Client* find(uint64_t id) noexcept;
   void place(uint64_t id);
   [[nodiscard]] bool offer(uint64_t id, size_t upstream);
@@ -141,7 +147,7 @@ class Handoff final : private HandoffChannelOwner {
   void retire_channel(Door& door);
   void release(uint64_t id, SessionEnd reason);
   Door& door_of(size_t upstream);
-  bool open(size_t upstream);
+  Opened open(size_t upstream);
   [[nodiscard]] bool may_receive(int fd) const noexcept;
   void flush();
   void flush(Door& door);

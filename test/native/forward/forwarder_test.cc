@@ -3,7 +3,6 @@
 // and stop.
 #include "forward/forwarder.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 #include <map>
@@ -363,38 +362,6 @@ TEST_P(ForwarderOn, AtTheLimitTheKernelQueues) {
   EXPECT_EQ(rig->stats().accepted, 10u);
   EXPECT_EQ(rig->stats().ended_by_stop, 0u);
 }
-
-// Leaves exactly `left` descriptors to be opened, until it goes.
-class FewDescriptors {
- public:
-  explicit FewDescriptors(int left) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    // Fills the gaps, so that the limit alone says how many are left.
-    std::vector<bool> open;
-    DIR* folder = ::opendir("/proc/self/fd");
-    while (const dirent* entry = ::readdir(folder)) {
-      const auto fd = static_cast<size_t>(std::atoi(entry->d_name));
-      if (entry->d_name[0] == '.' || static_cast<int>(fd) == ::dirfd(folder)) continue;
-      if (open.size() <= fd) open.resize(fd + 1);
-      open[fd] = true;
-    }
-    ::closedir(folder);
-    for (size_t fd = 0; fd < open.size(); ++fd) {
-      if (!open[fd]) fillers_.push_back(::dup(0));
-    }
-    rlimit few = before_;
-    few.rlim_cur = open.size() + static_cast<size_t>(left);
-    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-  }
-  ~FewDescriptors() {
-    ::setrlimit(RLIMIT_NOFILE, &before_);
-    for (const int fd : fillers_) ::close(fd);
-  }
-
- private:
-  rlimit before_{};
-  std::vector<int> fillers_;
-};
 
 class DescriptorsLeft : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Left, DescriptorsLeft, ::testing::Values(0, 1, 2, 3, 4, 5, 6));

@@ -203,6 +203,201 @@ TEST_F(HandoffTest, AFullOneIsPassedOver) {
   EXPECT_FALSE(slow.wait_for_input(0));
 }
 
+// Makes this process's end of the channel to `path` hold as little as the kernel allows.
+void shrink_channel(const std::string& path) {
+  // Bound under a temporary name, which begins with its own.
+  const std::string listener = path + std::string(sys::handoff::path_suffix);
+  int found = 0;
+  for (int fd = 3; fd < 1024; ++fd) {
+    int type = 0;
+    socklen_t length = sizeof type;
+    if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0) continue;
+    sockaddr_un peer{};
+    length = sizeof peer;
+    if (type != SOCK_SEQPACKET ||
+        ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0 ||
+        !std::string_view(peer.sun_path).starts_with(listener)) {
+      continue;
+    }
+    const int least = 1;
+    ASSERT_EQ(::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    ++found;
+  }
+  ASSERT_EQ(found, 1);
+}
+
+// The kernel takes no further message, long before there are as many under way as may be.
+TEST_F(HandoffTest, AFullChannelIsPassedOver) {
+  Rig rig(options(2));
+  HandoffPeer slow = servers_[0]->accept_and_greet();
+  HandoffPeer quick = servers_[1]->accept_and_greet();
+  shrink_channel(path(0));
+  constexpr size_t all = limits::handoff_unacknowledged_max;
+  std::vector<Peer> clients;
+  std::set<uint32_t> seen;
+  for (size_t i = 1; i <= all; ++i) {
+    clients.push_back(client(rig));
+    ASSERT_TRUE(eventually([&] {
+      const ForwarderStats stats = rig->stats();
+      return stats.passed + stats.pass_unacknowledged == i;
+    }));
+    if (!quick.wait_for_input(0)) continue;
+    for (auto& [id, fd] : take(quick, 1)) {
+      EXPECT_TRUE(seen.insert(number_of(fd)).second) << "twice";
+      quick.say(Said::taken, {id});
+    }
+    ASSERT_TRUE(eventually([&] { return rig->stats().passed == seen.size(); }));
+  }
+  EXPECT_GT(rig->stats().pass_full, 0u);
+  EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);  // full is not broken
+  const size_t held = all - seen.size();
+  EXPECT_GT(held, 0u);
+  EXPECT_LT(held, all / 2);
+  for (auto& [id, fd] : take(slow, held)) {
+    EXPECT_TRUE(seen.insert(number_of(fd)).second) << "twice";
+    slow.say(Said::taken, {id});
+  }
+  EXPECT_EQ(seen.size(), all);
+  EXPECT_FALSE(slow.wait_for_input(0));
+  // It has read: its turn comes again.
+  EXPECT_TRUE(eventually([&] {
+    clients.push_back(client(rig));
+    return slow.wait_for_input(10);
+  }));
+}
+
+TEST_F(HandoffTest, AFullChannelOfAllIsWaitedForWithoutSpinning) {
+  Rig rig(options(1));
+  HandoffPeer slow = servers_[0]->accept_and_greet();
+  shrink_channel(path(0));
+  constexpr size_t all = 40;
+  std::vector<Peer> clients;
+  for (size_t i = 0; i < all; ++i) {
+    clients.push_back(client(rig));
+    ASSERT_TRUE(eventually([&] { return rig->stats().accepted == i + 1; }));
+  }
+  const uint64_t full = rig->stats().pass_full;
+  const uint64_t turns = rig.loop().turns();
+  ASSERT_TRUE(eventually([&] { return rig->stats().pass_full >= full + 5; }));
+  EXPECT_LE(rig.loop().turns() - turns, 5u * 4) << "a rest each time";
+  std::set<uint32_t> seen;
+  while (seen.size() < all) {
+    auto next = take(slow, 1);
+    ASSERT_FALSE(next.empty());
+    for (auto& [id, fd] : next) {
+      EXPECT_TRUE(seen.insert(number_of(fd)).second) << "twice";
+      slow.say(Said::taken, {id});
+    }
+  }
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == all; }));
+  EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
+}
+
+TEST_F(HandoffTest, AFullQueueOfChannelsIsPassedOver) {
+  ForwarderOptions all = options(2);
+  const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
+  Rig rig(all);
+  HandoffPeer other = servers_[1]->accept_and_greet();
+  std::vector<Peer> clients;
+  for (int i = 0; i < 10; ++i) clients.push_back(client(rig));
+  for (auto& [id, fd] : take(other, 10)) other.say(Said::taken, {id});
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == 10; }));
+  EXPECT_GT(rig->stats().pass_full, 0u);
+  EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);  // full is not broken
+  for (size_t i = 0; i < waiting.size(); ++i) ASSERT_TRUE(servers_[0]->accept().valid());
+  EXPECT_TRUE(eventually([&] {
+    clients.push_back(client(rig));
+    return servers_[0]->somebody_waits();
+  }));
+}
+
+TEST_F(HandoffTest, AFullQueueOfChannelsOfAllIsWaitedForWithoutSpinning) {
+  ForwarderOptions all = options(1);
+  const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
+  Rig rig(all);
+  Peer peer = client(rig);
+  ASSERT_TRUE(eventually([&] { return rig->stats().pass_full >= 3; }));
+  const uint64_t full = rig->stats().pass_full;
+  const uint64_t turns = rig.loop().turns();
+  ASSERT_TRUE(eventually([&] { return rig->stats().pass_full >= full + 5; }));
+  EXPECT_LE(rig.loop().turns() - turns, 5u * 4);
+  EXPECT_FALSE(peer.readable_within(0));
+  for (size_t i = 0; i < waiting.size(); ++i) ASSERT_TRUE(servers_[0]->accept().valid());
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  auto passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  receiver.say(Said::taken, {passed[0].first});
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed == 1; }));
+  EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
+}
+
+TEST_F(HandoffTest, AFullQueueOfChannelsIsNotWaitedForEver) {
+  ForwarderOptions all = options(1);
+  all.connect_timeout_ms = 50;
+  const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
+  Rig rig(all);
+  Peer peer = client(rig);
+  EXPECT_NE(peer.end(), StreamEnd::timed_out);
+  rig.expect_idle();
+  EXPECT_EQ(rig->stats().ended_connect_timeout + rig->stats().ended_unreachable, 1u);
+}
+
+// A hop that passes clients and one that takes them, in one process, so that both have as few
+// descriptors left: what can't be accepted waits in the kernel, what can't be taken is refused and
+// offered again, and neither end makes turns for nothing meanwhile.
+class HandoffDescriptorsLeft : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Left, HandoffDescriptorsLeft, testing::Values(0, 1, 2, 3, 4, 5, 6));
+
+TEST_P(HandoffDescriptorsLeft, NothingIsLostAndNothingSpins) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  ForwarderOptions taking = options_for(folder, {server.address()});
+  taking.listen.unix_path = folder.file("taking");
+  Rig receiver(std::move(taking));
+  ForwarderOptions passing = options_for(folder, {unix_address(folder.file("taking"))});
+  passing.mode = ForwardMode::handoff;
+  passing.connect_timeout_ms = patience_ms;
+  Rig rig(std::move(passing));
+  // Opens what opens at the first connection.
+  {
+    Peer warm = Peer::connected(rig.address(Kind::tcp));
+    server.accept();
+  }
+  rig.expect_idle();
+  receiver.expect_idle();
+
+  constexpr int count = 12;
+  std::vector<Peer> clients;
+  for (int i = 0; i < count; ++i) clients.push_back(Peer::make(Kind::tcp));
+  {
+    const FewDescriptors few(GetParam());
+    for (Peer& client : clients) {
+      ASSERT_EQ(client.connect_to(rig.address(Kind::tcp)), 0);
+      ASSERT_TRUE(client.send_text("hello"));
+    }
+    ASSERT_TRUE(eventually([&] { return rig->stats().accept_pauses >= 3; }));
+    const uint64_t pauses = rig->stats().accept_pauses;
+    const uint64_t turns = rig.loop().turns();
+    const uint64_t turns_taking = receiver.loop().turns();
+    ASSERT_TRUE(eventually([&] { return rig->stats().accept_pauses >= pauses + 5; }));
+    EXPECT_LE(rig.loop().turns() - turns, 5u * 30);
+    EXPECT_LE(receiver.loop().turns() - turns_taking, 5u * 30);
+  }
+  for (int i = 0; i < count; ++i) {
+    Peer upstream = server.accept();
+    ASSERT_TRUE(upstream.valid());
+    EXPECT_EQ(upstream.receive(5), "hello");
+  }
+  rig.expect_idle();
+  receiver.expect_idle();
+  EXPECT_EQ(rig->stats().accepted, count + 1u);
+  EXPECT_EQ(rig->stats().passed, count + 1u);
+  EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
+  EXPECT_EQ(receiver->stats().received, count + 1u);
+  EXPECT_EQ(receiver->stats().ended_local_error, 0u);
+  EXPECT_EQ(receiver->stats().upstreams[0].connect_failures, 0u);
+}
+
 TEST_F(HandoffTest, WhatADeadOneHadNotTakenGoesElsewhereAndNothingElseDoes) {
   // It dies having read all, some or none of what it was offered, and having acknowledged some of
   // it, of which the sender has seen nothing yet. Where it leaves something unread the sender meets

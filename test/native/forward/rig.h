@@ -3,11 +3,13 @@
 // of hanging it.
 #pragma once
 
+#include <dirent.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -399,6 +401,38 @@ class Rig {
   std::thread thread_;
   sys::Address tcp_;
   sys::Address unix_;
+};
+
+// Leaves exactly `left` descriptors to be opened, until it goes.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int left) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    // Fills the gaps, so that the limit alone says how many are left.
+    std::vector<bool> open;
+    DIR* folder = ::opendir("/proc/self/fd");
+    while (const dirent* entry = ::readdir(folder)) {
+      const auto fd = static_cast<size_t>(std::atoi(entry->d_name));
+      if (entry->d_name[0] == '.' || static_cast<int>(fd) == ::dirfd(folder)) continue;
+      if (open.size() <= fd) open.resize(fd + 1);
+      open[fd] = true;
+    }
+    ::closedir(folder);
+    for (size_t fd = 0; fd < open.size(); ++fd) {
+      if (!open[fd]) fillers_.push_back(::dup(0));
+    }
+    rlimit few = before_;
+    few.rlim_cur = open.size() + static_cast<size_t>(left);
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  ~FewDescriptors() {
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+    for (const int fd : fillers_) ::close(fd);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> fillers_;
 };
 
 inline ForwarderOptions options_for(const TemporaryFolder& folder,

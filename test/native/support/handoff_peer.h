@@ -150,7 +150,7 @@ class HandoffPeer {
 // Listens where a service that receives would.
 class HandoffServer {
  public:
-  explicit HandoffServer(const std::string& socket_path) {
+  explicit HandoffServer(const std::string& socket_path) : path_(socket_path) {
     auto listener = sys::Listener::unix_path(socket_path + std::string(sys::handoff::path_suffix),
                                              0600, sys::SocketType::seqpacket);
     ESPORA_CHECK(listener.ok());
@@ -167,6 +167,16 @@ class HandoffServer {
     pollfd poller{listener_.fd(), POLLIN, 0};
     return ::poll(&poller, 1, 0) > 0;
   }
+  // Makes its queue as short as can be and fills it. Who is in it comes first.
+  std::vector<HandoffPeer> fill_queue() {
+    ESPORA_CHECK(::listen(listener_.fd(), 0) == 0);
+    std::vector<HandoffPeer> waiting;
+    for (;;) {
+      HandoffPeer peer = HandoffPeer::connect(path_);
+      if (!peer.valid()) return waiting;
+      waiting.push_back(std::move(peer));
+    }
+  }
   HandoffPeer accept_and_greet() {
     HandoffPeer peer = accept();
     if (peer.valid()) ESPORA_CHECK(peer.say(Kind::hello, {}).bytes > 0);
@@ -175,6 +185,7 @@ class HandoffServer {
   void close() { listener_.close(); }
 
  private:
+  std::string path_;
   sys::Listener listener_;
 };
 
