@@ -3,24 +3,35 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include <map>
+#include <array>
+#include <span>
+#include <string_view>
 
 #include "forward/rig.h"
+#include "sys/handoff_protocol.h"
+#include "sys/limits.h"
+#include "sys/socket_passing.h"
 
 namespace espora::forward {
 namespace {
 
 // A process that answers one byte with one byte, on as many connections as there are, one after the
-// other. Made by fork(2), so it makes system calls and nothing else.
+// other: it accepts them itself, or takes those that are handed over. Made by fork(2), so it makes
+// system calls and nothing else.
 class AnsweringProcess {
  public:
-  AnsweringProcess(const std::string& path, char answer) : path_(path), answer_(answer) { start(); }
+  AnsweringProcess(ForwardMode mode, const std::string& path, char answer)
+      : mode_(mode), path_(path), answer_(answer) {
+    start();
+  }
   ~AnsweringProcess() { kill(); }
   void start() {
+    const bool handed = mode_ == ForwardMode::handoff;
+    const std::string path = handed ? path_ + std::string(sys::handoff::path_suffix) : path_;
     sockaddr_un at{};
     at.sun_family = AF_UNIX;
-    std::strcpy(at.sun_path, path_.c_str());
-    const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    std::strcpy(at.sun_path, path.c_str());
+    const int listener = ::socket(AF_UNIX, handed ? SOCK_SEQPACKET : SOCK_STREAM, 0);
     ::unlink(at.sun_path);
     if (::bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) std::abort();
     if (::listen(listener, 4096) != 0) std::abort();
@@ -32,8 +43,7 @@ class AnsweringProcess {
       ::close_range(own + 1, ~0u, 0);
       for (;;) {
         const int peer = ::accept(listener, nullptr, nullptr);
-        char byte;
-        if (peer >= 0 && ::recv(peer, &byte, 1, 0) == 1) ::send(peer, &answer_, 1, MSG_NOSIGNAL);
+        if (peer >= 0) handed ? take_from(peer) : answer_to(peer);
         ::close(peer);
       }
     }
@@ -47,6 +57,53 @@ class AnsweringProcess {
   }
 
  private:
+  static bool wait_for(int fd, short events) {
+    pollfd poller{fd, events, 0};
+    return ::poll(&poller, 1, patience_ms) > 0;
+  }
+  void answer_to(int peer) const {
+    char byte;
+    if (wait_for(peer, POLLIN) && ::recv(peer, &byte, 1, 0) == 1) {
+      ::send(peer, &answer_, 1, MSG_NOSIGNAL);
+    }
+  }
+  static bool say(int channel, const sys::handoff::Packet& packet) {
+    for (;;) {
+      const sys::IoResult said = sys::send_sockets(channel, packet.data(), packet.size(), {});
+      if (said.bytes != 0) return true;
+      if (!said.again || !wait_for(channel, POLLOUT)) return false;
+    }
+  }
+  // Until the sender ends the channel.
+  void take_from(int channel) const {
+    using sys::handoff::Kind;
+    if (!say(channel, sys::handoff::Packet(Kind::hello, {}))) return;
+    for (;;) {
+      std::array<char, sys::handoff::packet_bytes_max> bytes;
+      std::array<sys::Fd, limits::handoff_sockets_max> sockets;
+      const sys::SocketMessage got =
+          sys::receive_sockets(channel, bytes.data(), bytes.size(), sockets);
+      if (got.io.again) {
+        wait_for(channel, POLLIN);
+        continue;
+      }
+      if (got.io.bytes == 0) return;
+      std::string_view packet(bytes.data(), got.io.bytes);
+      const auto hand = sys::handoff::take_message(packet);
+      if (!hand.has_value() || hand->kind != Kind::hand || hand->count != got.sockets) return;
+      std::array<uint64_t, limits::handoff_sockets_max> ids;
+      for (size_t i = 0; i < hand->count; ++i) ids[i] = hand->id(i);
+      const auto came = std::span(ids).first(hand->count);
+      if (!say(channel, sys::handoff::Packet(Kind::taken, came))) return;
+      for (size_t i = 0; i < hand->count; ++i) {
+        answer_to(sockets[i].get());
+        sockets[i].reset();
+      }
+      if (!say(channel, sys::handoff::Packet(Kind::ended, came))) return;
+    }
+  }
+
+  ForwardMode mode_;
   std::string path_;
   char answer_;
   pid_t process_ = 0;
@@ -90,13 +147,20 @@ class Load {
   std::vector<std::thread> threads_;
 };
 
-TEST(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
+class Kill : public testing::TestWithParam<ForwardMode> {};
+INSTANTIATE_TEST_SUITE_P(Modes, Kill, testing::Values(ForwardMode::relay, ForwardMode::handoff),
+                         [](const auto& tested) {
+                           return tested.param == ForwardMode::relay ? "Relay" : "Handoff";
+                         });
+
+TEST_P(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
   constexpr int clients = 8;
   TemporaryFolder folder;
-  AnsweringProcess a(folder.file("a"), 'a');
-  AnsweringProcess b(folder.file("b"), 'b');
+  AnsweringProcess a(GetParam(), folder.file("a"), 'a');
+  AnsweringProcess b(GetParam(), folder.file("b"), 'b');
   ForwarderOptions options =
       options_for(folder, {unix_address(folder.file("a")), unix_address(folder.file("b"))});
+  options.mode = GetParam();
   options.health.eject_after = 3;
   Rig rig(std::move(options));
   Load load(rig, clients);
