@@ -80,6 +80,31 @@ TEST_P(ServerDeadlineTest, AnUnfinishedBodyGets408) {
   EXPECT_TRUE(early.ends_cleanly());
 }
 
+// What a body may take is its deadline, whatever trickles in: its least rate.
+TEST_P(ServerDeadlineTest, SingleBytesDoNotProlongABody) {
+  ServerOptions options = patient();
+  options.body_timeout_ms = 100;
+  Harness harness(options);
+  const struct {
+    const char* framing;
+    const char* step;
+  } bodies[] = {{"Content-Length: 4000", "x"}, {"Transfer-Encoding: chunked", "1\r\nx\r\n"}};
+  uint64_t timeouts = 0;
+  for (const auto& [framing, step] : bodies) {
+    Client client = harness.connect(tcp());
+    ASSERT_TRUE(
+        client.send("POST /now/1 HTTP/1.1\r\nHost: a\r\n" + std::string(framing) + "\r\n\r\n"));
+    ++timeouts;
+    // Far from the body's end when patience ends.
+    EXPECT_TRUE(eventually([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      return client.send_some(step) < 0 || harness.stats().timeouts.load() == timeouts;
+    }));
+    EXPECT_EQ(client.read_response().status, 408);
+  }
+  EXPECT_EQ(harness.stats().answers_2xx.load(), 0u);
+}
+
 TEST_P(ServerDeadlineTest, AnIdleConnectionIsClosedSilently) {
   ServerOptions options = patient();
   options.idle_timeout_ms = 30;

@@ -102,6 +102,69 @@ TEST_P(ServerLoadTest, TenThousandIdleConnections) {
   EXPECT_TRUE(harness.wait_active(1));
 }
 
+// Clients that ask without end and read nothing: of each the server stops reading, what it keeps
+// for all of them together is bounded, and it is free again when they go.
+TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
+  constexpr size_t count = 64;
+  constexpr size_t answer_bytes = 20'000;
+  Harness harness;
+  std::vector<Client> floods;
+  for (size_t i = 0; i < count; ++i) {
+    SocketClient socket = SocketClient::make(tcp());
+    socket.set_receive_buffer(4096);
+    ASSERT_TRUE(tcp() ? socket.connect_tcp(harness.server().port())
+                      : socket.connect_unix(harness.socket_path()));
+    floods.emplace_back(std::move(socket));
+  }
+  ASSERT_TRUE(harness.wait_active(count));
+  const std::string requests = [] {
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += get("/big/" + std::to_string(answer_bytes) + "/");
+    return many;
+  }();
+  const size_t before = allocated_bytes();
+  // Whole requests or not is all the same: each goes on where it stopped.
+  std::vector<size_t> at(count);
+  uint64_t bytes_in_before = 0;
+  for (int quiet = 0; quiet < 20;) {
+    bool sent_any = false;
+    for (size_t i = 0; i < count; ++i) {
+      const ssize_t sent = floods[i].send_some(std::string_view(requests).substr(at[i]));
+      ASSERT_GE(sent, 0);
+      at[i] = (at[i] + static_cast<size_t>(sent)) % requests.size();
+      sent_any = sent_any || sent > 0;
+    }
+    harness.thread().settle();
+    const uint64_t bytes_in = harness.stats().bytes_in.load();
+    quiet = !sent_any && bytes_in == bytes_in_before ? quiet + 1 : 0;
+    bytes_in_before = bytes_in;
+  }
+  // As the counters have it: made, and not yet given to the kernel.
+  const uint64_t made = harness.stats().requests.load() * answer_bytes;
+  const uint64_t out = harness.stats().bytes_out.load();
+  EXPECT_GE(made, count * limits::http_output_bytes_max);
+  EXPECT_LE(made - std::min(made, out), count * (limits::http_output_bytes_max + answer_bytes));
+  if (!ESPORA_SANITIZED) {
+    harness.forget_requests();
+    const size_t now = allocated_bytes();
+    const size_t each = now > before ? (now - before) / count : 0;
+    EXPECT_LE(each,
+              2 * (limits::http_output_bytes_max + answer_bytes) + limits::http_receive_bytes);
+  }
+  // Nobody asks: no turns.
+  const uint64_t turns = harness.turns();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_LE(harness.turns() - turns, 3u);
+  EXPECT_EQ(harness.connect(tcp()).exchange(get("/now/")).status, 200);
+  for (Client& flood : floods) flood.reset();
+  ASSERT_TRUE(harness.wait_active(0));
+  if (!ESPORA_SANITIZED) {
+    harness.forget_requests();
+    const size_t after = allocated_bytes();
+    EXPECT_LE(after, before + limits::http_spare_buffers_max * limits::http_spare_buffer_bytes_max);
+  }
+}
+
 TEST_P(ServerLoadTest, AtTheLimitAcceptingPausesAndResumes) {
   ServerOptions options;
   options.connections_max = 5;
