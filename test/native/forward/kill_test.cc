@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <string_view>
@@ -26,28 +27,23 @@ class AnsweringProcess {
   }
   ~AnsweringProcess() { kill(); }
   void start() {
-    const bool handed = mode_ == ForwardMode::handoff;
-    const std::string path = handed ? path_ + std::string(sys::handoff::path_suffix) : path_;
-    sockaddr_un at{};
-    at.sun_family = AF_UNIX;
-    std::strcpy(at.sun_path, path.c_str());
-    const int listener = ::socket(AF_UNIX, handed ? SOCK_SEQPACKET : SOCK_STREAM, 0);
-    ::unlink(at.sun_path);
-    if (::bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) std::abort();
-    if (::listen(listener, 4096) != 0) std::abort();
+    const int streams = listen(path_, SOCK_STREAM);
+    const int channels =
+        mode_ == ForwardMode::handoff
+            ? listen(path_ + std::string(sys::handoff::path_suffix), SOCK_SEQPACKET)
+            : -1;
     process_ = ::fork();
     if (process_ == 0) {
       // Nobody else's connections may live on in it.
-      const auto own = static_cast<unsigned>(listener);
-      if (own > 3) ::close_range(3, own - 1, 0);
-      ::close_range(own + 1, ~0u, 0);
+      close_all_but(streams, channels);
       for (;;) {
-        const int peer = ::accept(listener, nullptr, nullptr);
-        if (peer >= 0) handed ? take_from(peer) : answer_to(peer);
+        const int peer = ::accept(channels >= 0 ? channels : streams, nullptr, nullptr);
+        if (peer >= 0) channels >= 0 ? take_from(peer) : answer_to(peer);
         ::close(peer);
       }
     }
-    ::close(listener);
+    ::close(streams);
+    ::close(channels);
   }
   void kill() {
     if (process_ <= 0) return;
@@ -57,6 +53,26 @@ class AnsweringProcess {
   }
 
  private:
+  static int listen(const std::string& path, int type) {
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    std::strcpy(at.sun_path, path.c_str());
+    const int listener = ::socket(AF_UNIX, type, 0);
+    ::unlink(at.sun_path);
+    if (::bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) std::abort();
+    if (::listen(listener, 4096) != 0) std::abort();
+    return listener;
+  }
+  static void close_all_but(int one, int other) {
+    unsigned first = 3;
+    for (const int kept : {std::min(one, other), std::max(one, other)}) {
+      if (kept < 0) continue;
+      const auto fd = static_cast<unsigned>(kept);
+      if (first < fd) ::close_range(first, fd - 1, 0);
+      first = fd + 1;
+    }
+    ::close_range(first, ~0u, 0);
+  }
   static bool wait_for(int fd, short events) {
     pollfd poller{fd, events, 0};
     return ::poll(&poller, 1, patience_ms) > 0;
@@ -161,14 +177,18 @@ TEST_P(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
   ForwarderOptions options =
       options_for(folder, {unix_address(folder.file("a")), unix_address(folder.file("b"))});
   options.mode = GetParam();
-  options.health.eject_after = 3;
+  // More than fail with it, so that it is ejected for taking no connections. Then only a look at it
+  // brings it back, of which there are several in each second.
+  options.health.eject_after = clients + 1;
+  options.health.eject_ms = options.health.eject_ms_max = 3'600'000;
+  static_assert(2 * limits::recheck_ms <= 1'000);
   Rig rig(std::move(options));
   Load load(rig, clients);
   const auto more = [&](char by, uint64_t count) {
     const uint64_t before = load.answered(by);
     return eventually([&] { return load.answered(by) >= before + count; });
   };
-  for (int round = 0; round < 3; ++round) {
+  for (uint64_t round = 0; round < 3; ++round) {
     ASSERT_TRUE(more('a', 1'000));
     ASSERT_TRUE(more('b', 1'000));
     const uint64_t failed_before = load.failed();
@@ -180,6 +200,7 @@ TEST_P(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
     EXPECT_EQ(load.failed() - failed_before, failed_by_kill) << "none after that";
     const ForwarderStats stats = rig->stats();
     EXPECT_EQ(stats.ended_unreachable, 0u);
+    EXPECT_EQ(stats.upstreams[0].ejections, round + 1);
     EXPECT_EQ(stats.upstreams[1].ejections, 0u);
     a.start();
     ASSERT_TRUE(more('a', 100)) << "back, and not used";
