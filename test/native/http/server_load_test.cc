@@ -165,6 +165,55 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
   }
 }
 
+// Slow in every way, and many of each: the others notice nothing, and they are served in the end.
+TEST_P(ServerLoadTest, SlowOnesDoNotHoldUpTheOthers) {
+  constexpr size_t senders = 100;
+  constexpr size_t readers = 20;
+  constexpr size_t answer_bytes = 8'000'000;
+  ServerOptions options;
+  options.header_timeout_ms = options.body_timeout_ms = options.write_timeout_ms = 3'600'000;
+  Harness harness(options);
+  const std::string request = post("/now/", "body");
+  std::vector<Client> in_head;
+  std::vector<Client> in_body;
+  std::vector<Client> unread;
+  for (size_t i = 0; i < senders; ++i) {
+    in_head.push_back(harness.connect(tcp()));
+    ASSERT_TRUE(in_head.back().send(request.substr(0, 1)));
+    in_body.push_back(harness.connect(tcp()));
+    ASSERT_TRUE(in_body.back().send(request.substr(0, request.size() - 1)));
+  }
+  for (size_t i = 0; i < readers; ++i) {
+    unread.push_back(harness.connect(tcp()));
+    ASSERT_TRUE(unread.back().send(get("/big/" + std::to_string(answer_bytes) + "/")));
+  }
+  ASSERT_TRUE(harness.wait_active(2 * senders + readers));
+  ASSERT_TRUE(harness.wait_requests(readers));
+  // Until the kernel takes no more of the answers.
+  uint64_t out_before = 0;
+  ASSERT_TRUE(eventually([&] {
+    harness.thread().settle();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return std::exchange(out_before, harness.stats().bytes_out.load()) ==
+           harness.stats().bytes_out.load();
+  }));
+  EXPECT_LT(harness.stats().bytes_out.load(), readers * answer_bytes);
+  const uint64_t turns = harness.turns();
+  Client busy = harness.connect(tcp());
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(busy.exchange(get("/now/")).status, 200);
+  EXPECT_LE(harness.turns() - turns, 210u);
+  // Byte by byte, all of them in turn.
+  for (size_t at = 1; at < request.size(); ++at) {
+    for (const Client& client : in_head) ASSERT_TRUE(client.send(request.substr(at, 1)));
+  }
+  for (Client& client : in_head) EXPECT_EQ(client.read_response().body, "POST /now/ body");
+  for (Client& client : in_body) EXPECT_EQ(client.exchange("y").body, "POST /now/ body");
+  for (Client& client : unread) {
+    EXPECT_EQ(client.read_response().body.size(), answer_bytes);
+    client.reset();
+  }
+}
+
 TEST_P(ServerLoadTest, AtTheLimitAcceptingPausesAndResumes) {
   ServerOptions options;
   options.connections_max = 5;
