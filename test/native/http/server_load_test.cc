@@ -105,7 +105,7 @@ TEST_P(ServerLoadTest, TenThousandIdleConnections) {
 // Clients that ask without end and read nothing: of each the server stops reading, what it keeps
 // for all of them together is bounded, and it is free again when they go.
 TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
-  constexpr size_t count = 64;
+  constexpr size_t count = 32;
   constexpr size_t answer_bytes = 20'000;
   Harness harness;
   std::vector<Client> floods;
@@ -167,8 +167,8 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
 
 // Slow in every way, and many of each: the others notice nothing, and they are served in the end.
 TEST_P(ServerLoadTest, SlowOnesDoNotHoldUpTheOthers) {
-  constexpr size_t senders = 100;
-  constexpr size_t readers = 20;
+  constexpr size_t senders = 50;
+  constexpr size_t readers = 4;
   constexpr size_t answer_bytes = 8'000'000;
   ServerOptions options;
   options.header_timeout_ms = options.body_timeout_ms = options.write_timeout_ms = 3'600'000;
