@@ -1,8 +1,5 @@
 #include "sys/acceptor.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "sys/limits.h"
 
 namespace espora::sys {
@@ -60,7 +57,7 @@ uint16_t Acceptor::port() const noexcept {
 // `all`: until the queue is empty, then never again, as draining needs it.
 void Acceptor::accept_burst(Door& door, bool all) {
   if (paused_ && !all) return;  // the other listener paused it, after this event was fetched
-  for (int taken = 0; all || taken < door.burst; ++taken) {
+  for (int taken = 0; all || taken < door.burst.limit(); ++taken) {
     if (!door.listener.valid()) return;  // the owner closed us while it took a connection
     if (!owner_.has_room()) {
       pause(counters_.limit_reached);
@@ -80,7 +77,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
           shut(door);
           if (!listening()) owner_.on_drained();
         }
-        door.burst = std::max(taken, 1);
+        door.burst.emptied(taken);
         return;
       case AcceptOutcome::exhausted:
         pause(counters_.exhausted);
@@ -89,11 +86,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
         return;
     }
   }
-  // Whoever is left is reported again: the listener is level-triggered. Twice without a turn
-  // between says that many wait.
-  if (loop_.turns() - std::exchange(door.full_in_turn, loop_.turns()) == 1) {
-    door.burst = std::min(2 * door.burst, limits::accepts_per_event_max);
-  }
+  door.burst.full(loop_.turns());
 }
 
 // A level-triggered listener that nobody reads would wake the loop in every turn.

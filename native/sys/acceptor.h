@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "sys/burst.h"
 #include "sys/counter.h"
 #include "sys/event_loop.h"
 #include "sys/handoff_receiver.h"
+#include "sys/limits.h"
 #include "sys/sockets.h"
 
 namespace espora::sys {
@@ -99,10 +101,7 @@ class Acceptor final : private HandoffOwner {
     Listener listener;
     EventLoop::Token token = 0;
     bool tcp;
-    // How many connections are taken at a time: about as many as are there. A call of accept(2)
-    // that finds nobody costs as much as one that finds somebody.
-    int burst = 1;
-    uint64_t full_in_turn = 0;  // of the loop: when the last burst found as many
+    Burst burst{limits::accepts_per_event_max};
   };
 
   size_t room_for_handed() override { return owner_.room_for_handed(); }

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <span>
 #include <string_view>
 #include <utility>
 
+#include "sys/burst.h"
 #include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
@@ -44,8 +46,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       return;
     }
     if ((events & (Events::writable | ending)) != 0) flush();
-    // Level-triggered: if there is more it is reported again, which costs less than asking.
-    if (may_read()) read_packet();
+    read(burst_.limit());
   }
 
   void add_ended(uint64_t client) { ended_.push_back(client); }
@@ -57,8 +58,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   void drain() {
     shutdown_read(fd_.get());
-    while (may_read() && read_packet()) {
-    }
+    read(INT_MAX);
   }
 
   void close() {
@@ -136,6 +136,20 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     return fd_.valid() && !read_done_ && taken_.empty() && refused_.empty();
   }
 
+  void read(int packets_max) {
+    for (int count = 0; may_read(); ++count) {
+      // Level-triggered: if there is more it is reported again.
+      if (count == packets_max) {
+        burst_.full(receiver_.loop_.turns());
+        return;
+      }
+      if (!read_packet()) {
+        burst_.emptied(count);
+        return;
+      }
+    }
+  }
+
   // False: there is none now.
   bool read_packet() {
     std::array<char, handoff::packet_bytes_max> bytes;
@@ -195,6 +209,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   Fd fd_;
   EventLoop::Token token_ = 0;
   uint32_t interest_ = Events::readable;
+  Burst burst_{limits::handoff_packets_per_event_max};
   bool greeted_ = false;
   bool prompt_ = true;             // what ends is reported at once
   bool read_done_ = false;         // draining: all that was under way has come

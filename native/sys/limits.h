@@ -30,6 +30,8 @@ inline constexpr size_t handoff_unacknowledged_max = 64;
 inline constexpr size_t handoff_sockets_max = 64;
 // Ids of one packet: reports of clients that ended come in larger numbers.
 inline constexpr size_t handoff_ids_max = 256;
+// Packets read from one channel before others get their turn.
+inline constexpr int handoff_packets_per_event_max = 8;
 // How long the report of an ended client may wait for something else to say, in milliseconds.
 inline constexpr uint64_t handoff_report_delay_ms = 10;
 // Channels that a receiver holds open: one for each sender, and those of senders that just died.

@@ -15,6 +15,7 @@ import type { Started, StopOptions, StoreOpened } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
 import { removeIfEmpty } from '../supervisor/run-directory.js';
+import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, serviceLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson } from './output.js';
@@ -120,6 +121,7 @@ class StopRequest {
 
 /** Runs a service until it is told to stop. Resolves with the exit code; never rejects. */
 export async function runService(kind: ServiceKind, flags: Flags): Promise<number> {
+  collectWhenNeeded();
   const channel = new SupervisorChannel();
   let program = `espora ${kind}`;
   try {

@@ -7,6 +7,7 @@ import { ServiceEnded, Supervisor } from '../supervisor/supervisor.js';
 import { topologies } from '../topology/index.js';
 import { planServices } from '../topology/topology.js';
 import { version } from '../version.js';
+import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson } from './output.js';
@@ -19,6 +20,7 @@ const program = 'espora';
 
 /** Runs a topology until it is told to stop. Resolves with the exit code; never rejects. */
 export async function start(flags: Flags): Promise<number> {
+  collectWhenNeeded();
   process.title = `${program} start`;
   try {
     return await run(flags);

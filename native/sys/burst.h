@@ -1,0 +1,32 @@
+// How many times to ask a level-triggered descriptor for one more thing before others get their
+// turn: about as often as there was something lately. A call that finds nothing costs as much as
+// one that finds something; what is left is reported again in the next turn. Pure.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace espora::sys {
+
+class Burst {
+ public:
+  // `most`: at least 1.
+  explicit Burst(int most) noexcept : most_(most) {}
+
+  // How many to take now.
+  [[nodiscard]] int limit() const noexcept { return limit_; }
+  // There were `taken`, and then no more.
+  void emptied(int taken) noexcept { limit_ = std::clamp(taken, 1, most_); }
+  // There were as many, in this turn of the loop. Twice without a turn between: many wait.
+  void full(uint64_t turn) noexcept {
+    if (turn - std::exchange(full_in_turn_, turn) == 1) limit_ = std::min(2 * limit_, most_);
+  }
+
+ private:
+  int most_;
+  int limit_ = 1;
+  uint64_t full_in_turn_ = 0;
+};
+
+}  // namespace espora::sys
