@@ -12,7 +12,7 @@ import type { Context, Trial } from '../lib/trial.js';
 import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
 import type { Contestant, Running, Split } from './limited-subjects.js';
 
-const rounds = 5;
+const rounds = 3;
 const arrivalsPerSecond = 340;
 
 interface Seconds {

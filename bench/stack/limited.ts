@@ -13,8 +13,8 @@ import type { Context, Trial } from '../lib/trial.js';
 import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
 import type { Contestant, Split } from './limited-subjects.js';
 
-const rounds = 3;
-const secondsPerStep = 5;
+const rounds = 2;
+const secondsPerStep = 3;
 const smallSearch: SearchOptions = { firstRate: 100, factor: 2, lastRate: 200, precision: 1 };
 const smallSecondsPerStep = 0.5;
 
@@ -117,10 +117,7 @@ export const saturation: Trial = {
 // 1.5 in all.
 const splits: readonly Split[] = [
   [0.55, 0.2, 0.55],
-  [0.65, 0.2, 0.45],
-  [0.45, 0.2, 0.65],
-  [0.7, 0.15, 0.5],
-  [0.5, 0.15, 0.7],
+  [0.4, 0.2, 0.7],
   [0.5, 0.25, 0.5],
   [0.4, 0.3, 0.5],
 ];

@@ -43,6 +43,16 @@ for (const [name, text] of Object.entries(files).filter(([file]) => file.endsWit
   });
 }
 
+for (const [name, text] of Object.entries(files).filter(([file]) => file.endsWith('.yml'))) {
+  test(`docker/${name} asks one container for its health: the one that answers for all`, (t) => {
+    const services = text.split(/^ {2}(?=[a-z][a-z0-9-]*:$)/m).slice(1);
+    const asked = services
+      .filter((service) => service.includes('ESPORA_IMAGE') && !/disable: true/.test(service))
+      .map((service) => service.split(':')[0]);
+    t.deepEqual(asked, [name === 'nginx.yml' ? 'database' : 'balancer']);
+  });
+}
+
 test('nginx has the same api instances as the balancer it replaces', (t) => {
   const text = nginxConfiguration(topologies.proxy, 8080);
   t.regex(text, /listen 8080 /);

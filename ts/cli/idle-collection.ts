@@ -3,8 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 
 /**
  * Garbage is collected when the heap needs room, and not for its own sake in quiet moments: some
- * seconds after the start V8 would do so a few times, on all threads at once, for 25 ms of CPU each,
- * which is more than twice what a container with a tenth of a CPU has in one period of its limit.
+ * seconds after the start V8 would do so a few times, on all threads at once, each time for more CPU
+ * than a container with a tenth of one has in two periods of its limit.
  * Without incremental marking there is nothing that it could begin then. The heap of a service is
  * small and hardly grows: its traffic never enters JavaScript.
  */

@@ -95,7 +95,16 @@ function networkOf(plan: ServicePlan): 'host' | 'none' {
   return 'PORT' in plan.environment || plan.kind === 'database' ? 'host' : 'none';
 }
 
-function ownService(plan: ServicePlan, builds: boolean): Yaml {
+/**
+ * One container of all is asked for its health, and asks all the way through: the entry, or behind
+ * nginx the database. Each question starts a program in the container, which costs more CPU than a
+ * small container has in one period of its limit.
+ */
+function isAsked(plan: ServicePlan, entry: Entry): boolean {
+  return plan.kind === (entry === 'nginx' ? 'database' : 'balancer');
+}
+
+function ownService(plan: ServicePlan, builds: boolean, entry: Entry): Yaml {
   return {
     image,
     ...(builds ? { build: { context: '..', dockerfile: 'docker/Dockerfile' } } : {}),
@@ -105,6 +114,7 @@ function ownService(plan: ServicePlan, builds: boolean): Yaml {
     volumes: volumesOf(plan),
     ...(plan.upstreams.length === 0 ? {} : { depends_on: plan.upstreams.map(containerName) }),
     deploy: resources(plan.limits),
+    ...(isAsked(plan, entry) ? {} : { healthcheck: { disable: true } }),
     ...confined,
   };
 }
@@ -134,7 +144,7 @@ export function composeFile(topology: Topology, entry: Entry = 'balancer'): stri
   const services = plans.map((plan, index): [string, Yaml] =>
     entry === 'nginx' && plan.kind === 'balancer'
       ? ['nginx', nginxService(plan)]
-      : [containerName(plan.name), ownService(plan, index === 0)],
+      : [containerName(plan.name), ownService(plan, index === 0, entry)],
   );
   const what =
     entry === 'nginx' ? `${topology.summary}; nginx in the balancer's place` : topology.summary;
