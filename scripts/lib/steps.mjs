@@ -167,13 +167,15 @@ const benchAddon = addonStep({
   advice: `The benchmarks' native build failed. ${compilerAdvice}`,
 });
 
-/** Sources with the file that tsc makes of each. */
+/** Sources with the file that tsc makes of each; what a benchmark's peers have installed is none. */
 function typescriptFiles() {
   return typescriptProjects.flatMap(({ source, output }) =>
-    filesBelow(source, (name) => name.endsWith('.ts') && !name.endsWith('.d.ts')).map((file) => ({
-      file,
-      output: `${output}${file.slice(source.length, -'.ts'.length)}.js`,
-    })),
+    filesBelow(source, (name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
+      .filter((file) => !file.includes('/node_modules/'))
+      .map((file) => ({
+        file,
+        output: `${output}${file.slice(source.length, -'.ts'.length)}.js`,
+      })),
   );
 }
 

@@ -42,7 +42,10 @@ test.serial('nothing is done where nothing is due', async (t) => {
   const identities = () =>
     Promise.all(outputs.map(async (output) => (await stat(project.path(output))).mtimeMs));
   const before = await identities();
+  // What is installed below the sources is nobody's to compile.
+  await project.write('ts/peer/node_modules/other/index.ts', 'export {};\n');
   t.deepEqual(await project.run(ensure), nothing);
+  await rm(project.path('ts/peer'), { recursive: true });
   t.deepEqual(await identities(), before);
 });
 
