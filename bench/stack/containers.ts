@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
@@ -25,12 +25,11 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { freePort, haproxyTcp } from './limited-subjects.js';
+import { freePort, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const script = fileURLToPath(import.meta.url);
 const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
-const chainTitle = 'HAProxy twice, then a constant answer; nothing stored';
-const smallLoad: PlanOptions = { name: 'small', rampSeconds: 1, plateauSeconds: 1 };
 const seed = 1;
 // Whatever was asked has to be answered right: the contest's whole prize.
 const prizeUsd = 100_000;
@@ -39,10 +38,12 @@ const prizeUsd = 100_000;
 interface Orders {
   readonly small: boolean;
   readonly rounds: number;
-  readonly directory: string;
-  /** Where it leaves its result. */
-  readonly result: string;
+  /** Where reports and results of our own stay. */
+  readonly reports: string;
+  /** Removed afterwards; where it leaves what it found. */
+  readonly scratch: string;
 }
+const resultFile = 'containers.json';
 
 interface Round {
   readonly requests: number;
@@ -56,12 +57,12 @@ interface Round {
 
 // ---- the process that plays --------------------------------------------------------------------
 
-async function playFile(name: string, plan: Plan, { directory }: Orders): Promise<Round> {
+async function playFile(name: string, plan: Plan, { reports }: Orders): Promise<Round> {
   const subject = await startCompose(at(`docker/${name}.yml`), { port: await freePort() });
   try {
     const result = await playUnderLimits(subject, { plan, seed });
-    await writeFile(join(directory, `${name}.json`), JSON.stringify(result));
-    await writeFile(join(directory, `${name}.html`), htmlReport(result));
+    await writeFile(join(reports, `${name}.json`), JSON.stringify(result));
+    await writeFile(join(reports, `${name}.html`), htmlReport(result));
     const { audit } = result.underLimits!.afterKill!;
     const problems = audit.flatMap(({ problem }) => problem ?? []);
     const failed = result.failureGroups[0] ?? problems[0];
@@ -123,15 +124,11 @@ async function writeChain(directory: string, port: number): Promise<string> {
   return file;
 }
 
-// The constant server has one limit for all.
-const constantAccounts = [1, 2, 3, 4, 5].map((id) => ({ id, limit: 100_000 }));
-
-async function playChain(load: PlanOptions, { directory }: Orders): Promise<Round> {
+async function playChain(load: PlanOptions, { scratch }: Orders): Promise<Round> {
   const port = await freePort();
-  const subject = await startCompose(await writeChain(directory, port), { port });
+  const subject = await startCompose(await writeChain(scratch, port), { port });
   try {
-    const all = contestPlan({ ...load, accounts: constantAccounts });
-    const plan = { ...all, phases: all.phases.filter(({ kind }) => kind === 'load') };
+    const plan = loadAlone(load, constantAccounts);
     const samplers = subject.services.map(
       ({ name, limits, read }) => new ServiceSampler(name, limits, read),
     );
@@ -167,15 +164,20 @@ async function playAll(orders: Orders): Promise<void> {
     ...composeFiles.map((name) =>
       announced(`docker/${name}.yml`, () => playFile(name, plan, orders)),
     ),
-    announced(chainTitle, () => playChain(load, orders)),
+    announced(haproxyChainTitle, () => playChain(load, orders)),
   ];
-  await writeFile(orders.result, JSON.stringify(await takeTurns(players, orders.rounds)));
+  await writeFile(
+    join(orders.scratch, resultFile),
+    JSON.stringify(await takeTurns(players, orders.rounds)),
+  );
 }
 
 // ---- the trial ---------------------------------------------------------------------------------
 
 async function runWithDocker(context: Context, orders: Orders, constant: string): Promise<void> {
-  const args = [at('scripts/bench-containers.mjs'), context.directory, constant];
+  // Directly on the disk to measure: the paths of the engine's sockets have to be short.
+  const parent = dirname(dirname(context.directory));
+  const args = [at('scripts/bench-containers.mjs'), parent, constant];
   const program = [process.execPath, script, JSON.stringify(orders)];
   const child = spawn(process.execPath, [...args, ...program], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -271,17 +273,19 @@ export const containers: Trial = {
     }
     const programs = await buildPrograms();
     if (programs === undefined) return leftOut('it needs cmake');
-    const directory = at('.build/containers');
-    await mkdir(directory, { recursive: true });
+    const reports = at('.build/containers');
+    await mkdir(reports, { recursive: true });
     const orders: Orders = {
       small: context.small,
       rounds: 1,
-      directory,
-      result: join(context.directory, 'containers.json'),
+      reports,
+      scratch: context.directory,
     };
     await runWithDocker(context, orders, programs('constant_server'));
-    const results = JSON.parse(await readFile(orders.result, 'utf8')) as Round[][];
-    const titles = [...composeFiles.map((name) => `docker/${name}.yml`), chainTitle];
+    const results = JSON.parse(
+      await readFile(join(orders.scratch, resultFile), 'utf8'),
+    ) as Round[][];
+    const titles = [...composeFiles.map((name) => `docker/${name}.yml`), haproxyChainTitle];
     return {
       ...report,
       rows: results.map((rounds, index) => rowOf(titles[index]!, rounds)),

@@ -8,31 +8,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { playPhases } from '#espora/contest/contest.js';
 import type { Target } from '#espora/contest/connection.js';
-import { contestPlan, quick } from '#espora/contest/plan.js';
-import type { Plan, PlanOptions } from '#espora/contest/plan.js';
+import { quick } from '#espora/contest/plan.js';
+import type { PlanOptions } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import { otherThan, pinned } from '../lib/pinning.js';
 import { at } from '../lib/project.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 import { startEspora, startProgram, targetOf } from './running.js';
 import type { Running } from './running.js';
 
 const script = fileURLToPath(import.meta.url);
 const rounds = 3;
-const smallLoad: PlanOptions = { rampSeconds: 1, plateauSeconds: 1 };
-// What the constant server says the limit is.
-const constantLimit = 100_000;
-
-/** The load alone, without the phases that check what only a service knows. */
-function loadOf(options: PlanOptions, accounts: PlanOptions['accounts']): Plan {
-  const plan = contestPlan({ ...options, ...(accounts === undefined ? {} : { accounts }) });
-  return { ...plan, phases: plan.phases.filter(({ kind }) => kind === 'load') };
-}
-
-// The constant server has one limit for all.
-const constantAccounts = [1, 2, 3, 4, 5].map((id) => ({ id, limit: constantLimit }));
 
 async function run(command: string, args: readonly string[], { signal }: Context): Promise<void> {
   const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'], signal });
@@ -173,7 +162,7 @@ if (process.argv[1] === script) {
   const [target, load] = process.argv.slice(2).map((json) => JSON.parse(json) as unknown);
   const { accounts, ...options } = load as PlanOptions;
   const result = await playPhases({
-    plan: loadOf(options, accounts),
+    plan: loadAlone(options, accounts),
     target: target as Target,
     authority: 'localhost:9999',
     seed: 1,

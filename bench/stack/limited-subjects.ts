@@ -130,11 +130,13 @@ backend out
 ${servers.map((server, index) => `  server s${index} ${server}`).join('\n')}
 `;
 
+export const haproxyChainTitle = 'HAProxy twice, then a constant answer; nothing stored';
+
 /** HAProxy as the balancer and as both api instances, before a server that answers a constant. */
 export const haproxyChain = (
   limits: Readonly<Record<string, ResourceLimits>> = {},
 ): Contestant => ({
-  title: 'HAProxy twice, then a constant answer; nothing stored',
+  title: haproxyChainTitle,
   missing: missing({ haproxy }),
   start: (directory) =>
     inRig(async (rig) => {

@@ -44,11 +44,10 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
 
 void HandoffChannel::on_events(uint32_t) {
   // Level-triggered: if there is more it is reported again, which costs less than asking.
-  bool failed_before = false;
-  read_packet(failed_before);
+  read_packet(false);
 }
 
-bool HandoffChannel::read_packet(bool& failed_before) {
+bool HandoffChannel::read_packet(bool failed_before) {
   std::array<char, sys::handoff::packet_bytes_max> bytes;
   for (int tries = 0; state_ != State::ended; ++tries) {
     // No descriptor has any business here: what comes is closed at once.
@@ -128,8 +127,7 @@ void HandoffChannel::cut() {
   if (state_ == State::ended) return;
   state_ = State::leaving;
   sys::shutdown_both(fd_.get());
-  bool failed_before = true;
-  while (read_packet(failed_before)) {
+  while (read_packet(true)) {
   }
   end();
 }

@@ -82,7 +82,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
  private:
   void on_events(uint32_t events) override;
   // False: there is nothing to read now.
-  bool read_packet(bool& failed_before);
+  bool read_packet(bool failed_before);
   bool understand(std::string_view packet);
   bool understand(const sys::handoff::Parsed& message);
   bool settle(uint64_t client);

@@ -71,11 +71,10 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   // Says what there is to say. May end the channel.
   void flush() {
-    const bool reports = has_reports();
     while (fd_.valid() && has_something_to_say()) {
       if (!say_next()) break;
     }
-    if (reports && !has_reports()) receiver_.forget_unreported(id_);
+    if (!has_reports()) receiver_.forget_unreported(id_);
     if (fd_.valid() && !has_something_to_say()) watch(read_done_ ? 0 : Events::readable);
   }
 

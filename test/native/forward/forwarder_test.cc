@@ -384,11 +384,7 @@ TEST_P(DescriptorsLeft, NothingIsLostAndNothingSpins) {
   for (int i = 0; i < count; ++i) clients.push_back(Peer::make(Kind::tcp));
   {
     const FewDescriptors few(GetParam());
-    for (Peer& client : clients) {
-      ASSERT_EQ(client.connect_to(rig.address(Kind::tcp)), 0);
-      ASSERT_TRUE(client.send_text("hello"));
-    }
-    ASSERT_TRUE(eventually([&] { return rig->stats().accept_pauses >= 3; }));
+    ASSERT_NO_FATAL_FAILURE(greet_until_it_rests(rig, clients));
     // Whoever was accepted is served: nobody waits for a descriptor that others hold.
     ASSERT_TRUE(eventually([&] {
       const ForwarderStats now = rig->stats();
@@ -403,11 +399,7 @@ TEST_P(DescriptorsLeft, NothingIsLostAndNothingSpins) {
     EXPECT_EQ(stats.upstreams[0].connect_failures, 0u);
     EXPECT_EQ(stats.ended_local_error, 0u);
   }
-  for (int i = 0; i < count; ++i) {
-    Peer upstream = server.accept();
-    ASSERT_TRUE(upstream.valid());
-    EXPECT_EQ(upstream.receive(5), "hello");
-  }
+  ASSERT_NO_FATAL_FAILURE(expect_greetings(server, count));
   rig.expect_idle();
   EXPECT_EQ(rig->stats().accepted, count + 1u);
   EXPECT_EQ(rig->stats().ended_local_error, 0u);

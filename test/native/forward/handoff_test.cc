@@ -371,11 +371,7 @@ TEST_P(HandoffDescriptorsLeft, NothingIsLostAndNothingSpins) {
   for (int i = 0; i < count; ++i) clients.push_back(Peer::make(Kind::tcp));
   {
     const FewDescriptors few(GetParam());
-    for (Peer& client : clients) {
-      ASSERT_EQ(client.connect_to(rig.address(Kind::tcp)), 0);
-      ASSERT_TRUE(client.send_text("hello"));
-    }
-    ASSERT_TRUE(eventually([&] { return rig->stats().accept_pauses >= 3; }));
+    ASSERT_NO_FATAL_FAILURE(greet_until_it_rests(rig, clients));
     const uint64_t pauses = rig->stats().accept_pauses;
     const uint64_t turns = rig.loop().turns();
     const uint64_t turns_taking = receiver.loop().turns();
@@ -383,11 +379,7 @@ TEST_P(HandoffDescriptorsLeft, NothingIsLostAndNothingSpins) {
     EXPECT_LE(rig.loop().turns() - turns, 5u * 30);
     EXPECT_LE(receiver.loop().turns() - turns_taking, 5u * 30);
   }
-  for (int i = 0; i < count; ++i) {
-    Peer upstream = server.accept();
-    ASSERT_TRUE(upstream.valid());
-    EXPECT_EQ(upstream.receive(5), "hello");
-  }
+  ASSERT_NO_FATAL_FAILURE(expect_greetings(server, count));
   rig.expect_idle();
   receiver.expect_idle();
   EXPECT_EQ(rig->stats().accepted, count + 1u);

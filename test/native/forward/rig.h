@@ -403,6 +403,24 @@ class Rig {
   sys::Address unix_;
 };
 
+// Each connects and says hello, until accepting has rested a few times for want of descriptors.
+inline void greet_until_it_rests(Rig& rig, std::vector<Peer>& clients) {
+  for (Peer& client : clients) {
+    ASSERT_EQ(client.connect_to(rig.address(Kind::tcp)), 0);
+    ASSERT_TRUE(client.send_text("hello"));
+  }
+  ASSERT_TRUE(eventually([&] { return rig->stats().accept_pauses >= 3; }));
+}
+
+// As many arrive, each with its hello.
+inline void expect_greetings(TestServer& server, int count) {
+  for (int i = 0; i < count; ++i) {
+    Peer upstream = server.accept();
+    ASSERT_TRUE(upstream.valid());
+    EXPECT_EQ(upstream.receive(5), "hello");
+  }
+}
+
 // Leaves exactly `left` descriptors to be opened, until it goes.
 class FewDescriptors {
  public:
