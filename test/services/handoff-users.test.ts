@@ -53,8 +53,9 @@ async function startAsNobody(
     child.kill('SIGKILL');
     await ended;
   });
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-  t.is(line, 'started');
+  const started = once(createInterface({ input: child.stdout }), 'line');
+  const [said] = (await Promise.race([started, ended])) as [string | number | null];
+  t.is(said, 'started', 'the database started, instead of ending');
   return unixSocket;
 }
 
