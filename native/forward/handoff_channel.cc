@@ -86,6 +86,7 @@ bool HandoffChannel::understand(std::string_view packet) {
 }
 
 bool HandoffChannel::understand(const sys::handoff::Parsed& message) {
+  loop_.add_work(message.count);
   switch (message.kind) {
     case Kind::hello:
       if (state_ != State::greeting || message.count != 0) return state_ == State::leaving;

@@ -67,6 +67,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
     switch (accepted.outcome) {
       case AcceptOutcome::accepted:
         ++counters_.accepted;
+        if (taken > 0) loop_.add_work(1);
         owner_.on_accepted(std::move(accepted.fd), door.tcp);
         break;
       case AcceptOutcome::retry:

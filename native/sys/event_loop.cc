@@ -138,10 +138,12 @@ void EventLoop::turn() {
   const int count = ::epoll_wait(epoll_.get(), ready, limits::loop_events_max, timeout);
   ESPORA_CHECK(count >= 0 || errno == EINTR);
   ++turns_;
+  work_ = count > 0 ? static_cast<uint32_t>(count) : 0;
   now_ms_ = monotonic_ns() / 1'000'000;
   // Only what was left over by earlier turns: what these calls leave over waits for the next.
   std::vector<Redispatch> leftovers = std::move(redispatched_);
   redispatched_.clear();
+  add_work(leftovers.size());
   for (Redispatch& each : leftovers) {
     Slot& slot = slots_[slot_of(each.token)];
     if (slot.generation == generation_of(each.token)) {
@@ -169,7 +171,12 @@ void EventLoop::run_posted() {
 }
 
 void EventLoop::run() {
-  while (!stopping_.load(std::memory_order_acquire)) turn();
+  scheduling_.begin(now_ms_);
+  while (!stopping_.load(std::memory_order_acquire)) {
+    turn();
+    scheduling_.turn(work_, now_ms_);
+  }
+  scheduling_.end();
 }
 
 void EventLoop::post(std::function<void()> work) {

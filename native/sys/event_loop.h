@@ -13,6 +13,7 @@
 
 #include "sys/counter.h"
 #include "sys/fd.h"
+#include "sys/scheduling.h"
 #include "sys/status.h"
 #include "sys/timers.h"
 
@@ -89,6 +90,10 @@ class EventLoop {
   // The next wait returns at once: the hook has more to do than this turn had room for.
   void run_again() noexcept { run_again_ = true; }
 
+  // For a handler that did more than one unit of work for its event, connections accepted say: how
+  // many more. It is what the thread's scheduling follows.
+  void add_work(size_t more) noexcept { work_ += static_cast<uint32_t>(more); }
+
   // Runs turns until stop(). Exactly one thread.
   void run();
 
@@ -128,6 +133,8 @@ class EventLoop {
   TurnHook* hook_ = nullptr;
   uint64_t now_ms_ = 0;
   Counter turns_;
+  uint32_t work_ = 0;  // in this turn
+  Scheduling scheduling_;
   bool run_again_ = false;
   std::vector<Redispatch> redispatched_;
   std::vector<std::unique_ptr<Retired>> retired_;

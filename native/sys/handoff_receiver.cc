@@ -175,6 +175,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       return false;
     }
     prompt_ = (message->flags & handoff::report_at_once) != 0;
+    receiver_.loop_.add_work(got.sockets);
     sort(*message, std::span(sockets).first(got.sockets));
     flush();
     return true;

@@ -11,6 +11,19 @@ namespace espora::limits {
 // Events taken from the kernel in one turn: a turn of the database is one commit, so this bounds
 // how long the first answer of a turn waits for the last request of it.
 inline constexpr int loop_events_max = 256;
+// A thread with this much to do tries whether SCHED_BATCH is of use to it (sys/scheduling.h); below
+// that it would not matter.
+inline constexpr uint64_t batch_units_per_second = 5000;
+// It is of use where so many units of work, or more, are found after each sleep.
+inline constexpr uint64_t batch_units_per_sleep = 3;
+// Turns of a loop after which it is decided anew: seldom enough to cost nothing, often enough to
+// follow a load within a fraction of a second. A trial is shorter: beside a stranger who computes
+// each of its turns waits for a slice to end.
+inline constexpr uint32_t batch_window_turns = 64;
+inline constexpr uint32_t batch_trial_turns = 16;
+// Between trials; twice as long after each that was of no use.
+inline constexpr uint64_t batch_pause_ms = 250;
+inline constexpr uint64_t batch_pause_most_ms = 16'000;
 
 // --- listening --------------------------------------------------------------------------------
 // The kernel's queue in front of accept(2); it caps this at net.core.somaxconn.

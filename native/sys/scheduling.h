@@ -1,0 +1,67 @@
+// How the kernel schedules a thread that works off what comes: see sched(7).
+//
+// A thread of SCHED_OTHER that becomes ready interrupts whoever runs. That is what a service with
+// little to do wants: it answers at once. Where several services have more to do than the CPUs can
+// take it is waste: each message that one sends interrupts it for the sake of the receiver, which
+// then finds one thing to do where there could be ten. As SCHED_BATCH a thread waits until others
+// sleep or their slice is over, and what has come until then is worked off in one go, with fewer
+// switches, calls and flushes for each. But beside a stranger who computes it waits for nothing.
+// So a thread that has much to do tries SCHED_BATCH, and keeps it as long as it finds several
+// things to do after each sleep.
+#pragma once
+
+#include <cstdint>
+
+namespace espora::sys {
+
+// The decision alone. Pure.
+class BatchDecision {
+ public:
+  // What a thread did lately.
+  struct Window {
+    uint64_t units;   // of work: events, connections accepted
+    uint64_t sleeps;  // how often it waited by its own will
+    uint64_t ms;
+  };
+
+  // Turns of the loop until it is to be asked again.
+  [[nodiscard]] uint32_t turns() const noexcept;
+  // Whether the thread should be SCHED_BATCH from now on.
+  bool decide(const Window& window, uint64_t now_ms) noexcept;
+
+ private:
+  bool batch_ = false;
+  bool proved_ = false;  // it was of use since it was tried
+  uint64_t pause_ms_ = 0;
+  uint64_t next_try_ms_ = 0;
+};
+
+// Not thread-safe; all calls on the thread that it is about.
+class Scheduling {
+ public:
+  // A thread that was given another policy than SCHED_OTHER keeps that.
+  void begin(uint64_t now_ms) noexcept;
+  // A turn of the thread's loop is over in which it did so many units of work.
+  void turn(uint32_t units, uint64_t now_ms) noexcept {
+    if (!adapts_) return;
+    units_ += units;
+    if (--turns_left_ == 0) decide(now_ms);
+  }
+  // As it was.
+  void end() noexcept;
+
+ private:
+  void decide(uint64_t now_ms) noexcept;
+  void set(bool batch) noexcept;
+  void begin_window(uint64_t sleeps, uint64_t now_ms) noexcept;
+
+  BatchDecision decision_;
+  bool adapts_ = false;
+  bool batch_ = false;
+  uint32_t turns_left_ = 0;
+  uint64_t units_ = 0;
+  uint64_t sleeps_before_ = 0;
+  uint64_t since_ms_ = 0;
+};
+
+}  // namespace espora::sys

@@ -1,0 +1,173 @@
+#include "sys/scheduling.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "sys/event_loop.h"
+#include "sys/fd.h"
+#include "sys/limits.h"
+#include "sys/thread.h"
+
+namespace espora::sys {
+namespace {
+
+using Window = BatchDecision::Window;
+
+constexpr Window little{limits::batch_units_per_second / 10, 400, 1000};
+constexpr Window much{limits::batch_units_per_second, limits::batch_units_per_second, 1000};
+constexpr Window of_use{limits::batch_units_per_sleep * 100, 100, 1000};
+constexpr Window of_no_use{limits::batch_units_per_sleep * 100 - 1, 100, 1000};
+
+TEST(BatchDecision, TriesWhereThereIsMuchToDo) {
+  BatchDecision decision;
+  EXPECT_FALSE(decision.decide(little, 1));
+  EXPECT_EQ(decision.turns(), limits::batch_window_turns);
+  EXPECT_TRUE(decision.decide(much, 2));
+  EXPECT_EQ(decision.turns(), limits::batch_trial_turns);
+}
+
+TEST(BatchDecision, TriesWhereNoTimePassed) {
+  BatchDecision decision;
+  EXPECT_TRUE(decision.decide({1, 0, 0}, 1));
+}
+
+TEST(BatchDecision, KeepsWhatIsOfUse) {
+  BatchDecision decision;
+  EXPECT_TRUE(decision.decide(much, 1));
+  EXPECT_TRUE(decision.decide(of_use, 2));
+  EXPECT_EQ(decision.turns(), limits::batch_window_turns);
+  EXPECT_TRUE(decision.decide({1, 0, 100}, 3));  // never slept
+  EXPECT_FALSE(decision.decide(of_no_use, 4));
+  EXPECT_EQ(decision.turns(), limits::batch_window_turns);
+}
+
+TEST(BatchDecision, WaitsLongerAfterEachTrialOfNoUse) {
+  BatchDecision decision;
+  uint64_t now_ms = 1;
+  uint64_t pause_ms = limits::batch_pause_ms;
+  for (int trial = 0; trial < 10; ++trial) {
+    ASSERT_TRUE(decision.decide(much, now_ms)) << trial;
+    ASSERT_FALSE(decision.decide(of_no_use, now_ms)) << trial;
+    ASSERT_FALSE(decision.decide(much, now_ms + pause_ms - 1)) << trial;
+    now_ms += pause_ms;
+    pause_ms = std::min(2 * pause_ms, limits::batch_pause_most_ms);
+  }
+  EXPECT_EQ(pause_ms, limits::batch_pause_most_ms);
+}
+
+TEST(BatchDecision, TriesSoonAgainWhatWasOfUse) {
+  BatchDecision decision;
+  for (uint64_t now_ms : {0, 10'000}) {
+    ASSERT_TRUE(decision.decide(much, now_ms));
+    ASSERT_FALSE(decision.decide(of_no_use, now_ms));
+  }
+  ASSERT_TRUE(decision.decide(much, 20'000));
+  ASSERT_TRUE(decision.decide(of_use, 20'000));
+  ASSERT_FALSE(decision.decide(of_no_use, 20'000));
+  EXPECT_FALSE(decision.decide(much, 20'000 + limits::batch_pause_ms - 1));
+  EXPECT_TRUE(decision.decide(much, 20'000 + limits::batch_pause_ms));
+}
+
+int policy() { return ::sched_getscheduler(0); }
+
+struct Handler final : EventHandler {
+  std::function<void()> body;
+  void on_events(uint32_t) override { body(); }
+};
+
+// A loop on a thread that has `initially` as its policy, and an eventfd that wakes it.
+class SchedulingTest : public ::testing::Test {
+ protected:
+  void run(int initially) {
+    ASSERT_TRUE(loop_.init().ok());
+    auto token = loop_.add(event_.get(), Events::readable, handler_);
+    ASSERT_TRUE(token.ok());
+    token_ = token.value();
+    thread_ = start_thread("scheduling", [this, initially] {
+      const sched_param none{};
+      if (::sched_setscheduler(0, initially, &none) != 0) std::abort();
+      loop_.run();
+      policy_at_end_ = policy();
+    });
+  }
+  void end() {
+    loop_.stop();
+    thread_.join();
+  }
+  void wake() { ASSERT_EQ(::eventfd_write(event_.get(), 1), 0); }
+
+  EventLoop loop_;
+  Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  Handler handler_;
+  EventLoop::Token token_ = 0;
+  std::thread thread_;
+  int policy_at_end_ = -1;
+};
+
+TEST_F(SchedulingTest, IsBatchWhileThereIsMuchToDoAndOnlyThen) {
+  // Level-triggered and not read: there is always something, until it was of use for a while.
+  int turns_as_batch = 0;
+  std::atomic<bool> slowly{false};
+  std::atomic<int> seen{0};
+  std::atomic<int> last_policy{-1};
+  handler_.body = [&] {
+    if (!slowly) {
+      if (policy() == SCHED_BATCH) ++turns_as_batch;
+      if (turns_as_batch < 1000) return;
+      slowly = true;
+    }
+    eventfd_t value;
+    ::eventfd_read(event_.get(), &value);
+    last_policy = policy();
+    ++seen;
+  };
+  run(SCHED_OTHER);
+  wake();
+  while (seen == 0) std::this_thread::yield();
+  EXPECT_EQ(last_policy, SCHED_BATCH);
+  // One thing after each sleep, from now on.
+  const auto give_up_at = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (last_policy != SCHED_OTHER && std::chrono::steady_clock::now() < give_up_at) {
+    const int before = seen;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    wake();
+    while (seen == before) std::this_thread::yield();
+  }
+  EXPECT_EQ(last_policy, SCHED_OTHER);
+  end();
+}
+
+TEST_F(SchedulingTest, LeavesTheThreadAsItWas) {
+  std::atomic<int> turns{0};
+  handler_.body = [&] { ++turns; };
+  run(SCHED_OTHER);
+  wake();
+  while (turns < 1000) std::this_thread::yield();
+  end();
+  EXPECT_EQ(policy_at_end_, SCHED_OTHER);
+}
+
+TEST_F(SchedulingTest, LeavesAnotherPolicyAlone) {
+  std::atomic<int> turns{0};
+  std::atomic<int> others{0};
+  handler_.body = [&] {
+    ++turns;
+    if (policy() != SCHED_IDLE) ++others;
+  };
+  run(SCHED_IDLE);
+  wake();
+  while (turns < 1000) std::this_thread::yield();
+  end();
+  EXPECT_EQ(others, 0);
+  EXPECT_EQ(policy_at_end_, SCHED_IDLE);
+}
+
+}  // namespace
+}  // namespace espora::sys
