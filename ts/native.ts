@@ -113,6 +113,7 @@ export interface NativeDatabaseStats {
   acceptPauses: number;
   bytesIn: number;
   bytesOut: number;
+  bytesHeld: number;
   /** Clients that other services handed over, taken. */
   received: number;
   /** Those for which there was no room. */

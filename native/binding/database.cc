@@ -150,6 +150,7 @@ class Database final : public Napi::ObjectWrap<Database>,
     set(result, "acceptPauses", http.accept_pauses);
     set(result, "bytesIn", http.bytes_in);
     set(result, "bytesOut", http.bytes_out);
+    set(result, "bytesHeld", http.bytes_held);
     const sys::HandoffReceiver::Counters& handoff = service_->handoff_counters();
     set(result, "received", handoff.received);
     set(result, "receiveRefused", handoff.refused);

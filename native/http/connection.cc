@@ -74,6 +74,7 @@ void Connection::close() {
   fd_.reset();
   output_.release();
   forget_held();
+  account(0);
   server_.on_closed(*this);
 }
 
@@ -499,11 +500,19 @@ uint64_t Connection::timeout_ms(Phase phase) const noexcept {
 // A new phase, or a whole step within one, starts the time anew; single bytes do not: a peer that
 // sends one now and then is not worth waiting for.
 void Connection::update_deadline() {
+  account(output_.capacity() + rest_.capacity());
   const Phase phase = current_phase();
   if (phase == phase_ && !progress_) return;
   phase_ = phase;
   progress_ = false;
   server_.loop_.timers().arm(deadline_, server_.loop_.now_ms() + timeout_ms(phase));
+}
+
+void Connection::account(size_t held_bytes) {
+  if (held_bytes == accounted_bytes_) return;
+  // A difference below zero wraps around, and so does the sum.
+  add(server_.stats_.bytes_held, held_bytes - accounted_bytes_);
+  accounted_bytes_ = held_bytes;
 }
 
 void Connection::on_deadline() {

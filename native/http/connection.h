@@ -93,6 +93,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   [[nodiscard]] Phase current_phase() const noexcept;
   [[nodiscard]] uint64_t timeout_ms(Phase phase) const noexcept;
   void update_deadline();
+  void account(size_t held_bytes);
   void on_deadline();
 
   Server& server_;
@@ -114,6 +115,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   sys::Timer deadline_;
   Phase phase_ = Phase::idle;
   size_t lingered_bytes_ = 0;
+  size_t accounted_bytes_ = 0;  // its part of ServerStats::bytes_held
 
   const bool duplicated_;
   bool readable_ = true;          // edge-triggered: until a read finds nothing

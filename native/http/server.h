@@ -42,6 +42,9 @@ struct ServerStats {
   std::atomic<uint64_t> accept_pauses{0};  // limit reached or descriptors exhausted
   std::atomic<uint64_t> bytes_in{0};
   std::atomic<uint64_t> bytes_out{0};
+  // Memory for requests that are not there to the end and answers that are not gone, now: what
+  // slow senders and readers cost.
+  std::atomic<uint64_t> bytes_held{0};
 };
 
 // Adds to a counter that only this thread writes.

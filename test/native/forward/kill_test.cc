@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdio>
 #include <span>
 #include <string_view>
 
@@ -189,8 +191,14 @@ TEST_P(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
     return eventually([&] { return load.answered(by) >= before + count; });
   };
   for (uint64_t round = 0; round < 3; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    const uint64_t answered_before = load.answered('a') + load.answered('b');
     ASSERT_TRUE(more('a', 1'000));
     ASSERT_TRUE(more('b', 1'000));
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    const uint64_t answered = load.answered('a') + load.answered('b') - answered_before;
+    std::printf("killed in the middle of %.0f requests/s\n",
+                static_cast<double>(answered) / took.count());
     const uint64_t failed_before = load.failed();
     a.kill();
     ASSERT_TRUE(more('b', 1'000));  // whatever was under way has failed by now

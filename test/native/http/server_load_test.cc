@@ -144,6 +144,11 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
   const uint64_t out = harness.stats().bytes_out.load();
   EXPECT_GE(made, count * limits::http_output_bytes_max);
   EXPECT_LE(made - std::min(made, out), count * (limits::http_output_bytes_max + answer_bytes));
+  // As it is shown.
+  const uint64_t held = harness.stats().bytes_held.load();
+  EXPECT_GE(held, count * limits::http_output_bytes_max);
+  EXPECT_LE(held, count * (2 * (limits::http_output_bytes_max + answer_bytes) +
+                           limits::http_receive_bytes));
   if (!ESPORA_SANITIZED) {
     harness.forget_requests();
     const size_t now = allocated_bytes();
@@ -158,6 +163,7 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
   EXPECT_EQ(harness.connect(tcp()).exchange(get("/now/")).status, 200);
   for (Client& flood : floods) flood.reset();
   ASSERT_TRUE(harness.wait_active(0));
+  EXPECT_EQ(harness.stats().bytes_held.load(), 0u);
   if (!ESPORA_SANITIZED) {
     harness.forget_requests();
     const size_t after = allocated_bytes();
