@@ -2,6 +2,7 @@
 // ends, beside HAProxy's.
 
 import { join } from 'node:path';
+import { freePort } from '#espora/contest/free-port.js';
 import { otherThan } from '../lib/pinning.js';
 import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
 import { budget } from '../lib/report.js';
@@ -10,7 +11,6 @@ import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { haproxySubject, nativeSubject } from './forwarding-subjects.js';
 import type { Subject } from './forwarding-subjects.js';
-import { freePort } from './limited-subjects.js';
 
 const rounds = 5;
 const bytesEachWay = 2 ** 30;

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
+import { freePort } from '#espora/contest/free-port.js';
 import { htmlReport } from '#espora/contest/html/html-report.js';
 import { contestPlan, requestsOf } from '#espora/contest/plan.js';
 import type { Plan, PlanOptions } from '#espora/contest/plan.js';
@@ -25,7 +26,7 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { freePort, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const script = fileURLToPath(import.meta.url);

@@ -17,7 +17,7 @@ import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
-import { startEspora, startProgram, targetOf } from './running.js';
+import { startAnnounced, startEspora, targetOf } from './running.js';
 import type { Running } from './running.js';
 
 const script = fileURLToPath(import.meta.url);
@@ -33,7 +33,7 @@ async function run(command: string, args: readonly string[], { signal }: Context
 
 function startConstant(file: string, args: readonly string[], context: Context): Promise<Running> {
   const [command, all] = pinned(context.cpu, file, args);
-  return startProgram(
+  return startAnnounced(
     command,
     all,
     (line) => {

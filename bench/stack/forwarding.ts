@@ -3,6 +3,7 @@
 // arrivals, and with a share of a CPU.
 
 import { join } from 'node:path';
+import { freePort } from '#espora/contest/free-port.js';
 import { LimitedRig } from '../lib/limited-rig.js';
 import { otherThan, pinned } from '../lib/pinning.js';
 import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
@@ -13,7 +14,6 @@ import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { haproxySubject, nativeSubject, nginxSubject } from './forwarding-subjects.js';
 import type { Subject } from './forwarding-subjects.js';
-import { freePort } from './limited-subjects.js';
 
 const rounds = 7;
 // Of each load in each round.

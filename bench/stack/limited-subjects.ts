@@ -2,8 +2,8 @@
 // server that stores nothing, and nginx before two Node.js servers before PostgreSQL.
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { freePort } from '#espora/contest/free-port.js';
 import { startLimited } from '#espora/contest/limited-topology.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
@@ -27,14 +27,6 @@ export interface Contestant {
   readonly missing: readonly string[];
   /** `directory`: empty, on the disk to measure. */
   readonly start: (directory: string) => Promise<Running>;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A topology of ours, with its own limits or others. */

@@ -16,7 +16,7 @@ export interface Running {
 }
 
 /** Starts a program and waits for the line that says where it listens. */
-export async function startProgram(
+export async function startAnnounced(
   command: string,
   args: readonly string[],
   targetIn: (line: string) => Target | undefined,
@@ -50,7 +50,7 @@ export async function startEspora(flags: readonly string[], context: Context): P
   const args = ['start', '--json', '--port', '0', ...flags];
   const [command, all] = pinned(context.cpu, process.execPath, [at('dist/cli/main.js'), ...args]);
   let port: number | undefined;
-  return startProgram(
+  return startAnnounced(
     command,
     all,
     (line) => {

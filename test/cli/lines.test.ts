@@ -1,6 +1,6 @@
 // Lines for people and log lines: the small print.
 import test from 'ava';
-import { listening, storeState, url } from '#espora/cli/lines.js';
+import { destination, listening, storeState, url } from '#espora/cli/lines.js';
 import { textLine } from '#espora/cli/log.js';
 import { plainTable } from '#espora/cli/plain-table.js';
 
@@ -28,6 +28,11 @@ test('where a service listens', (t) => {
   t.is(listening('::', { port: 1 }), '[::]:1');
   t.is(listening('::', { unixSocket: '/a' }), '/a');
   t.is(listening('a', { port: 1, unixSocket: '/a' }), 'a:1 and /a');
+});
+
+test('where a service sends its clients, and how', (t) => {
+  t.is(destination({ mode: 'relay', upstreams: ['/a', '/b'] }), 'forwards to /a, /b');
+  t.is(destination({ mode: 'handoff', db: '/c' }), 'hands over to /c');
 });
 
 test('what is in a store and what an answer means', (t) => {

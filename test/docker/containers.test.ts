@@ -2,10 +2,10 @@
 // of every container under load, every conformance case. `npm run docker:test` builds the images and
 // runs this; alone it is skipped.
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { ComposeProject, startCompose } from '#espora/contest/compose-project.js';
+import { freePort } from '#espora/contest/free-port.js';
 import { contestPlan, quick, requestsOf } from '#espora/contest/plan.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { loadCases, ModelAccounts } from '../conformance/cases.js';
@@ -24,14 +24,6 @@ const plan = contestPlan(
   wanted === 'quick' ? quick : { name: 'short', rampSeconds: 2, plateauSeconds: 4 },
 );
 const clients = 8;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** What each account must hold at least and at most after a load of credits. */
 function expectedOf(load: RememberingLoad): ReadonlyMap<number, { least: number; most: number }> {

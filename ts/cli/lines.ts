@@ -104,6 +104,16 @@ export class StartLines {
   }
 }
 
+/** What a balancer or an api does with its clients. */
+export function destination(
+  options: Partial<
+    Pick<Values<'balancer'>, 'host' | 'mode' | 'upstreams'> & Pick<Values<'api'>, 'db'>
+  >,
+): string {
+  const verb = options.mode === 'handoff' ? 'hands over to' : 'forwards to';
+  return `${verb} ${(options.upstreams ?? [options.db]).join(', ')}`;
+}
+
 /** Lines of a service that runs by itself. */
 export const serviceLines = {
   ready(
@@ -115,7 +125,7 @@ export const serviceLines = {
     const what =
       'data' in options && started.store !== undefined
         ? storeState(started.store, options)
-        : `forwards to ${'upstreams' in options ? (options.upstreams ?? []).join(', ') : 'db' in options ? String(options.db) : ''}`;
+        : destination(options);
     return `espora ${name}: ready on ${where}; ${what}`;
   },
   stopping(name: string, drainMs: number): string {

@@ -1,13 +1,13 @@
 // Containers of a compose file as the subject of a run: started, waited for, looked at, taken down.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EsporaError } from '../errors.js';
 import { directoriesOf, findHierarchies, readUsage } from './control-groups.js';
 import type { GroupDirectories } from './control-groups.js';
+import { freePort } from './free-port.js';
 import { askOverHttp, killAndWait } from './subject.js';
 import type { Subject, SubjectService } from './subject.js';
 
@@ -51,18 +51,6 @@ async function composeCommand(env: Environment): Promise<readonly string[]> {
     'ERR_ESPORA_UNSUPPORTED',
     'neither "docker compose" nor "docker-compose" works here; install one of them',
   );
-}
-
-/** A TCP port of 127.0.0.1 that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** As far as it is read here: `docker inspect` of a container. */
