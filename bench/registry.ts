@@ -5,6 +5,7 @@ import { asTrial } from './micro/contestants.js';
 import { microTrials } from './micro/index.js';
 import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
+import { arrivals } from './stack/arrivals.js';
 import { bulk } from './stack/bulk.js';
 import { containers } from './stack/containers.js';
 import { contestLoad } from './stack/contest-load.js';
@@ -23,6 +24,7 @@ export const registry: readonly Trial[] = [
   chain,
   cpuShares,
   saturation,
+  arrivals,
   containers,
   forwarding,
   bulk,

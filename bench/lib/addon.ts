@@ -62,6 +62,7 @@ export interface AppendTrial {
 export interface BareLoop {
   /** The time of each write with its flush, in nanoseconds. */
   round(milliseconds: number): Float64Array;
+  one(): number;
   readonly direct: boolean;
 }
 

@@ -3,7 +3,15 @@
 import type { Report } from './report.js';
 
 /** A section of bench/README.md each. */
-export const groups = ['micro', 'stack', 'peers', 'limits', 'containers', 'load'] as const;
+export const groups = [
+  'micro',
+  'stack',
+  'peers',
+  'limits',
+  'arrivals',
+  'containers',
+  'load',
+] as const;
 export type Group = (typeof groups)[number];
 
 export interface Context {

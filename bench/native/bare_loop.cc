@@ -62,7 +62,8 @@ class BareLoop final : public Napi::ObjectWrap<BareLoop> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "BareLoop",
-        {InstanceMethod<&BareLoop::round>("round"), InstanceAccessor<&BareLoop::direct>("direct")});
+        {InstanceMethod<&BareLoop::round>("round"), InstanceMethod<&BareLoop::one>("one"),
+         InstanceAccessor<&BareLoop::direct>("direct")});
   }
 
  private:
@@ -83,6 +84,16 @@ class BareLoop final : public Napi::ObjectWrap<BareLoop> {
     if (::fsync(file_.get()) < 0) fail(env, "fsync");
   }
 
+  void write_next(Napi::Env env) {
+    if (offset_ + write_bytes_ > file_bytes_) offset_ = 0;
+    if (::pwrite(file_.get(), data_.get(), write_bytes_, static_cast<off_t>(offset_)) !=
+        static_cast<ssize_t>(write_bytes_)) {
+      fail(env, "pwrite");
+    }
+    if (::fdatasync(file_.get()) < 0) fail(env, "fdatasync");
+    offset_ += write_bytes_;
+  }
+
   // round(milliseconds): the time of each write with its flush, in nanoseconds; at least one
   Napi::Value round(const Napi::CallbackInfo& info) {
     const uint64_t duration_ns = iterations_of(info, 0) * 1'000'000;
@@ -90,18 +101,19 @@ class BareLoop final : public Napi::ObjectWrap<BareLoop> {
     const uint64_t begin = sys::monotonic_ns();
     uint64_t before = begin;
     do {
-      if (offset_ + write_bytes_ > file_bytes_) offset_ = 0;
-      if (::pwrite(file_.get(), data_.get(), write_bytes_, static_cast<off_t>(offset_)) !=
-          static_cast<ssize_t>(write_bytes_)) {
-        fail(info.Env(), "pwrite");
-      }
-      if (::fdatasync(file_.get()) < 0) fail(info.Env(), "fdatasync");
-      offset_ += write_bytes_;
+      write_next(info.Env());
       const uint64_t now = sys::monotonic_ns();
       times.push_back(static_cast<double>(now - before));
       before = now;
     } while (before - begin < duration_ns);
     return to_array(info.Env(), times);
+  }
+
+  // one(): the time of one write with its flush, in nanoseconds
+  Napi::Value one(const Napi::CallbackInfo& info) {
+    const uint64_t begin = sys::monotonic_ns();
+    write_next(info.Env());
+    return Napi::Number::New(info.Env(), static_cast<double>(sys::monotonic_ns() - begin));
   }
 
   Napi::Value direct(const Napi::CallbackInfo& info) {

@@ -1,0 +1,162 @@
+// Latency at the contest's arrivals within 1.5 CPUs: the whole service beside the same chain made of
+// HAProxy, which stores nothing, and beside what the disk alone takes for the flush in each answer.
+
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadAddon } from '../lib/addon.js';
+import { buildPrograms } from '../lib/programs.js';
+import { budget } from '../lib/report.js';
+import type { Budget, Report } from '../lib/report.js';
+import { figureOf, quantile, ratioOf, takeTurns } from '../lib/statistics.js';
+import type { Context, Trial } from '../lib/trial.js';
+import { espora, haproxyChain, haproxyChainTitle, limitsFor } from './limited-subjects.js';
+import {
+  absentNotes,
+  connections,
+  describe,
+  handed,
+  handoffTitle,
+  peer,
+  playEntry,
+  proxyTitle,
+  relayed,
+} from './whole-service.js';
+import type { Entry, Load, Played } from './whole-service.js';
+
+const rounds = 3;
+const perSecond = 340;
+const load: Load = {
+  title: `a connection each, ${perSecond}/s`,
+  args: [...connections, '--per-connection', '--rate', String(perSecond)],
+  seconds: { measured: 8, warmup: 0.5 },
+};
+const flushSeconds = 4;
+const smallFlushSeconds = 0.1;
+const fileBytes = 8 * 1024 * 1024;
+const blockBytes = 4096;
+
+const flushTitle = 'one block written and flushed, nothing else';
+const entries: readonly Entry[] = [
+  {
+    subject: proxyTitle,
+    split: describe(relayed[0]!),
+    contestant: espora('proxy', limitsFor(relayed[0]!)),
+  },
+  {
+    subject: handoffTitle,
+    split: describe(handed[0]!),
+    contestant: espora('handoff', limitsFor(handed[0]!)),
+  },
+  {
+    subject: haproxyChainTitle,
+    split: describe(relayed[0]!),
+    contestant: haproxyChain(limitsFor(relayed[0]!)),
+  },
+  peer,
+];
+
+type Latency = Pick<Played, 'p50' | 'p99'> & Partial<Played>;
+
+let files = 0;
+
+/** One write with its flush for each arrival, without limits. */
+async function playFlush({ small, directory, progress, signal }: Context): Promise<Latency> {
+  progress(flushTitle);
+  const file = join(directory, `flushed-${++files}`);
+  const loop = new (loadAddon().BareLoop)(file, fileBytes, blockBytes);
+  const times: number[] = [];
+  const count = (small ? smallFlushSeconds : flushSeconds) * perSecond;
+  const begin = performance.now();
+  for (let arrival = 0; arrival < count && !signal.aborted; arrival++) {
+    const due = begin + (arrival * 1000) / perSecond;
+    await sleep(Math.max(0, due - performance.now()));
+    times.push(loop.one() / 1e6);
+  }
+  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
+}
+
+function budgetsOf(played: ReadonlyMap<string, readonly Latency[]>): Budget[] {
+  const [chain, flush] = [played.get(haproxyChainTitle), played.get(flushTitle)];
+  if (chain === undefined || flush === undefined) return [];
+  return (['p50', 'p99'] as const).flatMap((of) => {
+    const chained = chain.map((one) => one[of]);
+    const both = chained.map((one, round) => one + flush[round]![of]);
+    const limits = [
+      [proxyTitle, 1.6],
+      [handoffTitle, 1.3],
+    ] as const;
+    return limits.flatMap(([subject, limit]) => {
+      const ours = played.get(subject)!.map((one) => one[of]);
+      const text = `${subject}: ${of} over that of HAProxy's chain`;
+      return [
+        budget(text, ratioOf(ours, chained), '≤', limit),
+        budget(`${text} and one flush together`, ratioOf(ours, both), '≤', 1),
+      ];
+    });
+  });
+}
+
+export const arrivals: Trial = {
+  name: 'arrivals',
+  group: 'arrivals',
+  title: "latency at the contest's arrivals within 1.5 CPUs",
+
+  async run(context) {
+    const report: Pick<Report, 'trial' | 'title' | 'columns'> = {
+      trial: 'arrivals',
+      title: this.title,
+      columns: [
+        { key: 'what', title: `what gets ${perSecond} arrivals a second` },
+        { key: 'split', title: 'CPUs' },
+        { key: 'p50', title: 'p50 ms' },
+        { key: 'p99', title: 'p99' },
+        { key: 'cost', title: 'CPU µs per request, all services' },
+        { key: 'flushes', title: 'flushes per request' },
+        { key: 'generator', title: "load's CPU", suffix: ' %' },
+      ],
+    };
+    const programs = await buildPrograms();
+    const root = process.getuid!() === 0;
+    if (programs === undefined || !root) {
+      const why = root ? 'it needs cmake' : 'control groups with limits need root';
+      return { ...report, rows: [], budgets: [], notes: [`Left out: ${why}.`] };
+    }
+    const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
+    const generator = programs('load_generator');
+    const players = [
+      () => playFlush(context),
+      ...present.map((entry) => async (): Promise<Latency> => {
+        const [played] = await playEntry(entry, [load], generator, context);
+        return played!;
+      }),
+    ];
+    const results = await takeTurns(players, context.small ? 1 : rounds);
+    const subjects = [flushTitle, ...present.map(({ subject }) => subject)];
+    const figure = (of: readonly (number | undefined)[]): object | undefined =>
+      of.every((one) => one !== undefined) ? figureOf(of) : undefined;
+    return {
+      ...report,
+      rows: results.map((latencies, index) => {
+        const cells = {
+          what: subjects[index]!,
+          split: present[index - 1]?.split,
+          p50: figure(latencies.map(({ p50 }) => p50)),
+          p99: figure(latencies.map(({ p99 }) => p99)),
+          cost: figure(latencies.map(({ cost }) => cost)),
+          flushes: figure(latencies.map(({ flushes }) => flushes)),
+          generator: figure(latencies.map(({ generatorPercent }) => generatorPercent)),
+        };
+        return Object.fromEntries(
+          Object.entries(cells).filter(([, cell]) => cell !== undefined),
+        ) as Report['rows'][number];
+      }),
+      budgets: budgetsOf(new Map(results.map((one, index) => [subjects[index]!, one]))),
+      notes: [
+        "The contest's mix, at even intervals; latency counts from the moment a request was due. Every process in a control group of its own.",
+        'espora and PostgreSQL flush before they answer; HAProxy stands before a constant answer, and nothing is stored.',
+        'The block alone is written and flushed past the page cache at the same intervals, between the others, without limits.',
+        ...absentNotes(entries.filter((entry) => !present.includes(entry))),
+      ],
+    };
+  },
+};
