@@ -17,7 +17,7 @@ export interface Load {
   readonly seconds: Seconds;
 }
 
-/** All that are played with; each load has them. */
+/** What every load tells the generator. */
 export const connections = ['--connections', '64'];
 
 const smallSeconds: Seconds = { measured: 0.2, warmup: 0.05 };

@@ -1,12 +1,20 @@
 #include "sys/scheduling.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <thread>
 
@@ -75,6 +83,19 @@ TEST(BatchDecision, TriesSoonAgainWhatWasOfUse) {
   EXPECT_TRUE(decision.decide(much, 20'000 + limits::batch_pause_ms));
 }
 
+// As a sandbox does: from now on sched_setscheduler(2) fails in this thread with EPERM, seccomp(2).
+void refuse_to_schedule() {
+  std::array<sock_filter, 4> filter{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog program{filter.size(), filter.data()};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) std::abort();
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) std::abort();
+}
+
 int policy() { return ::sched_getscheduler(0); }
 
 struct Handler final : EventHandler {
@@ -85,14 +106,15 @@ struct Handler final : EventHandler {
 // A loop on a thread that has `initially` as its policy, and an eventfd that wakes it.
 class SchedulingTest : public ::testing::Test {
  protected:
-  void run(int initially) {
+  void run(int initially, bool sandboxed = false) {
     ASSERT_TRUE(loop_.init().ok());
     auto token = loop_.add(event_.get(), Events::readable, handler_);
     ASSERT_TRUE(token.ok());
     token_ = token.value();
-    thread_ = start_thread("scheduling", [this, initially] {
+    thread_ = start_thread("scheduling", [this, initially, sandboxed] {
       const sched_param none{};
       if (::sched_setscheduler(0, initially, &none) != 0) std::abort();
+      if (sandboxed) refuse_to_schedule();
       loop_.run();
       policy_at_end_ = policy();
     });
@@ -151,6 +173,21 @@ TEST_F(SchedulingTest, LeavesTheThreadAsItWas) {
   wake();
   while (turns < 1000) std::this_thread::yield();
   end();
+  EXPECT_EQ(policy_at_end_, SCHED_OTHER);
+}
+
+TEST_F(SchedulingTest, GoesOnWhereASandboxRefuses) {
+  std::atomic<int> turns{0};
+  std::atomic<int> others{0};
+  handler_.body = [&] {
+    ++turns;
+    if (policy() != SCHED_OTHER) ++others;
+  };
+  run(SCHED_OTHER, true);
+  wake();
+  while (turns < 1000) std::this_thread::yield();
+  end();
+  EXPECT_EQ(others, 0);
   EXPECT_EQ(policy_at_end_, SCHED_OTHER);
 }
 
