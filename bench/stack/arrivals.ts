@@ -4,7 +4,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAddon } from '../lib/addon.js';
-import { buildPrograms } from '../lib/programs.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, quantile, ratioOf, takeTurns } from '../lib/statistics.js';
@@ -14,6 +13,7 @@ import {
   absentNotes,
   connections,
   describe,
+  findGenerator,
   handed,
   handoffTitle,
   peer,
@@ -115,18 +115,13 @@ export const arrivals: Trial = {
         { key: 'generator', title: "load's CPU", suffix: ' %' },
       ],
     };
-    const programs = await buildPrograms();
-    const root = process.getuid!() === 0;
-    if (programs === undefined || !root) {
-      const why = root ? 'it needs cmake' : 'control groups with limits need root';
-      return { ...report, rows: [], budgets: [], notes: [`Left out: ${why}.`] };
-    }
+    const found = await findGenerator();
+    if ('missing' in found) return { ...report, rows: [], budgets: [], notes: [found.missing] };
     const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
-    const generator = programs('load_generator');
     const players = [
       () => playFlush(context),
       ...present.map((entry) => async (): Promise<Latency> => {
-        const [played] = await playEntry(entry, [load], generator, context);
+        const [played] = await playEntry(entry, [load], found.generator, context);
         return played!;
       }),
     ];

@@ -1,7 +1,6 @@
 // The whole service within 1.5 CPUs beside the same chain made of HAProxy before a constant answer,
 // and beside what the field would build: the rate at saturation, each at its best split of the CPUs.
 
-import { buildPrograms } from '../lib/programs.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
@@ -12,6 +11,7 @@ import {
   absentNotes,
   connections,
   describe,
+  findGenerator,
   handed,
   handoffTitle,
   peer,
@@ -153,17 +153,13 @@ export const chain: Trial = {
 
   async run(context) {
     const report = { trial: 'chain', title: this.title, columns };
-    const programs = await buildPrograms();
-    const root = process.getuid!() === 0;
-    if (programs === undefined || !root) {
-      const why = root ? 'it needs cmake' : 'control groups with limits need root';
-      return { ...report, rows: [], budgets: [], notes: [`Left out: ${why}.`] };
-    }
+    const found = await findGenerator();
+    if ('missing' in found) return { ...report, rows: [], budgets: [], notes: [found.missing] };
     const all = entriesOf(context.small);
     const entries = all.filter(({ contestant }) => contestant.missing.length === 0);
     const absent = all.filter((entry) => !entries.includes(entry));
     const results = await takeTurns(
-      entries.map((entry) => () => playEntry(entry, loads, programs('load_generator'), context)),
+      entries.map((entry) => () => playEntry(entry, loads, found.generator, context)),
       context.small ? 1 : rounds,
     );
     const best: BestFor = (subject, load) => bestOf(subject, load, entries, results);

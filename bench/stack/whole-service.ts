@@ -2,7 +2,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runForJson } from '../lib/programs.js';
+import { buildPrograms, runForJson } from '../lib/programs.js';
 import type { Context } from '../lib/trial.js';
 import { nodePeer } from './limited-subjects.js';
 import type { Contestant, Running, Split } from './limited-subjects.js';
@@ -135,4 +135,16 @@ export function absentNotes(absent: readonly Entry[]): readonly string[] {
     ({ subject, contestant }) => `Left out: ${subject}; missing: ${contestant.missing.join(', ')}.`,
   );
   return [...new Set(texts)];
+}
+
+/** The load generator, or why nothing can be played here. */
+export async function findGenerator(): Promise<
+  { readonly generator: string } | { readonly missing: string }
+> {
+  if (process.getuid!() !== 0)
+    return { missing: 'Left out: control groups with limits need root.' };
+  const programs = await buildPrograms();
+  return programs === undefined
+    ? { missing: 'Left out: it needs cmake.' }
+    : { generator: programs('load_generator') };
 }

@@ -106,7 +106,7 @@ struct Handler final : EventHandler {
 // A loop on a thread that has `initially` as its policy, and an eventfd that wakes it.
 class SchedulingTest : public ::testing::Test {
  protected:
-  void run(int initially, bool sandboxed = false) {
+  void run(int initially, bool sandboxed) {
     ASSERT_TRUE(loop_.init().ok());
     auto token = loop_.add(event_.get(), Events::readable, handler_);
     ASSERT_TRUE(token.ok());
@@ -124,6 +124,21 @@ class SchedulingTest : public ::testing::Test {
     thread_.join();
   }
   void wake() { ASSERT_EQ(::eventfd_write(event_.get(), 1), 0); }
+
+  // A loop that always has something to do: in how many of its turns the policy was another.
+  int turns_unlike(int initially, bool sandboxed) {
+    std::atomic<int> turns{0};
+    std::atomic<int> unlike{0};
+    handler_.body = [&] {
+      ++turns;
+      if (policy() != initially) ++unlike;
+    };
+    run(initially, sandboxed);
+    wake();
+    while (turns < 1000) std::this_thread::yield();
+    end();
+    return unlike;
+  }
 
   EventLoop loop_;
   Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
@@ -150,7 +165,7 @@ TEST_F(SchedulingTest, IsBatchWhileThereIsMuchToDoAndOnlyThen) {
     last_policy = policy();
     ++seen;
   };
-  run(SCHED_OTHER);
+  run(SCHED_OTHER, false);
   wake();
   while (seen == 0) std::this_thread::yield();
   EXPECT_EQ(last_policy, SCHED_BATCH);
@@ -167,42 +182,17 @@ TEST_F(SchedulingTest, IsBatchWhileThereIsMuchToDoAndOnlyThen) {
 }
 
 TEST_F(SchedulingTest, LeavesTheThreadAsItWas) {
-  std::atomic<int> turns{0};
-  handler_.body = [&] { ++turns; };
-  run(SCHED_OTHER);
-  wake();
-  while (turns < 1000) std::this_thread::yield();
-  end();
+  EXPECT_GT(turns_unlike(SCHED_OTHER, false), 0);
   EXPECT_EQ(policy_at_end_, SCHED_OTHER);
 }
 
 TEST_F(SchedulingTest, GoesOnWhereASandboxRefuses) {
-  std::atomic<int> turns{0};
-  std::atomic<int> others{0};
-  handler_.body = [&] {
-    ++turns;
-    if (policy() != SCHED_OTHER) ++others;
-  };
-  run(SCHED_OTHER, true);
-  wake();
-  while (turns < 1000) std::this_thread::yield();
-  end();
-  EXPECT_EQ(others, 0);
+  EXPECT_EQ(turns_unlike(SCHED_OTHER, true), 0);
   EXPECT_EQ(policy_at_end_, SCHED_OTHER);
 }
 
 TEST_F(SchedulingTest, LeavesAnotherPolicyAlone) {
-  std::atomic<int> turns{0};
-  std::atomic<int> others{0};
-  handler_.body = [&] {
-    ++turns;
-    if (policy() != SCHED_IDLE) ++others;
-  };
-  run(SCHED_IDLE);
-  wake();
-  while (turns < 1000) std::this_thread::yield();
-  end();
-  EXPECT_EQ(others, 0);
+  EXPECT_EQ(turns_unlike(SCHED_IDLE, false), 0);
   EXPECT_EQ(policy_at_end_, SCHED_IDLE);
 }
 
