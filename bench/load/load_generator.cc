@@ -511,6 +511,8 @@ class Generator {
         latencies_.percentile_ms(0.99), latencies_.percentile_ms(0.999), latencies_.max_ms(),
         latencies_.mean_ms(), cpu, answers_ == 0 ? 0 : cpu * 1e6 / static_cast<double>(answers_),
         watched_cpu);
+    if (answers_ == 0)
+      std::fprintf(stderr, "load_generator: no answer came in the measured time\n");
     return errors_ == 0 && answers_ > 0 ? 0 : 1;
   }
 
