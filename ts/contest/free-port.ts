@@ -1,3 +1,5 @@
+// Where a service can listen for the time of a test or a trial.
+
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
