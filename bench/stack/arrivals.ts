@@ -8,16 +8,19 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, quantile, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { espora, haproxyChain, haproxyChainTitle, limitsFor } from './limited-subjects.js';
+import { haproxyChainTitle } from './limited-subjects.js';
 import {
   absentNotes,
   connections,
-  describe,
+  entryAt,
   findGenerator,
   handed,
+  handoffAt,
   handoffTitle,
+  haproxyAt,
   peer,
   playEntry,
+  proxyAt,
   proxyTitle,
   relayed,
 } from './whole-service.js';
@@ -37,21 +40,9 @@ const blockBytes = 4096;
 
 const flushTitle = 'one block written and flushed, nothing else';
 const entries: readonly Entry[] = [
-  {
-    subject: proxyTitle,
-    split: describe(relayed[0]!),
-    contestant: espora('proxy', limitsFor(relayed[0]!)),
-  },
-  {
-    subject: handoffTitle,
-    split: describe(handed[0]!),
-    contestant: espora('handoff', limitsFor(handed[0]!)),
-  },
-  {
-    subject: haproxyChainTitle,
-    split: describe(relayed[0]!),
-    contestant: haproxyChain(limitsFor(relayed[0]!)),
-  },
+  entryAt(proxyTitle, relayed[0]!, proxyAt),
+  entryAt(handoffTitle, handed[0]!, handoffAt),
+  entryAt(haproxyChainTitle, relayed[0]!, haproxyAt),
   peer,
 ];
 

@@ -5,18 +5,21 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { espora, haproxyChain, haproxyChainTitle, limitsFor } from './limited-subjects.js';
+import { haproxyChainTitle } from './limited-subjects.js';
 import type { Contestant, Split } from './limited-subjects.js';
 import {
   absentNotes,
   connections,
-  describe,
+  entryAt,
   findGenerator,
   handed,
+  handoffAt,
   handoffTitle,
+  haproxyAt,
   peer,
   peerTitle,
   playEntry,
+  proxyAt,
   proxyTitle,
   relayed,
 } from './whole-service.js';
@@ -42,16 +45,11 @@ function entriesOf(small: boolean): readonly Entry[] {
     subject: string,
     splits: readonly Split[],
     make: (split: Split) => Contestant,
-  ): Entry[] =>
-    (small ? splits.slice(0, 1) : splits).map((split) => ({
-      subject,
-      split: describe(split),
-      contestant: make(split),
-    }));
+  ): Entry[] => (small ? splits.slice(0, 1) : splits).map((split) => entryAt(subject, split, make));
   return [
-    ...entries(proxyTitle, relayed, (split) => espora('proxy', limitsFor(split))),
-    ...entries(haproxyChainTitle, relayed, (split) => haproxyChain(limitsFor(split))),
-    ...entries(handoffTitle, handed, (split) => espora('handoff', limitsFor(split))),
+    ...entries(proxyTitle, relayed, proxyAt),
+    ...entries(haproxyChainTitle, relayed, haproxyAt),
+    ...entries(handoffTitle, handed, handoffAt),
     peer,
   ];
 }

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildPrograms, runForJson } from '../lib/programs.js';
 import type { Context } from '../lib/trial.js';
-import { nodePeer } from './limited-subjects.js';
+import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
 import type { Contestant, Running, Split } from './limited-subjects.js';
 
 interface Seconds {
@@ -121,8 +121,19 @@ export const handed: readonly Split[] = [
   [1.1, 0.1, 0.2],
   [0.8, 0.15, 0.4],
 ];
-export const describe = ([database, api, balancer]: Split): string =>
+const describe = ([database, api, balancer]: Split): string =>
   `database ${database}, api 2 × ${api}, balancer ${balancer}`;
+
+type Make = (split: Split) => Contestant;
+export const proxyAt: Make = (split) => espora('proxy', limitsFor(split));
+export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
+export const haproxyAt: Make = (split) => haproxyChain(limitsFor(split));
+
+export const entryAt = (subject: string, split: Split, make: Make): Entry => ({
+  subject,
+  split: describe(split),
+  contestant: make(split),
+});
 
 export const peer: Entry = {
   subject: peerTitle,

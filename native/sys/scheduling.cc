@@ -43,6 +43,7 @@ bool BatchDecision::decide(const Window& window, uint64_t now_ms) noexcept {
 }
 
 void Scheduling::begin(uint64_t now_ms) noexcept {
+  decision_ = {};
   adapts_ = ::sched_getscheduler(0) == SCHED_OTHER;
   begin_window(sleeps_so_far(), now_ms);
 }
@@ -56,24 +57,21 @@ void Scheduling::begin_window(uint64_t sleeps, uint64_t now_ms) noexcept {
 
 void Scheduling::decide(uint64_t now_ms) noexcept {
   const uint64_t sleeps = sleeps_so_far();
+  const bool before = decision_.batch();
   const bool batch =
       decision_.decide({units_, sleeps - sleeps_before_, now_ms - since_ms_}, now_ms);
-  if (batch != batch_) set(batch);
+  if (batch != before) set(batch);
   begin_window(sleeps, now_ms);
 }
 
 // Keeps the nice value. Needs no privilege; where something forbids it all stays as it was.
 void Scheduling::set(bool batch) noexcept {
   const sched_param none{};
-  if (::sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &none) == 0) {
-    batch_ = batch;
-  } else {
-    adapts_ = false;
-  }
+  if (::sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &none) != 0) adapts_ = false;
 }
 
 void Scheduling::end() noexcept {
-  if (adapts_ && batch_) set(false);
+  if (adapts_ && decision_.batch()) set(false);
   adapts_ = false;
 }
 

@@ -26,6 +26,7 @@ class BatchDecision {
 
   // Turns of the loop until it is to be asked again.
   [[nodiscard]] uint32_t turns() const noexcept;
+  [[nodiscard]] bool batch() const noexcept { return batch_; }
   // Whether the thread should be SCHED_BATCH from now on.
   bool decide(const Window& window, uint64_t now_ms) noexcept;
 
@@ -57,7 +58,6 @@ class Scheduling {
 
   BatchDecision decision_;
   bool adapts_ = false;
-  bool batch_ = false;
   uint32_t turns_left_ = 0;
   uint64_t units_ = 0;
   uint64_t sleeps_before_ = 0;

@@ -108,9 +108,7 @@ class SchedulingTest : public ::testing::Test {
  protected:
   void run(int initially, bool sandboxed) {
     ASSERT_TRUE(loop_.init().ok());
-    auto token = loop_.add(event_.get(), Events::readable, handler_);
-    ASSERT_TRUE(token.ok());
-    token_ = token.value();
+    ASSERT_TRUE(loop_.add(event_.get(), Events::readable, handler_).ok());
     thread_ = start_thread("scheduling", [this, initially, sandboxed] {
       const sched_param none{};
       if (::sched_setscheduler(0, initially, &none) != 0) std::abort();
@@ -143,7 +141,6 @@ class SchedulingTest : public ::testing::Test {
   EventLoop loop_;
   Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Handler handler_;
-  EventLoop::Token token_ = 0;
   std::thread thread_;
   int policy_at_end_ = -1;
 };
