@@ -17,10 +17,13 @@ inline constexpr uint64_t batch_units_per_second = 5000;
 // It is of use where so many units of work, or more, are found after each sleep.
 inline constexpr uint64_t batch_units_per_sleep = 3;
 // Turns of a loop after which it is decided anew: seldom enough to cost nothing, often enough to
-// follow a load within a fraction of a second. A trial is shorter: beside a stranger who computes
-// each of its turns waits for a slice to end.
+// follow a load. A trial is shorter: beside a stranger who computes each of its turns waits for a
+// slice to end.
 inline constexpr uint32_t batch_window_turns = 64;
 inline constexpr uint32_t batch_trial_turns = 16;
+// As long at most, to the end of a turn: what comes now and then makes few turns, and is not to be
+// late because there was much to do before.
+inline constexpr uint64_t batch_window_ms = 100;
 // Between trials; twice as long after each that was of no use.
 inline constexpr uint64_t batch_pause_ms = 250;
 inline constexpr uint64_t batch_pause_most_ms = 16'000;

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "sys/limits.h"
-
 namespace espora::sys {
 
 namespace {

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "sys/limits.h"
+
 namespace espora::sys {
 
 // The decision alone. Pure.
@@ -46,7 +48,7 @@ class Scheduling {
   void turn(uint32_t units, uint64_t now_ms) noexcept {
     if (!adapts_) return;
     units_ += units;
-    if (--turns_left_ == 0) decide(now_ms);
+    if (--turns_left_ == 0 || now_ms - since_ms_ >= limits::batch_window_ms) decide(now_ms);
   }
   // As it was.
   void end() noexcept;

@@ -138,7 +138,35 @@ class SchedulingTest : public ::testing::Test {
     return unlike;
   }
 
+  // Level-triggered and not read: there is always something, until it was of use for a while.
+  void run_until_batch() {
+    handler_.body = [this, turns_as_batch = 0, slowly = false]() mutable {
+      if (!slowly) {
+        if (policy() == SCHED_BATCH) ++turns_as_batch;
+        if (turns_as_batch < 1000) return;
+        slowly = true;
+      }
+      eventfd_t value;
+      ::eventfd_read(event_.get(), &value);
+      last_policy_ = policy();
+      ++seen_;
+    };
+    run(SCHED_OTHER, false);
+    wake();
+    while (seen_ == 0) std::this_thread::yield();
+    ASSERT_EQ(last_policy_, SCHED_BATCH);
+  }
+  // One thing to do after a rest.
+  void work_after(std::chrono::milliseconds rest) {
+    const int before = seen_;
+    std::this_thread::sleep_for(rest);
+    wake();
+    while (seen_ == before) std::this_thread::yield();
+  }
+
   EventLoop loop_;
+  std::atomic<int> seen_{0};
+  std::atomic<int> last_policy_{-1};
   Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Handler handler_;
   std::thread thread_;
@@ -146,35 +174,22 @@ class SchedulingTest : public ::testing::Test {
 };
 
 TEST_F(SchedulingTest, IsBatchWhileThereIsMuchToDoAndOnlyThen) {
-  // Level-triggered and not read: there is always something, until it was of use for a while.
-  int turns_as_batch = 0;
-  std::atomic<bool> slowly{false};
-  std::atomic<int> seen{0};
-  std::atomic<int> last_policy{-1};
-  handler_.body = [&] {
-    if (!slowly) {
-      if (policy() == SCHED_BATCH) ++turns_as_batch;
-      if (turns_as_batch < 1000) return;
-      slowly = true;
-    }
-    eventfd_t value;
-    ::eventfd_read(event_.get(), &value);
-    last_policy = policy();
-    ++seen;
-  };
-  run(SCHED_OTHER, false);
-  wake();
-  while (seen == 0) std::this_thread::yield();
-  EXPECT_EQ(last_policy, SCHED_BATCH);
+  run_until_batch();
   // One thing after each sleep, from now on.
   const auto give_up_at = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-  while (last_policy != SCHED_OTHER && std::chrono::steady_clock::now() < give_up_at) {
-    const int before = seen;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    wake();
-    while (seen == before) std::this_thread::yield();
+  while (last_policy_ != SCHED_OTHER && std::chrono::steady_clock::now() < give_up_at) {
+    work_after(std::chrono::milliseconds(1));
   }
-  EXPECT_EQ(last_policy, SCHED_OTHER);
+  EXPECT_EQ(last_policy_, SCHED_OTHER);
+  end();
+}
+
+TEST_F(SchedulingTest, WhatComesNowAndThenIsSoonAsBefore) {
+  run_until_batch();
+  // The first may end a window with much in it, the second one without.
+  constexpr std::chrono::milliseconds window(limits::batch_window_ms);
+  for (int i = 0; i < 3; ++i) work_after(2 * window);
+  EXPECT_EQ(last_policy_, SCHED_OTHER);
   end();
 }
 
