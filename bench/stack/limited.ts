@@ -116,8 +116,8 @@ export const saturation: Trial = {
 
 // 1.5 in all.
 const splits: readonly Split[] = [
-  [0.55, 0.2, 0.55],
   [0.4, 0.2, 0.7],
+  [0.55, 0.2, 0.55],
   [0.5, 0.25, 0.5],
   [0.4, 0.3, 0.5],
 ];

@@ -111,8 +111,8 @@ export const peerTitle = 'nginx, 2 × fastify and pg, PostgreSQL';
 
 // The first of each is what the topology has by now.
 export const relayed: readonly Split[] = [
-  [0.55, 0.2, 0.55],
   [0.4, 0.2, 0.7],
+  [0.55, 0.2, 0.55],
   [0.3, 0.2, 0.8],
   [0.5, 0.25, 0.5],
 ];

@@ -5,7 +5,7 @@ import type { ExecutionContext } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { mainPath } from '../helpers/espora.js';
@@ -28,6 +28,10 @@ export interface TracedDatabase {
   readonly ended: Promise<number | null>;
   /** What it has written to stderr. */
   stderr(): string;
+  /** Halts all its threads (SIGSTOP), until `resume`. */
+  halt(): Promise<void>;
+  /** Lets them go on. */
+  resume(): Promise<void>;
   /** Stops it as Ctrl-C would; the calls it made, in the order of their returns. */
   stop(): Promise<TracedCall[]>;
 }
@@ -78,6 +82,14 @@ export async function startTraced(
     path,
     ended,
     stderr: () => stderr,
+    async halt() {
+      const pid = await databasePid();
+      process.kill(pid, 'SIGSTOP');
+      while (!(await isHalted(pid))) await wait(5);
+    },
+    async resume() {
+      process.kill(await databasePid(), 'SIGCONT');
+    },
     async stop() {
       // The database is strace's child, and strace passes no signal on.
       process.kill(await databasePid(), 'SIGTERM');
@@ -85,6 +97,15 @@ export async function startTraced(
       return parseTrace(await readFile(trace, 'utf8'));
     },
   };
+}
+
+/** Whether every thread of a process is stopped, by a signal or by who traces it: see proc(5). */
+async function isHalted(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')),
+  );
+  return states.every((stat) => /^[Tt]$/.test(stat.slice(stat.lastIndexOf(')') + 2)[0]!));
 }
 
 /** The bytes of a transaction's request. */

@@ -11,7 +11,7 @@ export const proxy: Topology = Object.freeze({
       kind: 'database',
       listen: 'socket',
       upstreams: [],
-      limits: { cpus: 0.55, memoryMegabytes: 240 },
+      limits: { cpus: 0.4, memoryMegabytes: 240 },
     },
     {
       name: 'api 1',
@@ -32,7 +32,7 @@ export const proxy: Topology = Object.freeze({
       kind: 'balancer',
       listen: 'entry',
       upstreams: ['api 1', 'api 2'],
-      limits: { cpus: 0.55, memoryMegabytes: 110 },
+      limits: { cpus: 0.7, memoryMegabytes: 110 },
     },
   ],
 } as const);
