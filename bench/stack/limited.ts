@@ -11,7 +11,8 @@ import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
-import type { Contestant, Split } from './limited-subjects.js';
+import type { Contestant } from './limited-subjects.js';
+import { describe, handed, relayed } from './whole-service.js';
 
 const rounds = 2;
 const secondsPerStep = 3;
@@ -114,25 +115,25 @@ export const saturation: Trial = {
   },
 };
 
-// 1.5 in all.
-const splits: readonly Split[] = [
-  [0.4, 0.2, 0.7],
-  [0.55, 0.2, 0.55],
-  [0.5, 0.25, 0.5],
-  [0.4, 0.3, 0.5],
-];
+// As many of the splits of each topology, the one that it has by now first.
+const splitsPlayed = 3;
 
 export const cpuShares: Trial = {
   name: 'cpu-shares',
   group: 'limits',
-  title: 'how the 1.5 CPUs are best split between the services of topology proxy',
+  title: 'how the 1.5 CPUs are best split between the services of a topology',
   run(context) {
-    const chosen = context.small ? splits.slice(0, 2) : splits;
-    const contestants = chosen.map((split): Contestant => {
-      const [database, api, balancer] = split;
-      const title = `database ${database}, api 2 × ${api}, balancer ${balancer}`;
-      return { ...espora('proxy', limitsFor(split)), title };
-    });
-    return compare(this, contestants, context, ['What the topology has by now is the first row.']);
+    const contestants = (
+      [
+        ['proxy', relayed],
+        ['handoff', handed],
+      ] as const
+    ).flatMap(([name, splits]) =>
+      splits.slice(0, context.small ? 1 : splitsPlayed).map((split): Contestant => ({
+        ...espora(name, limitsFor(split)),
+        title: `${name}: ${describe(split)}`,
+      })),
+    );
+    return compare(this, contestants, context, ['What a topology has by now is its first row.']);
   },
 };

@@ -113,15 +113,15 @@ export const peerTitle = 'nginx, 2 × fastify and pg, PostgreSQL';
 export const relayed: readonly Split[] = [
   [0.4, 0.2, 0.7],
   [0.55, 0.2, 0.55],
-  [0.3, 0.2, 0.8],
   [0.5, 0.25, 0.5],
+  [0.3, 0.2, 0.8],
 ];
 export const handed: readonly Split[] = [
+  [0.8, 0.2, 0.3],
   [0.95, 0.1, 0.35],
-  [1.1, 0.1, 0.2],
   [0.8, 0.15, 0.4],
 ];
-const describe = ([database, api, balancer]: Split): string =>
+export const describe = ([database, api, balancer]: Split): string =>
   `database ${database}, api 2 × ${api}, balancer ${balancer}`;
 
 type Make = (split: Split) => Contestant;

@@ -3,7 +3,7 @@
 import { proxy } from './proxy.js';
 import type { Topology } from './topology.js';
 
-const shares = { balancer: 0.35, api: 0.1, database: 0.95 } as const;
+const shares = { balancer: 0.3, api: 0.2, database: 0.8 } as const;
 
 export const handoff: Topology = Object.freeze({
   name: 'handoff',
