@@ -4,7 +4,6 @@
 // objects, as espora.node in the same folder (for ESPORA_ADDON); --verbose: all output as it comes.
 
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { configureAndBuild, sanitizerSuffix } from './lib/cmake.mjs';
@@ -80,8 +79,6 @@ await runScript(async () => {
       '--no-tests=error',
       '--timeout',
       '900',
-      '--parallel',
-      String(availableParallelism()),
     ]);
     const { code, output } = await run(command, args, {
       show: values.verbose,
