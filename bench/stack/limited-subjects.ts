@@ -70,6 +70,13 @@ async function inRig(work: (rig: LimitedRig) => Promise<number>): Promise<Runnin
 /** CPUs of the database, of each api, and of the balancer. */
 export type Split = readonly [database: number, api: number, balancer: number];
 
+/** What a topology has by now. */
+export function splitOf(name: 'proxy' | 'handoff'): Split {
+  const cpusOf = (wanted: string): number =>
+    topologies[name].services.find(({ kind }) => kind === wanted)!.limits.cpus;
+  return [cpusOf('database'), cpusOf('api'), cpusOf('balancer')];
+}
+
 /** The limits of our topology's services, with other CPUs. */
 export function limitsFor([database, api, balancer]: Split): Readonly<
   Record<string, ResourceLimits>

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildPrograms, runForJson } from '../lib/programs.js';
 import type { Context } from '../lib/trial.js';
-import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
+import { espora, haproxyChain, limitsFor, nodePeer, splitOf } from './limited-subjects.js';
 import type { Contestant, Running, Split } from './limited-subjects.js';
 
 interface Seconds {
@@ -109,18 +109,14 @@ export const proxyTitle = 'espora, proxy';
 export const handoffTitle = 'espora, handoff';
 export const peerTitle = 'nginx, 2 × fastify and pg, PostgreSQL';
 
-// The first of each is what the topology has by now.
+// Of the 1.5 CPUs. The first of each is what the topology has by now.
 export const relayed: readonly Split[] = [
-  [0.4, 0.2, 0.7],
+  splitOf('proxy'),
   [0.55, 0.2, 0.55],
   [0.5, 0.25, 0.5],
   [0.3, 0.2, 0.8],
 ];
-export const handed: readonly Split[] = [
-  [0.8, 0.2, 0.3],
-  [0.95, 0.1, 0.35],
-  [0.8, 0.15, 0.4],
-];
+export const handed: readonly Split[] = [splitOf('handoff'), [0.95, 0.1, 0.35], [0.8, 0.15, 0.4]];
 export const describe = ([database, api, balancer]: Split): string =>
   `database ${database}, api 2 × ${api}, balancer ${balancer}`;
 

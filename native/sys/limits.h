@@ -15,8 +15,7 @@ inline constexpr int loop_events_max = 256;
 // that it would not matter.
 inline constexpr uint64_t batch_units_per_second = 5000;
 // It is of use where so many units of work, or more, are found after each sleep. With three,
-// services on a fast machine left it again and again, and needed a quarter more CPU for each
-// client.
+// services on a fast machine left it again and again.
 inline constexpr uint64_t batch_units_per_sleep = 2;
 // Turns of a loop after which it is decided anew: seldom enough to cost nothing, often enough to
 // follow a load. A trial is shorter: beside a stranger who computes each of its turns waits for a

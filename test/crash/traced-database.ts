@@ -9,7 +9,9 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { mainPath } from '../helpers/espora.js';
+import { statOf } from '../helpers/process.js';
 import { cleanEnvironment } from '../helpers/program.js';
+import { until } from '../helpers/until.js';
 import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
 
@@ -85,7 +87,7 @@ export async function startTraced(
     async halt() {
       const pid = await databasePid();
       process.kill(pid, 'SIGSTOP');
-      while (!(await isHalted(pid))) await wait(5);
+      await until('the database is halted', () => isHalted(pid));
     },
     async resume() {
       process.kill(await databasePid(), 'SIGCONT');
@@ -102,10 +104,7 @@ export async function startTraced(
 /** Whether every thread of a process is stopped, by a signal or by who traces it: see proc(5). */
 async function isHalted(pid: number): Promise<boolean> {
   const threads = await readdir(`/proc/${pid}/task`);
-  const states = await Promise.all(
-    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')),
-  );
-  return states.every((stat) => /^[Tt]$/.test(stat.slice(stat.lastIndexOf(')') + 2)[0]!));
+  return threads.every((thread) => ['T', 't'].includes(statOf(Number(thread))?.state ?? ''));
 }
 
 /** The bytes of a transaction's request. */
