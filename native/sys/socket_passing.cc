@@ -1,6 +1,8 @@
 #include "sys/socket_passing.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +27,22 @@ int option_of(int fd, int name) noexcept {
   socklen_t length = sizeof value;
   if (::getsockopt(fd, SOL_SOCKET, name, &value, &length) != 0) return -1;
   return value;
+}
+
+// TCP_INFO of tcp(7) is of TCP alone, and begins with the state: mostly one call tells all. A
+// client that has reset its connection (TCP_CLOSE) was one nevertheless.
+PassedKind kind_of(int fd) noexcept {
+  uint8_t state = 0;
+  socklen_t length = sizeof state;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0) {
+    return state == TCP_LISTEN ? PassedKind::other : PassedKind::tcp;
+  }
+  // ENOTSOCK, too, leaves -1.
+  if (option_of(fd, SO_DOMAIN) != AF_UNIX || option_of(fd, SO_TYPE) != SOCK_STREAM ||
+      option_of(fd, SO_ACCEPTCONN) != 0) {
+    return PassedKind::other;
+  }
+  return PassedKind::unix_stream;
 }
 
 }  // namespace
@@ -107,18 +125,14 @@ SocketMessage receive_sockets(int channel, void* bytes, size_t capacity,
 }
 
 PassedKind adopt_socket(int fd) noexcept {
-  // ENOTSOCK, too, leaves -1.
-  if (option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 0) {
-    return PassedKind::other;
-  }
-  const int domain = option_of(fd, SO_DOMAIN);
-  if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX) return PassedKind::other;
+  const PassedKind kind = kind_of(fd);
+  if (kind == PassedKind::other) return kind;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return PassedKind::other;
   if ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
     return PassedKind::other;
   }
-  return domain == AF_UNIX ? PassedKind::unix_stream : PassedKind::tcp;
+  return kind;
 }
 
 std::optional<uint32_t> peer_user(int fd) noexcept {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -208,18 +209,27 @@ TEST_F(HandoffReceiver, WhatIsNoConnectionIsRefused) {
   sys::Fd file(::open("/dev/null", O_RDWR | O_CLOEXEC));
   sys::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::listen(listener.get(), 1), 0);
+  sys::Fd udp(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sys::Fd unix_listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un unnamed{};
+  unnamed.sun_family = AF_UNIX;  // unix(7): "autobind", a name that nobody else has
+  ASSERT_EQ(
+      ::bind(unix_listener.get(), reinterpret_cast<sockaddr*>(&unnamed), sizeof unnamed.sun_family),
+      0);
+  ASSERT_EQ(::listen(unix_listener.get(), 1), 0);
   StreamPair pair;
   ASSERT_GT(sender
-                .say(Kind::hand, {1, 2, 3, 4},
-                     {datagram.get(), file.get(), pair.accepted.get(), listener.get()})
+                .say(Kind::hand, {1, 2, 3, 4, 5, 6},
+                     {datagram.get(), file.get(), pair.accepted.get(), listener.get(), udp.get(),
+                      unix_listener.get()})
                 .bytes,
             0u);
   const auto taken = sender.next();
   ASSERT_TRUE(taken.has_value());
   EXPECT_EQ(taken->kind, Kind::taken);
   EXPECT_EQ(taken->ids, (std::vector<uint64_t>{3}));
-  EXPECT_EQ(sender.collect(Kind::refused, 3), (std::vector<uint64_t>{1, 2, 4}));
-  EXPECT_EQ(counters().strays, 3u);
+  EXPECT_EQ(sender.collect(Kind::refused, 5), (std::vector<uint64_t>{1, 2, 4, 5, 6}));
+  EXPECT_EQ(counters().strays, 5u);
 }
 
 TEST_F(HandoffReceiver, MessagesWithoutSenseEndTheChannelAndNothingElse) {
