@@ -7,6 +7,7 @@ export const groups = [
   'micro',
   'stack',
   'peers',
+  'chain',
   'limits',
   'arrivals',
   'containers',

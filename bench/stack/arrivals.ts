@@ -2,12 +2,12 @@
 // HAProxy, which stores nothing, and beside what the disk alone takes for the flush in each answer.
 
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { loadAddon } from '../lib/addon.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
-import { figureOf, quantile, ratioOf, takeTurns } from '../lib/statistics.js';
+import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
+import type { FlushLatency } from './flush-at-pace.js';
 import { haproxyChainTitle } from './limited-subjects.js';
 import {
   absentNotes,
@@ -27,7 +27,6 @@ import {
 import type { Entry, Load, Played } from './whole-service.js';
 
 const rounds = 3;
-const perSecond = 340;
 const load: Load = {
   title: `a connection each, ${perSecond}/s`,
   args: [...connections, '--per-connection', '--rate', String(perSecond)],
@@ -35,10 +34,7 @@ const load: Load = {
 };
 const flushSeconds = 4;
 const smallFlushSeconds = 0.1;
-const fileBytes = 8 * 1024 * 1024;
-const blockBytes = 4096;
 
-const flushTitle = 'one block written and flushed, nothing else';
 const entries: readonly Entry[] = [
   entryAt(proxyTitle, relayed[0]!, proxyAt),
   entryAt(handoffTitle, handed[0]!, handoffAt),
@@ -46,24 +42,15 @@ const entries: readonly Entry[] = [
   peer,
 ];
 
-type Latency = Pick<Played, 'p50' | 'p99'> & Partial<Played>;
+type Latency = FlushLatency & Partial<Played>;
 
 let files = 0;
 
-/** One write with its flush for each arrival, without limits. */
-async function playFlush({ small, directory, progress, signal }: Context): Promise<Latency> {
+/** Without limits. */
+function playFlush({ small, directory, progress, signal }: Context): Promise<Latency> {
   progress(flushTitle);
-  const file = join(directory, `flushed-${++files}`);
-  const loop = new (loadAddon().BareLoop)(file, fileBytes, blockBytes);
-  const times: number[] = [];
-  const count = (small ? smallFlushSeconds : flushSeconds) * perSecond;
-  const begin = performance.now();
-  for (let arrival = 0; arrival < count && !signal.aborted; arrival++) {
-    const due = begin + (arrival * 1000) / perSecond;
-    await sleep(Math.max(0, due - performance.now()));
-    times.push(loop.one() / 1e6);
-  }
-  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
+  const seconds = small ? smallFlushSeconds : flushSeconds;
+  return flushAtPace(join(directory, `flushed-${++files}`), seconds, signal);
 }
 
 function budgetsOf(played: ReadonlyMap<string, readonly Latency[]>): Budget[] {

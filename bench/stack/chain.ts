@@ -146,7 +146,7 @@ function budgetsOf(best: BestFor): Budget[] {
 
 export const chain: Trial = {
   name: 'chain',
-  group: 'limits',
+  group: 'chain',
   title: 'the whole service within 1.5 CPUs, beside the same chain made of HAProxy',
 
   async run(context) {
