@@ -5,7 +5,7 @@ import { execFile, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { Failure } from './run.mjs';
+import { exitCodeOf, Failure } from './run.mjs';
 import { programPath } from './stand-in.mjs';
 
 const startMs = 60_000;
@@ -37,8 +37,8 @@ function mountsBelow(folder) {
     .reverse();
 }
 
-/** Starts an engine with all its state below `parent`; it needs root. */
-async function startOwn(parent) {
+/** Starts an engine with all its state below `parent`; it needs root. A signal to us stops it first. */
+export async function startOwn(parent) {
   const dockerd = programPath('dockerd', 'docker.io');
   if (process.getuid() !== 0) {
     throw new Failure('No Docker engine answers, and starting one needs root.');
@@ -64,7 +64,7 @@ async function startOwn(parent) {
   const end = new Promise((resolve) => child.once('exit', resolve)).then(() => (ended = true));
   const env = { ...process.env, DOCKER_HOST: `unix://${socket}` };
   delete env.DOCKER_CONTEXT;
-  const stop = async () => {
+  const stopNow = async () => {
     child.kill('SIGTERM');
     await Promise.race([end, sleep(stopMs, undefined, { ref: false })]);
     if (!ended) {
@@ -75,6 +75,14 @@ async function startOwn(parent) {
     if (mountsBelow(folder).length > 0) throw new Failure(`Mounts are left below ${folder}.`);
     rmSync(folder, { recursive: true, force: true });
   };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  let stopping;
+  const stop = () =>
+    (stopping ??= stopNow().finally(() => {
+      for (const signal of signals) process.removeListener(signal, onSignal);
+    }));
+  const onSignal = (signal) => void stop().finally(() => process.exit(exitCodeOf(signal)));
+  for (const signal of signals) process.on(signal, onSignal);
   const giveUpAt = performance.now() + startMs;
   while (!ended && performance.now() < giveUpAt) {
     const engine = existsSync(socket) ? await answering(env) : undefined;

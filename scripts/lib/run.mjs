@@ -8,7 +8,16 @@ import { root } from './project.mjs';
 /** A failure whose message is meant for the person at the terminal: no stack trace belongs to it. */
 export class Failure extends Error {}
 
-const exitCodeOf = (signal) => 128 + constants.signals[signal];
+/** What a signal to us counts as, as in a shell. */
+export const exitCodeOf = (signal) => 128 + constants.signals[signal];
+
+/** A signal ended the tool that ran, and is to end us when whoever waits for it has cleaned up. */
+class Interrupted extends Error {
+  constructor(signal) {
+    super(`ended by ${signal}`);
+    this.code = exitCodeOf(signal);
+  }
+}
 
 /**
  * @param {string} command
@@ -43,7 +52,7 @@ export async function run(command, args, { env = process.env, show = false, held
       child.on('error', (error) => (error.code === 'ENOENT' ? resolve(127) : reject(error)));
       child.on('close', (status, signal) => resolve(status ?? exitCodeOf(signal)));
     });
-    if (stoppedBy !== undefined) process.exit(exitCodeOf(stoppedBy));
+    if (stoppedBy !== undefined) throw new Interrupted(stoppedBy);
     return { code, output: Buffer.concat(output).toString() };
   } finally {
     for (const signal of signals) process.removeListener(signal, stop);
@@ -60,11 +69,12 @@ export function tryAddon(path, options) {
   return run(process.execPath, ['--eval', load], options);
 }
 
-/** Runs `main`; a Failure becomes its sentence and exit code 1. */
+/** Runs `main`; a Failure becomes its sentence and exit code 1. Ends the process where a signal is to. */
 export async function runScript(main) {
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
+    if (error instanceof Interrupted) process.exit(error.code);
     if (!(error instanceof Failure)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;

@@ -1,0 +1,64 @@
+// The Docker engine that a script starts for itself goes with the script, however that ends.
+
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import test from 'ava';
+import { isRunning } from '../helpers/process.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
+import { until } from '../helpers/until.js';
+
+const missing =
+  process.getuid!() !== 0
+    ? 'only root may start a Docker engine'
+    : existsSync('/usr/sbin/dockerd')
+      ? undefined
+      : 'there is no /usr/sbin/dockerd (docker.io)';
+if (missing !== undefined) process.stderr.write(`scaffold/docker-engine: skipped: ${missing}\n`);
+const real = missing === undefined ? test.serial : test.skip;
+
+// What a script does meanwhile: nothing, or run a tool.
+const works = {
+  'while it starts': '',
+  'while nothing runs': `console.log('started'); setInterval(() => {}, 1000);`,
+  'while a tool runs': `console.log('started');
+    await run(process.execPath, ['--eval', 'setInterval(() => {}, 1000)']).finally(engine.stop);`,
+} as const;
+
+const library = JSON.stringify(process.cwd());
+
+for (const [when, work] of Object.entries(works)) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    real(`${signal} ${when} leaves no engine and nothing of it behind`, async (t) => {
+      const parent = temporaryDirectory(t);
+      const program = `
+        const { startOwn } = await import(${library} + '/scripts/lib/docker-engine.mjs');
+        const { run, runScript } = await import(${library} + '/scripts/lib/run.mjs');
+        await runScript(async () => {
+          const engine = await startOwn(${JSON.stringify(parent)});
+          ${work}
+        });`;
+      const script = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      t.teardown(() => script.kill('SIGKILL'));
+      const ended = new Promise((resolve) => script.once('exit', resolve));
+      if (work !== '') {
+        await new Promise((resolve) => createInterface(script.stdout).once('line', resolve));
+      }
+      const pid = await until('the engine has written its id', () => pidBelow(parent));
+      script.kill(signal);
+      t.is(await ended, signal === 'SIGINT' ? 130 : 143);
+      t.false(isRunning(pid));
+      t.deepEqual(readdirSync(parent), []);
+    });
+  }
+}
+
+function pidBelow(parent: string): number | undefined {
+  const [folder] = readdirSync(parent);
+  const file = folder === undefined ? '' : join(parent, folder, 'pid');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return text === '' ? undefined : Number(text);
+}
