@@ -29,6 +29,8 @@ Handoff::Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options
       host_(host),
       options_(std::move(options)),
       flush_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->flush(); }, this),
+      fetch_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->on_fetch_due(); },
+                   this),
       retry_timer_(
           [](sys::Timer&, void* self) { static_cast<Handoff*>(self)->serve_waiting(true); }, this),
       answers_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->check_answers(); },
@@ -42,6 +44,7 @@ Handoff::~Handoff() {
   }
   while (!leaving_.empty()) leaving_.begin()->second->cut();
   loop_.timers().disarm(flush_timer_);
+  loop_.timers().disarm(fetch_timer_);
   loop_.timers().disarm(retry_timer_);
   loop_.timers().disarm(answers_timer_);
 }
@@ -72,6 +75,7 @@ Handoff::Door& Handoff::door_of(size_t upstream) {
 void Handoff::retire_channel(Door& door) {
   if (door.channel == nullptr) return;
   const uint64_t id = door.channel->id();
+  door.channel->tell(true);
   leaving_.emplace(id, std::move(door.channel));
 }
 
@@ -144,6 +148,7 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
   }
   if (door.channel->unacknowledged().size() + door.queue.size() >=
       limits::handoff_unacknowledged_max) {
+    door.channel->tell(true);
     ++counters_.full;
     one.later.set(upstream);
     one.passed_over.set(upstream);
@@ -270,7 +275,21 @@ bool Handoff::may_receive(int fd) const noexcept {
           std::find(options_.users.begin(), options_.users.end(), *user) != options_.users.end());
 }
 
+void Handoff::fetch_answers() {
+  for (auto& [upstream, door] : doors_) {
+    if (door.channel != nullptr && !door.channel->told()) door.channel->fetch();
+  }
+}
+
+void Handoff::on_fetch_due() {
+  fetch_answers();
+  for (auto& [upstream, door] : doors_) {
+    if (door.channel != nullptr) door.channel->tell(true);
+  }
+}
+
 void Handoff::flush() {
+  fetch_answers();
   for (auto& [upstream, door] : doors_) {
     if (!door.queue.empty()) flush(door);
   }
@@ -283,11 +302,13 @@ void Handoff::flush(Door& door) {
     const size_t count = std::min(queue.size() - begin, limits::handoff_sockets_max);
     const std::span<const uint64_t> ids = std::span(queue).subspan(begin, count);
     for (size_t i = 0; i < count; ++i) sockets[i] = find(ids[i])->fd.get();
-    const auto sent =
-        door.channel != nullptr
-            ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(),
-                                 host_.handoff_counts_matter(door.channel->upstream()))
-            : HandoffChannel::Sent::leaving;
+    auto sent = HandoffChannel::Sent::leaving;
+    if (door.channel != nullptr) {
+      const bool counts_matter = host_.handoff_counts_matter(door.channel->upstream());
+      sent =
+          door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(), counts_matter);
+      if (sent == HandoffChannel::Sent::sent) watch_answers(*door.channel, counts_matter);
+    }
     if (sent == HandoffChannel::Sent::sent) {
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
       counters_.unacknowledged.add(count);
@@ -303,6 +324,17 @@ void Handoff::flush(Door& door) {
     for (; begin < queue.size(); ++begin) take_back(queue[begin], true);
   }
   arm_answers();
+}
+
+// Where the loop is busy each answer would be an event, and mostly a wake-up, of its own. They are
+// fetched before the next clients go out instead, or a moment later when there are none. Where
+// clients are counted closely, or much is under way, an answer makes room: that is told.
+void Handoff::watch_answers(HandoffChannel& channel, bool counts_matter) {
+  const bool much = 2 * channel.unacknowledged().size() > limits::handoff_unacknowledged_max;
+  channel.tell(counts_matter || much || !loop_.busy());
+  if (!channel.told() && !fetch_timer_.armed()) {
+    loop_.timers().arm(fetch_timer_, loop_.now_ms() + limits::handoff_fetch_ms);
+  }
 }
 
 void Handoff::on_ready(HandoffChannel&) { serve_waiting(false); }
@@ -379,6 +411,7 @@ bool Handoff::others_ready(size_t upstream) const noexcept {
 // A stopped receiver answers no more. Where somebody else can take what it was offered it is given
 // up: its channel is cut, so that it can't take them after all when it goes on.
 void Handoff::check_answers() {
+  fetch_answers();
   std::vector<HandoffChannel*> late;
   for (auto& [upstream, door] : doors_) {
     if (door.channel == nullptr || door.channel->unacknowledged().empty()) continue;

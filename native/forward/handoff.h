@@ -151,6 +151,9 @@ class Handoff final : private HandoffChannelOwner {
   [[nodiscard]] bool may_receive(int fd) const noexcept;
   void flush();
   void flush(Door& door);
+  void fetch_answers();
+  void on_fetch_due();
+  void watch_answers(HandoffChannel& channel, bool counts_matter);
   void serve_waiting(bool all);
   void check_answers();
   [[nodiscard]] bool others_ready(size_t upstream) const noexcept;
@@ -170,6 +173,7 @@ class Handoff final : private HandoffChannelOwner {
   bool closing_ = false;
   bool serving_ = false;      // those that wait
   sys::Timer flush_timer_;    // due at once: it fires behind the events of its turn
+  sys::Timer fetch_timer_;    // answers that the loop does not tell of
   sys::Timer retry_timer_;    // those that wait try again
   sys::Timer answers_timer_;  // an offer has waited too long for its answer
 };

@@ -38,6 +38,7 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
   // EPIPE, ECONNRESET, ENOTCONN: it shut down its side, or is gone. Acknowledgements may wait, so
   // its end is what reading says.
   state_ = State::leaving;
+  tell(true);
   loop_.redispatch(token_, sys::Events::readable);
   return Sent::leaving;
 }
@@ -122,6 +123,19 @@ bool HandoffChannel::settle(uint64_t client) {
   if (found == offered_.end()) return false;
   offered_.erase(found);
   return true;
+}
+
+void HandoffChannel::tell(bool wanted) {
+  if (wanted == told_ || token_ == 0) return;
+  told_ = wanted;
+  loop_.modify(token_, fd_.get(), wanted ? sys::Events::readable : 0);
+}
+
+void HandoffChannel::fetch() {
+  // Bounded: a receiver may say more and more of clients that ended, and answer nothing.
+  size_t left = limits::handoff_unacknowledged_max;
+  while (left-- > 0 && !offered_.empty() && read_packet(false)) {
+  }
 }
 
 void HandoffChannel::cut() {

@@ -75,6 +75,12 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
     uint64_t at_ms;
   };
   [[nodiscard]] const std::deque<Offered>& unacknowledged() const noexcept { return offered_; }
+  // Whether the loop tells of each packet that came. Where it does not they wait for fetch(); that
+  // the receiver is gone is told in any case.
+  void tell(bool wanted);
+  [[nodiscard]] bool told() const noexcept { return told_; }
+  // Reads what came, until every offer is answered.
+  void fetch();
   // Gives up on it: from here on nothing that it says reaches us, so that it closes unread what it
   // has not taken. What it said before is heard first; then on_channel_ended().
   void cut();
@@ -94,6 +100,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   const uint64_t id_;
   sys::Fd fd_;
   sys::EventLoop::Token token_ = 0;
+  bool told_ = true;
   State state_ = State::greeting;
   std::deque<Offered> offered_;
 };

@@ -29,8 +29,12 @@ sys::Address unix_address(const std::string& path) {
   return address;
 }
 
-class HandoffTest : public testing::Test {
+// With answers told of by the loop, and fetched as a busy one does.
+class HandoffTest : public testing::TestWithParam<bool> {
  protected:
+  HandoffTest() { loops_assume_busy = GetParam(); }
+  ~HandoffTest() override { loops_assume_busy = false; }
+
   // Clients that say who they are, so that whoever holds one can tell.
   Peer client(Rig& rig) {
     Peer peer = Peer::connected(rig.address(Kind::tcp));
@@ -83,7 +87,11 @@ class HandoffTest : public testing::Test {
   std::vector<uint64_t> ids_;
 };
 
-TEST_F(HandoffTest, AClientIsOursUntilItIsTaken) {
+INSTANTIATE_TEST_SUITE_P(Answers, HandoffTest, testing::Bool(), [](const auto& each) {
+  return std::string(each.param ? "Fetched" : "Told");
+});
+
+TEST_P(HandoffTest, AClientIsOursUntilItIsTaken) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   Peer peer = client(rig);
@@ -102,7 +110,7 @@ TEST_F(HandoffTest, AClientIsOursUntilItIsTaken) {
   EXPECT_EQ(rig->stats().upstreams[0].connections, 1u);
 }
 
-TEST_F(HandoffTest, UpstreamsTakeTurns) {
+TEST_P(HandoffTest, UpstreamsTakeTurns) {
   Rig rig(options(3));
   std::vector<HandoffPeer> receivers;
   for (auto& server : servers_) receivers.push_back(server->accept_and_greet());
@@ -135,7 +143,7 @@ TEST_F(HandoffTest, UpstreamsTakeTurns) {
   for (size_t i = 3; i < last_.size(); ++i) EXPECT_EQ(last_[i], last_[i - 3]);
 }
 
-TEST_F(HandoffTest, WhoDoesNotGreetGetsNothing) {
+TEST_P(HandoffTest, WhoDoesNotGreetGetsNothing) {
   ForwarderOptions all = options(2);
   Rig rig(all);
   HandoffPeer silent = servers_[0]->accept();
@@ -151,7 +159,7 @@ TEST_F(HandoffTest, WhoDoesNotGreetGetsNothing) {
   }));
 }
 
-TEST_F(HandoffTest, AtMostSixtyFourAreUnderWayToOne) {
+TEST_P(HandoffTest, AtMostSixtyFourAreUnderWayToOne) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   std::vector<Peer> clients;
@@ -175,7 +183,7 @@ TEST_F(HandoffTest, AtMostSixtyFourAreUnderWayToOne) {
   EXPECT_TRUE(eventually([&] { return rig->stats().passed == all; }));
 }
 
-TEST_F(HandoffTest, AFullOneIsPassedOver) {
+TEST_P(HandoffTest, AFullOneIsPassedOver) {
   Rig rig(options(2));
   HandoffPeer slow = servers_[0]->accept_and_greet();
   HandoffPeer quick = servers_[1]->accept_and_greet();
@@ -228,7 +236,7 @@ void shrink_channel(const std::string& path) {
 }
 
 // The kernel takes no further message, long before there are as many under way as may be.
-TEST_F(HandoffTest, AFullChannelIsPassedOver) {
+TEST_P(HandoffTest, AFullChannelIsPassedOver) {
   Rig rig(options(2));
   HandoffPeer slow = servers_[0]->accept_and_greet();
   HandoffPeer quick = servers_[1]->accept_and_greet();
@@ -267,7 +275,7 @@ TEST_F(HandoffTest, AFullChannelIsPassedOver) {
   }));
 }
 
-TEST_F(HandoffTest, AFullChannelOfAllIsWaitedForWithoutSpinning) {
+TEST_P(HandoffTest, AFullChannelOfAllIsWaitedForWithoutSpinning) {
   Rig rig(options(1));
   HandoffPeer slow = servers_[0]->accept_and_greet();
   shrink_channel(path(0));
@@ -294,7 +302,7 @@ TEST_F(HandoffTest, AFullChannelOfAllIsWaitedForWithoutSpinning) {
   EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
 }
 
-TEST_F(HandoffTest, AFullQueueOfChannelsIsPassedOver) {
+TEST_P(HandoffTest, AFullQueueOfChannelsIsPassedOver) {
   ForwarderOptions all = options(2);
   const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
   Rig rig(all);
@@ -312,7 +320,7 @@ TEST_F(HandoffTest, AFullQueueOfChannelsIsPassedOver) {
   }));
 }
 
-TEST_F(HandoffTest, AFullQueueOfChannelsOfAllIsWaitedForWithoutSpinning) {
+TEST_P(HandoffTest, AFullQueueOfChannelsOfAllIsWaitedForWithoutSpinning) {
   ForwarderOptions all = options(1);
   const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
   Rig rig(all);
@@ -332,7 +340,7 @@ TEST_F(HandoffTest, AFullQueueOfChannelsOfAllIsWaitedForWithoutSpinning) {
   EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
 }
 
-TEST_F(HandoffTest, AFullQueueOfChannelsIsNotWaitedForEver) {
+TEST_P(HandoffTest, AFullQueueOfChannelsIsNotWaitedForEver) {
   ForwarderOptions all = options(1);
   all.connect_timeout_ms = 50;
   const std::vector<HandoffPeer> waiting = servers_[0]->fill_queue();
@@ -391,7 +399,7 @@ TEST_P(HandoffDescriptorsLeft, NothingIsLostAndNothingSpins) {
   EXPECT_EQ(receiver->stats().upstreams[0].connect_failures, 0u);
 }
 
-TEST_F(HandoffTest, WhatADeadOneHadNotTakenGoesElsewhereAndNothingElseDoes) {
+TEST_P(HandoffTest, WhatADeadOneHadNotTakenGoesElsewhereAndNothingElseDoes) {
   // It dies having read all, some or none of what it was offered, and having acknowledged some of
   // it, of which the sender has seen nothing yet. Where it leaves something unread the sender meets
   // an error before the acknowledgements.
@@ -441,7 +449,7 @@ TEST_F(HandoffTest, WhatADeadOneHadNotTakenGoesElsewhereAndNothingElseDoes) {
   }
 }
 
-TEST_F(HandoffTest, AStuckOneIsGivenUpAndCannotTakeWhatWentElsewhere) {
+TEST_P(HandoffTest, AStuckOneIsGivenUpAndCannotTakeWhatWentElsewhere) {
   ForwarderOptions all = options(2);
   all.connect_timeout_ms = 100;
   Rig rig(all);
@@ -465,7 +473,7 @@ TEST_F(HandoffTest, AStuckOneIsGivenUpAndCannotTakeWhatWentElsewhere) {
   for (Peer& each : clients) EXPECT_FALSE(each.readable_within(0));
 }
 
-TEST_F(HandoffTest, AStuckOneIsWaitedForWhileNobodyElseIsThere) {
+TEST_P(HandoffTest, AStuckOneIsWaitedForWhileNobodyElseIsThere) {
   ForwarderOptions all = options(1);
   all.connect_timeout_ms = 20;
   Rig rig(all);
@@ -478,7 +486,7 @@ TEST_F(HandoffTest, AStuckOneIsWaitedForWhileNobodyElseIsThere) {
   EXPECT_TRUE(eventually([&] { return rig->stats().passed == 1; }));
 }
 
-TEST_F(HandoffTest, NotForEver) {
+TEST_P(HandoffTest, NotForEver) {
   ForwarderOptions all = options(1);
   all.connect_timeout_ms = 20;
   all.idle_timeout_ms = 100;
@@ -491,7 +499,7 @@ TEST_F(HandoffTest, NotForEver) {
       [&] { return rig->stats().ended_connect_timeout + rig->stats().ended_unreachable == 1; }));
 }
 
-TEST_F(HandoffTest, RefusedByOneIsOfferedToTheNext) {
+TEST_P(HandoffTest, RefusedByOneIsOfferedToTheNext) {
   Rig rig(options(2));
   HandoffPeer first = servers_[0]->accept_and_greet();
   std::vector<Peer> clients;
@@ -509,7 +517,7 @@ TEST_F(HandoffTest, RefusedByOneIsOfferedToTheNext) {
   EXPECT_EQ(rig->stats().pass_refused, 2u);
 }
 
-TEST_F(HandoffTest, RefusedByAllItEndsInTime) {
+TEST_P(HandoffTest, RefusedByAllItEndsInTime) {
   ForwarderOptions all = options(1);
   all.connect_timeout_ms = 100;
   Rig rig(all);
@@ -526,7 +534,7 @@ TEST_F(HandoffTest, RefusedByAllItEndsInTime) {
   EXPECT_TRUE(eventually([&] { return rig->stats().ended_connect_timeout == 1; }));
 }
 
-TEST_F(HandoffTest, ReportsMakeRoomForFurtherClients) {
+TEST_P(HandoffTest, ReportsMakeRoomForFurtherClients) {
   ForwarderOptions all = options(1);
   all.connections_max = 2;
   Rig rig(all);
@@ -556,7 +564,32 @@ TEST_F(HandoffTest, ReportsMakeRoomForFurtherClients) {
 }
 
 // Where the number of clients decides about the next one, their ends are to be reported at once.
-TEST_F(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
+TEST_P(HandoffTest, ABusyLoopIsNotWokenForEachPacket) {
+  constexpr uint64_t packets = 20;
+  Rig rig(options(1));
+  HandoffPeer receiver = servers_[0]->accept_and_greet();
+  EXPECT_TRUE(eventually([&] { return rig.loop().turns() > 0; }));
+  const auto begin = std::chrono::steady_clock::now();
+  Peer peer = client(rig);
+  auto passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  EXPECT_TRUE(eventually([&] { return rig->stats().pass_unacknowledged == 1u; }));
+  const uint64_t turns_before = rig.loop().turns();
+  for (uint64_t i = 0; i < packets; ++i) {
+    ASSERT_GT(receiver.say(Said::ended, {passed[0].first + 1 + i}).bytes, 0u);  // of nobody
+  }
+  ASSERT_GT(receiver.say(Said::taken, {passed[0].first}).bytes, 0u);
+  const auto took = std::chrono::steady_clock::now() - begin;
+  EXPECT_TRUE(eventually([&] { return rig->stats().passed_active == 1; }));
+  const uint64_t turns = rig.loop().turns() - turns_before;
+  if (!GetParam()) {
+    EXPECT_GE(turns, packets);
+  } else if (took < std::chrono::milliseconds(limits::handoff_fetch_ms)) {
+    EXPECT_LE(turns, 5u);
+  }
+}
+
+TEST_P(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
   const auto asked = [this](const ForwarderOptions& all, size_t clients) {
     Rig rig(all);
     HandoffPeer receiver = servers_.back()->accept_and_greet();
@@ -584,7 +617,7 @@ TEST_F(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
   EXPECT_EQ(asked(each, 3), (std::vector<bool>{false, true, true}));
 }
 
-TEST_F(HandoffTest, HearsAllMessagesOfAPacket) {
+TEST_P(HandoffTest, HearsAllMessagesOfAPacket) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   std::vector<Peer> clients;
@@ -606,7 +639,7 @@ TEST_F(HandoffTest, HearsAllMessagesOfAPacket) {
   EXPECT_EQ(rig->stats().active, 1u);
 }
 
-TEST_F(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
+TEST_P(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
   test::StreamPair pair;
   const std::function<void(HandoffPeer&, uint64_t)> bad[] = {
       [](HandoffPeer& peer, uint64_t) { peer.say_bytes("x"); },
@@ -641,7 +674,7 @@ TEST_F(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
   }
 }
 
-TEST_F(HandoffTest, NobodyThereEndsTheClient) {
+TEST_P(HandoffTest, NobodyThereEndsTheClient) {
   ForwarderOptions all = options(2);
   servers_.clear();
   Rig rig(all);
@@ -651,7 +684,7 @@ TEST_F(HandoffTest, NobodyThereEndsTheClient) {
   EXPECT_GT(rig->stats().upstreams[0].connect_failures, 0u);
 }
 
-TEST_F(HandoffTest, OneThatComesBackIsUsedAgain) {
+TEST_P(HandoffTest, OneThatComesBackIsUsedAgain) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   Peer first = client(rig);
@@ -668,7 +701,7 @@ TEST_F(HandoffTest, OneThatComesBackIsUsedAgain) {
   EXPECT_EQ(number_of(offered[0].second), 1u);
 }
 
-TEST_F(HandoffTest, OneThatDrainsStillReportsWhileItsSuccessorServes) {
+TEST_P(HandoffTest, OneThatDrainsStillReportsWhileItsSuccessorServes) {
   ForwarderOptions all = options(1);
   Rig rig(all);
   HandoffPeer old = servers_[0]->accept_and_greet();
@@ -686,7 +719,7 @@ TEST_F(HandoffTest, OneThatDrainsStillReportsWhileItsSuccessorServes) {
   EXPECT_TRUE(eventually([&] { return rig->stats().active == 1; }));
 }
 
-TEST_F(HandoffTest, DrainingWaitsForAnswersAndNotForClients) {
+TEST_P(HandoffTest, DrainingWaitsForAnswersAndNotForClients) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   Peer held = client(rig);
@@ -705,7 +738,7 @@ TEST_F(HandoffTest, DrainingWaitsForAnswersAndNotForClients) {
   EXPECT_FALSE(offered.readable_within(0));
 }
 
-TEST_F(HandoffTest, AHardStopEndsOnlyWhatNobodyTook) {
+TEST_P(HandoffTest, AHardStopEndsOnlyWhatNobodyTook) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   Peer held = client(rig);
@@ -721,7 +754,7 @@ TEST_F(HandoffTest, AHardStopEndsOnlyWhatNobodyTook) {
   EXPECT_FALSE(held.readable_within(0));
 }
 
-TEST_F(HandoffTest, PassesOnWhatItWasHandedAndReportsBack) {
+TEST_P(HandoffTest, PassesOnWhatItWasHandedAndReportsBack) {
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   HandoffPeer sender = HandoffPeer::connect(folder_.file("listen"));
@@ -743,7 +776,7 @@ TEST_F(HandoffTest, PassesOnWhatItWasHandedAndReportsBack) {
   rig.expect_idle();
 }
 
-TEST_F(HandoffTest, WhatItWasHandedItAlsoRelays) {
+TEST_P(HandoffTest, WhatItWasHandedItAlsoRelays) {
   TestServer server(Kind::unix_path, folder_);
   Rig rig(options_for(folder_, {server.address()}));
   HandoffPeer sender = HandoffPeer::connect(folder_.file("listen"));
@@ -764,7 +797,7 @@ TEST_F(HandoffTest, WhatItWasHandedItAlsoRelays) {
   rig.expect_idle();
 }
 
-TEST_F(HandoffTest, OnlySocketsOfThisMachine) {
+TEST_P(HandoffTest, OnlySocketsOfThisMachine) {
   ForwarderOptions all = options_for(folder_, {});
   all.mode = ForwardMode::handoff;
   sys::Address far;
