@@ -2,12 +2,11 @@
 // HAProxy, which stores nothing, and beside what the disk alone takes for the flush in each answer.
 
 import { join } from 'node:path';
-import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
-import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
+import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
-import type { FlushLatency } from './flush-at-pace.js';
+import { besideChain, chainLimits, flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
+import type { Latency } from './flush-at-pace.js';
 import { haproxyChainTitle } from './limited-subjects.js';
 import {
   absentNotes,
@@ -42,36 +41,25 @@ const entries: readonly Entry[] = [
   peer,
 ];
 
-type Latency = FlushLatency & Partial<Played>;
+/** What one of them did in a round. */
+type Turn = Latency & Partial<Played>;
 
 let files = 0;
 
 /** Without limits. */
-function playFlush({ small, directory, progress, signal }: Context): Promise<Latency> {
+function playFlush({ small, directory, progress, signal }: Context): Promise<Turn> {
   progress(flushTitle);
   const seconds = small ? smallFlushSeconds : flushSeconds;
   return flushAtPace(join(directory, `flushed-${++files}`), seconds, signal);
 }
 
-function budgetsOf(played: ReadonlyMap<string, readonly Latency[]>): Budget[] {
+function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
   const [chain, flush] = [played.get(haproxyChainTitle), played.get(flushTitle)];
   if (chain === undefined || flush === undefined) return [];
-  return (['p50', 'p99'] as const).flatMap((of) => {
-    const chained = chain.map((one) => one[of]);
-    const both = chained.map((one, round) => one + flush[round]![of]);
-    const limits = [
-      [proxyTitle, 1.6],
-      [handoffTitle, 1.3],
-    ] as const;
-    return limits.flatMap(([subject, limit]) => {
-      const ours = played.get(subject)!.map((one) => one[of]);
-      const text = `${subject}: ${of} over that of HAProxy's chain`;
-      return [
-        budget(text, ratioOf(ours, chained), '≤', limit),
-        budget(`${text} and one flush together`, ratioOf(ours, both), '≤', 1),
-      ];
-    });
-  });
+  return [
+    ...besideChain(proxyTitle, chainLimits.proxy, played.get(proxyTitle)!, chain, flush),
+    ...besideChain(handoffTitle, chainLimits.handoff, played.get(handoffTitle)!, chain, flush),
+  ];
 }
 
 export const arrivals: Trial = {
@@ -98,7 +86,7 @@ export const arrivals: Trial = {
     const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
     const players = [
       () => playFlush(context),
-      ...present.map((entry) => async (): Promise<Latency> => {
+      ...present.map((entry) => async (): Promise<Turn> => {
         const [played] = await playEntry(entry, [load], found.generator, context);
         return played!;
       }),

@@ -6,7 +6,6 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { haproxyChainTitle } from './limited-subjects.js';
-import type { Contestant, Split } from './limited-subjects.js';
 import {
   absentNotes,
   connections,
@@ -25,7 +24,7 @@ import {
 } from './whole-service.js';
 import type { Entry, Load, Played } from './whole-service.js';
 
-const rounds = 3;
+const rounds = 5;
 
 const kept: Load = {
   title: '64 connections kept, saturated',
@@ -40,18 +39,21 @@ const perConnection: Load = {
 
 const loads = [kept, perConnection];
 
+/** What is compared with each other plays soon after each other, each at one of its splits. */
 function entriesOf(small: boolean): readonly Entry[] {
-  const entries = (
-    subject: string,
-    splits: readonly Split[],
-    make: (split: Split) => Contestant,
-  ): Entry[] => (small ? splits.slice(0, 1) : splits).map((split) => entryAt(subject, split, make));
-  return [
-    ...entries(proxyTitle, relayed, proxyAt),
-    ...entries(haproxyChainTitle, relayed, haproxyAt),
-    ...entries(handoffTitle, handed, handoffAt),
-    peer,
-  ];
+  const subjects = [
+    [haproxyChainTitle, relayed, haproxyAt],
+    [proxyTitle, relayed, proxyAt],
+    [handoffTitle, handed, handoffAt],
+  ] as const;
+  const most = small ? 1 : Math.max(...subjects.map(([, splits]) => splits.length));
+  const entries = Array.from({ length: most }, (_, index) =>
+    subjects.flatMap(([subject, splits, make]) => {
+      const split = splits[index];
+      return split === undefined ? [] : [entryAt(subject, split, make)];
+    }),
+  );
+  return [...entries.flat(), peer];
 }
 
 /** All rounds of one subject under one load, at the split with the best rate. */

@@ -18,7 +18,7 @@ import { topologies } from '#espora/topology/index.js';
 import { at } from '../lib/project.js';
 import { composeFiles } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
-import type { FlushLatency } from './flush-at-pace.js';
+import type { Latency } from './flush-at-pace.js';
 import { haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
@@ -52,7 +52,7 @@ export interface Round {
 export interface Results {
   readonly files: readonly Round[][];
   readonly chain: Round[];
-  readonly flush: FlushLatency[];
+  readonly flush: Latency[];
 }
 
 async function playFile(name: string, plan: Plan, { reports }: Orders): Promise<Round> {

@@ -12,11 +12,11 @@ import { buildPrograms } from '../lib/programs.js';
 import { at } from '../lib/project.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
-import { figureOf, ratioOf } from '../lib/statistics.js';
+import { figureOf } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
 import type { Orders, Results, Round } from './containers-player.js';
-import { flushTitle } from './flush-at-pace.js';
+import { besideChain, chainLimits, flushTitle } from './flush-at-pace.js';
 import { haproxyChainTitle } from './limited-subjects.js';
 
 const player = fileURLToPath(new URL('./containers-player.js', import.meta.url));
@@ -88,22 +88,10 @@ function budgetsOf({ files, chain, flush }: Results): Budget[] {
       budget(`docker/${name}.yml: memory, % of a limit`, figureOf(own.map(memory)), '≤', 70),
     ];
   });
-  const limits = [
-    ['proxy', 1.6],
-    ['handoff', 1.3],
-  ] as const;
-  const ratios = limits.flatMap(([name, limit]) =>
-    (['p50', 'p99'] as const).flatMap((of) => {
-      const ours = files[composeFiles.indexOf(name)]!.map((round) => round[of]);
-      const chained = chain.map((round) => round[of]);
-      const both = chained.map((one, round) => one + flush[round]![of]);
-      const text = `docker/${name}.yml: ${of} over that of HAProxy's chain`;
-      return [
-        budget(text, ratioOf(ours, chained), '≤', limit),
-        budget(`${text} and one flush together`, ratioOf(ours, both), '≤', 1),
-      ];
-    }),
-  );
+  const ratios = (['proxy', 'handoff'] as const).flatMap((name) => {
+    const ours = files[composeFiles.indexOf(name)]!;
+    return besideChain(`docker/${name}.yml`, chainLimits[name], ours, chain, flush);
+  });
   return [...each, ...ratios];
 }
 
