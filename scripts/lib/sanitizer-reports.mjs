@@ -42,13 +42,20 @@ const opensDescriptor = ({ frames }) =>
     frames[0] ?? '',
   ) && frames.find((line) => !runtime.test(line))?.includes('(node+');
 
+/** An access of JavaScript's thread of which no stack is left. */
+const isUnknown = ({ head, frames }) => frames.length === 0 && head.includes('by main thread');
+
+const closesDescriptor = ({ frames }) => /^ {4}#0 close /.test(frames[0] ?? '');
+
 /**
  * Whether a report needs no attention:
  * - one about strace, which inherits the preloaded sanitizer from the test that starts it;
  * - calls that a signal handler of Node.js makes while the process ends anyway, and nothing of the addon;
  * - a race in whose accesses nothing of the addon takes part is between threads of Node.js;
  * - a race on a descriptor that Node.js opened: libuv closes by syscall(2), which the sanitizer does not
- *   see, so it takes whoever gets the number next for a user of the old one.
+ *   see, so it takes whoever gets the number next for a user of the old one;
+ * - the same race, seen from the other side: the store opens by openat(2), which the sanitizer does not see
+ *   either, so that the first it knows of such a number is its end.
  */
 export function isForeign(report) {
   if (report.includes('(strace+') && !report.includes('(espora.node+')) return true;
@@ -58,6 +65,9 @@ export function isForeign(report) {
   if (!report.includes('WARNING: ThreadSanitizer: data race')) return false;
   const stacks = stacksOf(report);
   if (!stacks.some(isOurs) || stacks.some(opensDescriptor)) return true;
+  if (stacks.some(isUnknown) && stacks.some(closesDescriptor) && !report.includes('Location is')) {
+    return true;
+  }
   const location = /^ {2}Location is file descriptor \d+ created by [^\n]*\n((?: {4}#[^\n]*\n?)*)/m;
   return location.exec(report)?.[1].includes('(node+') ?? false;
 }

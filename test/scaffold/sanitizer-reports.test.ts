@@ -98,6 +98,26 @@ test('a race on a descriptor is foreign only where Node.js opened it', (t) => {
   t.false(isForeign(race('(espora.node+0xa352e)', '[failed to restore the stack]', ours)));
 });
 
+test('the end of a descriptor that nobody was seen to open is foreign where the other access is lost', (t) => {
+  const closed = (by: string, location = ''): string => `WARNING: ThreadSanitizer: data race (pid=1)
+  Write of size 8 at 0x7b0400014050 by thread T21:
+    #0 close tsan_interceptors_posix.cpp:1749 (libtsan.so+0x4002c)
+    #1 <null> <null> (espora.node+0x12dd3c)
+
+  Previous write of size 8 at 0x7b0400014050 by ${by}
+
+${location}${thread}`;
+  const lost = '[failed to restore the stack]';
+  t.true(isForeign(closed(`main thread:\n    ${lost}`)));
+  t.false(isForeign(closed(`thread T20:\n    ${lost}`)));
+  t.false(isForeign(closed('main thread:\n    #0 <null> <null> (espora.node+0x1)')));
+  t.false(
+    isForeign(closed(`main thread:\n    ${lost}`, descriptor('<null> <null> (espora.node+0x77)'))),
+  );
+  const memory = closed(`main thread:\n    ${lost}`).replace('#0 close ', '#0 memcpy ');
+  t.false(isForeign(memory));
+});
+
 for (const report of [
   'WARNING: ThreadSanitizer: lock-order-inversion (potential deadlock) (pid=1)\n    #0 (node+0x1)',
   'WARNING: ThreadSanitizer: thread leak (pid=1)\n    #0 (node+0x1)',
