@@ -133,6 +133,10 @@ const limits: readonly Limit[] = [
   [handoffTitle, proxyTitle, kept, 'rate', '≥', 2],
   [handoffTitle, proxyTitle, perConnection, 'rate', '≥', 1.5],
   [handoffTitle, proxyTitle, perConnection, 'cost', '≤', 0.5],
+  // The same, were `proxy` just as good as it has to be: against our own it is harder the better that is.
+  [handoffTitle, haproxyChainTitle, kept, 'rate', '≥', 1.8],
+  [handoffTitle, haproxyChainTitle, perConnection, 'rate', '≥', 1.35],
+  [handoffTitle, haproxyChainTitle, perConnection, 'cost', '≤', 0.5],
 ];
 
 function budgetsOf(best: BestFor): Budget[] {

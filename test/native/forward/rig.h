@@ -389,12 +389,14 @@ class Rig {
   }
   // Runs `work` on the loop's thread and waits for it.
   void on_loop(const std::function<void()>& work) {
-    std::promise<void> ran;
-    loop_.post([&] {
+    // The loop's own: whoever waits is told, and may be gone, before set_value() has returned.
+    const auto ran = std::make_shared<std::promise<void>>();
+    std::future<void> done = ran->get_future();
+    loop_.post([ran, &work] {
       work();
-      ran.set_value();
+      ran->set_value();
     });
-    ran.get_future().wait();
+    done.wait();
   }
 
   SeenEvents events;

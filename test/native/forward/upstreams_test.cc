@@ -34,9 +34,10 @@ const UpstreamStats& of(const ForwarderStats& stats, const sys::Address& address
 
 // Runs a change on the loop and waits for what came of it.
 sys::Status changed(Rig& rig, const std::function<void(Forwarder&, Forwarder::Done)>& change) {
-  std::promise<sys::Status> done;
-  change(*rig.operator->(), [&](const sys::Status& status) { done.set_value(status); });
-  return done.get_future().get();
+  const auto told = std::make_shared<std::promise<sys::Status>>();
+  std::future<sys::Status> status = told->get_future();
+  change(*rig.operator->(), [told](const sys::Status& each) { told->set_value(each); });
+  return status.get();
 }
 sys::Status set_state(Rig& rig, const sys::Address& address, UpstreamState state) {
   return changed(rig, [&](Forwarder& forwarder, auto done) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -54,14 +55,15 @@ class LoopThread {
   template <typename Work>
   auto call(Work work) {
     using Returned = std::invoke_result_t<Work>;
-    std::promise<Returned> promise;
-    std::future<Returned> future = promise.get_future();
-    loop_.post([&] {
+    // The loop's own: whoever waits is told, and may be gone, before set_value() has returned.
+    const auto promise = std::make_shared<std::promise<Returned>>();
+    std::future<Returned> future = promise->get_future();
+    loop_.post([promise, &work] {
       if constexpr (std::is_void_v<Returned>) {
         work();
-        promise.set_value();
+        promise->set_value();
       } else {
-        promise.set_value(work());
+        promise->set_value(work());
       }
     });
     return future.get();

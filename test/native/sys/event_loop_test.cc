@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <future>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -288,27 +289,28 @@ TEST_F(EventLoopTest, ManyDescriptorsComeAndGo) {
   constexpr int many = 400;  // more than one wait fetches
   int woken = 0;
   std::thread looping([&] { loop.run(); });
+  const auto on_loop = [&](const std::function<void()>& work) {
+    const auto ran = std::make_shared<std::promise<void>>();
+    std::future<void> done = ran->get_future();
+    loop.post([ran, &work] {
+      work();
+      ran->set_value();
+    });
+    done.wait();
+  };
   for (int round = 0; round < rounds; ++round) {
     std::vector<Pair> pairs(many);
     std::vector<EventLoop::Token> tokens(many);
     Handler handler([&](uint32_t) { ++woken; });
-    std::promise<void> added;
-    loop.post([&] {
+    on_loop([&] {
       for (size_t i = 0; i < many; ++i) {
         tokens[i] = loop.add(pairs[i].ours.get(), Events::readable | Events::edge, handler).value();
       }
       for (const Pair& pair : pairs) pair.write();
-      added.set_value();
     });
-    added.get_future().wait();
     // Two turns fetch them all.
-    for (int turn = 0; turn < 3; ++turn) {
-      std::promise<void> turned;
-      loop.post([&] { turned.set_value(); });
-      turned.get_future().wait();
-    }
-    std::promise<void> removed;
-    loop.post([&] {
+    for (int turn = 0; turn < 3; ++turn) on_loop([] {});
+    on_loop([&] {
       EXPECT_EQ(handler.calls, many);
       for (size_t i = 0; i < many; ++i) {
         if (i % 2 == 0) {
@@ -318,9 +320,7 @@ TEST_F(EventLoopTest, ManyDescriptorsComeAndGo) {
           pairs[i].ours.reset();
         }
       }
-      removed.set_value();
     });
-    removed.get_future().wait();
   }
   loop.stop();
   looping.join();
