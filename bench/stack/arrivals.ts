@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { besideChain, chainLimits, flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
+import { besideChain, chainLimits } from './beside-chain.js';
+import { flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
 import { haproxyChainTitle } from './limited-subjects.js';
 import {

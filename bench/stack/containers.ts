@@ -15,8 +15,9 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { besideChain, chainLimits } from './beside-chain.js';
 import type { Orders, Results, Round } from './containers-player.js';
-import { besideChain, chainLimits, flushTitle } from './flush-at-pace.js';
+import { flushTitle } from './flush-at-pace.js';
 import { haproxyChainTitle } from './limited-subjects.js';
 
 const player = fileURLToPath(new URL('./containers-player.js', import.meta.url));

@@ -302,14 +302,14 @@ void Handoff::flush(Door& door) {
     const size_t count = std::min(queue.size() - begin, limits::handoff_sockets_max);
     const std::span<const uint64_t> ids = std::span(queue).subspan(begin, count);
     for (size_t i = 0; i < count; ++i) sockets[i] = find(ids[i])->fd.get();
-    auto sent = HandoffChannel::Sent::leaving;
-    if (door.channel != nullptr) {
-      const bool counts_matter = host_.handoff_counts_matter(door.channel->upstream());
-      sent =
-          door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(), counts_matter);
-      if (sent == HandoffChannel::Sent::sent) watch_answers(*door.channel, counts_matter);
-    }
+    const bool counts_matter =
+        door.channel != nullptr && host_.handoff_counts_matter(door.channel->upstream());
+    const auto sent = door.channel != nullptr
+                          ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(),
+                                               counts_matter)
+                          : HandoffChannel::Sent::leaving;
     if (sent == HandoffChannel::Sent::sent) {
+      watch_answers(*door.channel, counts_matter);
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
       counters_.unacknowledged.add(count);
       ++counters_.messages;

@@ -5,7 +5,7 @@ import { execFile, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
-import { exitCodeOf, Failure } from './run.mjs';
+import { exitCodeOf, Failure, onSignals } from './run.mjs';
 import { programPath } from './stand-in.mjs';
 
 const startMs = 60_000;
@@ -75,14 +75,11 @@ export async function startOwn(parent) {
     if (mountsBelow(folder).length > 0) throw new Failure(`Mounts are left below ${folder}.`);
     rmSync(folder, { recursive: true, force: true });
   };
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   let stopping;
-  const stop = () =>
-    (stopping ??= stopNow().finally(() => {
-      for (const signal of signals) process.removeListener(signal, onSignal);
-    }));
-  const onSignal = (signal) => void stop().finally(() => process.exit(exitCodeOf(signal)));
-  for (const signal of signals) process.on(signal, onSignal);
+  const stop = () => (stopping ??= stopNow().finally(() => forget()));
+  const forget = onSignals((signal) => {
+    void stop().finally(() => process.exit(exitCodeOf(signal)));
+  });
   const giveUpAt = performance.now() + startMs;
   while (!ended && performance.now() < giveUpAt) {
     const engine = existsSync(socket) ? await answering(env) : undefined;

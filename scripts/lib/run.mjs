@@ -11,6 +11,15 @@ export class Failure extends Error {}
 /** What a signal to us counts as, as in a shell. */
 export const exitCodeOf = (signal) => 128 + constants.signals[signal];
 
+/** Calls `handler` for every signal that is to end us, until the returned function is called. */
+export function onSignals(handler) {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.removeListener(signal, handler);
+  };
+}
+
 /** A signal ended the tool that ran, and is to end us when whoever waits for it has cleaned up. */
 class Interrupted extends Error {
   constructor(signal) {
@@ -37,16 +46,14 @@ export async function run(command, args, { env = process.env, show = false, held
   child.stderr?.on('data', (chunk) => output.push(chunk));
 
   let stoppedBy;
-  const stop = (signal) => {
+  const forget = onSignals((signal) => {
     stoppedBy = signal;
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
     } catch (error) {
       if (error.code !== 'ESRCH') throw error; // ended in this moment
     }
-  };
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-  for (const signal of signals) process.on(signal, stop);
+  });
   try {
     const code = await new Promise((resolve, reject) => {
       child.on('error', (error) => (error.code === 'ENOENT' ? resolve(127) : reject(error)));
@@ -55,7 +62,7 @@ export async function run(command, args, { env = process.env, show = false, held
     if (stoppedBy !== undefined) throw new Interrupted(stoppedBy);
     return { code, output: Buffer.concat(output).toString() };
   } finally {
-    for (const signal of signals) process.removeListener(signal, stop);
+    forget();
   }
 }
 

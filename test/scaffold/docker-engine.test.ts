@@ -1,4 +1,4 @@
-// The Docker engine that a script starts for itself goes with the script, however that ends.
+// The Docker engine that a script starts for itself goes with the script when a signal ends that.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "forward/forwarder.h"
+#include "support/call_on.h"
 #include "sys/thread.h"
 
 namespace espora::forward {
@@ -388,16 +389,7 @@ class Rig {
     EXPECT_EQ(forwarder_->stats().pipes_in_use, 0u);
   }
   // Runs `work` on the loop's thread and waits for it.
-  void on_loop(const std::function<void()>& work) {
-    // The loop's own: whoever waits is told, and may be gone, before set_value() has returned.
-    const auto ran = std::make_shared<std::promise<void>>();
-    std::future<void> done = ran->get_future();
-    loop_.post([ran, &work] {
-      work();
-      ran->set_value();
-    });
-    done.wait();
-  }
+  void on_loop(const std::function<void()>& work) { test::call_on(loop_, work); }
 
   SeenEvents events;
 

@@ -3,12 +3,10 @@
 
 #include <chrono>
 #include <functional>
-#include <future>
-#include <memory>
 #include <thread>
-#include <type_traits>
 #include <utility>
 
+#include "support/call_on.h"
 #include "sys/check.h"
 #include "sys/event_loop.h"
 #include "sys/thread.h"
@@ -54,19 +52,7 @@ class LoopThread {
   // Runs `work` on the loop's thread and gives back what it returns.
   template <typename Work>
   auto call(Work work) {
-    using Returned = std::invoke_result_t<Work>;
-    // The loop's own: whoever waits is told, and may be gone, before set_value() has returned.
-    const auto promise = std::make_shared<std::promise<Returned>>();
-    std::future<Returned> future = promise->get_future();
-    loop_.post([promise, &work] {
-      if constexpr (std::is_void_v<Returned>) {
-        work();
-        promise->set_value();
-      } else {
-        promise->set_value(work());
-      }
-    });
-    return future.get();
+    return call_on(loop_, work);
   }
 
   // Everything that was posted or ready before this has been served when it returns.

@@ -5,11 +5,10 @@
 #include <unistd.h>
 
 #include <functional>
-#include <future>
-#include <memory>
 #include <thread>
 #include <vector>
 
+#include "support/call_on.h"
 #include "sys/thread.h"
 
 namespace espora::sys {
@@ -289,28 +288,19 @@ TEST_F(EventLoopTest, ManyDescriptorsComeAndGo) {
   constexpr int many = 400;  // more than one wait fetches
   int woken = 0;
   std::thread looping([&] { loop.run(); });
-  const auto on_loop = [&](const std::function<void()>& work) {
-    const auto ran = std::make_shared<std::promise<void>>();
-    std::future<void> done = ran->get_future();
-    loop.post([ran, &work] {
-      work();
-      ran->set_value();
-    });
-    done.wait();
-  };
   for (int round = 0; round < rounds; ++round) {
     std::vector<Pair> pairs(many);
     std::vector<EventLoop::Token> tokens(many);
     Handler handler([&](uint32_t) { ++woken; });
-    on_loop([&] {
+    test::call_on(loop, [&] {
       for (size_t i = 0; i < many; ++i) {
         tokens[i] = loop.add(pairs[i].ours.get(), Events::readable | Events::edge, handler).value();
       }
       for (const Pair& pair : pairs) pair.write();
     });
     // Two turns fetch them all.
-    for (int turn = 0; turn < 3; ++turn) on_loop([] {});
-    on_loop([&] {
+    for (int turn = 0; turn < 3; ++turn) test::call_on(loop, [] {});
+    test::call_on(loop, [&] {
       EXPECT_EQ(handler.calls, many);
       for (size_t i = 0; i < many; ++i) {
         if (i % 2 == 0) {
