@@ -277,7 +277,8 @@ bool Handoff::may_receive(int fd) const noexcept {
 
 void Handoff::fetch_answers() {
   for (auto& [upstream, door] : doors_) {
-    if (door.channel != nullptr && !door.channel->told()) door.channel->fetch();
+    if (door.channel != nullptr && !door.channel->told()) door.channel->fetch(door.sent);
+    door.sent = 0;
   }
 }
 
@@ -289,10 +290,11 @@ void Handoff::on_fetch_due() {
 }
 
 void Handoff::flush() {
-  fetch_answers();
   for (auto& [upstream, door] : doors_) {
     if (!door.queue.empty()) flush(door);
   }
+  // Behind the clients that go out, which wait.
+  fetch_answers();
 }
 
 void Handoff::flush(Door& door) {
@@ -309,6 +311,7 @@ void Handoff::flush(Door& door) {
                                                counts_matter)
                           : HandoffChannel::Sent::leaving;
     if (sent == HandoffChannel::Sent::sent) {
+      door.sent += count;
       watch_answers(*door.channel, counts_matter);
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
       counters_.unacknowledged.add(count);
@@ -326,12 +329,13 @@ void Handoff::flush(Door& door) {
   arm_answers();
 }
 
-// Where the loop is busy each answer would be an event, and mostly a wake-up, of its own. They are
-// fetched before the next clients go out instead, or a moment later when there are none. Where
-// clients are counted closely, or much is under way, an answer makes room: that is told.
+// Each answer would be an event, and mostly a wake-up, of its own, just when the receiver could
+// serve the client. They are fetched when the next clients go out instead, or a moment later when
+// there are none. Where clients are counted closely, or much is under way, an answer makes room:
+// that is told.
 void Handoff::watch_answers(HandoffChannel& channel, bool counts_matter) {
   const bool much = 2 * channel.unacknowledged().size() > limits::handoff_unacknowledged_max;
-  channel.tell(counts_matter || much || !loop_.busy());
+  channel.tell(counts_matter || much);
   if (!channel.told() && !fetch_timer_.armed()) {
     loop_.timers().arm(fetch_timer_, loop_.now_ms() + limits::handoff_fetch_ms);
   }

@@ -125,6 +125,7 @@ class Handoff final : private HandoffChannelOwner {
     std::string path;  // of the upstream's unix socket: another may get its number
     std::unique_ptr<HandoffChannel> channel;
     std::vector<uint64_t> queue;
+    size_t sent = 0;  // clients since answers were fetched: they can hardly be answered yet
   };
 
   void on_ready(HandoffChannel& channel) override;

@@ -131,10 +131,10 @@ void HandoffChannel::tell(bool wanted) {
   loop_.modify(token_, fd_.get(), wanted ? sys::Events::readable : 0);
 }
 
-void HandoffChannel::fetch() {
+void HandoffChannel::fetch(size_t unanswered) {
   // Bounded: a receiver may say more and more of clients that ended, and answer nothing.
   size_t left = limits::handoff_unacknowledged_max;
-  while (left-- > 0 && !offered_.empty() && read_packet(false)) {
+  while (left-- > 0 && offered_.size() > unanswered && read_packet(false)) {
   }
 }
 

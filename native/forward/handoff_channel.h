@@ -79,8 +79,8 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   // the receiver is gone is told in any case.
   void tell(bool wanted);
   [[nodiscard]] bool told() const noexcept { return told_; }
-  // Reads what came, until every offer is answered.
-  void fetch();
+  // Reads what came, until no more than that many offers are unanswered.
+  void fetch(size_t unanswered);
   // Gives up on it: from here on nothing that it says reaches us, so that it closes unread what it
   // has not taken. What it said before is heard first; then on_channel_ended().
   void cut();

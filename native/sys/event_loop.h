@@ -94,12 +94,6 @@ class EventLoop {
   // many more. It is what the thread's scheduling follows.
   void add_work(size_t more) noexcept { work_ += static_cast<uint32_t>(more); }
 
-  // Whether there is so much to do that what comes is better fetched now and then than told of one
-  // by one: the thread's scheduling is SCHED_BATCH.
-  [[nodiscard]] bool busy() const noexcept { return assumed_busy_ || scheduling_.batch(); }
-  // For tests: busy() whatever there is to do.
-  void assume_busy() noexcept { assumed_busy_ = true; }
-
   // Runs turns until stop(). Exactly one thread.
   void run();
 
@@ -141,7 +135,6 @@ class EventLoop {
   Counter turns_;
   uint32_t work_ = 0;  // in this turn
   Scheduling scheduling_;
-  bool assumed_busy_ = false;
   bool run_again_ = false;
   std::vector<Redispatch> redispatched_;
   std::vector<std::unique_ptr<Retired>> retired_;

@@ -51,8 +51,9 @@ inline constexpr size_t handoff_ids_max = 256;
 inline constexpr int handoff_packets_per_event_max = 8;
 // How long the report of an ended client may wait for something else to say, in milliseconds.
 inline constexpr uint64_t handoff_report_delay_ms = 10;
-// How long answers may wait for a busy sender that has nothing more to hand over, in milliseconds.
-inline constexpr uint64_t handoff_fetch_ms = 10;
+// How long answers may wait for a sender that has nothing more to hand over, in milliseconds: as
+// long it keeps its copy of a socket. At few clients a second each wait ends with a wake-up.
+inline constexpr uint64_t handoff_fetch_ms = 50;
 // Channels that a receiver holds open: one for each sender, and those of senders that just died.
 inline constexpr size_t handoff_channels_max = 256;
 // Clients that nobody has room for, above which accepting pauses.

@@ -52,8 +52,6 @@ class Scheduling {
   }
   // As it was.
   void end() noexcept;
-  // Whether there is much to do just now.
-  [[nodiscard]] bool batch() const noexcept { return adapts_ && decision_.batch(); }
 
  private:
   void decide(uint64_t now_ms) noexcept;

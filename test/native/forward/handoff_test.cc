@@ -29,12 +29,9 @@ sys::Address unix_address(const std::string& path) {
   return address;
 }
 
-// With answers told of by the loop, and fetched as a busy one does.
-class HandoffTest : public testing::TestWithParam<bool> {
+// Answers are fetched in passing, or told at once where they are counted closely.
+class HandoffTest : public testing::TestWithParam<Balance> {
  protected:
-  HandoffTest() { loops_assume_busy = GetParam(); }
-  ~HandoffTest() override { loops_assume_busy = false; }
-
   // Clients that say who they are, so that whoever holds one can tell.
   Peer client(Rig& rig) {
     Peer peer = Peer::connected(rig.address(Kind::tcp));
@@ -69,6 +66,7 @@ class HandoffTest : public testing::TestWithParam<bool> {
   ForwarderOptions options(size_t upstreams) {
     ForwarderOptions all = options_for(folder_, {});
     all.mode = ForwardMode::handoff;
+    all.balance = GetParam();
     all.connect_timeout_ms = patience_ms;  // a slow machine is not a stuck receiver
     for (size_t i = 0; i < upstreams; ++i) {
       all.upstreams.push_back(unix_address(path(i)));
@@ -87,9 +85,12 @@ class HandoffTest : public testing::TestWithParam<bool> {
   std::vector<uint64_t> ids_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Answers, HandoffTest, testing::Bool(), [](const auto& each) {
-  return std::string(each.param ? "Fetched" : "Told");
-});
+INSTANTIATE_TEST_SUITE_P(Answers, HandoffTest,
+                         testing::Values(Balance::round_robin, Balance::least_connections),
+                         [](const auto& each) {
+                           return std::string(each.param == Balance::round_robin ? "Fetched"
+                                                                                 : "Told");
+                         });
 
 TEST_P(HandoffTest, AClientIsOursUntilItIsTaken) {
   Rig rig(options(1));
@@ -111,7 +112,9 @@ TEST_P(HandoffTest, AClientIsOursUntilItIsTaken) {
 }
 
 TEST_P(HandoffTest, UpstreamsTakeTurns) {
-  Rig rig(options(3));
+  ForwarderOptions in_turn = options(3);
+  in_turn.balance = Balance::round_robin;
+  Rig rig(in_turn);
   std::vector<HandoffPeer> receivers;
   for (auto& server : servers_) receivers.push_back(server->accept_and_greet());
   std::vector<Peer> clients;
@@ -563,8 +566,7 @@ TEST_P(HandoffTest, ReportsMakeRoomForFurtherClients) {
   EXPECT_EQ(rig->stats().active, 2u);
 }
 
-// Where the number of clients decides about the next one, their ends are to be reported at once.
-TEST_P(HandoffTest, ABusyLoopIsNotWokenForEachPacket) {
+TEST_P(HandoffTest, IsWokenForEachPacketOnlyWhereClientsAreCounted) {
   constexpr uint64_t packets = 20;
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
@@ -582,13 +584,14 @@ TEST_P(HandoffTest, ABusyLoopIsNotWokenForEachPacket) {
   const auto took = std::chrono::steady_clock::now() - begin;
   EXPECT_TRUE(eventually([&] { return rig->stats().passed_active == 1; }));
   const uint64_t turns = rig.loop().turns() - turns_before;
-  if (!GetParam()) {
+  if (GetParam() == Balance::least_connections) {
     EXPECT_GE(turns, packets);
   } else if (2 * took < std::chrono::milliseconds(limits::handoff_fetch_ms)) {
     EXPECT_LE(turns, 5u);
   }
 }
 
+// Where the number of clients decides about the next one, their ends are to be reported at once.
 TEST_P(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
   const auto asked = [this](const ForwarderOptions& all, size_t clients) {
     Rig rig(all);
@@ -605,10 +608,9 @@ TEST_P(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
     servers_.clear();
     return flags;
   };
-  EXPECT_EQ(asked(options(1), 3), (std::vector<bool>{false, false, false}));
-  ForwarderOptions least = options(1);
-  least.balance = Balance::least_connections;
-  EXPECT_EQ(asked(least, 2), (std::vector<bool>{true, true}));
+  const bool always = GetParam() == Balance::least_connections;
+  EXPECT_EQ(asked(options(1), 3), (std::vector<bool>{always, always, always}));
+  if (always) return;
   ForwarderOptions in_all = options(1);
   in_all.connections_max = 6;
   EXPECT_EQ(asked(in_all, 4), (std::vector<bool>{false, false, true, true}));

@@ -66,9 +66,6 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// Every loop takes itself for busy: sys::EventLoop::busy.
-inline bool loops_assume_busy = false;
-
 enum class Kind { tcp, unix_path };
 
 inline const char* kind_name(Kind kind) { return kind == Kind::tcp ? "Tcp" : "Unix"; }
@@ -355,7 +352,6 @@ class Rig {
  public:
   explicit Rig(ForwarderOptions options) {
     EXPECT_TRUE(loop_.init().ok());
-    if (loops_assume_busy) loop_.assume_busy();
     if (!options.listen.unix_path.empty()) {
       unix_.kind = sys::Address::Kind::unix_path;
       unix_.path = options.listen.unix_path;
