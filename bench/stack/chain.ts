@@ -5,9 +5,10 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { haproxyChainTitle } from './limited-subjects.js';
+import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 import {
   absentNotes,
+  barestAt,
   connections,
   entryAt,
   findGenerator,
@@ -39,12 +40,17 @@ const perConnection: Load = {
 
 const loads = [kept, perConnection];
 
+const barestRelays = { topology: 'proxy', stores: false } as const;
+const barestHandoff = { topology: 'handoff', stores: false } as const;
+
 /** What is compared with each other plays soon after each other, each at one of its splits. */
 function entriesOf(small: boolean): readonly Entry[] {
   const subjects = [
     [haproxyChainTitle, relayed, haproxyAt],
     [proxyTitle, relayed, proxyAt],
     [handoffTitle, handed, handoffAt],
+    [barestTitle(barestHandoff), handed, barestAt(barestHandoff)],
+    [barestTitle(barestRelays), relayed, barestAt(barestRelays)],
   ] as const;
   const most = small ? 1 : Math.max(...subjects.map(([, splits]) => splits.length));
   const entries = Array.from({ length: most }, (_, index) =>
@@ -93,7 +99,8 @@ const columns: Report['columns'] = [
 type BestFor = (subject: string, load: Load) => Best | undefined;
 
 function rowsOf(best: BestFor): Report['rows'] {
-  const subjects = [proxyTitle, handoffTitle, haproxyChainTitle, peerTitle];
+  const floors = [barestRelays, barestHandoff].map(barestTitle);
+  const subjects = [proxyTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
   return loads.flatMap((load) =>
     subjects.flatMap((subject) => {
       const found = best(subject, load);
@@ -137,6 +144,11 @@ const limits: readonly Limit[] = [
   [handoffTitle, haproxyChainTitle, kept, 'rate', '≥', 1.8],
   [handoffTitle, haproxyChainTitle, perConnection, 'rate', '≥', 1.35],
   [handoffTitle, haproxyChainTitle, perConnection, 'cost', '≤', 0.5],
+  // How far from the floor, and what the floor itself makes of the limits above.
+  [proxyTitle, barestTitle(barestRelays), perConnection, 'cost', '≤', 1.15],
+  [handoffTitle, barestTitle(barestHandoff), perConnection, 'cost', '≤', 1.15],
+  [barestTitle(barestHandoff), barestTitle(barestRelays), perConnection, 'rate', '≥', 1.5],
+  [barestTitle(barestHandoff), barestTitle(barestRelays), perConnection, 'cost', '≤', 0.5],
 ];
 
 function budgetsOf(best: BestFor): Budget[] {

@@ -9,6 +9,8 @@ import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { execute, findProgram, LimitedRig } from '../lib/limited-rig.js';
 import type { Listening } from '../lib/limited-rig.js';
+import { buildPrograms } from '../lib/programs.js';
+import type { Command } from '../lib/programs.js';
 import { at } from '../lib/project.js';
 
 /** Something that runs under limits on a port of 127.0.0.1. */
@@ -94,6 +96,7 @@ function limitsOf(name: string): ResourceLimits {
   return topologies.proxy.services.find((service) => service.name === name)!.limits;
 }
 
+const cmake = findProgram('cmake');
 const haproxy = findProgram('haproxy');
 const nginx = findProgram('nginx');
 const postgres = findProgram('postgres', '/usr/lib/postgresql/15/bin');
@@ -129,6 +132,40 @@ backend out
 ${servers.map((server, index) => `  server s${index} ${server}`).join('\n')}
 `;
 
+/** A process in the place of one of our services. */
+interface Place {
+  readonly command: Command;
+  readonly listening: Listening;
+}
+
+/** What takes the places of our services, given where each listens and to whom it forwards. */
+interface Chain {
+  readonly database: (socket: string) => Promise<Place>;
+  readonly api: (socket: string, to: string) => Promise<Place>;
+  readonly balancer: (port: number, to: readonly string[]) => Promise<Place>;
+}
+
+/** Other software in our shape: a balancer, two api instances, a database; unix sockets between them. */
+const inOurShape =
+  (
+    make: (directory: string) => Promise<Chain>,
+    limits: Readonly<Record<string, ResourceLimits>> = {},
+  ): Contestant['start'] =>
+  (directory) =>
+    inRig(async (rig) => {
+      const chain = await make(directory);
+      const fileName = (name: string): string => name.replace(' ', '-');
+      const socket = (name: string): string => join(directory, `${fileName(name)}.sock`);
+      const start = (name: string, { command, listening }: Place): Promise<number> =>
+        rig.start(fileName(name), limits[name] ?? limitsOf(name), command, listening);
+      await start('database', await chain.database(socket('database')));
+      const apis = ['api 1', 'api 2'];
+      for (const name of apis) await start(name, await chain.api(socket(name), socket('database')));
+      const port = await freePort();
+      await start('balancer', await chain.balancer(port, apis.map(socket)));
+      return port;
+    });
+
 export const haproxyChainTitle = 'HAProxy twice, then a constant answer; nothing stored';
 
 /** HAProxy as the balancer and as both api instances, before a server that answers a constant. */
@@ -137,41 +174,80 @@ export const haproxyChain = (
 ): Contestant => ({
   title: haproxyChainTitle,
   missing: missing({ haproxy }),
-  start: (directory) =>
-    inRig(async (rig) => {
-      const constant = join(directory, 'constant_server');
-      const source = at('bench/load/constant_server.cc');
-      await execute('c++', ['-std=c++20', '-O2', '-o', constant, source]);
-      const socket = (name: string): string => join(directory, `${name}.sock`);
-      const limitsHere = (name: string): ResourceLimits => limits[name] ?? limitsOf(name);
-      const last = socket('database');
-      await rig.start(
-        'database',
-        limitsHere('database'),
-        { file: constant, args: ['--unix', last] },
-        { path: last },
-      );
-      const start = async (
-        name: string,
-        listen: string,
-        servers: readonly string[],
-        listening: Listening,
-      ): Promise<void> => {
-        const file = join(directory, `${name}.cfg`);
-        await writeFile(file, haproxyTcp(listen, servers));
-        // -db: in the foreground.
-        const command = { file: haproxy!, args: ['-db', '-f', file] };
-        await rig.start(name, limitsHere(name.replace('-', ' ')), command, listening);
-      };
-      for (const name of ['api-1', 'api-2']) {
-        const path = socket(name);
-        await start(name, `unix@${path}`, [`unix@${last}`], { path });
-      }
-      const port = await freePort();
-      const servers = ['api-1', 'api-2'].map((name) => `unix@${socket(name)}`);
-      await start('balancer', `127.0.0.1:${port}`, servers, { port });
-      return port;
-    }),
+  start: inOurShape(async (directory) => {
+    const constant = join(directory, 'constant_server');
+    const source = at('bench/load/constant_server.cc');
+    await execute('c++', ['-std=c++20', '-O2', '-o', constant, source]);
+    let files = 0;
+    const hop = async (listen: string, to: readonly string[]): Promise<Command> => {
+      const file = join(directory, `${++files}.cfg`);
+      const servers = to.map((path) => `unix@${path}`);
+      await writeFile(file, haproxyTcp(listen, servers));
+      // -db: in the foreground.
+      return { file: haproxy!, args: ['-db', '-f', file] };
+    };
+    return {
+      database: async (path) => ({
+        command: { file: constant, args: ['--unix', path] },
+        listening: { path },
+      }),
+      api: async (path, to) => ({
+        command: await hop(`unix@${path}`, [to]),
+        listening: { path },
+      }),
+      balancer: async (port, to) => ({
+        command: await hop(`127.0.0.1:${port}`, to),
+        listening: { port },
+      }),
+    };
+  }, limits),
+});
+
+/** What the barest of a topology does: relays or hands over, and stores a block, or nothing. */
+export interface Barest {
+  readonly topology: 'proxy' | 'handoff';
+  readonly stores: boolean;
+}
+
+/** The least that could be called the same as ours: the floor of the kernel, and of the disk. */
+export const barestTitle = ({ topology, stores }: Barest): string => {
+  const hops = { proxy: 'the barest relays', handoff: 'the barest handoff' }[topology];
+  return stores
+    ? `${hops}, then one write and flush per turn; no HTTP, no ledger`
+    : `${hops}, then a constant answer; nothing stored`;
+};
+
+export const barest = (
+  what: Barest,
+  limits: Readonly<Record<string, ResourceLimits>> = {},
+): Contestant => ({
+  title: barestTitle(what),
+  missing: missing({ cmake }),
+  start: inOurShape(async (directory) => {
+    const programs = (await buildPrograms())!;
+    const hop = {
+      proxy: (listen: readonly string[], to: readonly string[]): Command => ({
+        file: programs('barest_relay'),
+        args: [...listen, ...to.flatMap((path) => ['--upstream', path])],
+      }),
+      handoff: (listen: readonly string[], to: readonly string[]): Command => ({
+        file: programs('barest_handoff'),
+        args: [...listen, ...to.flatMap((path) => ['--to', path])],
+      }),
+    }[what.topology];
+    const storing = what.stores ? ['--file', join(directory, 'flushed')] : [];
+    return {
+      database: async (path) => ({
+        command: { file: programs('barest_handoff'), args: ['--unix', path, ...storing] },
+        listening: { path },
+      }),
+      api: async (path, to) => ({ command: hop(['--unix', path], [to]), listening: { path } }),
+      balancer: async (port, to) => ({
+        command: hop(['--port', String(port)], to),
+        listening: { port },
+      }),
+    };
+  }, limits),
 });
 
 const peerShares = {

@@ -4,8 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildPrograms, runForJson } from '../lib/programs.js';
 import type { Context } from '../lib/trial.js';
-import { espora, haproxyChain, limitsFor, nodePeer, splitOf } from './limited-subjects.js';
-import type { Contestant, Running, Split } from './limited-subjects.js';
+import { barest, espora, haproxyChain, limitsFor, nodePeer, splitOf } from './limited-subjects.js';
+import type { Barest, Contestant, Running, Split } from './limited-subjects.js';
 
 interface Seconds {
   readonly measured: number;
@@ -51,7 +51,8 @@ export interface Entry {
   readonly contestant: Contestant;
 }
 
-async function play(
+/** Plays a load on something that runs. */
+export async function play(
   load: Load,
   running: Running,
   generator: string,
@@ -85,17 +86,25 @@ async function play(
 
 let turns = 0;
 
+/** Starts a contestant on an empty directory. */
+export async function startEntry(
+  { subject, split, contestant }: Entry,
+  context: Context,
+): Promise<Running> {
+  context.progress(`${subject}, ${split}`);
+  const directory = join(context.directory, `service-${++turns}`);
+  await mkdir(directory);
+  return contestant.start(directory);
+}
+
 /** Starts a contestant afresh, and plays one load after the other. */
 export async function playEntry(
-  { subject, split, contestant }: Entry,
+  entry: Entry,
   loads: readonly Load[],
   generator: string,
   context: Context,
 ): Promise<readonly Played[]> {
-  context.progress(`${subject}, ${split}`);
-  const directory = join(context.directory, `service-${++turns}`);
-  await mkdir(directory);
-  const running = await contestant.start(directory);
+  const running = await startEntry(entry, context);
   try {
     const results: Played[] = [];
     for (const load of loads) results.push(await play(load, running, generator, context));
@@ -124,6 +133,10 @@ type Make = (split: Split) => Contestant;
 export const proxyAt: Make = (split) => espora('proxy', limitsFor(split));
 export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
 export const haproxyAt: Make = (split) => haproxyChain(limitsFor(split));
+export const barestAt =
+  (what: Barest): Make =>
+  (split) =>
+    barest(what, limitsFor(split));
 
 export const entryAt = (subject: string, split: Split, make: Make): Entry => ({
   subject,

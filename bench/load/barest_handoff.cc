@@ -1,0 +1,291 @@
+// The least that a durable service with handoff can do, in three places. No acknowledgements, no
+// checks of who is there, no second attempt, no HTTP beyond a constant answer, no ledger, no
+// records that anybody could read back: what it costs is the floor of the kernel and the disk on
+// this machine. It is measured beside the real service and used for nothing else.
+//
+//   barest_handoff --port N --to PATH [--to PATH …]   accepts on 127.0.0.1, hands over in turn
+//   barest_handoff --unix PATH --to PATH              is handed sockets, hands them on
+//   barest_handoff --unix PATH [--file FILE]          answers those that it is handed at
+//   PATH.handoff,
+//                                                     and those that connect to PATH
+//
+// Each request is what one recv brings. Where at least one of a turn of the loop was a POST, a
+// block is written to FILE, if there is one, and flushed before any of that turn is answered.
+// Prints "listening ADDRESS" when it listens. SIGTERM or the end of the parent ends it.
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace {
+
+constexpr int events_per_wait = 256;
+constexpr int listen_backlog = 4096;
+constexpr std::size_t request_bytes_max = 8192;
+constexpr std::size_t block_bytes = 4096;
+constexpr std::size_t file_bytes = std::size_t{64} << 20;
+
+constexpr std::string_view answer =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n"
+    R"({"limite":100000,"saldo":0})";
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "barest_handoff: %s: %s\n", what, std::strerror(errno));
+  std::exit(1);
+}
+
+sockaddr_un unix_name(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof name.sun_path) {
+    errno = ENAMETOOLONG;
+    fail(path.c_str());
+  }
+  std::memcpy(name.sun_path, path.c_str(), path.size());
+  return name;
+}
+
+void start_listening(int fd, const sockaddr* name, socklen_t bytes) {
+  if (bind(fd, name, bytes) != 0) fail("bind");
+  if (listen(fd, listen_backlog) != 0) fail("listen");
+}
+
+int listen_unix(const std::string& path, int type) {
+  const int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
+  const sockaddr_un name = unix_name(path);
+  unlink(path.c_str());
+  start_listening(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+  return fd;
+}
+
+int listen_tcp(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // what is accepted inherits it
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(static_cast<std::uint16_t>(port));
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  start_listening(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
+  return fd;
+}
+
+int connect_to(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  const sockaddr_un name = unix_name(path + ".handoff");
+  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
+    fail(path.c_str());
+  }
+  return fd;
+}
+
+union Control {
+  cmsghdr aligned;
+  char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+// Waits where the receiver is behind.
+void hand_over(int channel, int client) {
+  char byte = 0;
+  iovec part{&byte, 1};
+  Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof client);
+  std::memcpy(CMSG_DATA(header), &client, sizeof client);
+  if (sendmsg(channel, &message, MSG_NOSIGNAL) != 1) fail("sendmsg");
+  close(client);
+}
+
+// -1: there is none; -2: the sender is gone.
+int be_handed(int channel) {
+  char byte;
+  iovec part{&byte, 1};
+  Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  const ssize_t got = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0) return errno == EAGAIN ? -1 : -2;
+  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  if (got == 0 || header == nullptr) return -2;
+  int client;
+  std::memcpy(&client, CMSG_DATA(header), sizeof client);
+  return client;
+}
+
+// Written past the page cache into space that was allocated and flushed before.
+class Disk {
+ public:
+  explicit Disk(const char* path) {
+    fd_ = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT, 0600);
+    if (fd_ < 0) fail(path);
+    block_ = std::aligned_alloc(block_bytes, block_bytes);
+    std::memset(block_, 0, block_bytes);
+    for (std::size_t at = 0; at < file_bytes; at += block_bytes) write_at(at);
+    if (fsync(fd_) != 0) fail("fsync");
+  }
+  void write_and_flush() {
+    write_at(next_);
+    next_ = (next_ + block_bytes) % file_bytes;
+    if (fdatasync(fd_) != 0) fail("fdatasync");
+  }
+
+ private:
+  void write_at(std::size_t at) const {
+    if (pwrite(fd_, block_, block_bytes, static_cast<off_t>(at)) != ssize_t{block_bytes}) {
+      fail("pwrite");
+    }
+  }
+  int fd_;
+  void* block_;
+  std::size_t next_ = 0;
+};
+
+enum class Role : std::uint8_t { none, listener, channel_listener, channel, client };
+
+class Program {
+ public:
+  Program(std::vector<int> receivers, Disk* disk)
+      : poller_(epoll_create1(EPOLL_CLOEXEC)), receivers_(std::move(receivers)), disk_(disk) {}
+
+  void watch(int fd, Role role) {
+    if (static_cast<std::size_t>(fd) >= roles_.size()) roles_.resize(fd + 1);
+    roles_[fd] = role;
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    if (epoll_ctl(poller_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+  }
+
+  [[noreturn]] void run() {
+    epoll_event ready[events_per_wait];
+    for (;;) {
+      const int count = epoll_wait(poller_, ready, events_per_wait, -1);
+      for (int i = 0; i < count; ++i) on_event(ready[i].data.fd);
+      if (std::exchange(posts_, false) && disk_ != nullptr) disk_->write_and_flush();
+      for (const int client : owed_) {
+        send(client, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      }
+      owed_.clear();
+    }
+  }
+
+ private:
+  void on_event(int fd) {
+    switch (roles_[fd]) {
+      case Role::listener: {
+        const int client = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) take(client);
+        break;
+      }
+      case Role::channel_listener: {
+        const int channel = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
+        if (channel >= 0) watch(channel, Role::channel);
+        break;
+      }
+      case Role::channel: {
+        const int client = be_handed(fd);
+        if (client >= 0) take(client);
+        if (client == -2) close(fd);
+        break;
+      }
+      case Role::client:
+        serve(fd);
+        break;
+      case Role::none:
+        break;
+    }
+  }
+
+  void take(int client) {
+    if (!receivers_.empty()) {
+      hand_over(receivers_[turn_++ % receivers_.size()], client);
+      return;
+    }
+    watch(client, Role::client);
+    serve(client);
+  }
+
+  void serve(int client) {
+    const ssize_t got = recv(client, request_, sizeof request_, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) {
+      close(client);  // nobody else has it, so that it leaves the poller, too
+      return;
+    }
+    posts_ = posts_ || request_[0] == 'P';
+    owed_.push_back(client);
+  }
+
+  int poller_;
+  std::vector<int> receivers_;
+  std::size_t turn_ = 0;
+  Disk* disk_;
+  bool posts_ = false;
+  std::vector<int> owed_;
+  std::vector<Role> roles_;
+  char request_[request_bytes_max];
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int port = -1;
+  std::string path;
+  const char* file = nullptr;
+  std::vector<int> receivers;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    if (flag == "--port") port = std::atoi(argv[i + 1]);
+    if (flag == "--unix") path = argv[i + 1];
+    if (flag == "--to") receivers.push_back(connect_to(argv[i + 1]));
+    if (flag == "--file") file = argv[i + 1];
+  }
+  if ((port < 0 && path.empty()) || (!receivers.empty() && file != nullptr)) {
+    std::fprintf(stderr,
+                 "usage: barest_handoff (--port N | --unix PATH) [--to PATH [--to PATH] | "
+                 "--file FILE]\n");
+    return 2;
+  }
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+
+  Disk* disk = file == nullptr ? nullptr : new Disk(file);
+  Program program(std::move(receivers), disk);
+  if (port >= 0) program.watch(listen_tcp(port), Role::listener);
+  if (!path.empty()) {
+    program.watch(listen_unix(path + ".handoff", SOCK_SEQPACKET), Role::channel_listener);
+    program.watch(listen_unix(path, SOCK_STREAM), Role::listener);
+  }
+  std::printf("listening %s\n", path.empty() ? std::to_string(port).c_str() : path.c_str());
+  std::fflush(stdout);
+  program.run();
+}
