@@ -140,9 +140,9 @@ interface Place {
 
 /** What takes the places of our services, given where each listens and to whom it forwards. */
 interface Chain {
-  readonly database: (socket: string) => Promise<Place>;
-  readonly api: (socket: string, to: string) => Promise<Place>;
-  readonly balancer: (port: number, to: readonly string[]) => Promise<Place>;
+  readonly database: (socket: string) => Place;
+  readonly api: (socket: string, to: string) => Place | Promise<Place>;
+  readonly balancer: (port: number, to: readonly string[]) => Place | Promise<Place>;
 }
 
 /** Other software in our shape: a balancer, two api instances, a database; unix sockets between them. */
@@ -158,7 +158,7 @@ const inOurShape =
       const socket = (name: string): string => join(directory, `${fileName(name)}.sock`);
       const start = (name: string, { command, listening }: Place): Promise<number> =>
         rig.start(fileName(name), limits[name] ?? limitsOf(name), command, listening);
-      await start('database', await chain.database(socket('database')));
+      await start('database', chain.database(socket('database')));
       const apis = ['api 1', 'api 2'];
       for (const name of apis) await start(name, await chain.api(socket(name), socket('database')));
       const port = await freePort();
@@ -187,7 +187,7 @@ export const haproxyChain = (
       return { file: haproxy!, args: ['-db', '-f', file] };
     };
     return {
-      database: async (path) => ({
+      database: (path) => ({
         command: { file: constant, args: ['--unix', path] },
         listening: { path },
       }),
@@ -237,12 +237,12 @@ export const barest = (
     }[what.topology];
     const storing = what.stores ? ['--file', join(directory, 'flushed')] : [];
     return {
-      database: async (path) => ({
+      database: (path) => ({
         command: { file: programs('barest_handoff'), args: ['--unix', path, ...storing] },
         listening: { path },
       }),
-      api: async (path, to) => ({ command: hop(['--unix', path], [to]), listening: { path } }),
-      balancer: async (port, to) => ({
+      api: (path, to) => ({ command: hop(['--unix', path], [to]), listening: { path } }),
+      balancer: (port, to) => ({
         command: hop(['--port', String(port)], to),
         listening: { port },
       }),
