@@ -331,11 +331,11 @@ void Handoff::flush(Door& door) {
 
 // Each answer would be an event, and mostly a wake-up, of its own, just when the receiver could
 // serve the client. They are fetched when the next clients go out instead, or a moment later when
-// there are none. Where clients are counted closely, or much is under way, an answer makes room:
-// that is told.
+// there are none. Where clients are counted closely, or much is under way, an answer makes room,
+// and where some were refused lately it may be one that has to go elsewhere: those are told.
 void Handoff::watch_answers(HandoffChannel& channel, bool counts_matter) {
   const bool much = 2 * channel.unacknowledged().size() > limits::handoff_unacknowledged_max;
-  channel.tell(counts_matter || much);
+  channel.tell(counts_matter || much || channel.refused_lately());
   if (!channel.told() && !fetch_timer_.armed()) {
     loop_.timers().arm(fetch_timer_, loop_.now_ms() + limits::handoff_fetch_ms);
   }

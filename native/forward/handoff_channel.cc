@@ -96,6 +96,9 @@ bool HandoffChannel::understand(const sys::handoff::Parsed& message) {
       return true;
     case Kind::taken:
     case Kind::refused:
+      if (message.kind == Kind::refused) {
+        refusing_until_ms_ = loop_.now_ms() + limits::handoff_refusing_ms;
+      }
       for (size_t i = 0; i < message.count; ++i) {
         const uint64_t client = message.id(i);
         if (!settle(client)) return false;

@@ -75,6 +75,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
     uint64_t at_ms;
   };
   [[nodiscard]] const std::deque<Offered>& unacknowledged() const noexcept { return offered_; }
+  [[nodiscard]] bool refused_lately() const noexcept { return loop_.now_ms() < refusing_until_ms_; }
   // Whether the loop tells of each packet that came. Where it does not they wait for fetch(); that
   // the receiver is gone is told in any case.
   void tell(bool wanted);
@@ -101,6 +102,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   sys::Fd fd_;
   sys::EventLoop::Token token_ = 0;
   bool told_ = true;
+  uint64_t refusing_until_ms_ = 0;  // of the loop's clock; 0: it refused nobody
   State state_ = State::greeting;
   std::deque<Offered> offered_;
 };

@@ -54,6 +54,8 @@ inline constexpr uint64_t handoff_report_delay_ms = 10;
 // How long answers may wait for a sender that has nothing more to hand over, in milliseconds: as
 // long it keeps its copy of a socket. At few clients a second each wait ends with a wake-up.
 inline constexpr uint64_t handoff_fetch_ms = 50;
+// How long after a refusal a receiver's answers do not wait, in milliseconds.
+inline constexpr uint64_t handoff_refusing_ms = 1'000;
 // Channels that a receiver holds open: one for each sender, and those of senders that just died.
 inline constexpr size_t handoff_channels_max = 256;
 // Clients that nobody has room for, above which accepting pauses.

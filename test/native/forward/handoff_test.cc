@@ -566,29 +566,41 @@ TEST_P(HandoffTest, ReportsMakeRoomForFurtherClients) {
   EXPECT_EQ(rig->stats().active, 2u);
 }
 
-TEST_P(HandoffTest, IsWokenForEachPacketOnlyWhereClientsAreCounted) {
+TEST_P(HandoffTest, IsWokenForEachPacketOnlyWhereClientsAreCountedOrRefused) {
   constexpr uint64_t packets = 20;
   Rig rig(options(1));
   HandoffPeer receiver = servers_[0]->accept_and_greet();
   EXPECT_TRUE(eventually([&] { return rig.loop().turns() > 0; }));
-  const auto begin = std::chrono::steady_clock::now();
+  auto begin = std::chrono::steady_clock::now();
   Peer peer = client(rig);
   auto passed = take(receiver, 1);
   ASSERT_EQ(passed.size(), 1u);
-  EXPECT_TRUE(eventually([&] { return rig->stats().pass_unacknowledged == 1u; }));
-  const uint64_t turns_before = rig.loop().turns();
-  for (uint64_t i = 0; i < packets; ++i) {
-    ASSERT_GT(receiver.say(Said::ended, {passed[0].first + 1 + i}).bytes, 0u);  // of nobody
-  }
-  ASSERT_GT(receiver.say(Said::taken, {passed[0].first}).bytes, 0u);
-  const auto took = std::chrono::steady_clock::now() - begin;
-  EXPECT_TRUE(eventually([&] { return rig->stats().passed_active == 1; }));
-  const uint64_t turns = rig.loop().turns() - turns_before;
+  // Turns until the last of several packets, which says that the client is taken, has been read.
+  const auto turns_of_packets = [&](uint64_t held) {
+    EXPECT_TRUE(eventually([&] { return rig->stats().pass_unacknowledged == 1u; }));
+    const uint64_t turns_before = rig.loop().turns();
+    for (uint64_t i = 0; i < packets; ++i) {
+      EXPECT_GT(receiver.say(Said::ended, {passed[0].first + 1 + i}).bytes, 0u);  // of nobody
+    }
+    EXPECT_GT(receiver.say(Said::taken, {passed[0].first}).bytes, 0u);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_TRUE(eventually([&] { return rig->stats().passed_active == held; }));
+    return std::pair(rig.loop().turns() - turns_before, took);
+  };
+  const auto [turns, took] = turns_of_packets(1);
   if (GetParam() == Balance::least_connections) {
     EXPECT_GE(turns, packets);
   } else if (2 * took < std::chrono::milliseconds(limits::handoff_fetch_ms)) {
     EXPECT_LE(turns, 5u);
   }
+
+  Peer another = client(rig);
+  passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  receiver.say(Said::refused, {passed[0].first});
+  passed = take(receiver, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  EXPECT_GE(turns_of_packets(2).first, packets);
 }
 
 // Where the number of clients decides about the next one, their ends are to be reported at once.
