@@ -4,15 +4,16 @@
 // ESPORA_ADDON pointing at it. --verbose: the tools' own output as it comes.
 
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { requireCMake, sanitizerSuffix } from './lib/cmake.mjs';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
 import { Failure, run, runScript, tryAddon } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
-const { values } = parseArgs({
-  options: { sanitize: { type: 'string', default: '' }, verbose: { type: 'boolean' } },
+const values = readFlags(import.meta.url, {
+  sanitize: { type: 'string', default: '' },
+  verbose: { type: 'boolean' },
 });
 
 async function build(folder, heldDescriptor) {

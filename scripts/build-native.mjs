@@ -2,14 +2,15 @@
 // first where that is due, so that it is the only command a fresh clone needs.
 // --clean: from nothing; --verbose: the compiler's own output as it comes.
 
-import { parseArgs } from 'node:util';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { binary } from './lib/project.mjs';
 import { runScript } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
-const { values } = parseArgs({
-  options: { clean: { type: 'boolean' }, verbose: { type: 'boolean' } },
+const values = readFlags(import.meta.url, {
+  clean: { type: 'boolean' },
+  verbose: { type: 'boolean' },
 });
 
 await runScript(() =>

@@ -6,22 +6,20 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { parseArgs } from 'node:util';
 import { countingBuild, describeCoverage, forgetCounts } from './differential/coverage.mjs';
 import { classes, classify } from './differential/differences.mjs';
 import { generate, Random } from './differential/generate.mjs';
 import { NodeParser } from './differential/node-parser.mjs';
 import { configureAndBuild } from './lib/cmake.mjs';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
 import { Failure, runScript } from './lib/run.mjs';
 
-const { values } = parseArgs({
-  options: {
-    inputs: { type: 'string', default: '50000' },
-    seed: { type: 'string', default: '1' },
-    examples: { type: 'boolean', default: false },
-  },
+const values = readFlags(import.meta.url, {
+  inputs: { type: 'string', default: '50000' },
+  seed: { type: 'string', default: '1' },
+  examples: { type: 'boolean', default: false },
 });
 
 const folder = 'build-cmake-differential';

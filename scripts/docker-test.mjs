@@ -7,16 +7,14 @@
 
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readFlags } from './lib/flags.mjs';
 import { run, runScript } from './lib/run.mjs';
 import { withDocker } from './lib/with-docker.mjs';
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    data: { type: 'string', default: tmpdir() },
-  },
+const values = readFlags(import.meta.url, {
+  quick: { type: 'boolean', default: false },
+  only: { type: 'string' },
+  data: { type: 'string', default: tmpdir() },
 });
 
 await runScript(() =>

@@ -3,12 +3,12 @@
 // costs a fraction of a second when there is nothing to do.
 // --bench: the benchmarks' own addon too.
 
-import { parseArgs } from 'node:util';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { runScript } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
-const { values } = parseArgs({ options: { bench: { type: 'boolean', default: false } } });
+const values = readFlags(import.meta.url, { bench: { type: 'boolean', default: false } });
 
 const order = [steps.dependencies, steps.native, steps.typescript];
 if (values.bench) order.push(steps.benchAddon);

@@ -7,19 +7,17 @@
 
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at, filesBelow } from './lib/project.mjs';
 import { Failure, run, runScript } from './lib/run.mjs';
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '10' },
-    target: { type: 'string' },
-    keep: { type: 'boolean', default: false },
-    verbose: { type: 'boolean', default: false },
-  },
+const values = readFlags(import.meta.url, {
+  seconds: { type: 'string', default: '10' },
+  target: { type: 'string' },
+  keep: { type: 'boolean', default: false },
+  verbose: { type: 'boolean', default: false },
 });
 
 const folder = 'build-cmake-fuzz';

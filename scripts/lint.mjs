@@ -2,15 +2,16 @@
 // --fix (`npm run format`): lets each mend what it can; --tidy: clang-tidy too, which takes minutes.
 // A tool of the C++ side that is not installed is named and left out.
 
-import { parseArgs } from 'node:util';
 import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
 import { Failure, run, runScript } from './lib/run.mjs';
 import { perform, steps } from './lib/steps.mjs';
 
-const { values } = parseArgs({
-  options: { fix: { type: 'boolean', default: false }, tidy: { type: 'boolean', default: false } },
+const values = readFlags(import.meta.url, {
+  fix: { type: 'boolean', default: false },
+  tidy: { type: 'boolean', default: false },
 });
 
 async function listedFiles(...patterns) {

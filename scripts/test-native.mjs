@@ -5,20 +5,18 @@
 
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { configureAndBuild, sanitizerSuffix } from './lib/cmake.mjs';
+import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
 import { Failure, run, runScript } from './lib/run.mjs';
 
-const { values } = parseArgs({
-  options: {
-    sanitize: { type: 'string', default: '' },
-    rooms: { type: 'string', default: '' },
-    filter: { type: 'string', default: '*' },
-    addon: { type: 'boolean', default: false },
-    verbose: { type: 'boolean', default: false },
-  },
+const values = readFlags(import.meta.url, {
+  sanitize: { type: 'string', default: '' },
+  rooms: { type: 'string', default: '' },
+  filter: { type: 'string', default: '*' },
+  addon: { type: 'boolean', default: false },
+  verbose: { type: 'boolean', default: false },
 });
 
 /** What each sanitizer does on its first finding: says where, and fails the program. */
