@@ -1,11 +1,20 @@
 // `npm run fuzz -- --seconds N [--target NAME]`: builds the fuzz targets with clang and lets each run
-// for N seconds (10 by default). test/native/fuzz/NAME_fuzz.cc starts from the inputs in
-// test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside it; what it finds
-// on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run. --keep: afterwards, a smallest set
-// of all inputs so far that reaches as much becomes part of the inputs to start from. --verbose: all
-// output as it comes.
+// for N seconds (10 by default), as many at once as there are CPUs. test/native/fuzz/NAME_fuzz.cc starts
+// from the inputs in test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside
+// it; what it finds on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run.
+// --keep: afterwards, a smallest set of all inputs so far that reaches as much becomes part of the inputs
+// to start from, and the run is added to test/native/fuzz/kept.json. --verbose: all output as it comes.
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { configureAndBuild, isInstalled } from './lib/cmake.mjs';
 import { readFlags } from './lib/flags.mjs';
@@ -44,7 +53,21 @@ function chooseTargets() {
   return [values.target];
 }
 
-/** Runs one target within its time; prints a line of figures. Returns whether it found nothing. */
+// `times` of sh(1): of the shell, then of what it ran, user and system.
+const timed = '"$0" "$@"; code=$?; times; exit $code';
+
+function cpuSecondsOf(output) {
+  const parts = [
+    ...output
+      .trimEnd()
+      .split('\n')
+      .at(-1)
+      .matchAll(/(\d+)m([\d.]+)s/g),
+  ];
+  return parts.reduce((sum, [, minutes, seconds]) => sum + 60 * minutes + Number(seconds), 0);
+}
+
+/** Runs one target within its time; prints a line of figures. Returns them, or undefined if it failed. */
 async function fuzz(name, seconds) {
   const corpus = `${folder}/corpus/${name}`;
   const artifacts = `${folder}/artifacts/${name}/`;
@@ -52,8 +75,11 @@ async function fuzz(name, seconds) {
   const seeds = `${sources}/corpus/${name}`;
   const dictionary = `${sources}/${name}.dict`;
   const { code, output } = await run(
-    at(folder, `espora_${name}_fuzz`),
+    'sh',
     [
+      '-c',
+      timed,
+      at(folder, `espora_${name}_fuzz`),
       `-max_total_time=${seconds}`,
       `-artifact_prefix=${artifacts}`,
       '-timeout=10',
@@ -68,20 +94,38 @@ async function fuzz(name, seconds) {
   const figure = (pattern) => [...output.matchAll(pattern)].at(-1)?.[1] ?? '?';
   const runs = figure(/stat::number_of_executed_units:\s+(\d+)/g);
   const covered = figure(/ cov: (\d+) /g);
+  const cpuSeconds = cpuSecondsOf(output);
   if (code !== 0) process.stderr.write(output);
   process.stdout.write(
     `fuzz ${name}: ${code === 0 ? 'nothing found' : `FAILED, the input is in ${artifacts}`}` +
-      (values.verbose ? '\n' : ` (${runs} runs, ${covered} edges covered)\n`),
+      (values.verbose
+        ? '\n'
+        : ` (${runs} runs, ${covered} edges covered, ${cpuSeconds.toFixed(0)} s of CPU)\n`),
   );
-  return code === 0;
+  return code === 0 ? { runs: Number(runs), covered: Number(covered), cpuSeconds } : undefined;
 }
 
 // What libFuzzer names by its hash; inputs written by hand have names.
 const found = /^[0-9a-f]{40}$/;
 const keptBytesMax = 512;
 
+/** Adds a run to those whose finds were kept. */
+function count(name, { runs, covered, cpuSeconds }, inputs) {
+  const file = at(sources, 'kept.json');
+  const all = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const before = all[name] ?? { cpuSeconds: 0, runs: 0 };
+  all[name] = {
+    cpuSeconds: Math.round(before.cpuSeconds + cpuSeconds),
+    runs: before.runs + runs,
+    edges: covered,
+    inputs,
+  };
+  const sorted = Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)));
+  writeFileSync(file, `${JSON.stringify(sorted, undefined, 2)}\n`);
+}
+
 /** Makes a smallest set of what was found part of the inputs to start from. */
-async function keep(name) {
+async function keep(name, figures) {
   const seeds = at(sources, 'corpus', name);
   const corpus = at(folder, 'corpus', name);
   mkdirSync(seeds, { recursive: true });
@@ -92,7 +136,9 @@ async function keep(name) {
   const args = ['-set_cover_merge=1', `-max_len=${keptBytesMax}`, seeds, corpus];
   const { code, output } = await run(at(folder, `espora_${name}_fuzz`), args);
   if (code !== 0) throw new Failure(`Merging what ${name} found failed:\n${output}`);
-  process.stdout.write(`fuzz ${name}: ${readdirSync(seeds).length} inputs kept in ${sources}\n`);
+  const inputs = readdirSync(seeds).length;
+  count(name, figures, inputs);
+  process.stdout.write(`fuzz ${name}: ${inputs} inputs kept in ${sources}\n`);
 }
 
 await runScript(async () => {
@@ -109,10 +155,15 @@ await runScript(async () => {
       { targets: targets.map((name) => `espora_${name}_fuzz`), show: values.verbose },
     );
     let failed = 0;
-    for (const name of targets) {
-      if (!(await fuzz(name, seconds))) failed += 1;
-      else if (values.keep) await keep(name);
-    }
+    const waiting = [...targets];
+    const work = async () => {
+      for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+        const figures = await fuzz(name, seconds);
+        if (figures === undefined) failed += 1;
+        else if (values.keep) await keep(name, figures);
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, work));
     process.stdout.write(`fuzz: ${targets.length - failed} passed, ${failed} failed\n`);
     return failed === 0 ? 0 : 1;
   });
