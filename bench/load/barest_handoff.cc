@@ -39,12 +39,21 @@ namespace {
 constexpr int events_per_wait = 256;
 constexpr int listen_backlog = 4096;
 constexpr std::size_t request_bytes_max = 8192;
+constexpr int connect_tries_max = 500;
+constexpr useconds_t connect_pause_us = 20'000;
 constexpr std::size_t block_bytes = 4096;
-constexpr std::size_t file_bytes = std::size_t{64} << 20;
+constexpr std::size_t fill_bytes = std::size_t{1} << 20;
+constexpr std::size_t file_bytes = 64 * fill_bytes;
 
-constexpr std::string_view answer =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 27\r\n\r\n"
-    R"({"limite":100000,"saldo":0})";
+std::string answer_with(std::string_view body) {
+  return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+}
+
+const std::string transaction = answer_with(R"({"limite":100000,"saldo":0})");
+const std::string statement = answer_with(
+    R"({"saldo":{"total":0,"data_extrato":"2024-01-17T02:34:41.217753Z","limite":100000},)"
+    R"("ultimas_transacoes":[]})");
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "barest_handoff: %s: %s\n", what, std::strerror(errno));
@@ -90,11 +99,14 @@ int listen_tcp(int port) {
   return fd;
 }
 
+// Whoever is to receive may be started at the same time.
 int connect_to(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
   const sockaddr_un name = unix_name(path + ".handoff");
-  if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
-    fail(path.c_str());
+  for (int tries = 0; connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0;) {
+    if (++tries == connect_tries_max) fail(path.c_str());
+    usleep(connect_pause_us);
   }
   return fd;
 }
@@ -148,25 +160,24 @@ class Disk {
   explicit Disk(const char* path) {
     fd_ = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_DIRECT, 0600);
     if (fd_ < 0) fail(path);
-    block_ = std::aligned_alloc(block_bytes, block_bytes);
-    std::memset(block_, 0, block_bytes);
-    for (std::size_t at = 0; at < file_bytes; at += block_bytes) write_at(at);
+    zeros_ = std::aligned_alloc(block_bytes, fill_bytes);
+    std::memset(zeros_, 0, fill_bytes);
+    for (std::size_t at = 0; at < file_bytes; at += fill_bytes) write_at(at, fill_bytes);
     if (fsync(fd_) != 0) fail("fsync");
   }
   void write_and_flush() {
-    write_at(next_);
+    write_at(next_, block_bytes);
     next_ = (next_ + block_bytes) % file_bytes;
     if (fdatasync(fd_) != 0) fail("fdatasync");
   }
 
  private:
-  void write_at(std::size_t at) const {
-    if (pwrite(fd_, block_, block_bytes, static_cast<off_t>(at)) != ssize_t{block_bytes}) {
-      fail("pwrite");
-    }
+  void write_at(std::size_t at, std::size_t count) const {
+    const ssize_t wrote = pwrite(fd_, zeros_, count, static_cast<off_t>(at));
+    if (wrote != static_cast<ssize_t>(count)) fail("pwrite");
   }
   int fd_;
-  void* block_;
+  void* zeros_;
   std::size_t next_ = 0;
 };
 
@@ -192,7 +203,8 @@ class Program {
       const int count = epoll_wait(poller_, ready, events_per_wait, -1);
       for (int i = 0; i < count; ++i) on_event(ready[i].data.fd);
       if (std::exchange(posts_, false) && disk_ != nullptr) disk_->write_and_flush();
-      for (const int client : owed_) {
+      for (const auto& [client, post] : owed_) {
+        const std::string& answer = post ? transaction : statement;
         send(client, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       }
       owed_.clear();
@@ -242,8 +254,9 @@ class Program {
       close(client);  // nobody else has it, so that it leaves the poller, too
       return;
     }
-    posts_ = posts_ || request_[0] == 'P';
-    owed_.push_back(client);
+    const bool post = request_[0] == 'P';
+    posts_ = posts_ || post;
+    owed_.emplace_back(client, post);
   }
 
   int poller_;
@@ -251,7 +264,7 @@ class Program {
   std::size_t turn_ = 0;
   Disk* disk_;
   bool posts_ = false;
-  std::vector<int> owed_;
+  std::vector<std::pair<int, bool>> owed_;  // clients, and whether they posted
   std::vector<Role> roles_;
   char request_[request_bytes_max];
 };

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { besideChain, besideOther, chainLimits } from './beside-chain.js';
+import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
 import { flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
@@ -41,8 +41,6 @@ const smallFlushSeconds = 0.1;
 
 const barestRelays = { topology: 'proxy', stores: true } as const;
 const barestHandoff = { topology: 'handoff', stores: true } as const;
-/** How much more than the least a service may take that can be read back, and is watched. */
-const floorLimit = 1.1;
 
 const entries: readonly Entry[] = [
   entryAt(proxyTitle, relayed[0]!, proxyAt),

@@ -5,6 +5,9 @@ import type { Budget } from '../lib/report.js';
 import { ratioOf } from '../lib/statistics.js';
 import type { Latency } from './flush-at-pace.js';
 
+/** How much more than the least a service may take that can be read back, and is watched. */
+export const floorLimit = 1.1;
+
 /** What each topology may take, over HAProxy's chain. */
 export const chainLimits = { proxy: 1.6, handoff: 1.3 } as const;
 

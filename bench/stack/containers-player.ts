@@ -1,8 +1,10 @@
 // The process that `containers` starts with a Docker engine at hand: plays the whole contest against
-// every compose file of docker/, and the contest's load against HAProxy in our shape, in turn.
+// every compose file of docker/, and the contest's load against HAProxy and the barest handoff in our
+// shape, in turn.
 
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
 import { freePort } from '#espora/contest/free-port.js';
@@ -15,16 +17,20 @@ import type { ServiceFigures } from '#espora/contest/service-samplers.js';
 import { authorityOf, resolveTarget } from '#espora/contest/service.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { topologies } from '#espora/topology/index.js';
+import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
 import { composeFiles } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { barestTitle, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const seed = 1;
 const flushSeconds = 60;
 const smallFlushSeconds = 0.1;
+// Whoever does not listen by then fails in the load, with a reason.
+const readyTries = 300;
+const readyPauseMs = 100;
 
 /** What this process is told. */
 export interface Orders {
@@ -48,10 +54,11 @@ export interface Round {
   readonly services: readonly ServiceFigures[];
 }
 
-/** Every round of each compose file, in their order, of HAProxy's chain, and of the flush alone. */
+/** Every round of each compose file, in their order, of HAProxy's chain, of the barest handoff, and of the flush alone. */
 export interface Results {
   readonly files: readonly Round[][];
   readonly chain: Round[];
+  readonly floor: Round[];
   readonly flush: Latency[];
 }
 
@@ -80,52 +87,92 @@ function roundOf(
   return { requests, failures, prizeUsd: prize, p50, p99, services };
 }
 
-/** A compose file for HAProxy in our shape, with the limits of topology `proxy`. */
-async function writeChain(directory: string, port: number): Promise<string> {
-  const folder = await mkdtemp(join(directory, 'haproxy-'));
-  const socket = (name: string): string => `/run/espora/${name}.sock`;
-  const apis = ['api-1', 'api-2'];
-  const configurations: Readonly<Record<string, string>> = {
+/** What takes the places of our services: the command of each, by its name without spaces. */
+interface Shape {
+  readonly topology: 'proxy' | 'handoff';
+  readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
+  /** Files of /configuration. */
+  readonly files?: (port: number) => Readonly<Record<string, string>>;
+}
+
+const socketOf = (name: string): string => `/run/espora/${name}.sock`;
+const apis = ['api-1', 'api-2'];
+
+const haproxyShape: Shape = {
+  topology: 'proxy',
+  commands: () => ({
+    database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
     ...Object.fromEntries(
-      apis.map((name) => [
+      [...apis, 'balancer'].map((name) => [
         name,
-        haproxyTcp(`unix@${socket(name)}`, [`unix@${socket('database')}`]),
+        ['/usr/sbin/haproxy', '-db', '-f', `/configuration/${name}.cfg`],
       ]),
     ),
-    balancer: haproxyTcp(
-      `127.0.0.1:${port}`,
-      apis.map((name) => `unix@${socket(name)}`),
+  }),
+  files: (port) => ({
+    ...Object.fromEntries(
+      apis.map((name) => [
+        `${name}.cfg`,
+        haproxyTcp(`unix@${socketOf(name)}`, [`unix@${socketOf('database')}`]),
+      ]),
     ),
-  };
-  const services = topologies.proxy.services.map(({ name, limits }) => {
+    'balancer.cfg': haproxyTcp(
+      `127.0.0.1:${port}`,
+      apis.map((name) => `unix@${socketOf(name)}`),
+    ),
+  }),
+};
+
+const barest = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
+  '/usr/bin/bench_barest_handoff',
+  ...listen,
+  ...more,
+];
+const barestShape: Shape = {
+  topology: 'handoff',
+  commands: (port) => ({
+    database: barest(['--unix', socketOf('database')], '--file', '/data/flushed'),
+    ...Object.fromEntries(
+      apis.map((name) => [name, barest(['--unix', socketOf(name)], '--to', socketOf('database'))]),
+    ),
+    balancer: barest(['--port', String(port)], ...apis.flatMap((name) => ['--to', socketOf(name)])),
+  }),
+};
+
+/** A compose file for other software in our shape, with the limits of a topology. */
+async function writeShape(
+  { topology, commands, files = () => ({}) }: Shape,
+  directory: string,
+  port: number,
+): Promise<string> {
+  const folder = await mkdtemp(join(directory, 'shape-'));
+  const services = topologies[topology].services.map(({ name, limits }) => {
     const plain = name.replace(' ', '-');
-    const own = configurations[plain];
-    const entrypoint =
-      own === undefined
-        ? ['/usr/bin/bench_constant_server', '--unix', socket('database')]
-        : ['/usr/sbin/haproxy', '-db', '-f', `/configuration/${plain}.cfg`];
     return [
       `  ${plain}:`,
       `    image: '\${CHAIN_IMAGE}'`,
-      `    entrypoint: ${JSON.stringify(entrypoint)}`,
+      `    entrypoint: ${JSON.stringify(commands(port)[plain])}`,
       `    network_mode: '${plain === 'balancer' ? 'host' : 'none'}'`,
-      `    volumes: ['sockets:/run/espora', '${folder}:/configuration:ro']`,
+      `    volumes: ['sockets:/run/espora', 'data:/data', '${folder}:/configuration:ro']`,
       '    init: true',
       `    deploy: { resources: { limits: { cpus: '${limits.cpus}', memory: '${limits.memoryMegabytes}M' } } }`,
     ].join('\n');
   });
-  for (const [name, text] of Object.entries(configurations)) {
-    await writeFile(join(folder, `${name}.cfg`), text);
-  }
-  const file = join(folder, 'chain.yml');
-  await writeFile(file, `services:\n${services.join('\n')}\nvolumes:\n  sockets:\n`);
+  for (const [name, text] of Object.entries(files(port))) await writeFile(join(folder, name), text);
+  const file = join(folder, 'shape.yml');
+  const volumes = 'volumes:\n  sockets:\n  data:\n';
+  await writeFile(file, `services:\n${services.join('\n')}\n${volumes}`);
   return file;
 }
 
-async function playChain(load: PlanOptions, { scratch }: Orders): Promise<Round> {
+/** The load alone: a constant passes no check. */
+async function playShape(shape: Shape, load: PlanOptions, { scratch }: Orders): Promise<Round> {
   const port = await freePort();
-  const subject = await startCompose(await writeChain(scratch, port), { port });
+  const subject = await startCompose(await writeShape(shape, scratch, port), { port });
   try {
+    for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
+      await sleep(readyPauseMs);
+    }
     const plan = loadAlone(load, constantAccounts);
     const samplers = subject.services.map(
       ({ name, limits, read }) => new ServiceSampler(name, limits, read),
@@ -152,7 +199,7 @@ async function playChain(load: PlanOptions, { scratch }: Orders): Promise<Round>
 async function playAll(orders: Orders): Promise<void> {
   const load = orders.small ? smallLoad : {};
   const plan = contestPlan(load);
-  const results: Results = { files: composeFiles.map(() => []), chain: [], flush: [] };
+  const results: Results = { files: composeFiles.map(() => []), chain: [], floor: [], flush: [] };
   const say = (text: string): void => void process.stderr.write(`containers: ${text}\n`);
   for (let round = 0; round < orders.rounds; round++) {
     for (const [index, name] of composeFiles.entries()) {
@@ -160,7 +207,9 @@ async function playAll(orders: Orders): Promise<void> {
       results.files[index]!.push(await playFile(name, plan, orders));
     }
     say(haproxyChainTitle);
-    results.chain.push(await playChain(load, orders));
+    results.chain.push(await playShape(haproxyShape, load, orders));
+    say(barestTitle({ topology: 'handoff', stores: true }));
+    results.floor.push(await playShape(barestShape, load, orders));
     say(flushTitle);
     const seconds = orders.small ? smallFlushSeconds : flushSeconds;
     results.flush.push(await flushAtPace(join(orders.scratch, `flushed-${round}`), seconds));

@@ -1,6 +1,7 @@
 // The whole contest in containers under its limits, for every compose file of docker/, and beside them
-// the load of the contest on the same chain made of HAProxy before a constant answer, in containers
-// with the limits of `proxy`; and what the disk alone takes for a flush.
+// the load of the contest on the same chain made of HAProxy before a constant answer, and on the barest
+// handoff that flushes, in containers with the limits of `proxy` and of `handoff`; and what the disk alone
+// takes for a flush.
 
 import { spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -15,10 +16,10 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { besideChain, chainLimits } from './beside-chain.js';
+import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
 import type { Orders, Results, Round } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
-import { haproxyChainTitle } from './limited-subjects.js';
+import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 
 const player = fileURLToPath(new URL('./containers-player.js', import.meta.url));
 export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
@@ -26,10 +27,14 @@ const rounds = 3;
 // Whatever was asked has to be answered right: the contest's whole prize.
 const prizeUsd = 100_000;
 
-async function runWithDocker(context: Context, orders: Orders, constant: string): Promise<void> {
+async function runWithDocker(
+  context: Context,
+  orders: Orders,
+  programs: readonly string[],
+): Promise<void> {
   // Directly on the disk to measure: the paths of the engine's sockets have to be short.
   const parent = dirname(dirname(context.directory));
-  const args = [at('scripts/bench-containers.mjs'), parent, constant];
+  const args = [at('scripts/bench-containers.mjs'), parent, programs.join(',')];
   const program = [process.execPath, player, JSON.stringify(orders)];
   const child = spawn(process.execPath, [...args, ...program], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -79,7 +84,9 @@ function rowOf(what: string, rounds: readonly Round[]): Report['rows'][number] {
   };
 }
 
-function budgetsOf({ files, chain, flush }: Results): Budget[] {
+const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+
+function budgetsOf({ files, chain, floor, flush }: Results): Budget[] {
   const each = composeFiles.flatMap((name, index): Budget[] => {
     const own = files[index]!;
     const prizes = figureOf(own.map(({ prizeUsd: prize }) => prize! / prizeUsd));
@@ -93,7 +100,18 @@ function budgetsOf({ files, chain, flush }: Results): Budget[] {
     const ours = files[composeFiles.indexOf(name)]!;
     return besideChain(`docker/${name}.yml`, chainLimits[name], ours, chain, flush);
   });
-  return [...each, ...ratios];
+  const handoff = files[composeFiles.indexOf('handoff')]!;
+  return [
+    ...each,
+    ...ratios,
+    ...besideOther(`docker/handoff.yml: {} over that of ${floorTitle}`, floorLimit, handoff, floor),
+    ...besideOther(
+      `${floorTitle}: {} over that of HAProxy's chain`,
+      chainLimits.handoff,
+      floor,
+      chain,
+    ),
+  ];
 }
 
 const needed = { docker: 'docker.io', dockerd: 'docker.io', haproxy: 'haproxy', nginx: 'nginx' };
@@ -127,13 +145,14 @@ export const containers: Trial = {
       scratch: context.directory,
       results: join(context.directory, 'containers.json'),
     };
-    await runWithDocker(context, orders, programs('constant_server'));
+    await runWithDocker(context, orders, ['constant_server', 'barest_handoff'].map(programs));
     const results = JSON.parse(await readFile(orders.results, 'utf8')) as Results;
     return {
       ...report,
       rows: [
         ...composeFiles.map((name, index) => rowOf(`docker/${name}.yml`, results.files[index]!)),
         rowOf(haproxyChainTitle, results.chain),
+        rowOf(floorTitle, results.floor),
         {
           what: flushTitle,
           p50: figureOf(results.flush.map(({ p50 }) => p50)),
@@ -143,7 +162,7 @@ export const containers: Trial = {
       budgets: budgetsOf(results),
       notes: [
         'The whole test each, one after the other, in several rounds; the database is killed at the end of each of ours, and what was acknowledged is there.',
-        'HAProxy gets the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml.',
+        'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
         'The player is in no container, and shares the two CPUs with them.',
         'The block alone is written and flushed past the page cache at the same rate for a minute of each round, without limits.',
         'Reports and results of the last round are left in .build/containers.',

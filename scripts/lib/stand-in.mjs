@@ -98,11 +98,11 @@ export function makeNginx(docker, name) {
   return makeImage(docker, name, programs, ['ENV PATH=/usr/bin:/usr/sbin']);
 }
 
-/** An image with this machine's HAProxy, and with one more program as /usr/bin/NAME. */
-export function makeHaproxy(docker, name, program) {
+/** An image with this machine's HAProxy, and with more programs as /usr/bin/NAME. */
+export function makeHaproxy(docker, name, more) {
   const programs = [
     [programPath('haproxy'), '/usr/sbin/haproxy'],
-    [program, `/usr/bin/${basename(program)}`],
+    ...more.map((program) => [program, `/usr/bin/${basename(program)}`]),
   ];
   return makeImage(docker, name, programs, ['ENV PATH=/usr/bin:/usr/sbin']);
 }
