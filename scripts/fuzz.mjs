@@ -3,7 +3,8 @@
 // from the inputs in test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside
 // it; what it finds on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run.
 // --keep: afterwards, a smallest set of all inputs so far that reaches as much becomes part of the inputs
-// to start from, and the run is added to test/native/fuzz/kept.json. --verbose: all output as it comes.
+// to start from, and the run is added to test/native/fuzz/kept.json.
+// --verbose: all output as it comes, one target after the other; such a run is not counted.
 
 import {
   copyFileSync,
@@ -137,7 +138,7 @@ async function keep(name, figures) {
   const { code, output } = await run(at(folder, `espora_${name}_fuzz`), args);
   if (code !== 0) throw new Failure(`Merging what ${name} found failed:\n${output}`);
   const inputs = readdirSync(seeds).length;
-  count(name, figures, inputs);
+  if (!values.verbose) count(name, figures, inputs);
   process.stdout.write(`fuzz ${name}: ${inputs} inputs kept in ${sources}\n`);
 }
 
@@ -163,7 +164,8 @@ await runScript(async () => {
         else if (values.keep) await keep(name, figures);
       }
     };
-    await Promise.all(Array.from({ length: availableParallelism() }, work));
+    const atOnce = values.verbose ? 1 : availableParallelism();
+    await Promise.all(Array.from({ length: atOnce }, work));
     process.stdout.write(`fuzz: ${targets.length - failed} passed, ${failed} failed\n`);
     return failed === 0 ? 0 : 1;
   });

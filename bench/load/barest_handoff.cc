@@ -5,9 +5,10 @@
 //
 //   barest_handoff --port N --to PATH [--to PATH …]   accepts on 127.0.0.1, hands over in turn
 //   barest_handoff --unix PATH --to PATH              is handed sockets, hands them on
-//   barest_handoff --unix PATH [--file FILE]          answers those that it is handed at
-//   PATH.handoff,
+//   barest_handoff --unix PATH [--file FILE]          answers those that it is handed,
 //                                                     and those that connect to PATH
+//
+// Sockets are handed over at PATH.handoff.
 //
 // Each request is what one recv brings. Where at least one of a turn of the loop was a POST, a
 // block is written to FILE, if there is one, and flushed before any of that turn is answered.
@@ -111,43 +112,41 @@ int connect_to(const std::string& path) {
   return fd;
 }
 
-union Control {
-  cmsghdr aligned;
-  char bytes[CMSG_SPACE(sizeof(int))];
+// A byte, and room for one socket.
+struct Message {
+  Message() {
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+  }
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  char byte = 0;
+  iovec part{&byte, 1};
+  msghdr header{};
 };
 
 // Waits where the receiver is behind.
 void hand_over(int channel, int client) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  Control control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof control.bytes;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  Message message;
+  cmsghdr* header = CMSG_FIRSTHDR(&message.header);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof client);
   std::memcpy(CMSG_DATA(header), &client, sizeof client);
-  if (sendmsg(channel, &message, MSG_NOSIGNAL) != 1) fail("sendmsg");
+  if (sendmsg(channel, &message.header, MSG_NOSIGNAL) != 1) fail("sendmsg");
   close(client);
 }
 
 // -1: there is none; -2: the sender is gone.
 int be_handed(int channel) {
-  char byte;
-  iovec part{&byte, 1};
-  Control control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.bytes;
-  message.msg_controllen = sizeof control.bytes;
-  const ssize_t got = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  Message message;
+  const ssize_t got = recvmsg(channel, &message.header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got < 0) return errno == EAGAIN ? -1 : -2;
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  const cmsghdr* header = CMSG_FIRSTHDR(&message.header);
   if (got == 0 || header == nullptr) return -2;
   int client;
   std::memcpy(&client, CMSG_DATA(header), sizeof client);

@@ -19,10 +19,10 @@ import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { topologies } from '#espora/topology/index.js';
 import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
-import { composeFiles } from './containers.js';
+import { composeFiles, floorTitle } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { barestTitle, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const seed = 1;
@@ -208,7 +208,7 @@ async function playAll(orders: Orders): Promise<void> {
     }
     say(haproxyChainTitle);
     results.chain.push(await playShape(haproxyShape, load, orders));
-    say(barestTitle({ topology: 'handoff', stores: true }));
+    say(floorTitle);
     results.floor.push(await playShape(barestShape, load, orders));
     say(flushTitle);
     const seconds = orders.small ? smallFlushSeconds : flushSeconds;

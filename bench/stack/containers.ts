@@ -84,7 +84,7 @@ function rowOf(what: string, rounds: readonly Round[]): Report['rows'][number] {
   };
 }
 
-const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
 
 function budgetsOf({ files, chain, floor, flush }: Results): Budget[] {
   const each = composeFiles.flatMap((name, index): Budget[] => {
