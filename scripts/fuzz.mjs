@@ -1,7 +1,8 @@
-// `npm run fuzz -- --seconds N [--target NAME]`: builds the fuzz targets with clang and lets each run
-// for N seconds (10 by default), as many at once as there are CPUs. test/native/fuzz/NAME_fuzz.cc starts
-// from the inputs in test/native/fuzz/corpus/NAME/ and, where it exists, the dictionary NAME.dict beside
-// it; what it finds on the way stays in build-cmake-fuzz/corpus/NAME/ for the next run.
+// `npm run fuzz -- --seconds N [--target NAME]...`: builds the fuzz targets with clang and lets each, or
+// each that is named, run for N seconds (10 by default), as many at once as there are CPUs.
+// test/native/fuzz/NAME_fuzz.cc starts from the inputs in test/native/fuzz/corpus/NAME/ and, where it
+// exists, the dictionary NAME.dict beside it; what it finds on the way stays in
+// build-cmake-fuzz/corpus/NAME/ for the next run.
 // --keep: afterwards, a smallest set of all inputs so far that reaches as much becomes part of the inputs
 // to start from, and the run is added to test/native/fuzz/kept.json.
 // --verbose: all output as it comes, one target after the other; such a run is not counted.
@@ -25,7 +26,7 @@ import { Failure, run, runScript } from './lib/run.mjs';
 
 const values = readFlags(import.meta.url, {
   seconds: { type: 'string', default: '10' },
-  target: { type: 'string' },
+  target: { type: 'string', multiple: true },
   keep: { type: 'boolean', default: false },
   verbose: { type: 'boolean', default: false },
 });
@@ -48,10 +49,10 @@ function chooseTargets() {
   );
   if (all.length === 0) throw new Failure(`There is no fuzz target in ${sources}.`);
   if (values.target === undefined) return all;
-  if (!all.includes(values.target)) {
-    throw new Failure(`--target ${values.target}: give one of ${all.join(', ')}.`);
+  for (const name of values.target) {
+    if (!all.includes(name)) throw new Failure(`--target ${name}: give one of ${all.join(', ')}.`);
   }
-  return [values.target];
+  return [...new Set(values.target)];
 }
 
 // `times` of sh(1): of the shell, then of what it ran, user and system.
