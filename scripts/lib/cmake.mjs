@@ -43,14 +43,14 @@ export async function configureAndBuild(folder, definitions, { targets = [], sho
   const build = ['--build', at(folder), '--parallel', String(availableParallelism())];
   if (targets.length > 0) build.push('--target', ...targets);
 
-  for (const [what, args] of [
-    ['Configuring', configure],
-    ['Building', build],
-  ]) {
+  const tool = async (what, args) => {
     const { code, output } = await run('cmake', args, { show });
-    if (code !== 0) {
-      process.stderr.write(output);
-      throw new Failure(`${what} ${folder} failed: the messages above name the error.`);
-    }
-  }
+    if (code === 0) return output;
+    process.stderr.write(output);
+    throw new Failure(`${what} ${folder} failed: the messages above name the error.`);
+  };
+  const said = await tool('Configuring', configure);
+  // Where the compiler is another one than before, CMake starts anew and forgets the other definitions.
+  if (said.includes('require your cache to be deleted')) await tool('Configuring', configure);
+  await tool('Building', build);
 }
