@@ -95,18 +95,16 @@ bool HandoffChannel::understand(const sys::handoff::Parsed& message) {
       owner_.on_ready(*this);
       return true;
     case Kind::taken:
-    case Kind::refused:
-      if (message.kind == Kind::refused) {
-        refusing_until_ms_ = loop_.now_ms() + limits::handoff_refusing_ms;
-      }
       for (size_t i = 0; i < message.count; ++i) {
-        const uint64_t client = message.id(i);
-        if (!settle(client)) return false;
-        if (message.kind == Kind::taken) {
-          owner_.on_taken(*this, client);
-        } else {
-          owner_.on_refused(*this, client);
-        }
+        if (!settle(message.id(i))) return false;
+        owner_.on_taken(*this, message.id(i));
+      }
+      return true;
+    case Kind::refused:
+      refusing_until_ms_ = loop_.now_ms() + limits::handoff_refusing_ms;
+      for (size_t i = 0; i < message.count; ++i) {
+        if (!settle(message.id(i))) return false;
+        owner_.on_refused(*this, message.id(i));
       }
       return true;
     case Kind::ended:
