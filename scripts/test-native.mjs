@@ -4,6 +4,7 @@
 // objects, as espora.node in the same folder (for ESPORA_ADDON); --verbose: all output as it comes.
 
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { configureAndBuild, sanitizerSuffix } from './lib/cmake.mjs';
 import { readFlags } from './lib/flags.mjs';
@@ -33,12 +34,11 @@ function withoutWideRandomization(command) {
   return bits > 28 ? ['setarch', '-R', ...command] : command;
 }
 
-/** The sums over the reports that the test programs left in `folder`. */
+/** The sums over the reports that the tests of each room, or of each part of one, left in `folder`. */
 function totals(folder) {
-  const sum = { programs: 0, tests: 0, failures: 0, skipped: 0 };
+  const sum = { tests: 0, failures: 0, skipped: 0 };
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.json'))) {
     const report = JSON.parse(readFileSync(join(folder, file), 'utf8'));
-    sum.programs += 1;
     for (const { testsuite } of report.testsuites) {
       for (const one of testsuite) {
         if (one.status !== 'RUN') continue; // not chosen by the filter, or disabled
@@ -77,23 +77,24 @@ await runScript(async () => {
       '--no-tests=error',
       '--timeout',
       '900',
+      '--parallel',
+      String(availableParallelism()),
     ]);
     const { code, output } = await run(command, args, {
       show: values.verbose,
       env: {
         ...process.env,
         ...sanitizerOptions,
-        GTEST_OUTPUT: `json:${reports}/`,
         GTEST_FILTER: values.filter,
       },
     });
     if (code !== 0) process.stderr.write(output);
 
-    const { programs, tests, failures, skipped } = totals(reports);
+    const { tests, failures, skipped } = totals(reports);
     const kind = values.sanitize === '' ? 'release' : values.sanitize;
     process.stdout.write(
       `native tests (${kind}): ${tests - failures - skipped} passed, ${failures} failed` +
-        `${skipped > 0 ? `, ${skipped} skipped` : ''}, in ${programs} program${programs === 1 ? '' : 's'}\n`,
+        `${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
     );
     if (code !== 0) {
       // A program that crashed leaves no report: ctest's verdict counts, not only the sums.
