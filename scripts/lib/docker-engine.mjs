@@ -37,7 +37,10 @@ function mountsBelow(folder) {
     .reverse();
 }
 
-/** Starts an engine with all its state below `parent`; it needs root. A signal to us stops it first. */
+/**
+ * Starts an engine with all its state below `parent`; it needs root. A signal to us stops it first. If we are
+ * killed it stops by itself, and the folder with its state stays.
+ */
 export async function startOwn(parent) {
   const dockerd = programPath('dockerd', 'docker.io');
   if (process.getuid() !== 0) {
@@ -48,8 +51,9 @@ export async function startOwn(parent) {
   const socket = join(folder, 'socket');
   const log = openSync(join(folder, 'log'), 'w');
   const child = spawn(
-    dockerd,
+    programPath('setpriv', 'util-linux'),
     [
+      ...['--pdeathsig', 'TERM', dockerd],
       '--iptables=false',
       '--ip-masq=false',
       '--bridge=none',
@@ -78,7 +82,9 @@ export async function startOwn(parent) {
   let stopping;
   const stop = () => (stopping ??= stopNow().finally(() => forget()));
   const forget = onSignals((signal) => {
-    void stop().finally(() => process.exit(exitCodeOf(signal)));
+    void stop()
+      .catch((error) => process.stderr.write(`The Docker engine did not stop: ${error.message}\n`))
+      .finally(() => process.exit(exitCodeOf(signal)));
   });
   const giveUpAt = performance.now() + startMs;
   while (!ended && performance.now() < giveUpAt) {

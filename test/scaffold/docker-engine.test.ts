@@ -1,10 +1,11 @@
-// The Docker engine that a script starts for itself goes with the script when a signal ends that.
+// The Docker engine that a script starts for itself goes with the script, whichever way that ends.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import { isRunning } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { until } from '../helpers/until.js';
@@ -28,26 +29,32 @@ const works = {
 
 const library = JSON.stringify(process.cwd());
 
+/** A script that starts an engine below `parent`: its process, and the engine's, once it does `work`. */
+async function startScript(t: ExecutionContext, parent: string, work: string) {
+  const program = `
+    const { startOwn } = await import(${library} + '/scripts/lib/docker-engine.mjs');
+    const { run, runScript } = await import(${library} + '/scripts/lib/run.mjs');
+    await runScript(async () => {
+      const engine = await startOwn(${JSON.stringify(parent)});
+      ${work}
+    });`;
+  const script = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => script.kill('SIGKILL'));
+  const ended = new Promise((resolve) => script.once('exit', resolve));
+  if (work !== '') {
+    await new Promise((resolve) => createInterface(script.stdout).once('line', resolve));
+  }
+  const pid = await until('the engine has written its id', () => pidBelow(parent));
+  return { script, ended, pid };
+}
+
 for (const [when, work] of Object.entries(works)) {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     real(`${signal} ${when} leaves no engine and nothing of it behind`, async (t) => {
       const parent = temporaryDirectory(t);
-      const program = `
-        const { startOwn } = await import(${library} + '/scripts/lib/docker-engine.mjs');
-        const { run, runScript } = await import(${library} + '/scripts/lib/run.mjs');
-        await runScript(async () => {
-          const engine = await startOwn(${JSON.stringify(parent)});
-          ${work}
-        });`;
-      const script = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      t.teardown(() => script.kill('SIGKILL'));
-      const ended = new Promise((resolve) => script.once('exit', resolve));
-      if (work !== '') {
-        await new Promise((resolve) => createInterface(script.stdout).once('line', resolve));
-      }
-      const pid = await until('the engine has written its id', () => pidBelow(parent));
+      const { script, ended, pid } = await startScript(t, parent, work);
       script.kill(signal);
       t.is(await ended, signal === 'SIGINT' ? 130 : 143);
       t.false(isRunning(pid));
@@ -55,6 +62,17 @@ for (const [when, work] of Object.entries(works)) {
     });
   }
 }
+
+real('a script that is killed takes its engine along', async (t) => {
+  const { script, ended, pid } = await startScript(
+    t,
+    temporaryDirectory(t),
+    works['while nothing runs'],
+  );
+  script.kill('SIGKILL');
+  await ended;
+  t.true(await until('the engine has ended', () => !isRunning(pid)));
+});
 
 function pidBelow(parent: string): number | undefined {
   const [folder] = readdirSync(parent);
