@@ -22,7 +22,12 @@ await runScript(() =>
     const ava = ['node_modules/ava/entrypoints/cli.mjs', '--serial', '--timeout', '10m'];
     if (values.only !== undefined) ava.push('--match', `docker/${values.only}.yml: *`);
     const { code } = await run(process.execPath, [...ava, 'test/docker/*.test.ts'], {
-      env: { ...env, DOCKER_TEST: values.quick ? 'short' : 'quick' },
+      env: {
+        ...env,
+        DOCKER_TEST: values.quick ? 'short' : 'quick',
+        // Each start is waited for until the engine has asked for the first time.
+        HEALTHCHECK_INTERVAL: '2s',
+      },
       show: true,
     });
     return code;

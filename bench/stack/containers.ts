@@ -39,6 +39,7 @@ async function runWithDocker(
   const child = spawn(process.execPath, [...args, ...program], {
     stdio: ['ignore', 'ignore', 'pipe'],
     signal: context.signal,
+    env: { ...process.env, ...(context.small ? { HEALTHCHECK_INTERVAL: '2s' } : {}) },
   });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

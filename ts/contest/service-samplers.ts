@@ -131,13 +131,15 @@ const noCounters: Counters = {
   transactions: 0,
   bytesWritten: 0,
 };
-const askEveryMs = 250;
+// Just before the row of that second. More often would show in what is measured: each answer is made by
+// JavaScript in the database's container.
+const askAfterMs = 800;
 
 /** Follows the database's counters: they are asked for beside the run, and a row takes the latest. */
 export class CommitSampler implements Sampler {
   readonly name = 'commits';
   readonly #ask: AskDatabase;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #asking = false;
   #latest = noCounters;
   #reported: Counters | undefined;
@@ -145,8 +147,6 @@ export class CommitSampler implements Sampler {
 
   constructor(ask: AskDatabase) {
     this.#ask = ask;
-    this.#timer = setInterval(() => void this.refresh(), askEveryMs);
-    this.#timer.unref();
   }
 
   /** Asks now; never rejects. */
@@ -174,6 +174,8 @@ export class CommitSampler implements Sampler {
     const before = this.#reported ?? this.#latest;
     this.#first ??= this.#latest;
     this.#reported = this.#latest;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.refresh(), askAfterMs).unref();
     const { commits, meanMs, batchMean } = between(before, this.#latest);
     return { commits, meanMs, batchMean };
   }
@@ -184,7 +186,7 @@ export class CommitSampler implements Sampler {
 
   /** Nothing is asked any more. */
   stop(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
   }
 }
 

@@ -22,6 +22,7 @@ export type Entry = 'balancer' | 'nginx';
 // Ports are variables so that two sets of containers can run on one machine.
 const entryPort = '${PORT:-9999}';
 const metricsPort = '${METRICS_PORT:-9998}';
+const healthInterval = '${HEALTHCHECK_INTERVAL:-30s}';
 const image = '${ESPORA_IMAGE:-espora:latest}';
 const nginxImage = '${NGINX_IMAGE:-nginx:1.28-bookworm}';
 
@@ -98,7 +99,8 @@ function networkOf(plan: ServicePlan): 'host' | 'none' {
 /**
  * One container of all is asked for its health, and asks all the way through: the entry, or behind
  * nginx the database. Each question starts a program in the container, which costs more CPU than a
- * small container has in one period of its limit.
+ * small container has in one period of its limit, and the engine as much as hundreds of requests: so
+ * not more often than engines do by themselves.
  */
 function isAsked(plan: ServicePlan, entry: Entry): boolean {
   return plan.kind === (entry === 'nginx' ? 'database' : 'balancer');
@@ -114,7 +116,7 @@ function ownService(plan: ServicePlan, builds: boolean, entry: Entry): Yaml {
     volumes: volumesOf(plan),
     ...(plan.upstreams.length === 0 ? {} : { depends_on: plan.upstreams.map(containerName) }),
     deploy: resources(plan.limits),
-    ...(isAsked(plan, entry) ? {} : { healthcheck: { disable: true } }),
+    healthcheck: isAsked(plan, entry) ? { interval: healthInterval } : { disable: true },
     ...confined,
   };
 }
