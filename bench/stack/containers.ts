@@ -165,6 +165,7 @@ export const containers: Trial = {
         'The whole test each, one after the other, in several rounds; the database is killed at the end of each of ours, and what was acknowledged is there.',
         'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
         'The player is in no container, and shares the two CPUs with them.',
+        'Only ours are watched beside the load: the engine asks for health every 30 s, the player for the commits once a second.',
         'The block alone is written and flushed past the page cache at the same rate for a minute of each round, without limits.',
         'Reports and results of the last round are left in .build/containers.',
       ],
