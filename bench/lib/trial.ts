@@ -11,6 +11,7 @@ export const groups = [
   'limits',
   'arrivals',
   'containers',
+  'container-arrivals',
   'load',
 ] as const;
 export type Group = (typeof groups)[number];

@@ -2,19 +2,18 @@
 // HAProxy, which stores nothing, beside the least that could be called the same, which is the floor of
 // kernel and disk, and beside what the disk alone takes for the flush in each answer.
 
-import { join } from 'node:path';
 import type { Budget, Report } from '../lib/report.js';
-import { figureOf, takeTurns } from '../lib/statistics.js';
+import { takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { arrivalsLoad, cellsOf, playFlush, roundsOf, turnColumns } from './arrival-turns.js';
+import type { Turn } from './arrival-turns.js';
 import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
-import { flushAtPace, flushTitle, perSecond } from './flush-at-pace.js';
-import type { Latency } from './flush-at-pace.js';
+import { flushTitle, perSecond } from './flush-at-pace.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 import type { Running } from './limited-subjects.js';
 import {
   absentNotes,
   barestAt,
-  connections,
   entryAt,
   findGenerator,
   handed,
@@ -28,16 +27,7 @@ import {
   relayed,
   startEntry,
 } from './whole-service.js';
-import type { Entry, Load, Played } from './whole-service.js';
-
-const rounds = 15;
-const load: Load = {
-  title: `a connection each, ${perSecond}/s`,
-  args: [...connections, '--per-connection', '--rate', String(perSecond)],
-  seconds: { measured: 3, warmup: 0.2 },
-};
-const flushSeconds = 3;
-const smallFlushSeconds = 0.1;
+import type { Entry } from './whole-service.js';
 
 const barestRelays = { topology: 'proxy', stores: true } as const;
 const barestHandoff = { topology: 'handoff', stores: true } as const;
@@ -50,18 +40,6 @@ const entries: readonly Entry[] = [
   entryAt(barestTitle(barestHandoff), handed[0]!, barestAt(barestHandoff)),
   peer,
 ];
-
-/** What one of them did in a round. */
-type Turn = Latency & Partial<Played>;
-
-let files = 0;
-
-/** Without limits. */
-function playFlush({ small, directory, progress, signal }: Context): Promise<Turn> {
-  progress(flushTitle);
-  const seconds = small ? smallFlushSeconds : flushSeconds;
-  return flushAtPace(join(directory, `flushed-${++files}`), seconds, signal);
-}
 
 /** Ours, and the least that could be called the same. */
 const pairs = [
@@ -112,11 +90,7 @@ export const arrivals: Trial = {
       columns: [
         { key: 'what', title: `what gets ${perSecond} arrivals a second` },
         { key: 'split', title: 'CPUs' },
-        { key: 'p50', title: 'p50 ms' },
-        { key: 'p99', title: 'p99' },
-        { key: 'cost', title: 'CPU µs per request, all services' },
-        { key: 'flushes', title: 'flushes per request' },
-        { key: 'generator', title: "load's CPU", suffix: ' %' },
+        ...turnColumns,
       ],
     };
     const found = await findGenerator();
@@ -124,33 +98,25 @@ export const arrivals: Trial = {
     const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
     const results = await withAll(present, context, (running) => {
       const players = [
-        () => playFlush(context),
+        (): Promise<Turn> => {
+          context.progress(flushTitle);
+          return playFlush(context);
+        },
         ...present.map(({ subject }, index) => (): Promise<Turn> => {
           context.progress(subject);
-          return play(load, running[index]!, found.generator, context);
+          return play(arrivalsLoad, running[index]!, found.generator, context);
         }),
       ];
-      return takeTurns(players, context.small ? 1 : rounds);
+      return takeTurns(players, roundsOf(context));
     });
     const subjects = [flushTitle, ...present.map(({ subject }) => subject)];
-    const figure = (of: readonly (number | undefined)[]): object | undefined =>
-      of.every((one) => one !== undefined) ? figureOf(of) : undefined;
     return {
       ...report,
-      rows: results.map((latencies, index) => {
-        const cells = {
-          what: subjects[index]!,
-          split: present[index - 1]?.split,
-          p50: figure(latencies.map(({ p50 }) => p50)),
-          p99: figure(latencies.map(({ p99 }) => p99)),
-          cost: figure(latencies.map(({ cost }) => cost)),
-          flushes: figure(latencies.map(({ flushes }) => flushes)),
-          generator: figure(latencies.map(({ generatorPercent }) => generatorPercent)),
-        };
-        return Object.fromEntries(
-          Object.entries(cells).filter(([, cell]) => cell !== undefined),
-        ) as Report['rows'][number];
-      }),
+      rows: results.map((turns, index) => ({
+        what: subjects[index]!,
+        ...(index > 0 ? { split: present[index - 1]!.split } : {}),
+        ...cellsOf(turns),
+      })),
       budgets: budgetsOf(new Map(results.map((one, index) => [subjects[index]!, one]))),
       notes: [
         "The contest's mix, at even intervals; latency counts from the moment a request was due. Every process in a control group of its own.",

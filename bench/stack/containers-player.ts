@@ -2,9 +2,8 @@
 // every compose file of docker/, and the contest's load against HAProxy and the barest handoff in our
 // shape, in turn.
 
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
 import { freePort } from '#espora/contest/free-port.js';
@@ -16,21 +15,18 @@ import { ServiceSampler } from '#espora/contest/service-samplers.js';
 import type { ServiceFigures } from '#espora/contest/service-samplers.js';
 import { authorityOf, resolveTarget } from '#espora/contest/service.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
-import { topologies } from '#espora/topology/index.js';
-import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
+import { barestShape, haproxyShape, startShape } from './container-shapes.js';
+import type { Shape } from './container-shapes.js';
 import { composeFiles, floorTitle } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { haproxyChainTitle } from './limited-subjects.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const seed = 1;
 const flushSeconds = 60;
 const smallFlushSeconds = 0.1;
-// Whoever does not listen by then fails in the load, with a reason.
-const readyTries = 300;
-const readyPauseMs = 100;
 
 /** What this process is told. */
 export interface Orders {
@@ -87,92 +83,10 @@ function roundOf(
   return { requests, failures, prizeUsd: prize, p50, p99, services };
 }
 
-/** What takes the places of our services: the command of each, by its name without spaces. */
-interface Shape {
-  readonly topology: 'proxy' | 'handoff';
-  readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
-  /** Files of /configuration. */
-  readonly files?: (port: number) => Readonly<Record<string, string>>;
-}
-
-const socketOf = (name: string): string => `/run/espora/${name}.sock`;
-const apis = ['api-1', 'api-2'];
-
-const haproxyShape: Shape = {
-  topology: 'proxy',
-  commands: () => ({
-    database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
-    ...Object.fromEntries(
-      [...apis, 'balancer'].map((name) => [
-        name,
-        ['/usr/sbin/haproxy', '-db', '-f', `/configuration/${name}.cfg`],
-      ]),
-    ),
-  }),
-  files: (port) => ({
-    ...Object.fromEntries(
-      apis.map((name) => [
-        `${name}.cfg`,
-        haproxyTcp(`unix@${socketOf(name)}`, [`unix@${socketOf('database')}`]),
-      ]),
-    ),
-    'balancer.cfg': haproxyTcp(
-      `127.0.0.1:${port}`,
-      apis.map((name) => `unix@${socketOf(name)}`),
-    ),
-  }),
-};
-
-const barest = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
-  '/usr/bin/bench_barest_handoff',
-  ...listen,
-  ...more,
-];
-const barestShape: Shape = {
-  topology: 'handoff',
-  commands: (port) => ({
-    database: barest(['--unix', socketOf('database')], '--file', '/data/flushed'),
-    ...Object.fromEntries(
-      apis.map((name) => [name, barest(['--unix', socketOf(name)], '--to', socketOf('database'))]),
-    ),
-    balancer: barest(['--port', String(port)], ...apis.flatMap((name) => ['--to', socketOf(name)])),
-  }),
-};
-
-/** A compose file for other software in our shape, with the limits of a topology. */
-async function writeShape(
-  { topology, commands, files = () => ({}) }: Shape,
-  directory: string,
-  port: number,
-): Promise<string> {
-  const folder = await mkdtemp(join(directory, 'shape-'));
-  const services = topologies[topology].services.map(({ name, limits }) => {
-    const plain = name.replace(' ', '-');
-    return [
-      `  ${plain}:`,
-      `    image: '\${CHAIN_IMAGE}'`,
-      `    entrypoint: ${JSON.stringify(commands(port)[plain])}`,
-      `    network_mode: '${plain === 'balancer' ? 'host' : 'none'}'`,
-      `    volumes: ['sockets:/run/espora', 'data:/data', '${folder}:/configuration:ro']`,
-      '    init: true',
-      `    deploy: { resources: { limits: { cpus: '${limits.cpus}', memory: '${limits.memoryMegabytes}M' } } }`,
-    ].join('\n');
-  });
-  for (const [name, text] of Object.entries(files(port))) await writeFile(join(folder, name), text);
-  const file = join(folder, 'shape.yml');
-  const volumes = 'volumes:\n  sockets:\n  data:\n';
-  await writeFile(file, `services:\n${services.join('\n')}\n${volumes}`);
-  return file;
-}
-
 /** The load alone: a constant passes no check. */
 async function playShape(shape: Shape, load: PlanOptions, { scratch }: Orders): Promise<Round> {
-  const port = await freePort();
-  const subject = await startCompose(await writeShape(shape, scratch, port), { port });
+  const subject = await startShape(shape, scratch);
   try {
-    for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
-      await sleep(readyPauseMs);
-    }
     const plan = loadAlone(load, constantAccounts);
     const samplers = subject.services.map(
       ({ name, limits, read }) => new ServiceSampler(name, limits, read),

@@ -3,54 +3,24 @@
 // handoff that flushes, in containers with the limits of `proxy` and of `handoff`; and what the disk alone
 // takes for a flush.
 
-import { spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { ServiceFigures } from '#espora/contest/service-samplers.js';
-import { findProgram } from '../lib/limited-rig.js';
-import { buildPrograms } from '../lib/programs.js';
 import { at } from '../lib/project.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
-import { TrialFailure } from '../lib/trial.js';
-import type { Context, Trial } from '../lib/trial.js';
+import type { Trial } from '../lib/trial.js';
 import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
 import type { Orders, Results, Round } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
+import { playInDocker, prepareContainers } from './in-docker.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 
-const player = fileURLToPath(new URL('./containers-player.js', import.meta.url));
 export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
 const rounds = 3;
 // Whatever was asked has to be answered right: the contest's whole prize.
 const prizeUsd = 100_000;
-
-async function runWithDocker(
-  context: Context,
-  orders: Orders,
-  programs: readonly string[],
-): Promise<void> {
-  // Directly on the disk to measure: the paths of the engine's sockets have to be short.
-  const parent = dirname(dirname(context.directory));
-  const args = [at('scripts/bench-containers.mjs'), parent, programs.join(',')];
-  const program = [process.execPath, player, JSON.stringify(orders)];
-  const child = spawn(process.execPath, [...args, ...program], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    signal: context.signal,
-    env: { ...process.env, ...(context.small ? { HEALTHCHECK_INTERVAL: '2s' } : {}) },
-  });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-    context.progress(text.trimEnd());
-  });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('close', resolve);
-  });
-  if (code !== 0) throw new TrialFailure(`containers: ${said.trim().split('\n').at(-1) ?? ''}`);
-}
 
 const columns: Report['columns'] = [
   { key: 'what', title: 'containers' },
@@ -115,8 +85,6 @@ function budgetsOf({ files, chain, floor, flush }: Results): Budget[] {
   ];
 }
 
-const needed = { docker: 'docker.io', dockerd: 'docker.io', haproxy: 'haproxy', nginx: 'nginx' };
-
 export const containers: Trial = {
   name: 'containers',
   group: 'containers',
@@ -130,13 +98,8 @@ export const containers: Trial = {
       budgets: [],
       notes: [`Left out: ${why}.`],
     });
-    if (process.getuid!() !== 0) return leftOut('a Docker engine of its own needs root');
-    const missing = Object.entries(needed).filter(([name]) => findProgram(name) === undefined);
-    if (missing.length > 0) {
-      return leftOut(`missing: ${[...new Set(missing.map(([, name]) => name))].join(', ')}`);
-    }
-    const programs = await buildPrograms();
-    if (programs === undefined) return leftOut('it needs cmake');
+    const prepared = await prepareContainers();
+    if ('missing' in prepared) return leftOut(prepared.missing);
     const reports = at('.build/containers');
     await mkdir(reports, { recursive: true });
     const orders: Orders = {
@@ -146,7 +109,7 @@ export const containers: Trial = {
       scratch: context.directory,
       results: join(context.directory, 'containers.json'),
     };
-    await runWithDocker(context, orders, ['constant_server', 'barest_handoff'].map(programs));
+    await playInDocker(context, 'containers-player', orders, prepared.programs);
     const results = JSON.parse(await readFile(orders.results, 'utf8')) as Results;
     return {
       ...report,

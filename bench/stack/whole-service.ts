@@ -56,7 +56,7 @@ export async function play(
   load: Load,
   running: Running,
   generator: string,
-  { small, signal }: Context,
+  { small, signal }: Pick<Context, 'small' | 'signal'>,
 ): Promise<Played> {
   const { measured, warmup } = small ? smallSeconds : load.seconds;
   const time = ['--seconds', String(measured), '--warmup', String(warmup)];

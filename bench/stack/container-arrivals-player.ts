@@ -1,0 +1,65 @@
+// The process that `container-arrivals` starts with a Docker engine at hand: starts the containers of all
+// contestants, and plays the contest's arrivals against one after the other.
+
+import { writeFile } from 'node:fs/promises';
+import { startCompose } from '#espora/contest/compose-project.js';
+import { freePort } from '#espora/contest/free-port.js';
+import type { Subject } from '#espora/contest/subject.js';
+import { at } from '../lib/project.js';
+import { takeTurns } from '../lib/statistics.js';
+import { arrivalsLoad, playFlush } from './arrival-turns.js';
+import type { Turn } from './arrival-turns.js';
+import { subjects } from './container-arrivals.js';
+import { barestShape, haproxyShape, startShape } from './container-shapes.js';
+import { composeFiles } from './containers.js';
+import type { Running } from './limited-subjects.js';
+import { play } from './whole-service.js';
+
+/** What this process is told. */
+export interface Orders {
+  readonly small: boolean;
+  readonly rounds: number;
+  /** On the disk to measure; removed afterwards. */
+  readonly directory: string;
+  readonly generator: string;
+  /** The file for the turns of each of `subjects`. */
+  readonly results: string;
+}
+
+const runningOf = (subject: Subject, counts: boolean): Running => ({
+  port: subject.port,
+  cpuSeconds: () => subject.services.reduce((sum, { read }) => sum + read().cpuSeconds, 0),
+  flushes: async () => (counts ? (await subject.askDatabase())?.flushes : undefined),
+  stop: () => subject.stop(),
+});
+
+async function playAll({ small, rounds, directory, generator, results }: Orders): Promise<void> {
+  const { signal } = new AbortController();
+  const context = { small, directory, signal };
+  const starts = [
+    ...composeFiles.map((name) => async () => {
+      const subject = await startCompose(at(`docker/${name}.yml`), { port: await freePort() });
+      return runningOf(subject, true);
+    }),
+    ...[haproxyShape, barestShape].map((shape) => async () => {
+      return runningOf(await startShape(shape, directory), false);
+    }),
+  ];
+  const running: Running[] = [];
+  try {
+    for (const start of starts) running.push(await start());
+    const players = [
+      () => playFlush(context),
+      ...running.map((one) => (): Promise<Turn> => play(arrivalsLoad, one, generator, context)),
+    ];
+    const said = players.map((player, index) => () => {
+      process.stderr.write(`container-arrivals: ${subjects[index]!}\n`);
+      return player();
+    });
+    await writeFile(results, JSON.stringify(await takeTurns(said, rounds)));
+  } finally {
+    for (const one of running.reverse()) await one.stop();
+  }
+}
+
+await playAll(JSON.parse(process.argv[2]!) as Orders);

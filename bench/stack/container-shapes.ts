@@ -1,0 +1,103 @@
+// Other software in the shape of our services, in containers with their limits.
+
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startCompose } from '#espora/contest/compose-project.js';
+import { freePort } from '#espora/contest/free-port.js';
+import type { Subject } from '#espora/contest/subject.js';
+import { topologies } from '#espora/topology/index.js';
+import { accepts } from '../lib/limited-rig.js';
+import { haproxyTcp } from './limited-subjects.js';
+
+// Whoever does not listen by then fails in the load, with a reason.
+const readyTries = 300;
+const readyPauseMs = 100;
+
+/** What takes the places of our services: the command of each, by its name without spaces. */
+export interface Shape {
+  readonly topology: 'proxy' | 'handoff';
+  readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
+  /** Files of /configuration. */
+  readonly files?: (port: number) => Readonly<Record<string, string>>;
+}
+
+const socketOf = (name: string): string => `/run/espora/${name}.sock`;
+const apis = ['api-1', 'api-2'];
+
+export const haproxyShape: Shape = {
+  topology: 'proxy',
+  commands: () => ({
+    database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
+    ...Object.fromEntries(
+      [...apis, 'balancer'].map((name) => [
+        name,
+        ['/usr/sbin/haproxy', '-db', '-f', `/configuration/${name}.cfg`],
+      ]),
+    ),
+  }),
+  files: (port) => ({
+    ...Object.fromEntries(
+      apis.map((name) => [
+        `${name}.cfg`,
+        haproxyTcp(`unix@${socketOf(name)}`, [`unix@${socketOf('database')}`]),
+      ]),
+    ),
+    'balancer.cfg': haproxyTcp(
+      `127.0.0.1:${port}`,
+      apis.map((name) => `unix@${socketOf(name)}`),
+    ),
+  }),
+};
+
+const barest = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
+  '/usr/bin/bench_barest_handoff',
+  ...listen,
+  ...more,
+];
+export const barestShape: Shape = {
+  topology: 'handoff',
+  commands: (port) => ({
+    database: barest(['--unix', socketOf('database')], '--file', '/data/flushed'),
+    ...Object.fromEntries(
+      apis.map((name) => [name, barest(['--unix', socketOf(name)], '--to', socketOf('database'))]),
+    ),
+    balancer: barest(['--port', String(port)], ...apis.flatMap((name) => ['--to', socketOf(name)])),
+  }),
+};
+
+/** A compose file for other software in our shape, with the limits of a topology. */
+async function writeShape(
+  { topology, commands, files = () => ({}) }: Shape,
+  directory: string,
+  port: number,
+): Promise<string> {
+  const folder = await mkdtemp(join(directory, 'shape-'));
+  const services = topologies[topology].services.map(({ name, limits }) => {
+    const plain = name.replace(' ', '-');
+    return [
+      `  ${plain}:`,
+      `    image: '\${CHAIN_IMAGE}'`,
+      `    entrypoint: ${JSON.stringify(commands(port)[plain])}`,
+      `    network_mode: '${plain === 'balancer' ? 'host' : 'none'}'`,
+      `    volumes: ['sockets:/run/espora', 'data:/data', '${folder}:/configuration:ro']`,
+      '    init: true',
+      `    deploy: { resources: { limits: { cpus: '${limits.cpus}', memory: '${limits.memoryMegabytes}M' } } }`,
+    ].join('\n');
+  });
+  for (const [name, text] of Object.entries(files(port))) await writeFile(join(folder, name), text);
+  const file = join(folder, 'shape.yml');
+  const volumes = 'volumes:\n  sockets:\n  data:\n';
+  await writeFile(file, `services:\n${services.join('\n')}\n${volumes}`);
+  return file;
+}
+
+/** Starts it, on a port that is free; `scratch` is for its files, and stays. */
+export async function startShape(shape: Shape, scratch: string): Promise<Subject> {
+  const port = await freePort();
+  const subject = await startCompose(await writeShape(shape, scratch, port), { port });
+  for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
+    await sleep(readyPauseMs);
+  }
+  return subject;
+}

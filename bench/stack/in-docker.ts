@@ -1,0 +1,57 @@
+// What the trials in containers share: whether they can be played here, and a process with a Docker engine.
+
+import { spawn } from 'node:child_process';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findProgram } from '../lib/limited-rig.js';
+import { buildPrograms } from '../lib/programs.js';
+import { at } from '../lib/project.js';
+import { TrialFailure } from '../lib/trial.js';
+import type { Context } from '../lib/trial.js';
+
+const needed = { docker: 'docker.io', dockerd: 'docker.io', haproxy: 'haproxy', nginx: 'nginx' };
+
+/** The programs of bench/load by their names, or why nothing can be played here. */
+export async function prepareContainers(): Promise<
+  { readonly programs: (name: string) => string } | { readonly missing: string }
+> {
+  if (process.getuid!() !== 0) return { missing: 'a Docker engine of its own needs root' };
+  const missing = Object.entries(needed).filter(([name]) => findProgram(name) === undefined);
+  if (missing.length > 0) {
+    return { missing: `missing: ${[...new Set(missing.map(([, name]) => name))].join(', ')}` };
+  }
+  const programs = await buildPrograms();
+  return programs === undefined ? { missing: 'it needs cmake' } : { programs };
+}
+
+/**
+ * Runs a player, a module beside this one, in a process of its own with a Docker engine, our images, and
+ * one with HAProxy and the barest programs. It is told `orders`, and says on stderr what it does.
+ */
+export async function playInDocker(
+  context: Context,
+  player: string,
+  orders: object,
+  programs: (name: string) => string,
+): Promise<void> {
+  // Directly on the disk to measure: the paths of the engine's sockets have to be short.
+  const parent = dirname(dirname(context.directory));
+  const own = ['constant_server', 'barest_handoff'].map(programs).join(',');
+  const script = fileURLToPath(new URL(`./${player}.js`, import.meta.url));
+  const args = [at('scripts/bench-containers.mjs'), parent, own];
+  const program = [process.execPath, script, JSON.stringify(orders)];
+  const child = spawn(process.execPath, [...args, ...program], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    signal: context.signal,
+    env: { ...process.env, ...(context.small ? { HEALTHCHECK_INTERVAL: '2s' } : {}) },
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+    context.progress(text.trimEnd());
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('close', resolve);
+  });
+  if (code !== 0) throw new TrialFailure(`${player}: ${said.trim().split('\n').at(-1) ?? ''}`);
+}
