@@ -7,7 +7,7 @@ import { takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { arrivalsLoad, cellsOf, playFlush, roundsOf, turnColumns } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
-import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
+import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import { flushTitle, perSecond } from './flush-at-pace.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 import type { Running } from './limited-subjects.js';
@@ -53,12 +53,7 @@ function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
     const [ours, floor] = [played.get(subject)!, played.get(floorTitle)];
     return [
       ...(chain && flush ? besideChain(subject, limit, ours, chain, flush) : []),
-      ...(floor
-        ? besideOther(`${subject}: {} over that of ${floorTitle}`, floorLimit, ours, floor)
-        : []),
-      ...(chain && floor
-        ? besideOther(`${floorTitle}: {} over that of HAProxy's chain`, limit, floor, chain)
-        : []),
+      ...(floor ? besideFloor([subject, ours], [floorTitle, floor], limit, chain) : []),
     ];
   });
 }

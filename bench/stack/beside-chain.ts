@@ -6,13 +6,13 @@ import { ratioOf } from '../lib/statistics.js';
 import type { Latency } from './flush-at-pace.js';
 
 /** How much more than the least a service may take that can be read back, and is watched. */
-export const floorLimit = 1.1;
+const floorLimit = 1.1;
 
 /** What each topology may take, over HAProxy's chain. */
 export const chainLimits = { proxy: 1.6, handoff: 1.3 } as const;
 
 /** The rounds of a subject over those of another, p50 and p99. */
-export function besideOther(
+function besideOther(
   text: string,
   limit: number,
   ours: readonly Latency[],
@@ -43,5 +43,20 @@ export function besideChain(
   return [
     ...besideOther(text, limit, ours, chain),
     ...besideOther(`${text} and one flush together`, 1, ours, both),
+  ];
+}
+
+/** Our rounds over those of the barest program in our shape, and that over HAProxy's chain, where it plays. */
+export function besideFloor(
+  [subject, ours]: readonly [string, readonly Latency[]],
+  [floorTitle, floor]: readonly [string, readonly Latency[]],
+  limit: number,
+  chain: readonly Latency[] | undefined,
+): Budget[] {
+  return [
+    ...besideOther(`${subject}: {} over that of ${floorTitle}`, floorLimit, ours, floor),
+    ...(chain
+      ? besideOther(`${floorTitle}: {} over that of HAProxy's chain`, limit, floor, chain)
+      : []),
   ];
 }

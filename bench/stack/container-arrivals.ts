@@ -7,7 +7,7 @@ import type { Budget, Report } from '../lib/report.js';
 import type { Trial } from '../lib/trial.js';
 import { cellsOf, roundsOf, turnColumns } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
-import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
+import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import type { Orders } from './container-arrivals-player.js';
 import { composeFiles, floorTitle } from './containers.js';
 import { flushTitle, perSecond } from './flush-at-pace.js';
@@ -33,13 +33,7 @@ function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
   const handoff = 'docker/handoff.yml';
   return [
     ...ours,
-    ...besideOther(`${handoff}: {} over that of ${floorTitle}`, floorLimit, turns(handoff), floor),
-    ...besideOther(
-      `${floorTitle}: {} over that of HAProxy's chain`,
-      chainLimits.handoff,
-      floor,
-      chain,
-    ),
+    ...besideFloor([handoff, turns(handoff)], [floorTitle, floor], chainLimits.handoff, chain),
   ];
 }
 

@@ -11,7 +11,7 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { besideChain, besideOther, chainLimits, floorLimit } from './beside-chain.js';
+import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import type { Orders, Results, Round } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
 import { playInDocker, prepareContainers } from './in-docker.js';
@@ -75,11 +75,10 @@ function budgetsOf({ files, chain, floor, flush }: Results): Budget[] {
   return [
     ...each,
     ...ratios,
-    ...besideOther(`docker/handoff.yml: {} over that of ${floorTitle}`, floorLimit, handoff, floor),
-    ...besideOther(
-      `${floorTitle}: {} over that of HAProxy's chain`,
+    ...besideFloor(
+      ['docker/handoff.yml', handoff],
+      [floorTitle, floor],
       chainLimits.handoff,
-      floor,
       chain,
     ),
   ];
