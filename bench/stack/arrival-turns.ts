@@ -6,6 +6,7 @@ import { figureOf } from '../lib/statistics.js';
 import type { Context } from '../lib/trial.js';
 import { flushAtPace, perSecond } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
+import type { Running } from './limited-subjects.js';
 import { connections } from './whole-service.js';
 import type { Load, Played } from './whole-service.js';
 
@@ -34,6 +35,20 @@ export function playFlush({
 }: Pick<Context, 'small' | 'directory' | 'signal'>): Promise<Turn> {
   const seconds = small ? smallFlushSeconds : flushSeconds;
   return flushAtPace(join(directory, `flushed-${++files}`), seconds, signal);
+}
+
+/** Starts all, as long as `use` takes: idle they need nothing, and who is compared plays in the same minute. */
+export async function withAll<Result>(
+  starts: readonly (() => Promise<Running>)[],
+  use: (running: readonly Running[]) => Promise<Result>,
+): Promise<Result> {
+  const running: Running[] = [];
+  try {
+    for (const start of starts) running.push(await start());
+    return await use(running);
+  } finally {
+    for (const one of running.reverse()) await one.stop();
+  }
 }
 
 export const turnColumns: Report['columns'] = [

@@ -4,13 +4,19 @@
 
 import type { Budget, Report } from '../lib/report.js';
 import { takeTurns } from '../lib/statistics.js';
-import type { Context, Trial } from '../lib/trial.js';
-import { arrivalsLoad, cellsOf, playFlush, roundsOf, turnColumns } from './arrival-turns.js';
+import type { Trial } from '../lib/trial.js';
+import {
+  arrivalsLoad,
+  cellsOf,
+  playFlush,
+  roundsOf,
+  turnColumns,
+  withAll,
+} from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import { flushTitle, perSecond } from './flush-at-pace.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
-import type { Running } from './limited-subjects.js';
 import {
   absentNotes,
   barestAt,
@@ -58,21 +64,6 @@ function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
   });
 }
 
-/** Starts all, as long as `use` takes: idle they need nothing, and who is compared plays in the same minute. */
-async function withAll<Result>(
-  present: readonly Entry[],
-  context: Context,
-  use: (running: readonly Running[]) => Promise<Result>,
-): Promise<Result> {
-  const running: Running[] = [];
-  try {
-    for (const entry of present) running.push(await startEntry(entry, context));
-    return await use(running);
-  } finally {
-    for (const one of running.reverse()) await one.stop();
-  }
-}
-
 export const arrivals: Trial = {
   name: 'arrivals',
   group: 'arrivals',
@@ -91,7 +82,8 @@ export const arrivals: Trial = {
     const found = await findGenerator();
     if ('missing' in found) return { ...report, rows: [], budgets: [], notes: [found.missing] };
     const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
-    const results = await withAll(present, context, (running) => {
+    const starts = present.map((entry) => () => startEntry(entry, context));
+    const results = await withAll(starts, (running) => {
       const players = [
         (): Promise<Turn> => {
           context.progress(flushTitle);

@@ -7,7 +7,7 @@ import { freePort } from '#espora/contest/free-port.js';
 import type { Subject } from '#espora/contest/subject.js';
 import { at } from '../lib/project.js';
 import { takeTurns } from '../lib/statistics.js';
-import { arrivalsLoad, playFlush } from './arrival-turns.js';
+import { arrivalsLoad, playFlush, withAll } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
 import { subjects } from './container-arrivals.js';
 import { barestShape, haproxyShape, startShape } from './container-shapes.js';
@@ -45,9 +45,7 @@ async function playAll({ small, rounds, directory, generator, results }: Orders)
       return runningOf(await startShape(shape, directory), false);
     }),
   ];
-  const running: Running[] = [];
-  try {
-    for (const start of starts) running.push(await start());
+  const turns = await withAll(starts, (running) => {
     const players = [
       () => playFlush(context),
       ...running.map((one) => (): Promise<Turn> => play(arrivalsLoad, one, generator, context)),
@@ -56,10 +54,9 @@ async function playAll({ small, rounds, directory, generator, results }: Orders)
       process.stderr.write(`container-arrivals: ${subjects[index]!}\n`);
       return player();
     });
-    await writeFile(results, JSON.stringify(await takeTurns(said, rounds)));
-  } finally {
-    for (const one of running.reverse()) await one.stop();
-  }
+    return takeTurns(said, rounds);
+  });
+  await writeFile(results, JSON.stringify(turns));
 }
 
 await playAll(JSON.parse(process.argv[2]!) as Orders);
