@@ -39,7 +39,7 @@ function mountsBelow(folder) {
 
 /**
  * Starts an engine with all its state below `parent`; it needs root. A signal to us stops it first. If we are
- * killed it stops by itself, and the folder with its state stays.
+ * killed it stops by itself; the folder with its state stays, and a mount in it (exec/netns/default).
  */
 export async function startOwn(parent) {
   const dockerd = programPath('dockerd', 'docker.io');
