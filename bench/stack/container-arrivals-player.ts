@@ -12,6 +12,7 @@ import type { Turn } from './arrival-turns.js';
 import { subjects } from './container-arrivals.js';
 import { barestShape, haproxyShape, startShape } from './container-shapes.js';
 import { composeFiles } from './containers.js';
+import { runPlayer } from './in-docker.js';
 import type { Running } from './limited-subjects.js';
 import { play } from './whole-service.js';
 
@@ -59,4 +60,4 @@ async function playAll({ small, rounds, directory, generator, results }: Orders)
   await writeFile(results, JSON.stringify(turns));
 }
 
-await playAll(JSON.parse(process.argv[2]!) as Orders);
+await runPlayer(playAll);

@@ -1,134 +1,169 @@
 // The process that `containers` starts with a Docker engine at hand: plays the whole contest against
 // every compose file of docker/, and the contest's load against HAProxy and the barest handoff in our
-// shape, in turn.
+// shape, all of them in turns.
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
 import { freePort } from '#espora/contest/free-port.js';
-import { htmlReport } from '#espora/contest/html/html-report.js';
-import { contestPlan, requestsOf } from '#espora/contest/plan.js';
-import type { Plan, PlanOptions } from '#espora/contest/plan.js';
+import type { Turns } from '#espora/contest/load.js';
+import { contestPlan } from '#espora/contest/plan.js';
+import type { Plan } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import { ServiceSampler } from '#espora/contest/service-samplers.js';
 import type { ServiceFigures } from '#espora/contest/service-samplers.js';
 import { authorityOf, resolveTarget } from '#espora/contest/service.js';
+import type { TurnFigures } from '#espora/contest/stage.js';
+import type { Subject } from '#espora/contest/subject.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { at } from '../lib/project.js';
+import { Baton } from './baton.js';
 import { barestShape, haproxyShape, startShape } from './container-shapes.js';
-import type { Shape } from './container-shapes.js';
-import { composeFiles, floorTitle } from './containers.js';
+import { composeFiles, subjects } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { haproxyChainTitle } from './limited-subjects.js';
+import { runPlayer } from './in-docker.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 
 const seed = 1;
-const flushSeconds = 60;
-const smallFlushSeconds = 0.1;
 
 /** What this process is told. */
 export interface Orders {
   readonly small: boolean;
-  readonly rounds: number;
-  /** Where reports and results of our own stay. */
-  readonly reports: string;
+  /** Of the load in each turn. */
+  readonly turnSeconds: number;
+  readonly flushSeconds: number;
   /** On the disk to measure; removed afterwards. */
   readonly scratch: string;
   /** The file for what was found. */
   readonly results: string;
 }
 
-export interface Round {
+/** A whole contest, or its load alone. */
+export interface Played {
   readonly requests: number;
   readonly failures: number;
   /** Undefined: only the load was played. */
   readonly prizeUsd: number | undefined;
-  readonly p50: number;
+  /** In ms, of all requests. */
   readonly p99: number;
+  readonly turns: readonly TurnFigures[];
   readonly services: readonly ServiceFigures[];
+  /** Of one CPU, while it was its turn. */
+  readonly playerPercent: number;
 }
 
-/** Every round of each compose file, in their order, of HAProxy's chain, of the barest handoff, and of the flush alone. */
 export interface Results {
-  readonly files: readonly Round[][];
-  readonly chain: Round[];
-  readonly floor: Round[];
-  readonly flush: Latency[];
+  /** What came of each of `subjects`. */
+  readonly played: readonly Played[];
+  /** The flush alone, as often as each of them had a turn. */
+  readonly flush: readonly Latency[];
 }
 
-async function playFile(name: string, plan: Plan, { reports }: Orders): Promise<Round> {
-  const subject = await startCompose(at(`docker/${name}.yml`), { port: await freePort() });
-  try {
-    const result = await playUnderLimits(subject, { plan, seed });
-    await writeFile(join(reports, `${name}.json`), JSON.stringify(result));
-    await writeFile(join(reports, `${name}.html`), htmlReport(result));
-    const { audit } = result.underLimits!.afterKill!;
-    const problems = audit.flatMap(({ problem }) => problem ?? []);
-    const failed = result.failureGroups[0] ?? problems[0];
-    if (result.outcome !== 'passed') throw new Error(`${name}: ${JSON.stringify(failed)}`);
-    return roundOf(result, result.underLimits!.services, result.prize.usd);
-  } finally {
-    await subject.stop();
-  }
-}
+type Outcome = Omit<Played, 'playerPercent'>;
 
-function roundOf(
-  { requests, failures, all }: ContestResult,
+const outcomeOf = (
+  { requests, failures, all, turns }: ContestResult,
   services: readonly ServiceFigures[],
-  prize: number | undefined,
-): Round {
-  const { p50, p99 } = all.latencyMs;
-  return { requests, failures, prizeUsd: prize, p50, p99, services };
+  prizeUsd?: number,
+): Outcome => ({
+  requests,
+  failures,
+  prizeUsd,
+  p99: all.latencyMs.p99,
+  turns: turns!,
+  services,
+});
+
+/** The whole contest; the database is killed at its end. */
+async function playFile(
+  name: string,
+  subject: Subject,
+  plan: Plan,
+  turns: Turns,
+): Promise<Outcome> {
+  const result = await playUnderLimits(subject, { plan, seed, turns });
+  const problems = result.underLimits!.afterKill!.audit.flatMap(({ problem }) => problem ?? []);
+  const failed = result.failureGroups[0] ?? problems[0];
+  if (result.outcome !== 'passed') throw new Error(`${name}: ${JSON.stringify(failed)}`);
+  return outcomeOf(result, result.underLimits!.services, result.prize.usd);
 }
 
 /** The load alone: a constant passes no check. */
-async function playShape(shape: Shape, load: PlanOptions, { scratch }: Orders): Promise<Round> {
-  const subject = await startShape(shape, scratch);
-  try {
-    const plan = loadAlone(load, constantAccounts);
-    const samplers = subject.services.map(
-      ({ name, limits, read }) => new ServiceSampler(name, limits, read),
-    );
-    const target = await resolveTarget(subject);
-    const result = await playPhases({
-      plan,
-      target,
-      authority: authorityOf(subject),
-      seed,
-      samplers,
-    });
-    if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
-    return roundOf(
-      result,
-      samplers.map((sampler) => sampler.figures()),
-      undefined,
-    );
-  } finally {
-    await subject.stop();
-  }
+async function playShape(subject: Subject, plan: Plan, turns: Turns): Promise<Outcome> {
+  const samplers = subject.services.map(
+    ({ name, limits, read }) => new ServiceSampler(name, limits, read),
+  );
+  const target = await resolveTarget(subject);
+  const authority = authorityOf(subject);
+  const result = await playPhases({ plan, target, authority, seed, samplers, turns });
+  if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
+  return outcomeOf(
+    result,
+    samplers.map((sampler) => sampler.figures()),
+  );
 }
 
 async function playAll(orders: Orders): Promise<void> {
-  const load = orders.small ? smallLoad : {};
-  const plan = contestPlan(load);
-  const results: Results = { files: composeFiles.map(() => []), chain: [], floor: [], flush: [] };
+  const { small, turnSeconds, flushSeconds, scratch } = orders;
   const say = (text: string): void => void process.stderr.write(`containers: ${text}\n`);
-  for (let round = 0; round < orders.rounds; round++) {
-    for (const [index, name] of composeFiles.entries()) {
-      say(`docker/${name}.yml, ${requestsOf(plan)} requests`);
-      results.files[index]!.push(await playFile(name, plan, orders));
-    }
-    say(haproxyChainTitle);
-    results.chain.push(await playShape(haproxyShape, load, orders));
-    say(floorTitle);
-    results.floor.push(await playShape(barestShape, load, orders));
-    say(flushTitle);
-    const seconds = orders.small ? smallFlushSeconds : flushSeconds;
-    results.flush.push(await flushAtPace(join(orders.scratch, `flushed-${round}`), seconds));
+  const load = small ? smallLoad : {};
+  const whole = contestPlan(load);
+  const alone = loadAlone(load, constantAccounts);
+  const starts = [
+    ...composeFiles.map((name) => async () => {
+      return startCompose(at(`docker/${name}.yml`), { port: await freePort() });
+    }),
+    ...[haproxyShape, barestShape].map((shape) => () => startShape(shape, scratch)),
+  ];
+  const running: Subject[] = [];
+  const baton = new Baton();
+  const flush: Latency[] = [];
+  let allPlayed = false;
+
+  async function play(index: number): Promise<Played> {
+    const subject = running[index]!;
+    const what = subjects[index]!;
+    let turn = 0;
+    const { result, cpuPercent } = await baton.hold(async (pass) => {
+      const turns = {
+        seconds: turnSeconds,
+        between: async (): Promise<void> => {
+          await pass();
+          say(`${what}, turn ${++turn + 1}`);
+        },
+      };
+      say(what);
+      const name = composeFiles[index];
+      return name === undefined
+        ? playShape(subject, alone, turns)
+        : playFile(name, subject, whole, turns);
+    });
+    return { ...result, playerPercent: cpuPercent };
   }
-  await writeFile(orders.results, JSON.stringify(results));
+
+  async function playFlush(): Promise<void> {
+    await baton.hold(async (pass) => {
+      while (!allPlayed) {
+        say(flushTitle);
+        flush.push(await flushAtPace(join(scratch, `flushed-${flush.length}`), flushSeconds));
+        await pass();
+      }
+    });
+  }
+
+  try {
+    for (const start of starts) running.push(await start());
+    const flushing = playFlush();
+    const played = await Promise.all(running.map((_, index) => play(index)));
+    allPlayed = true;
+    await flushing;
+    const results: Results = { played, flush };
+    await writeFile(orders.results, JSON.stringify(results));
+  } finally {
+    for (const subject of running.reverse()) await subject.stop();
+  }
 }
 
-await playAll(JSON.parse(process.argv[2]!) as Orders);
+await runPlayer(playAll);

@@ -1,24 +1,36 @@
 // The whole contest in containers under its limits, for every compose file of docker/, and beside them
 // the load of the contest on the same chain made of HAProxy before a constant answer, and on the barest
 // handoff that flushes, in containers with the limits of `proxy` and of `handoff`; and what the disk alone
-// takes for a flush.
+// takes for a flush. All are up all the time and play in turns: what is compared shares its minutes.
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServiceFigures } from '#espora/contest/service-samplers.js';
-import { at } from '../lib/project.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
-import type { Orders, Results, Round } from './containers-player.js';
+import type { Orders, Played, Results } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
+import type { Latency } from './flush-at-pace.js';
 import { playInDocker, prepareContainers } from './in-docker.js';
 import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
 
 export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
-const rounds = 3;
+export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+/** In the order in which they play. */
+export const subjects: readonly string[] = [
+  ...composeFiles.map((name) => `docker/${name}.yml`),
+  haproxyChainTitle,
+  floorTitle,
+];
+
+const seconds = { turnSeconds: 10, flushSeconds: 3 };
+const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };
+// Of a turn with less than a thousand requests the 99th percentile would be a single one: the first
+// turns of the ramp.
+const enoughRequests = 1000;
 // Whatever was asked has to be answered right: the contest's whole prize.
 const prizeUsd = 100_000;
 
@@ -27,57 +39,79 @@ const columns: Report['columns'] = [
   { key: 'requests', title: 'requests' },
   { key: 'failures', title: 'failures' },
   { key: 'prize', title: 'prize, USD' },
-  { key: 'p50', title: 'p50 ms' },
-  { key: 'p99', title: 'p99' },
-  { key: 'cpu', title: 'CPU, most used of a limit', suffix: ' %' },
+  { key: 'p50', title: 'p50 ms of a turn' },
+  { key: 'p99', title: 'p99 of a turn' },
+  { key: 'p99OfAll', title: 'p99 of all requests' },
+  { key: 'cpu', title: 'CPU in the busiest second, most of a limit', suffix: ' %' },
   { key: 'throttled', title: 'throttled periods, most of any container', suffix: ' %' },
   { key: 'memory', title: 'memory, most of any limit', suffix: ' %' },
+  { key: 'player', title: "player's CPU", suffix: ' %' },
 ];
 
-const most = (round: Round, of: (service: ServiceFigures) => number): number =>
-  Math.max(...round.services.map(of));
-const throttled = (round: Round): number => most(round, (one) => one.throttledPercent);
-const memory = (round: Round): number => most(round, (one) => one.memoryPercentOfLimit);
+const most = ({ services }: Played, of: (service: ServiceFigures) => number): number =>
+  Math.max(...services.map(of));
+const throttled = (played: Played): number => most(played, (one) => one.throttledPercent);
+const memory = (played: Played): number => most(played, (one) => one.memoryPercentOfLimit);
 
-function rowOf(what: string, rounds: readonly Round[]): Report['rows'][number] {
-  const figure = (of: (round: Round) => number) => figureOf(rounds.map(of));
-  const prizes = rounds.flatMap(({ prizeUsd: prize }) => prize ?? []);
+/** The turns that are compared. */
+interface Turns {
+  readonly of: (subject: string) => readonly Latency[];
+  readonly flush: readonly Latency[];
+}
+
+function comparedTurns({ played, flush }: Results, small: boolean): Turns {
+  const enough = played[0]!.turns.map(({ requests }) => small || requests >= enoughRequests);
+  const kept = (_: unknown, turn: number): boolean => enough[turn] === true;
   return {
-    what,
-    requests: rounds[0]!.requests,
-    failures: rounds.reduce((sum, { failures }) => sum + failures, 0),
-    ...(prizes.length > 0 ? { prize: Math.min(...prizes) } : {}),
-    p50: figure(({ p50 }) => p50),
-    p99: figure(({ p99 }) => p99),
-    cpu: figure((round) => most(round, (one) => one.cpuPercentOfLimit)),
-    throttled: figure(throttled),
-    memory: figure(memory),
+    of: (subject) =>
+      played[subjects.indexOf(subject)]!.turns.map(({ latencyMs }) => latencyMs).filter(kept),
+    flush: flush.filter(kept),
   };
 }
 
-export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+const latencyCells = (turns: readonly Latency[]): Report['rows'][number] => ({
+  p50: figureOf(turns.map(({ p50 }) => p50)),
+  p99: figureOf(turns.map(({ p99 }) => p99)),
+});
 
-function budgetsOf({ files, chain, floor, flush }: Results): Budget[] {
-  const each = composeFiles.flatMap((name, index): Budget[] => {
-    const own = files[index]!;
-    const prizes = figureOf(own.map(({ prizeUsd: prize }) => prize! / prizeUsd));
+function rowOf(what: string, played: Played, turns: readonly Latency[]): Report['rows'][number] {
+  const { requests, failures, prizeUsd: prize, p99, playerPercent } = played;
+  return {
+    what,
+    requests: requests.toLocaleString('en'),
+    failures,
+    ...(prize === undefined ? {} : { prize }),
+    ...latencyCells(turns),
+    p99OfAll: p99,
+    cpu: most(played, (one) => one.cpuPercentOfLimitMax),
+    throttled: throttled(played),
+    memory: memory(played),
+    player: playerPercent,
+  };
+}
+
+function budgetsOf({ played }: Results, turns: Turns): Budget[] {
+  const each = composeFiles.flatMap((_, index): Budget[] => {
+    const own = played[index]!;
+    const file = subjects[index]!;
     return [
-      budget(`docker/${name}.yml: part of the prize`, prizes, '≥', 1),
-      budget(`docker/${name}.yml: throttled periods, %`, figureOf(own.map(throttled)), '≤', 1),
-      budget(`docker/${name}.yml: memory, % of a limit`, figureOf(own.map(memory)), '≤', 70),
+      budget(`${file}: part of the prize`, figureOf([own.prizeUsd! / prizeUsd]), '≥', 1),
+      budget(`${file}: throttled periods, %`, figureOf([throttled(own)]), '≤', 1),
+      budget(`${file}: memory, % of a limit`, figureOf([memory(own)]), '≤', 70),
     ];
   });
+  const chain = turns.of(haproxyChainTitle);
   const ratios = (['proxy', 'handoff'] as const).flatMap((name) => {
-    const ours = files[composeFiles.indexOf(name)]!;
-    return besideChain(`docker/${name}.yml`, chainLimits[name], ours, chain, flush);
+    const file = `docker/${name}.yml`;
+    return besideChain(file, chainLimits[name], turns.of(file), chain, turns.flush);
   });
-  const handoff = files[composeFiles.indexOf('handoff')]!;
+  const handoff = 'docker/handoff.yml';
   return [
     ...each,
     ...ratios,
     ...besideFloor(
-      ['docker/handoff.yml', handoff],
-      [floorTitle, floor],
+      [handoff, turns.of(handoff)],
+      [floorTitle, turns.of(floorTitle)],
       chainLimits.handoff,
       chain,
     ),
@@ -91,45 +125,33 @@ export const containers: Trial = {
 
   async run(context) {
     const report = { trial: 'containers', title: this.title, columns };
-    const leftOut = (why: string): Report => ({
-      ...report,
-      rows: [],
-      budgets: [],
-      notes: [`Left out: ${why}.`],
-    });
     const prepared = await prepareContainers();
-    if ('missing' in prepared) return leftOut(prepared.missing);
-    const reports = at('.build/containers');
-    await mkdir(reports, { recursive: true });
+    if ('missing' in prepared) {
+      return { ...report, rows: [], budgets: [], notes: [`Left out: ${prepared.missing}.`] };
+    }
     const orders: Orders = {
       small: context.small,
-      rounds: context.small ? 1 : rounds,
-      reports,
+      ...(context.small ? smallSeconds : seconds),
       scratch: context.directory,
       results: join(context.directory, 'containers.json'),
     };
     await playInDocker(context, 'containers-player', orders, prepared.programs);
     const results = JSON.parse(await readFile(orders.results, 'utf8')) as Results;
+    const turns = comparedTurns(results, context.small);
     return {
       ...report,
       rows: [
-        ...composeFiles.map((name, index) => rowOf(`docker/${name}.yml`, results.files[index]!)),
-        rowOf(haproxyChainTitle, results.chain),
-        rowOf(floorTitle, results.floor),
-        {
-          what: flushTitle,
-          p50: figureOf(results.flush.map(({ p50 }) => p50)),
-          p99: figureOf(results.flush.map(({ p99 }) => p99)),
-        },
+        ...subjects.map((what, index) => rowOf(what, results.played[index]!, turns.of(what))),
+        { what: flushTitle, ...latencyCells(turns.flush) },
       ],
-      budgets: budgetsOf(results),
+      budgets: budgetsOf(results, turns),
       notes: [
-        'The whole test each, one after the other, in several rounds; the database is killed at the end of each of ours, and what was acknowledged is there.',
+        'The whole test each, and all in the same minutes: 10 s of the load of one, then 10 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
+        "Ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
         'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
-        'The player is in no container, and shares the two CPUs with them.',
-        'Only ours are watched beside the load: the engine asks for health every 30 s, the player for the commits once a second.',
-        'The block alone is written and flushed past the page cache at the same rate for a minute of each round, without limits.',
-        'Reports and results of the last round are left in .build/containers.',
+        'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
+        'The engine asks each of ours for its health every 30 s, whoever plays; the player asks the database that plays for its commits once a second.',
+        'The block alone is written and flushed past the page cache at the same rate for 3 s between the turns, without limits.',
       ],
     };
   },

@@ -55,3 +55,14 @@ export async function playInDocker(
   });
   if (code !== 0) throw new TrialFailure(`${player}: ${said.trim().split('\n').at(-1) ?? ''}`);
 }
+
+/** The whole of a player: its argument is what it is told, and what goes wrong is its last line. */
+export async function runPlayer<Orders>(play: (orders: Orders) => Promise<void>): Promise<void> {
+  try {
+    await play(JSON.parse(process.argv[2]!) as Orders);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    // Whoever waits for a turn would wait for ever.
+    process.exit(1);
+  }
+}

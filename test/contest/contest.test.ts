@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { contestPlan, requestsOf } from '#espora/contest/plan.js';
 import { playPhases } from '#espora/contest/contest.js';
@@ -310,4 +311,52 @@ test('the load alone can be played against anything that answers it', async (t) 
   });
   t.is(result.outcome, 'passed', JSON.stringify(result.failureGroups));
   t.is(result.service, 'http://anything');
+});
+
+test('a load in turns is the same load, and nothing is sent or looked at in between', async (t) => {
+  const server = await referenceServer(t);
+  let pauses = 0;
+  let samples = 0;
+  const sampler = {
+    name: 'looks',
+    sample: () => ({ looks: ++samples }),
+  };
+  const result = await playOn(server.port, short, {
+    samplers: [sampler],
+    turns: {
+      seconds: 0.2,
+      between: async () => {
+        pauses++;
+        const before = [server.connections(), samples];
+        await sleep(1100);
+        t.deepEqual([server.connections(), samples], before);
+      },
+    },
+  });
+  t.is(result.outcome, 'passed', JSON.stringify(result.failureGroups));
+  t.is(result.requests, requestsOf(short));
+  t.is(pauses, 3);
+  t.is(result.turns!.length, 4);
+  const inTurns = result.turns!.reduce((sum, { requests }) => sum + requests, 0);
+  t.is(inTurns, result.phases.find(({ title }) => title === 'load')!.requests);
+  t.true(result.turns!.every(({ latencyMs }) => latencyMs.p50 > 0 && latencyMs.max < 60_000));
+});
+
+test('a run that is stopped while others have their turn sends nothing more', async (t) => {
+  const server = await referenceServer(t);
+  const stop = new AbortController();
+  let sent = 0;
+  const result = await playOn(server.port, short, {
+    signal: stop.signal,
+    turns: {
+      seconds: 0.2,
+      between: () => {
+        sent = server.connections();
+        stop.abort();
+        return Promise.resolve();
+      },
+    },
+  });
+  t.is(result.outcome, 'interrupted');
+  t.is(server.connections(), sent);
 });

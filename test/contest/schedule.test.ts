@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { contestPlan, quick, requestsOf, requestsOfPhase } from '#espora/contest/plan.js';
 import type { LoadPhase } from '#espora/contest/plan.js';
-import { arrivalsOf, instantsOf, spread, usersOf } from '#espora/contest/schedule.js';
+import { arrivalsOf, instantsOf, piecesOf, spread, usersOf } from '#espora/contest/schedule.js';
 
 function loadOf(options = {}): LoadPhase {
   return contestPlan(options).phases.find((phase) => phase.kind === 'load')!;
@@ -127,4 +127,35 @@ test('arrivals of several streams are in order, those of one instant in order of
   t.deepEqual([...stream.slice(0, 4)], [0, 1, 1, 0]);
   t.is(atMs.length, 30);
   t.true(atMs.every((at, index) => index === 0 || at >= atMs[index - 1]!));
+});
+
+test('the pieces of a load have the same arrivals at the same distances', (t) => {
+  const { streams } = loadOf();
+  const whole = arrivalsOf(streams);
+  const pieces = piecesOf(whole, 10_000);
+  t.is(pieces.length, 24);
+  t.deepEqual(
+    pieces.flatMap(({ atMs }, piece) => [...atMs].map((at) => at + piece * 10_000)),
+    [...whole.atMs],
+  );
+  t.deepEqual(
+    pieces.flatMap(({ stream }) => [...stream]),
+    [...whole.stream],
+  );
+  t.true(pieces.every(({ atMs }) => atMs[0]! >= 0 && atMs.at(-1)! < 10_000));
+});
+
+test('a piece in which nobody comes is left out', (t) => {
+  const atMs = Float64Array.from([5, 2500, 2501]);
+  const pieces = piecesOf({ atMs, stream: Uint8Array.from([0, 1, 0]) }, 1000);
+  t.deepEqual(
+    pieces.map((piece) => [[...piece.atMs], [...piece.stream]]),
+    [
+      [[5], [0]],
+      [
+        [500, 501],
+        [1, 0],
+      ],
+    ],
+  );
 });

@@ -1,5 +1,6 @@
 // Plays a plan against a running service and says what came of it.
 import { playLoad } from './load.js';
+import type { Turns } from './load.js';
 import { operations, requestsOf, requestsOfPhase } from './plan.js';
 import type { LoadPhase, Operation, Phase, Plan } from './plan.js';
 import type { ContestResult, PhasePart, PhaseResult } from './result.js';
@@ -39,6 +40,8 @@ export interface ContestOptions extends Address {
   readonly onProgress?: (progress: Progress) => void;
   /** Looked at once a second while it plays: what the services use. */
   readonly samplers?: readonly Sampler[];
+  /** Given: the load is played in turns. */
+  readonly turns?: Turns;
 }
 
 const waitMsDefault = 40_000;
@@ -104,7 +107,7 @@ class Run {
       this.#options.onProgress?.(this.#progress());
     }, progressEveryMs);
     const rows = setInterval(() => {
-      stage.timeline.tick(this.#elapsedMs(), stage.phase);
+      if (!stage.paused) stage.timeline.tick(this.#elapsedMs(), stage.phase);
     }, rowEveryMs);
     try {
       for (const phase of plan.phases) await this.#playPhase(phase);
@@ -129,7 +132,7 @@ class Run {
     const { requests, failures } = tally;
     const startMs = this.#elapsedMs();
     this.#stage.phase = phase.title;
-    await play(this.#stage, phase);
+    await play(this.#stage, phase, this.#options.turns);
     this.#phases.push({
       title: phase.title,
       startMs: Math.round(startMs),
@@ -159,7 +162,7 @@ class Run {
 
   #result(durationMs: number, audit: readonly AuditedBalance[]): ContestResult {
     const { plan, seed } = this.#options;
-    const { tally, player, timeline, stopped } = this.#stage;
+    const { tally, player, timeline, turns, stopped } = this.#stage;
     const wrong = tally.failures > 0 || audit.some(({ problem }) => problem !== undefined);
     return {
       version: 1,
@@ -184,6 +187,7 @@ class Run {
       phases: this.#phases,
       timeline: timeline.rows(),
       player: player.figures(),
+      ...(turns.length > 0 ? { turns } : {}),
     };
   }
 }
@@ -199,7 +203,7 @@ function partsOf({ streams }: LoadPhase, startMs: number): PhasePart[] {
   });
 }
 
-function play(stage: Stage, phase: Phase): Promise<void> {
+function play(stage: Stage, phase: Phase, turns: Turns | undefined): Promise<void> {
   switch (phase.kind) {
     case 'burst':
       return playBurst(stage, phase);
@@ -208,6 +212,6 @@ function play(stage: Stage, phase: Phase): Promise<void> {
     case 'sessions':
       return playSessions(stage, phase);
     case 'load':
-      return playLoad(stage, phase);
+      return playLoad(stage, phase, turns);
   }
 }

@@ -4,7 +4,7 @@ import type { Connection } from './connection.js';
 import { Metronome } from './metronome.js';
 import type { LoadPhase, LoadStream } from './plan.js';
 import { randomTransaction } from './requests.js';
-import { arrivalsOf } from './schedule.js';
+import { arrivalsOf, piecesOf } from './schedule.js';
 import type { Arrivals } from './schedule.js';
 import type { Stage, Step } from './stage.js';
 
@@ -21,9 +21,33 @@ interface ReadyUser {
   readonly step: Step;
 }
 
-export async function playLoad(stage: Stage, { streams }: LoadPhase): Promise<void> {
+/** Lets others have their turns in between: the load is played in pieces, arrivals and rates being the same. */
+export interface Turns {
+  /** Of the load in each turn. */
+  readonly seconds: number;
+  /** Awaited between two turns; nothing is sent or looked at meanwhile. */
+  readonly between: () => Promise<void>;
+}
+
+export async function playLoad(stage: Stage, { streams }: LoadPhase, turns?: Turns): Promise<void> {
   const arrivals = arrivalsOf(streams);
   if (arrivals.atMs.length === 0) return;
+  if (turns === undefined) {
+    await playArrivals(stage, streams, arrivals);
+    return;
+  }
+  for (const [index, piece] of piecesOf(arrivals, turns.seconds * 1000).entries()) {
+    if (index > 0) await stage.pause(turns.between);
+    if (stage.stopped) return;
+    await stage.takeTurn(() => playArrivals(stage, streams, piece));
+  }
+}
+
+async function playArrivals(
+  stage: Stage,
+  streams: readonly LoadStream[],
+  arrivals: Arrivals,
+): Promise<void> {
   const metronome = await Metronome.create(arrivals.atMs);
   try {
     await new OpenLoad(stage, streams, arrivals, metronome).play();

@@ -5,6 +5,7 @@ import type { PlayerFigures } from './samplers.js';
 import type { Prize } from './score.js';
 import type { Saturation } from './saturation.js';
 import type { CommitFigures, ServiceFigures } from './service-samplers.js';
+import type { TurnFigures } from './stage.js';
 import type { FailureGroup, Figures } from './tally.js';
 import type { TimelineRow } from './timeline.js';
 
@@ -68,6 +69,8 @@ export interface ContestResult {
   readonly phases: readonly PhaseResult[];
   readonly timeline: readonly TimelineRow[];
   readonly player: PlayerFigures;
+  /** Only where the load was played in turns. */
+  readonly turns?: readonly TurnFigures[];
   /** Only where the player started the services itself, under limits. */
   readonly underLimits?: UnderLimits;
   /** Only where it was asked for. */

@@ -90,3 +90,19 @@ export function arrivalsOf(streams: readonly { readonly steps: readonly RateStep
     stream: Uint8Array.from(all, ({ stream }) => stream),
   };
 }
+
+/** The arrivals of each `ms`, in milliseconds after its own start; none for one in which nobody comes. */
+export function piecesOf({ atMs, stream }: Arrivals, ms: number): Arrivals[] {
+  const pieces: Arrivals[] = [];
+  for (let begin = 0; begin < atMs.length;) {
+    const startMs = Math.floor(atMs[begin]! / ms) * ms;
+    let end = begin + 1;
+    while (end < atMs.length && atMs[end]! < startMs + ms) end++;
+    pieces.push({
+      atMs: atMs.slice(begin, end).map((at) => at - startMs),
+      stream: stream.slice(begin, end),
+    });
+    begin = end;
+  }
+  return pieces;
+}

@@ -4,6 +4,8 @@ import { Books, outcomeOf } from './books.js';
 import type { Verdict } from './checks.js';
 import { Connection } from './connection.js';
 import type { Exchange, Target } from './connection.js';
+import { LatencyHistogram } from './latency.js';
+import type { Percentiles } from './latency.js';
 import type { Operation, Plan } from './plan.js';
 import { Random } from './random.js';
 import { RequestWriter } from './requests.js';
@@ -20,6 +22,12 @@ export interface Step {
   /** The transaction that the request asks for, if it asks for one that may be accepted. */
   readonly transaction?: Transaction;
   readonly check: (exchange: Exchange) => Verdict;
+}
+
+/** What was answered in one turn of a load. */
+export interface TurnFigures {
+  readonly requests: number;
+  readonly latencyMs: Percentiles;
 }
 
 export interface StageOptions {
@@ -44,7 +52,12 @@ export class Stage {
   readonly startedAt = performance.now();
   /** Title of the phase that is on. */
   phase = '';
+  /** True while others have their turn. */
+  paused = false;
+  /** Latencies of each turn of a load that is played in turns. */
+  readonly turns: TurnFigures[] = [];
   #stopped = false;
+  #turn: LatencyHistogram | undefined;
   readonly #target: Target;
   readonly #requestTimeoutMs: number;
   readonly #open = new Set<Connection>();
@@ -103,6 +116,21 @@ export class Stage {
     });
   }
 
+  /** Plays one turn of a load, timed by itself. */
+  async takeTurn(play: () => Promise<void>): Promise<void> {
+    const turn = new LatencyHistogram();
+    this.#turn = turn;
+    await play();
+    this.turns.push({ requests: turn.count, latencyMs: turn.percentiles() });
+  }
+
+  /** Waits without being looked at. */
+  async pause(until: () => Promise<void>): Promise<void> {
+    this.paused = true;
+    await until();
+    this.paused = false;
+  }
+
   /** Nothing is sent from now on; what is under way ends unbooked. */
   stop(): void {
     this.#stopped = true;
@@ -115,6 +143,7 @@ export class Stage {
     const { operation, request, transaction } = step;
     this.tally.record({ phase: this.phase, operation, request, latencyMs, fault });
     this.timeline.record(latencyMs, fault !== undefined);
+    this.#turn?.record(latencyMs);
     if (transaction !== undefined) this.books.enter(transaction, outcomeOf(exchange, fault));
   }
 }
