@@ -26,7 +26,7 @@ export const subjects: readonly string[] = [
   floorTitle,
 ];
 
-const seconds = { turnSeconds: 10, flushSeconds: 3 };
+const seconds = { turnSeconds: 5, flushSeconds: 2 };
 const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };
 // Of a turn with less than a thousand requests the 99th percentile would be a single one: the first
 // turns of the ramp.
@@ -146,12 +146,12 @@ export const containers: Trial = {
       ],
       budgets: budgetsOf(results, turns),
       notes: [
-        'The whole test each, and all in the same minutes: 10 s of the load of one, then 10 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
+        'The whole test each, and all in the same minutes: 5 s of the load of one, then 5 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
         "Ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
         'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
         'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
         'The engine asks each of ours for its health every 30 s, whoever plays; the player asks the database that plays for its commits once a second.',
-        'The block alone is written and flushed past the page cache at the same rate for 3 s between the turns, without limits.',
+        'The block alone is written and flushed past the page cache at the same rate for 2 s between the turns, without limits.',
       ],
     };
   },
