@@ -68,7 +68,7 @@ export const containerArrivals: Trial = {
       notes: [
         "The contest's mix, at even intervals, from the native load generator; latency counts from the moment a request was due.",
         'All containers are up all the time, and the load goes to one set after the other. HAProxy has the limits of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
-        'The engine asks each of ours for its health every 30 s. The load generator is in no container.',
+        'The engine asks each of ours for its health every 80 s: all three about as often as one that ships (30 s). The load generator is in no container.',
         'The block alone is written and flushed past the page cache at the same intervals, between the others, without limits.',
       ],
     };

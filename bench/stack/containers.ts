@@ -150,7 +150,7 @@ export const containers: Trial = {
         "Ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
         'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
         'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
-        'The engine asks each of ours for its health every 30 s, whoever plays; the player asks the database that plays for its commits once a second.',
+        'The engine asks each of ours for its health every 80 s, whoever plays: all three about as often as one that ships (30 s). The player asks the database that plays for its commits once a second.',
         'The block alone is written and flushed past the page cache at the same rate for 2 s between the turns, without limits.',
       ],
     };
