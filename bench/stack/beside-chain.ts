@@ -12,7 +12,7 @@ const floorLimit = 1.1;
 export const chainLimits = { proxy: 1.6, handoff: 1.3 } as const;
 
 /** The rounds of a subject over those of another, p50 and p99. */
-function besideOther(
+export function besideOther(
   text: string,
   limit: number,
   ours: readonly Latency[],

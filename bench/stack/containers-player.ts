@@ -46,8 +46,8 @@ export interface Played {
   readonly failures: number;
   /** Undefined: only the load was played. */
   readonly prizeUsd: number | undefined;
-  /** In ms, of all requests. */
-  readonly p99: number;
+  /** Of all requests. */
+  readonly all: Latency;
   readonly turns: readonly TurnFigures[];
   readonly services: readonly ServiceFigures[];
   /** Of one CPU, while it was its turn. */
@@ -71,7 +71,7 @@ const outcomeOf = (
   requests,
   failures,
   prizeUsd,
-  p99: all.latencyMs.p99,
+  all: { p50: all.latencyMs.p50, p99: all.latencyMs.p99 },
   turns: turns!,
   services,
 });

@@ -10,7 +10,7 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
+import { besideChain, besideFloor, besideOther, chainLimits } from './beside-chain.js';
 import type { Orders, Played, Results } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
@@ -41,7 +41,8 @@ const columns: Report['columns'] = [
   { key: 'prize', title: 'prize, USD' },
   { key: 'p50', title: 'p50 ms of a turn' },
   { key: 'p99', title: 'p99 of a turn' },
-  { key: 'p99OfAll', title: 'p99 of all requests' },
+  { key: 'p50OfAll', title: 'p50 of all requests' },
+  { key: 'p99OfAll', title: 'p99 of all' },
   { key: 'cpu', title: 'CPU in the busiest second, most of a limit', suffix: ' %' },
   { key: 'throttled', title: 'throttled periods, most of any container', suffix: ' %' },
   { key: 'memory', title: 'memory, most of any limit', suffix: ' %' },
@@ -75,14 +76,15 @@ const latencyCells = (turns: readonly Latency[]): Report['rows'][number] => ({
 });
 
 function rowOf(what: string, played: Played, turns: readonly Latency[]): Report['rows'][number] {
-  const { requests, failures, prizeUsd: prize, p99, playerPercent } = played;
+  const { requests, failures, prizeUsd: prize, all, playerPercent } = played;
   return {
     what,
     requests: requests.toLocaleString('en'),
     failures,
     ...(prize === undefined ? {} : { prize }),
     ...latencyCells(turns),
-    p99OfAll: p99,
+    p50OfAll: all.p50,
+    p99OfAll: all.p99,
     cpu: most(played, (one) => one.cpuPercentOfLimitMax),
     throttled: throttled(played),
     memory: memory(played),
@@ -103,7 +105,14 @@ function budgetsOf({ played }: Results, turns: Turns): Budget[] {
   const chain = turns.of(haproxyChainTitle);
   const ratios = (['proxy', 'handoff'] as const).flatMap((name) => {
     const file = `docker/${name}.yml`;
-    return besideChain(file, chainLimits[name], turns.of(file), chain, turns.flush);
+    const limit = chainLimits[name];
+    const whole = besideOther(
+      `${file}: {} of all requests over that of HAProxy's chain`,
+      limit,
+      [played[subjects.indexOf(file)]!.all],
+      [played[subjects.indexOf(haproxyChainTitle)]!.all],
+    );
+    return [...whole, ...besideChain(file, limit, turns.of(file), chain, turns.flush)];
   });
   const handoff = 'docker/handoff.yml';
   return [
@@ -147,7 +156,7 @@ export const containers: Trial = {
       budgets: budgetsOf(results, turns),
       notes: [
         'The whole test each, and all in the same minutes: 5 s of the load of one, then 5 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
-        "Ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
+        "All other ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
         'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
         'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
         'The engine asks each of ours for its health every 80 s, whoever plays: all three about as often as one that ships (30 s). The player asks the database that plays for its commits once a second.',
