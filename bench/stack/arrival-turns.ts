@@ -6,7 +6,6 @@ import { figureOf } from '../lib/statistics.js';
 import type { Context } from '../lib/trial.js';
 import { flushAtPace, perSecond } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import type { Running } from './limited-subjects.js';
 import { connections } from './whole-service.js';
 import type { Load, Played } from './whole-service.js';
 
@@ -38,11 +37,11 @@ export function playFlush({
 }
 
 /** Starts all, as long as `use` takes: idle they need nothing, and who is compared plays in the same minute. */
-export async function withAll<Result>(
-  starts: readonly (() => Promise<Running>)[],
-  use: (running: readonly Running[]) => Promise<Result>,
+export async function withAll<One extends { readonly stop: () => Promise<void> }, Result>(
+  starts: readonly (() => Promise<One>)[],
+  use: (running: readonly One[]) => Promise<Result>,
 ): Promise<Result> {
-  const running: Running[] = [];
+  const running: One[] = [];
   try {
     for (const start of starts) running.push(await start());
     return await use(running);

@@ -2,15 +2,12 @@
 // contestants, and plays the contest's arrivals against one after the other.
 
 import { writeFile } from 'node:fs/promises';
-import { startCompose } from '#espora/contest/compose-project.js';
-import { freePort } from '#espora/contest/free-port.js';
 import type { Subject } from '#espora/contest/subject.js';
-import { at } from '../lib/project.js';
 import { takeTurns } from '../lib/statistics.js';
 import { arrivalsLoad, playFlush, withAll } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
 import { subjects } from './container-arrivals.js';
-import { barestShape, haproxyShape, startShape } from './container-shapes.js';
+import { starts } from './container-shapes.js';
 import { composeFiles } from './containers.js';
 import { runPlayer } from './in-docker.js';
 import type { Running } from './limited-subjects.js';
@@ -37,19 +34,13 @@ const runningOf = (subject: Subject, counts: boolean): Running => ({
 async function playAll({ small, rounds, directory, generator, results }: Orders): Promise<void> {
   const { signal } = new AbortController();
   const context = { small, directory, signal };
-  const starts = [
-    ...composeFiles.map((name) => async () => {
-      const subject = await startCompose(at(`docker/${name}.yml`), { port: await freePort() });
-      return runningOf(subject, true);
-    }),
-    ...[haproxyShape, barestShape].map((shape) => async () => {
-      return runningOf(await startShape(shape, directory), false);
-    }),
-  ];
-  const turns = await withAll(starts, (running) => {
+  const turns = await withAll(starts(directory), (running) => {
     const players = [
       () => playFlush(context),
-      ...running.map((one) => (): Promise<Turn> => play(arrivalsLoad, one, generator, context)),
+      ...running.map((subject, index) => (): Promise<Turn> => {
+        const one = runningOf(subject, index < composeFiles.length);
+        return play(arrivalsLoad, one, generator, context);
+      }),
     ];
     const said = players.map((player, index) => () => {
       process.stderr.write(`container-arrivals: ${subjects[index]!}\n`);

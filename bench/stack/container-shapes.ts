@@ -8,6 +8,8 @@ import { freePort } from '#espora/contest/free-port.js';
 import type { Subject } from '#espora/contest/subject.js';
 import { topologies } from '#espora/topology/index.js';
 import { accepts } from '../lib/limited-rig.js';
+import { at } from '../lib/project.js';
+import { composeFiles } from './containers.js';
 import { haproxyTcp } from './limited-subjects.js';
 
 // Whoever does not listen by then fails in the load, with a reason.
@@ -25,7 +27,7 @@ export interface Shape {
 const socketOf = (name: string): string => `/run/espora/${name}.sock`;
 const apis = ['api-1', 'api-2'];
 
-export const haproxyShape: Shape = {
+const haproxyShape: Shape = {
   topology: 'proxy',
   commands: () => ({
     database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
@@ -55,7 +57,7 @@ const barest = (listen: readonly string[], ...more: readonly string[]): readonly
   ...listen,
   ...more,
 ];
-export const barestShape: Shape = {
+const barestShape: Shape = {
   topology: 'handoff',
   commands: (port) => ({
     database: barest(['--unix', socketOf('database')], '--file', '/data/flushed'),
@@ -93,7 +95,7 @@ async function writeShape(
 }
 
 /** Starts it, on a port that is free; `scratch` is for its files, and stays. */
-export async function startShape(shape: Shape, scratch: string): Promise<Subject> {
+async function startShape(shape: Shape, scratch: string): Promise<Subject> {
   const port = await freePort();
   const subject = await startCompose(await writeShape(shape, scratch, port), { port });
   for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
@@ -101,3 +103,11 @@ export async function startShape(shape: Shape, scratch: string): Promise<Subject
   }
   return subject;
 }
+
+/** Starts what ships and what it is held against: each of `subjects`, in their order. */
+export const starts = (scratch: string): (() => Promise<Subject>)[] => [
+  ...composeFiles.map((name) => async () => {
+    return startCompose(at(`docker/${name}.yml`), { port: await freePort() });
+  }),
+  ...[haproxyShape, barestShape].map((shape) => () => startShape(shape, scratch)),
+];

@@ -4,9 +4,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startCompose } from '#espora/contest/compose-project.js';
 import { playPhases } from '#espora/contest/contest.js';
-import { freePort } from '#espora/contest/free-port.js';
 import type { Turns } from '#espora/contest/load.js';
 import { contestPlan } from '#espora/contest/plan.js';
 import type { Plan } from '#espora/contest/plan.js';
@@ -17,9 +15,9 @@ import { authorityOf, resolveTarget } from '#espora/contest/service.js';
 import type { TurnFigures } from '#espora/contest/stage.js';
 import type { Subject } from '#espora/contest/subject.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
-import { at } from '../lib/project.js';
+import { withAll } from './arrival-turns.js';
 import { Baton } from './baton.js';
-import { barestShape, haproxyShape, startShape } from './container-shapes.js';
+import { starts } from './container-shapes.js';
 import { composeFiles, subjects } from './containers.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
@@ -57,7 +55,7 @@ export interface Played {
 export interface Results {
   /** What came of each of `subjects`. */
   readonly played: readonly Played[];
-  /** The flush alone, as often as each of them had a turn. */
+  /** The flush alone: before each of their turns, and once at the end. */
   readonly flush: readonly Latency[];
 }
 
@@ -111,27 +109,19 @@ async function playAll(orders: Orders): Promise<void> {
   const load = small ? smallLoad : {};
   const whole = contestPlan(load);
   const alone = loadAlone(load, constantAccounts);
-  const starts = [
-    ...composeFiles.map((name) => async () => {
-      return startCompose(at(`docker/${name}.yml`), { port: await freePort() });
-    }),
-    ...[haproxyShape, barestShape].map((shape) => () => startShape(shape, scratch)),
-  ];
-  const running: Subject[] = [];
   const baton = new Baton();
   const flush: Latency[] = [];
   let allPlayed = false;
 
-  async function play(index: number): Promise<Played> {
-    const subject = running[index]!;
+  async function play(subject: Subject, index: number): Promise<Played> {
     const what = subjects[index]!;
-    let turn = 0;
+    let turn = 1;
     const { result, cpuPercent } = await baton.hold(async (pass) => {
       const turns = {
         seconds: turnSeconds,
         between: async (): Promise<void> => {
           await pass();
-          say(`${what}, turn ${++turn + 1}`);
+          say(`${what}, turn ${++turn}`);
         },
       };
       say(what);
@@ -153,17 +143,15 @@ async function playAll(orders: Orders): Promise<void> {
     });
   }
 
-  try {
-    for (const start of starts) running.push(await start());
+  const played = await withAll(starts(scratch), async (running) => {
     const flushing = playFlush();
-    const played = await Promise.all(running.map((_, index) => play(index)));
+    const all = await Promise.all(running.map(play));
     allPlayed = true;
     await flushing;
-    const results: Results = { played, flush };
-    await writeFile(orders.results, JSON.stringify(results));
-  } finally {
-    for (const subject of running.reverse()) await subject.stop();
-  }
+    return all;
+  });
+  const results: Results = { played, flush };
+  await writeFile(orders.results, JSON.stringify(results));
 }
 
 await runPlayer(playAll);

@@ -10,7 +10,7 @@ import { TrialFailure } from '../lib/trial.js';
 import type { Context } from '../lib/trial.js';
 
 /** The three sets of ours that are up together are asked about as often as one of them that ships. */
-export const healthInterval = '80s';
+const healthInterval = '80s';
 
 const needed = { docker: 'docker.io', dockerd: 'docker.io', haproxy: 'haproxy', nginx: 'nginx' };
 
