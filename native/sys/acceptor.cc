@@ -57,7 +57,8 @@ uint16_t Acceptor::port() const noexcept {
 // `all`: until the queue is empty, then never again, as draining needs it.
 void Acceptor::accept_burst(Door& door, bool all) {
   if (paused_ && !all) return;  // the other listener paused it, after this event was fetched
-  for (int taken = 0; all || taken < door.burst.limit(); ++taken) {
+  const int most = door.burst.limit(loop_.after_long_turn());
+  for (int taken = 0; all || taken < most; ++taken) {
     if (!door.listener.valid()) return;  // the owner closed us while it took a connection
     if (!owner_.has_room()) {
       pause(counters_.limit_reached);

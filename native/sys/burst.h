@@ -1,6 +1,7 @@
 // How many times to ask a level-triggered descriptor for one more thing before others get their
-// turn: about as often as there was something lately. A call that finds nothing costs as much as
-// one that finds something; what is left is reported again in the next turn. Pure.
+// turn: about as often as there was something lately, and as often as may be after a long turn,
+// while which many can have come. A call that finds nothing costs as much as one that finds
+// something; what is left is reported again in the next turn. Pure.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +15,8 @@ class Burst {
   // `most`: at least 1.
   explicit Burst(int most) noexcept : most_(most) {}
 
-  // How many to take now.
-  [[nodiscard]] int limit() const noexcept { return limit_; }
+  // How many to take now. `after_long`: see EventLoop::after_long_turn.
+  [[nodiscard]] int limit(bool after_long) const noexcept { return after_long ? most_ : limit_; }
   // There were `taken`, and then no more.
   void emptied(int taken) noexcept { limit_ = std::clamp(taken, 1, most_); }
   // There were as many, in this turn of the loop. Twice without a turn between: many wait.

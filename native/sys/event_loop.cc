@@ -139,7 +139,8 @@ void EventLoop::turn() {
   ESPORA_CHECK(count >= 0 || errno == EINTR);
   ++turns_;
   work_ = count > 0 ? static_cast<uint32_t>(count) : 0;
-  now_ms_ = monotonic_ns() / 1'000'000;
+  const uint64_t began_ns = monotonic_ns();
+  now_ms_ = began_ns / 1'000'000;
   // Only what was left over by earlier turns: what these calls leave over waits for the next.
   std::vector<Redispatch> leftovers = std::move(redispatched_);
   redispatched_.clear();
@@ -158,6 +159,7 @@ void EventLoop::turn() {
   // What is retired while these are deleted is freed a turn later.
   std::vector<std::unique_ptr<Retired>> retired = std::move(retired_);
   retired_.clear();
+  after_long_turn_ = monotonic_ns() - began_ns >= limits::long_turn_ns;
 }
 
 void EventLoop::run_posted() {

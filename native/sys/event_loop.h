@@ -84,6 +84,9 @@ class EventLoop {
   Timers& timers() noexcept { return timers_; }
   // The loop's clock: monotonic milliseconds, read once per turn.
   [[nodiscard]] uint64_t now_ms() const noexcept { return now_ms_; }
+  // Whether the turn before this one took limits::long_turn_ns, without its wait: where it flushed,
+  // a call for nothing weighs little against a flush more for those who are left for the next turn.
+  [[nodiscard]] bool after_long_turn() const noexcept { return after_long_turn_; }
   // Deletes `object` after this turn.
   void retire(std::unique_ptr<Retired> object);
   void set_turn_hook(TurnHook* hook) noexcept { hook_ = hook; }
@@ -132,6 +135,7 @@ class EventLoop {
   Timers timers_;
   TurnHook* hook_ = nullptr;
   uint64_t now_ms_ = 0;
+  bool after_long_turn_ = false;
   Counter turns_;
   uint32_t work_ = 0;  // in this turn
   Scheduling scheduling_;

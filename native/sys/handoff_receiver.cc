@@ -46,7 +46,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       return;
     }
     if ((events & (Events::writable | ending)) != 0) flush();
-    read(burst_.limit());
+    read(burst_.limit(receiver_.loop_.after_long_turn()));
   }
 
   void add_ended(uint64_t client) { ended_.push_back(client); }

@@ -28,6 +28,8 @@ inline constexpr uint64_t batch_window_ms = 100;
 // Between trials; twice as long after each that was of no use.
 inline constexpr uint64_t batch_pause_ms = 250;
 inline constexpr uint64_t batch_pause_most_ms = 16'000;
+// A turn of a loop that waited for the disk takes longer, one that forwards seldom does.
+inline constexpr uint64_t long_turn_ns = 100'000;
 
 // --- listening --------------------------------------------------------------------------------
 // The kernel's queue in front of accept(2); it caps this at net.core.somaxconn.

@@ -13,6 +13,7 @@
 
 #include "support/loop_thread.h"
 #include "support/socket_client.h"
+#include "sys/clock.h"
 #include "sys/limits.h"
 
 namespace espora::test {
@@ -104,6 +105,26 @@ TEST_F(AcceptorTest, TakesFromBothListeners) {
   struct stat socket;
   ASSERT_EQ(::stat(path().c_str(), &socket), 0);
   EXPECT_EQ(socket.st_mode & 0777, 0640u);
+}
+
+// Each turn of a database ends with a flush: who came while it waited for the last one shares one.
+TEST_F(AcceptorTest, TakesAllThatCameDuringALongTurnInOne) {
+  begin();
+  std::vector<SocketClient> clients;
+  uint64_t first = 0;
+  uint64_t last = 0;
+  keeper_.on_each_ = [&] {
+    last = thread_.loop().turns();
+    if (first == 0) first = last;
+  };
+  thread_.call([&] {
+    for (int i = 0; i < 20; ++i) clients.push_back(unix_socket());
+    const uint64_t until = sys::monotonic_ns() + limits::long_turn_ns;
+    while (sys::monotonic_ns() < until) {
+    }
+  });
+  ASSERT_TRUE(wait_kept(clients.size()));
+  thread_.call([&] { EXPECT_EQ(first, last); });
 }
 
 TEST_F(AcceptorTest, WithoutRoomItRestsUntilItIsResumed) {

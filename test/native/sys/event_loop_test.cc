@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "support/call_on.h"
+#include "sys/clock.h"
+#include "sys/limits.h"
 #include "sys/thread.h"
 
 namespace espora::sys {
@@ -281,6 +283,32 @@ TEST_F(EventLoopTest, AHookMayAskForAnotherTurn) {
   loop.run_again();
   loop.run();
   EXPECT_GE(hook.turns, 5);
+}
+
+TEST_F(EventLoopTest, TellsWhetherTheTurnBeforeWasLong) {
+  struct Hook final : TurnHook {
+    explicit Hook(EventLoop& loop_in) : loop(loop_in) {}
+    void on_turn_end() override {
+      after_long.push_back(loop.after_long_turn());
+      if (after_long.size() == 1) {
+        const uint64_t until = monotonic_ns() + limits::long_turn_ns;
+        while (monotonic_ns() < until) {
+        }
+      }
+      if (after_long.size() >= 2) {
+        loop.stop();
+      } else {
+        loop.run_again();
+      }
+    }
+    EventLoop& loop;
+    std::vector<bool> after_long;
+  } hook(loop);
+  loop.set_turn_hook(&hook);
+  loop.run_again();
+  loop.run();
+  EXPECT_FALSE(hook.after_long.at(0));
+  EXPECT_TRUE(hook.after_long.at(1));
 }
 
 TEST_F(EventLoopTest, ManyDescriptorsComeAndGo) {

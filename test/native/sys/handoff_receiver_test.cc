@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -17,6 +18,7 @@
 #include "support/loop_thread.h"
 #include "support/socket_client.h"
 #include "sys/acceptor.h"
+#include "sys/clock.h"
 
 namespace espora::test {
 namespace {
@@ -27,18 +29,23 @@ class Keeper final : public sys::AcceptorOwner {
     sys::Fd fd;
     bool tcp;
     sys::HandoffOrigin origin;
+    uint64_t turn;  // of the loop
   };
+  explicit Keeper(const sys::EventLoop& loop) : loop_(loop) {}
   void on_accepted(sys::Fd, bool) override { ADD_FAILURE() << "nobody connects by themselves"; }
   bool has_room() override { return true; }
   size_t room_for_handed() override { return room_ - kept_.size(); }
   void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {
     EXPECT_NE(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
-    kept_.push_back({std::move(fd), tcp, origin});
+    kept_.push_back({std::move(fd), tcp, origin, loop_.turns()});
   }
 
   std::vector<Kept> kept_;  // the loop's thread
   size_t room_ = SIZE_MAX;
+
+ private:
+  const sys::EventLoop& loop_;
 };
 
 class HandoffReceiver : public testing::Test {
@@ -68,7 +75,7 @@ class HandoffReceiver : public testing::Test {
 
   TemporaryDirectory directory_;
   LoopThread thread_;
-  Keeper keeper_;
+  Keeper keeper_{thread_.loop()};
   std::unique_ptr<sys::Acceptor> acceptor_;
 };
 
@@ -114,6 +121,27 @@ TEST_F(HandoffReceiver, ReportsGoWithTheNextAnswerWhereNobodyWaitsForThem) {
   EXPECT_EQ(sender.collect(Kind::ended, 1), (std::vector<uint64_t>{2}));
   thread_.settle();
   EXPECT_FALSE(sender.wait_for_input(3 * limits::handoff_report_delay_ms));
+}
+
+// Each turn of a database ends with a flush: who came while it waited for the last one shares one.
+TEST_F(HandoffReceiver, TakesWhatCameDuringALongTurnInOne) {
+  HandoffPeer sender = greeted();
+  std::array<StreamPair, limits::handoff_packets_per_event_max> pairs;
+  std::vector<uint64_t> ids;
+  thread_.call([&] {
+    for (StreamPair& pair : pairs) {
+      ids.push_back(ids.size() + 1);
+      EXPECT_GT(sender.say(Kind::hand, {ids.back()}, {pair.accepted.get()}).bytes, 0u);
+    }
+    const uint64_t until = sys::monotonic_ns() + limits::long_turn_ns;
+    while (sys::monotonic_ns() < until) {
+    }
+  });
+  EXPECT_EQ(sender.collect(Kind::taken, ids.size()), ids);
+  thread_.call([&] {
+    ASSERT_EQ(keeper_.kept_.size(), ids.size());
+    EXPECT_EQ(keeper_.kept_.front().turn, keeper_.kept_.back().turn);
+  });
 }
 
 TEST_F(HandoffReceiver, ReportsDoNotWaitWhereTheSenderCounts) {
