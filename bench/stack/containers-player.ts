@@ -13,6 +13,7 @@ import { ServiceSampler } from '#espora/contest/service-samplers.js';
 import type { ServiceFigures } from '#espora/contest/service-samplers.js';
 import { authorityOf, resolveTarget } from '#espora/contest/service.js';
 import type { TurnFigures } from '#espora/contest/stage.js';
+import type { FailureGroup } from '#espora/contest/tally.js';
 import type { Subject } from '#espora/contest/subject.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { withAll } from './arrival-turns.js';
@@ -119,7 +120,9 @@ async function playAll(orders: Orders): Promise<void> {
     const { result, cpuPercent } = await baton.hold(async (pass) => {
       const turns = {
         seconds: turnSeconds,
-        between: async (): Promise<void> => {
+        between: async (failed: readonly FailureGroup[]): Promise<void> => {
+          // What the others still have to play takes minutes.
+          if (failed.length > 0) throw new Error(`${what}: ${JSON.stringify(failed[0])}`);
           await pass();
           say(`${what}, turn ${++turn}`);
         },

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { contestPlan, requestsOf } from '#espora/contest/plan.js';
 import { playPhases } from '#espora/contest/contest.js';
+import type { FailureGroup } from '#espora/contest/tally.js';
 import { load, playOn, short, validations } from './plans.js';
 import { referenceServer, startReferenceServer } from './reference-server.js';
 
@@ -340,6 +341,23 @@ test('a load in turns is the same load, and nothing is sent or looked at in betw
   const inTurns = result.turns!.reduce((sum, { requests }) => sum + requests, 0);
   t.is(inTurns, result.phases.find(({ title }) => title === 'load')!.requests);
   t.true(result.turns!.every(({ latencyMs }) => latencyMs.p50 > 0 && latencyMs.max < 60_000));
+});
+
+test('between turns is told what failed so far, and may end the run', async (t) => {
+  let told: readonly FailureGroup[] = [];
+  const { port } = await referenceServer(t, {
+    answer: (call, answer) => (call.load ? { ...answer, status: 500 } : undefined),
+  });
+  const turns = {
+    seconds: 0.2,
+    between: (failed: readonly FailureGroup[]) => {
+      told = failed;
+      return Promise.reject(new Error('enough'));
+    },
+  };
+  await t.throwsAsync(playOn(port, short, { turns }), { message: 'enough' });
+  t.true(told.length > 0);
+  t.true(told.every(({ code, phase }) => code === 'status' && phase === 'load'));
 });
 
 test('a run that is stopped while others have their turn sends nothing more', async (t) => {

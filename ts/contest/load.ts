@@ -7,6 +7,7 @@ import { randomTransaction } from './requests.js';
 import { arrivalsOf, piecesOf } from './schedule.js';
 import type { Arrivals } from './schedule.js';
 import type { Stage, Step } from './stage.js';
+import type { FailureGroup } from './tally.js';
 
 // Time between the decision to start and the first arrival, for the metronome's thread to hear of it.
 const leadMs = 20;
@@ -25,8 +26,11 @@ interface ReadyUser {
 export interface Turns {
   /** Of the load in each turn. */
   readonly seconds: number;
-  /** Awaited between two turns; nothing is sent or looked at meanwhile. */
-  readonly between: () => Promise<void>;
+  /**
+   * Awaited between two turns; nothing is sent or looked at meanwhile. It is told what failed so far, and
+   * ends the run where it rejects.
+   */
+  readonly between: (failed: readonly FailureGroup[]) => Promise<void>;
 }
 
 export async function playLoad(stage: Stage, { streams }: LoadPhase, turns?: Turns): Promise<void> {
@@ -37,7 +41,7 @@ export async function playLoad(stage: Stage, { streams }: LoadPhase, turns?: Tur
     return;
   }
   for (const [index, piece] of piecesOf(arrivals, turns.seconds * 1000).entries()) {
-    if (index > 0) await stage.pause(turns.between);
+    if (index > 0) await stage.pause(() => turns.between(stage.tally.failureGroups()));
     if (stage.stopped) return;
     await stage.takeTurn(() => playArrivals(stage, streams, piece));
   }
