@@ -75,9 +75,12 @@ const outcomeOf = (
   services,
 });
 
+const failure = (what: string, first: FailureGroup | string | undefined): Error =>
+  new Error(`${what}: ${JSON.stringify(first)}`);
+
 /** The whole contest; the database is killed at its end. */
 async function playFile(
-  name: string,
+  what: string,
   subject: Subject,
   plan: Plan,
   turns: Turns,
@@ -85,19 +88,24 @@ async function playFile(
   const result = await playUnderLimits(subject, { plan, seed, turns });
   const problems = result.underLimits!.afterKill!.audit.flatMap(({ problem }) => problem ?? []);
   const failed = result.failureGroups[0] ?? problems[0];
-  if (result.outcome !== 'passed') throw new Error(`${name}: ${JSON.stringify(failed)}`);
+  if (result.outcome !== 'passed') throw failure(what, failed);
   return outcomeOf(result, result.underLimits!.services, result.prize.usd);
 }
 
 /** The load alone: a constant passes no check. */
-async function playShape(subject: Subject, plan: Plan, turns: Turns): Promise<Outcome> {
+async function playShape(
+  what: string,
+  subject: Subject,
+  plan: Plan,
+  turns: Turns,
+): Promise<Outcome> {
   const samplers = subject.services.map(
     ({ name, limits, read }) => new ServiceSampler(name, limits, read),
   );
   const target = await resolveTarget(subject);
   const authority = authorityOf(subject);
   const result = await playPhases({ plan, target, authority, seed, samplers, turns });
-  if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
+  if (result.failures > 0) throw failure(what, result.failureGroups[0]);
   return outcomeOf(
     result,
     samplers.map((sampler) => sampler.figures()),
@@ -122,16 +130,15 @@ async function playAll(orders: Orders): Promise<void> {
         seconds: turnSeconds,
         between: async (failed: readonly FailureGroup[]): Promise<void> => {
           // What the others still have to play takes minutes.
-          if (failed.length > 0) throw new Error(`${what}: ${JSON.stringify(failed[0])}`);
+          if (failed.length > 0) throw failure(what, failed[0]);
           await pass();
           say(`${what}, turn ${++turn}`);
         },
       };
       say(what);
-      const name = composeFiles[index];
-      return name === undefined
-        ? playShape(subject, alone, turns)
-        : playFile(name, subject, whole, turns);
+      return composeFiles[index] === undefined
+        ? playShape(what, subject, alone, turns)
+        : playFile(what, subject, whole, turns);
     });
     return { ...result, playerPercent: cpuPercent };
   }
