@@ -1,6 +1,6 @@
 // How many times to ask a level-triggered descriptor for one more thing before others get their
 // turn: about as often as there was something lately, and as often as may be after a long turn,
-// while which many can have come. A call that finds nothing costs as much as one that finds
+// during which many can have come. A call that finds nothing costs as much as one that finds
 // something; what is left is reported again in the next turn. Pure.
 #pragma once
 

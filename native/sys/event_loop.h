@@ -84,8 +84,8 @@ class EventLoop {
   Timers& timers() noexcept { return timers_; }
   // The loop's clock: monotonic milliseconds, read once per turn.
   [[nodiscard]] uint64_t now_ms() const noexcept { return now_ms_; }
-  // Whether the turn before this one took limits::long_turn_ns, without its wait: where it flushed,
-  // a call for nothing weighs little against a flush more for those who are left for the next turn.
+  // Whether the turn before this one took limits::long_turn_ns or more, its wait for events not
+  // counted: it was held up, by the disk most likely, and many may have come meanwhile.
   [[nodiscard]] bool after_long_turn() const noexcept { return after_long_turn_; }
   // Deletes `object` after this turn.
   void retire(std::unique_ptr<Retired> object);
