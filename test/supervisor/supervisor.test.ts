@@ -1,6 +1,7 @@
 // The supervisor against services that misbehave: order, readiness, crashes, refusals to end.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -172,19 +173,30 @@ test('a crash loop waits longer and longer, to a limit, and never gives up', asy
   await supervisor.stop();
 });
 
-test('a service that cannot start again, but may later, is tried again', async (t) => {
-  const { supervisor, events } = stage(t, { a: 'later-fail-1' });
+// It was ready for a calm time once: that counts for the crash which ended it, and for no other.
+test('a service that cannot start again, but may later, is tried again, less and less', async (t) => {
+  const { supervisor, events } = stage(
+    t,
+    { a: 'later-fail-1' },
+    { backOff: { firstMs: 1, maxMs: 8, calmMs: 1 } },
+  );
   await supervisor.start();
+  await sleep(10);
   process.kill(supervisor.pids().get('a')!, 'SIGKILL');
-  const reasons = await until('it failed twice', () => {
-    const crashes = events.filter((event) => event.event === 'service-crashed');
-    return crashes.length >= 3 && crashes.map(({ reason }) => reason);
+  const crashes = await until('it failed often', () => {
+    const all = events.filter((event) => event.event === 'service-crashed');
+    return all.length >= 5 && all.slice(0, 5);
   });
-  t.deepEqual(reasons.slice(0, 3), [
-    'was killed by SIGKILL',
-    'did not start: the reason',
-    'did not start: the reason',
-  ]);
+  t.deepEqual(
+    crashes.map(({ reason, restartInMs }) => [reason, restartInMs]),
+    [
+      ['was killed by SIGKILL', 1],
+      ['did not start: the reason', 2],
+      ['did not start: the reason', 4],
+      ['did not start: the reason', 8],
+      ['did not start: the reason', 8],
+    ],
+  );
 });
 
 test('exit code 3 ends for good, also after a crash', async (t) => {
@@ -210,18 +222,47 @@ test('a stop while services start ends what was started and starts nothing more'
   t.is(await supervisor.ended, undefined);
 });
 
-test('a stop while a service waits for its restart does not start it', async (t) => {
-  const { supervisor, eventOf, log } = stage(
-    t,
-    { a: '' },
-    {
-      backOff: { firstMs: 60_000, maxMs: 60_000, calmMs: 60_000 },
-    },
-  );
+// The timers of one process come in the order of their times: one that was not cancelled has come
+// when a later one of ours has.
+for (const [when, behaviour] of [
+  ['while others end', 'deaf'],
+  ['after all have ended', ''],
+] as const) {
+  test(`a service that waits for its restart is not started by a stop, nor ${when}`, async (t) => {
+    const restartMs = 200;
+    const { supervisor, events, eventOf, log } = stage(
+      t,
+      { a: '', b: behaviour },
+      {
+        backOff: { firstMs: restartMs, maxMs: restartMs, calmMs: 60_000 },
+        drainMs: 0,
+        stopGraceMs: restartMs + 100,
+      },
+    );
+    await supervisor.start();
+    process.kill(supervisor.pids().get('a')!, 'SIGKILL');
+    t.is((await eventOf('service-crashed')).restartInMs, restartMs);
+    await supervisor.stop();
+    t.is((await eventOf('service-stopped', 'b')).killed, behaviour === 'deaf');
+    await sleep(behaviour === 'deaf' ? 0 : restartMs + 100);
+    // A process that was started would be there, whether or not it has come to its first line.
+    t.deepEqual([...supervisor.pids()], []);
+    t.is(log().filter((line) => line === 'a born').length, 1);
+    t.is(events.at(-1)?.event, 'stopped');
+  });
+}
+
+test('a stop from within the news of a crash leaves nothing that comes back', async (t) => {
+  const { supervisor, events, log } = stage(t, { a: '' }, { backOff: quick });
+  events.push = (...added) => {
+    for (const event of added) if (event.event === 'service-crashed') void supervisor.stop();
+    return Array.prototype.push.apply(events, added);
+  };
   await supervisor.start();
   process.kill(supervisor.pids().get('a')!, 'SIGKILL');
-  await eventOf('service-crashed');
-  await supervisor.stop();
+  await supervisor.ended;
+  await sleep(100);
+  t.deepEqual([...supervisor.pids()], []);
   t.is(log().filter((line) => line === 'a born').length, 1);
 });
 
@@ -233,14 +274,39 @@ test('a service that does not end is killed after its time', async (t) => {
   t.false(log().includes('a orphaned'));
 });
 
-test('a stop at once kills what does not end, without waiting for its time', async (t) => {
-  const { supervisor, eventOf, log } = stage(t, { a: '', b: 'deaf' }, { drainMs: 600_000 });
+// With ten minutes to drain: a service that gets that time again would outlast the test.
+for (const behaviours of [
+  { a: '', b: 'deaf' },
+  { a: 'deaf', b: 'deaf', c: 'deaf' },
+  { a: 'deaf', b: '', c: 'deaf' },
+] as const) {
+  const name = Object.values(behaviours).map((each) => each || 'obedient');
+  test(`a stop at once kills what does not end, whatever its turn: ${name.join(', ')}`, async (t) => {
+    const { supervisor, events, log } = stage(t, behaviours, { drainMs: 600_000 });
+    await supervisor.start();
+    const last = Object.keys(behaviours).at(-1)!;
+    const stopped = supervisor.stop();
+    await until('the last was asked', () => log().includes(`${last} term`));
+    // More than one wish to be quick is no more time.
+    void supervisor.stopAtOnce();
+    await supervisor.stopAtOnce();
+    await stopped;
+    const ends = events.filter((event) => event.event === 'service-stopped');
+    t.deepEqual(
+      Object.fromEntries(ends.map(({ service, killed }) => [service, killed])),
+      Object.fromEntries(Object.entries(behaviours).map(([each, how]) => [each, how === 'deaf'])),
+    );
+    t.is(events.filter(({ event }) => event === 'stopping-at-once').length, 1);
+    t.is(events.at(-1)?.event, 'stopped');
+  });
+}
+
+test('a stop at once after the end says nothing more', async (t) => {
+  const { supervisor, events } = stage(t, { a: '' });
   await supervisor.start();
-  const stopped = supervisor.stop();
-  await until('b was asked', () => log().includes('b term'));
+  await supervisor.stop();
   await supervisor.stopAtOnce();
-  await stopped;
-  t.true((await eventOf('service-stopped', 'b')).killed);
+  t.is(events.at(-1)?.event, 'stopped');
 });
 
 test('a second stop joins the first, also from within an event', async (t) => {

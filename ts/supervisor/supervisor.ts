@@ -5,6 +5,8 @@ import type { Started } from '../services/service.js';
 import type { ServicePlan } from '../topology/topology.js';
 import { nextDelay, restartPolicy } from './back-off.js';
 import type { BackOffPolicy } from './back-off.js';
+import { impossible, lifeTable } from './life.js';
+import type { LifeAction, LifeEvent, LifeState } from './life.js';
 import { ServiceProcess } from './service-process.js';
 import type { ServiceCommand, ServiceEnd } from './service-process.js';
 
@@ -60,23 +62,37 @@ const atOnceGraceMs = 1000;
 // A service that is not ready after this long is reported, and again each time it passes.
 const slowStartMs = 10_000;
 
+/** A service with what its life needs. */
 class SupervisedService {
   readonly plan: ServicePlan;
+  state: LifeState = 'idle';
   process: ServiceProcess | undefined;
+  /** When the present process reported that it is ready. */
   readySince: number | undefined;
-  everReady = false;
+  /** What that process said then. */
+  started: Started | undefined;
+  /** How its last process ended. */
+  end: ServiceEnd | undefined;
   restarts = 0;
   delayMs = 0;
-  restartTimer: NodeJS.Timeout | undefined;
-  killTimer: NodeJS.Timeout | undefined;
+  /** Of `wait over` or `time over`, never both. */
+  timer: NodeJS.Timeout | undefined;
   killed = false;
-  /** Called once, when the first life becomes ready or ends. */
-  onFirstOutcome: (() => void) | undefined;
-  /** Called once, when the present life ends. */
-  onEnded: (() => void) | undefined;
+  /** Fulfilled when it is ready for the first time, or over without. */
+  readonly settled: Promise<void>;
+  /** Fulfilled when it is over. */
+  readonly over: Promise<void>;
+  settle!: () => void;
+  finish!: () => void;
 
   constructor(plan: ServicePlan) {
     this.plan = plan;
+    this.settled = new Promise((resolve) => {
+      this.settle = resolve;
+    });
+    this.over = new Promise((resolve) => {
+      this.finish = resolve;
+    });
   }
 }
 
@@ -89,8 +105,44 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #services: readonly SupervisedService[];
   readonly #startedAt = performance.now();
+  readonly #actions: Readonly<Record<LifeAction, (service: SupervisedService) => void>> = {
+    spawn: (service) => {
+      this.#spawn(service);
+    },
+    announce: (service) => {
+      this.#announce(service);
+    },
+    'back off': (service) => {
+      this.#backOff(service);
+    },
+    'cancel the wait': ({ timer }) => {
+      clearTimeout(timer);
+    },
+    'give up': (service) => {
+      this.#giveUp(service);
+    },
+    terminate: (service) => {
+      this.#emit({ event: 'service-stopping', service: service.plan.name });
+      const { drainMs, stopGraceMs = defaultStopGraceMs } = this.#options;
+      service.process!.signal('SIGTERM');
+      this.#after(drainMs + stopGraceMs, service, 'time over');
+    },
+    // The signal is for what does not listen to messages yet, or no more.
+    cut: (service) => {
+      service.process!.send({ type: 'stop-at-once' });
+      service.process!.signal('SIGTERM');
+      this.#after(atOnceGraceMs, service, 'time over');
+    },
+    kill: (service) => {
+      service.killed = true;
+      service.process!.signal('SIGKILL');
+    },
+    'report the end': ({ plan, killed }) => {
+      this.#emit({ event: 'service-stopped', service: plan.name, killed });
+    },
+  };
   #end!: (reason: ServiceEnded | undefined) => void;
-  #stopping = false;
+  #phase: 'running' | 'stopping' | 'stopping at once' | 'stopped' = 'running';
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -103,11 +155,11 @@ export class Supervisor {
   /** Starts the services one after the other; returns when all are ready or `stop` was called. */
   async start(): Promise<void> {
     for (const service of this.#services) {
-      if (this.#stopping) return;
-      this.#spawn(service);
+      if (this.#phase !== 'running') return;
+      this.#happen(service, 'start');
       await this.#firstReady(service);
     }
-    if (!this.#stopping) {
+    if (this.#phase === 'running') {
       this.#emit({ event: 'ready', elapsedMs: performance.now() - this.#startedAt });
     }
   }
@@ -120,14 +172,14 @@ export class Supervisor {
 
   /**
    * Like `stop`, but connections get no time to end, and what does not end right away is killed.
-   * The store is made for that: nothing that was answered is lost.
+   * The store is made for that: nothing that was answered is lost. Later calls join the first.
    */
   stopAtOnce(): Promise<void> {
     const stopped = this.stop();
-    this.#emit({ event: 'stopping-at-once' });
-    for (const service of this.#services) {
-      service.process?.send({ type: 'stop-at-once' });
-      this.#killAfter(service, atOnceGraceMs);
+    if (this.#phase === 'stopping') {
+      this.#phase = 'stopping at once';
+      this.#emit({ event: 'stopping-at-once' });
+      for (const service of this.#services) this.#happen(service, 'at once');
     }
     return stopped;
   }
@@ -156,35 +208,80 @@ export class Supervisor {
     this.#options.onEvent(event);
   }
 
+  /** Takes the step that the table has for it. */
+  #happen(service: SupervisedService, event: LifeEvent): void {
+    const step = lifeTable[service.state][event];
+    if (step === impossible) {
+      throw new Error(
+        `bug: "${event}" happened to ${service.plan.name}, which is ${service.state}`,
+      );
+    }
+    // Before anything is done or said: whoever hears of it may cause the next event.
+    service.state = step.to;
+    if (step.action !== undefined) this.#actions[step.action](service);
+    if (step.to === 'ready' || step.to === 'over') service.settle();
+    if (step.to === 'over') service.finish();
+  }
+
+  #after(ms: number, service: SupervisedService, event: 'wait over' | 'time over'): void {
+    clearTimeout(service.timer);
+    service.timer = setTimeout(() => {
+      this.#happen(service, event);
+    }, ms);
+  }
+
   #spawn(service: SupervisedService): void {
-    service.restartTimer = undefined;
     service.readySince = undefined;
+    service.end = undefined;
     const life = new ServiceProcess(this.#options.commandOf(service.plan), {
       ready: (started) => {
         service.readySince = performance.now();
-        service.everReady = true;
-        this.#emit({
-          event: 'service-ready',
-          service: service.plan.name,
-          kind: service.plan.kind,
-          pid: life.pid!,
-          restarts: service.restarts,
-          upstreams: service.plan.upstreams,
-          started,
-        });
-        service.onFirstOutcome?.();
+        service.started = started;
+        this.#happen(service, 'ready');
       },
       ended: (end) => {
+        clearTimeout(service.timer);
         service.process = undefined;
-        clearTimeout(service.killTimer);
-        this.#afterEnd(service, end);
-        service.onFirstOutcome?.();
-        service.onEnded?.();
+        service.end = end;
+        this.#happen(service, end.exitCode === 3 ? 'ended for good' : 'ended');
       },
     });
     service.process = life;
     const { runDirectory } = this.#options;
     if (runDirectory !== undefined) life.send({ type: 'run-directory', path: runDirectory });
+  }
+
+  #announce({ plan, process, restarts, started }: SupervisedService): void {
+    this.#emit({
+      event: 'service-ready',
+      service: plan.name,
+      kind: plan.kind,
+      pid: process!.pid!,
+      restarts,
+      upstreams: plan.upstreams,
+      started: started!,
+    });
+  }
+
+  #backOff(service: SupervisedService): void {
+    const { readySince, end } = service;
+    const policy = this.#options.backOff ?? restartPolicy;
+    const readyForMs = readySince === undefined ? 0 : performance.now() - readySince;
+    service.delayMs = nextDelay(policy, service.delayMs, readyForMs);
+    service.restarts++;
+    this.#after(service.delayMs, service, 'wait over');
+    this.#emit({
+      event: 'service-crashed',
+      service: service.plan.name,
+      reason: end!.message === undefined ? end!.how : `did not start: ${end!.message}`,
+      restartInMs: service.delayMs,
+    });
+  }
+
+  #giveUp({ plan, readySince, restarts, end }: SupervisedService): void {
+    const verb = readySince === undefined && restarts === 0 ? 'did not start' : 'ended for good';
+    const reason = `${plan.name} ${verb}: ${end!.message ?? end!.how}`;
+    this.#stopAll(new ServiceEnded(reason, end!.exitCode));
   }
 
   async #firstReady(service: SupervisedService): Promise<void> {
@@ -193,39 +290,14 @@ export class Supervisor {
       const elapsedMs = performance.now() - startedAt;
       this.#emit({ event: 'service-slow', service: service.plan.name, elapsedMs });
     }, slowStartMs);
-    await new Promise<void>((resolve) => {
-      service.onFirstOutcome = resolve;
-    });
+    await service.settled;
     clearInterval(slow);
   }
 
-  #afterEnd(service: SupervisedService, end: ServiceEnd): void {
-    if (this.#stopping) return;
-    const { name } = service.plan;
-    if (!service.everReady || end.exitCode === 3) {
-      const verb = service.everReady ? 'ended for good' : 'did not start';
-      this.#stopAll(new ServiceEnded(`${name} ${verb}: ${end.message ?? end.how}`, end.exitCode));
-      return;
-    }
-    const readyForMs =
-      service.readySince === undefined ? 0 : performance.now() - service.readySince;
-    const policy = this.#options.backOff ?? restartPolicy;
-    service.delayMs = nextDelay(policy, service.delayMs, readyForMs);
-    service.restarts++;
-    this.#emit({
-      event: 'service-crashed',
-      service: name,
-      reason: end.message === undefined ? end.how : `did not start: ${end.message}`,
-      restartInMs: service.delayMs,
-    });
-    service.restartTimer = setTimeout(() => {
-      this.#spawn(service);
-    }, service.delayMs);
-  }
-
   #stopAll(reason: ServiceEnded | undefined): void {
-    if (this.#stopping) return;
-    this.#stopping = true;
+    if (this.#phase !== 'running') return;
+    this.#phase = 'stopping';
+    for (const service of this.#services) this.#happen(service, 'stop');
     void this.#stopInOrder(reason);
   }
 
@@ -233,37 +305,15 @@ export class Supervisor {
     if (reason !== undefined) {
       this.#emit({ event: 'failed', reason: reason.message, exitCode: reason.exitCode });
     }
-    for (const service of this.#services) clearTimeout(service.restartTimer);
     const running = this.#services.filter(({ process }) => process !== undefined);
     this.#emit({ event: 'stopping', services: running.length });
-    for (const service of this.#services.toReversed()) await this.#stopOne(service);
+    for (const service of this.#services.toReversed()) {
+      this.#happen(service, 'turn');
+      await service.over;
+    }
+    this.#phase = 'stopped';
     this.#emit({ event: 'stopped' });
     this.#end(reason);
-  }
-
-  async #stopOne(service: SupervisedService): Promise<void> {
-    if (service.process === undefined) return;
-    const { name } = service.plan;
-    this.#emit({ event: 'service-stopping', service: name });
-    const ended = new Promise<void>((resolve) => {
-      service.onEnded = resolve;
-    });
-    service.process.signal('SIGTERM');
-    this.#killAfter(
-      service,
-      this.#options.drainMs + (this.#options.stopGraceMs ?? defaultStopGraceMs),
-    );
-    await ended;
-    this.#emit({ event: 'service-stopped', service: name, killed: service.killed });
-  }
-
-  #killAfter(service: SupervisedService, ms: number): void {
-    clearTimeout(service.killTimer);
-    service.killTimer = setTimeout(() => {
-      if (service.process === undefined) return;
-      service.killed = true;
-      service.process.signal('SIGKILL');
-    }, ms);
   }
 }
 
