@@ -45,6 +45,11 @@ for (const [title, rule, files] of [
   ['only binding/ knows Node.js', rules.checkNodeHeaders, native],
   ['nothing asserts, and nothing throws outside binding/', rules.checkFailures, native],
   ['every header has #pragma once', rules.checkPragmaOnce, native],
+  [
+    'a sanitizer changes no native test that runs under one only',
+    rules.checkSanitizerAsked,
+    tracked.filter((file) => /^test\/native\/.*\.(cc|h)$/.test(file)),
+  ],
   ['every file opens with its purpose', rules.checkPurpose, opening],
   ['no file has a forbidden name', rules.checkFileName, tracked],
   [
@@ -270,6 +275,13 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'a.md',
     `see ./${'work'}/main, net/${'work'}/a`,
     [],
+  ],
+  [
+    'a test that leaves something out under a sanitizer',
+    rules.checkSanitizerAsked,
+    'test/native/sys/a_test.cc',
+    '// __SANITIZE_ADDRESS__\n#if defined(__SANITIZE_THREAD__)',
+    [2],
   ],
   ['a registry', rules.checkForbiddenTexts, 'a.json', `"https://registry.${'npmjs'}.org/a"`, [1]],
   ['a company registry', rules.checkForbiddenTexts, 'a', `https://x.${'jfrog'}.io/`, [1]],

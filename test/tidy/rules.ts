@@ -136,6 +136,23 @@ export function checkPragmaOnce(path: string, text: string): Finding[] {
   return [{ line: 1, message: 'a header needs #pragma once' }];
 }
 
+/**
+ * `.ci/run` runs the native tests under sanitizers, and without one only what those can't show, by name:
+ * in this one file.
+ */
+export function checkSanitizerAsked(path: string, text: string): Finding[] {
+  if (path === 'test/native/http/server_load_test.cc') return [];
+  const findings: Finding[] = [];
+  eachLine(withoutCommentsAndStrings(text), (line, number) => {
+    if (!/__SANITIZE_|__has_feature/.test(line)) return;
+    findings.push({
+      line: number,
+      message: 'a native test that a sanitizer changes belongs to those of the step `native`',
+    });
+  });
+  return findings;
+}
+
 /** A file says first what it is for; a source that opens with its own header has it said there. */
 export function checkPurpose(path: string, text: string): Finding[] {
   const first = text.replace(/^#!.*\n/, '');
