@@ -156,9 +156,12 @@ export function toEsporaError(error: unknown): unknown {
   return isErrorCode(code) ? new EsporaError(code, error.message, { cause: error }) : error;
 }
 
-/** What was thrown, as an Error. */
+/**
+ * What was thrown, for a promise that rejects with it as it came: an error of another realm, or what
+ * code of the caller threw, is the caller's to know.
+ */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+  return thrown as Error;
 }
 
 /** The sentence for a person: the message and, where there is one, what to do. */

@@ -190,6 +190,9 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
       throw Napi::TypeError::New(info.Env(), "submit: more bytes than there are");
     }
     const auto* bytes = reinterpret_cast<const std::byte*>(staged.Data());
+    if (!store::whole_units({bytes, count})) {
+      throw Napi::TypeError::New(info.Env(), "submit: no whole units");
+    }
     committer_->submit(std::vector<std::byte>(bytes, bytes + count));
   }
 

@@ -13,6 +13,23 @@ namespace espora::store {
 using sys::Code;
 using sys::Status;
 
+bool whole_units(std::span<const std::byte> units) noexcept {
+  uint32_t records_left = 0;
+  size_t at = 0;
+  while (at < units.size()) {
+    SubmittedRecord header;
+    if (units.size() - at < sizeof header) return false;
+    std::memcpy(&header, units.data() + at, sizeof header);
+    if ((records_left == 0) != (header.unit_records != 0)) return false;
+    if (records_left == 0) records_left = header.unit_records;
+    const size_t extent = record_extent(header.length);
+    if (extent > units.size() - at) return false;
+    at += extent;
+    records_left -= 1;
+  }
+  return records_left == 0;
+}
+
 void Committer::start() {
   thread_ = sys::start_thread("espora-commit", [this] { run(); });
 }

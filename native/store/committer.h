@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,6 +34,9 @@ struct SubmittedRecord {
   uint32_t unit_records = 0;
 };
 static_assert(sizeof(SubmittedRecord) == 8);
+
+// Whether these bytes are whole units, each of one record or more: what submit() takes for granted.
+bool whole_units(std::span<const std::byte> units) noexcept;
 
 // What became of units, in the order in which they were submitted; of a flush where units is 0.
 struct Outcome {

@@ -1,7 +1,11 @@
 // Typed records: what a field may hold, how it is checked, and how it lies in a record's bytes.
 // Fields follow each other in their order, little-endian, without gaps.
+import type { Buffer } from 'node:buffer';
+import { types } from 'node:util';
 import { EsporaError } from '../errors.js';
-import type { Staging } from './staging.js';
+import { shown } from '../shown.js';
+import { recordBytesMax } from './unit.js';
+import type { Unit } from './unit.js';
 
 /** A place in bytes that are decoded. */
 export interface Cursor {
@@ -17,7 +21,7 @@ export interface Field<T> {
   /** Most bytes that a value takes. */
   readonly bytesMax: number;
   /** Checks `value` and writes it; throws what would be right. */
-  readonly write: (to: Staging, value: T) => void;
+  readonly write: (to: Unit, value: T) => void;
   readonly read: (from: Cursor) => T;
 }
 
@@ -41,18 +45,40 @@ export type RecordOf<Shape extends RecordShape> = {
 class Refusal extends Error {}
 
 function refuse(expected: string, value: unknown): never {
-  const shown =
-    typeof value === 'string'
-      ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-      : typeof value === 'bigint'
-        ? `${value}n`
-        : typeof value === 'number' ||
-            typeof value === 'boolean' ||
-            value === null ||
-            value === undefined
-          ? String(value)
-          : `a value of type ${typeof value}`;
-  throw new Refusal(`has to be ${expected}, not ${shown}`);
+  throw new Refusal(`has to be ${expected}, not ${shown(value)}`);
+}
+
+// Bytes are known by what they are, not by their prototype, which another realm has of its own; and
+// their length is the real one, whatever a property of that name says.
+const { isUint8Array } = types;
+// eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with the bytes
+const lengthOf = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype) as object,
+  'length',
+)!.get as (this: Uint8Array) => number;
+
+// Copies `length` bytes of `value`, all that it has, behind `at`.
+function copyBytes(to: Unit, at: number, value: Uint8Array, length: number): void {
+  try {
+    to.bytes.set(value, at);
+  } catch {
+    refuseMemory();
+  }
+  // Another thread may make its memory grow meanwhile; the bytes behind `length` are written over.
+  to.at = at + length;
+}
+
+function refuseMemory(): never {
+  throw new Refusal(
+    'has to be a Uint8Array whose memory is there, not one that was detached or cut',
+  );
+}
+
+// What is thrown to the caller: a refusal with the name of what was refused, anything else as it came.
+function named(name: string, error: unknown): unknown {
+  return error instanceof Refusal
+    ? new EsporaError('ERR_ESPORA_INVALID', `${name} ${error.message}`)
+    : error;
 }
 
 function integer(
@@ -247,7 +273,7 @@ function atMost(name: string, max: number, limit: number): void {
   if (!Number.isInteger(max) || max < 1 || max > limit) {
     throw new EsporaError(
       'ERR_ESPORA_INVALID',
-      `${name} takes a whole number from 1 to ${limit}, not ${String(max)}`,
+      `${name} takes a whole number from 1 to ${limit}, not ${shown(max)}`,
     );
   }
 }
@@ -303,10 +329,12 @@ export function bytes(bytesMax: number): Field<Uint8Array> {
     schema: { bytes: bytesMax },
     bytesMax: 4 + bytesMax,
     write(to, value) {
-      if (!(value instanceof Uint8Array) || value.length > bytesMax) refuse(expected, value);
-      to.view.setUint32(to.at, value.length, true);
-      to.bytes.set(value, to.at + 4);
-      to.at += 4 + value.length;
+      if (!isUint8Array(value)) refuse(expected, value);
+      const length = lengthOf.call(value);
+      if (length > bytesMax) refuse(expected, value);
+      const { at } = to;
+      to.view.setUint32(at, length, true);
+      copyBytes(to, at + 4, value, length);
     },
     read(from) {
       const start = from.at + 4;
@@ -327,30 +355,34 @@ export interface RecordType<T> {
   /** Most bytes that one record takes. */
   readonly bytesMax: number;
   /** Writes a record's bytes at `to.at`. Throws `ERR_ESPORA_INVALID`, naming the field. */
-  readonly encode: (to: Staging, value: T) => void;
+  readonly encode: (to: Unit, value: T) => void;
   readonly decode: (bytes: Buffer) => T;
 }
-
-/** The largest record: it fits one batch of 1 MiB on disk. */
-export const recordBytesMax = (1 << 20) - 128;
 
 /** Records that are bytes, which the store does not look into. */
 export const rawRecord: RecordType<Uint8Array> = Object.freeze({
   kind: 'bytes',
   schema: '',
   bytesMax: recordBytesMax,
-  encode(to: Staging, value: Uint8Array): void {
-    if (!(value instanceof Uint8Array)) {
-      throw new EsporaError('ERR_ESPORA_INVALID', 'a record has to be a Uint8Array');
-    }
-    if (value.length > recordBytesMax) {
+  encode(to: Unit, value: Uint8Array): void {
+    if (!isUint8Array(value)) {
       throw new EsporaError(
-        'ERR_ESPORA_TOO_LARGE',
-        `a record of ${value.length} bytes, at most ${recordBytesMax} are possible`,
+        'ERR_ESPORA_INVALID',
+        `a record has to be a Uint8Array, not ${shown(value)}`,
       );
     }
-    to.bytes.set(value, to.at);
-    to.at += value.length;
+    const length = lengthOf.call(value);
+    if (length > recordBytesMax) {
+      throw new EsporaError(
+        'ERR_ESPORA_TOO_LARGE',
+        `a record of ${length} bytes, at most ${recordBytesMax} are possible`,
+      );
+    }
+    try {
+      copyBytes(to, to.at, value, length);
+    } catch (error) {
+      throw named('a record', error);
+    }
   },
   decode: (record: Buffer): Uint8Array =>
     new Uint8Array(record.buffer, record.byteOffset, record.length),
@@ -387,7 +419,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
     );
   }
   const names = fields.map(([name]) => name);
-  const writers = fields.map(([, { write }]) => write as (to: Staging, value: unknown) => void);
+  const writers = fields.map(([, { write }]) => write as (to: Unit, value: unknown) => void);
   const readers = fields.map(([, { read }]) => read as (from: Cursor) => unknown);
   const known = new Set(names);
   const count = names.length;
@@ -395,7 +427,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
     kind: 'records' as const,
     schema: JSON.stringify({ fields: fields.map(([name, { schema }]) => [name, schema]) }),
     bytesMax,
-    encode(to: Staging, value: RecordOf<Shape>): void {
+    encode(to: Unit, value: RecordOf<Shape>): void {
       if (typeof value !== 'object' || (value as unknown) === null) {
         throw new EsporaError('ERR_ESPORA_INVALID', 'a record has to be an object');
       }
@@ -404,8 +436,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
       try {
         for (; index < count; index++) writers[index]!(to, given[names[index]!]);
       } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        throw new EsporaError('ERR_ESPORA_INVALID', `field ${names[index]!} ${error.message}`);
+        throw named(`field ${names[index]!}`, error);
       }
       let extra = 0;
       for (const name in given) if (++extra > count || !known.has(name)) refuseExtra(given, known);

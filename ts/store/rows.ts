@@ -1,8 +1,10 @@
 // Rows of a store in the order of their sequence numbers: portions are read off the main thread,
 // one ahead of what is consumed.
+import { Buffer } from 'node:buffer';
 import { asError, EsporaError } from '../errors.js';
 import type { NativePortion, NativePortionOptions } from '../native.js';
 import { nearest } from '../options/suggest.js';
+import { shown } from '../shown.js';
 
 /** A record with its place in the store. */
 export interface Row<T> {
@@ -48,7 +50,18 @@ function invalid(message: string): EsporaError {
   return new EsporaError('ERR_ESPORA_INVALID', message);
 }
 
-function checkRange(range: ReadRange): void {
+interface Taken {
+  readonly first: number;
+  /** Before what is durable is considered. */
+  readonly last: number;
+  readonly limit: number;
+  readonly reverse: boolean;
+  readonly live: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+// Each bound is read once: what was checked is what is used, whatever a getter says next.
+function takeRange(range: ReadRange): Taken {
   if (typeof range !== 'object' || (range as unknown) === null) {
     throw invalid('what read takes has to be an object');
   }
@@ -61,28 +74,38 @@ function checkRange(range: ReadRange): void {
         : `read has no option ${name}, did you mean ${known}?`,
     );
   }
-  for (const name of ['gt', 'gte', 'lt', 'lte', 'limit'] as const) {
-    const value = range[name];
+  const { gt, gte, lt, lte, limit, reverse, live, signal } = range;
+  for (const [name, value] of Object.entries({ gt, gte, lt, lte, limit })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
-    throw invalid(`${name} has to be a whole number from 0 on, not ${String(value)}`);
+    throw invalid(`${name} has to be a whole number from 0 on, not ${shown(value)}`);
   }
-  for (const name of ['reverse', 'live'] as const) {
-    const value = range[name];
+  for (const [name, value] of Object.entries({ reverse, live })) {
     if (value === undefined || typeof value === 'boolean') continue;
-    throw invalid(`${name} has to be true or false, not ${String(value)}`);
+    throw invalid(`${name} has to be true or false, not ${shown(value)}`);
   }
-  if (range.gt !== undefined && range.gte !== undefined) {
-    throw invalid('gt and gte exclude each other');
-  }
-  if (range.lt !== undefined && range.lte !== undefined) {
-    throw invalid('lt and lte exclude each other');
-  }
-  if (range.live === true && range.reverse === true) {
-    throw invalid('live and reverse exclude each other');
-  }
-  if (range.signal !== undefined && !(range.signal instanceof AbortSignal)) {
-    throw invalid('signal has to be an AbortSignal');
-  }
+  if (gt !== undefined && gte !== undefined) throw invalid('gt and gte exclude each other');
+  if (lt !== undefined && lte !== undefined) throw invalid('lt and lte exclude each other');
+  if (live === true && reverse === true) throw invalid('live and reverse exclude each other');
+  if (signal !== undefined && !isSignal(signal)) throw invalid('signal has to be an AbortSignal');
+  return {
+    first: Math.max(1, gte ?? (gt ?? 0) + 1),
+    last: lte ?? (lt === undefined ? Number.MAX_SAFE_INTEGER : lt - 1),
+    limit: limit ?? Infinity,
+    reverse: reverse ?? false,
+    live: live ?? false,
+    signal,
+  };
+}
+
+// By what it can do: another realm has a class of its own, or none.
+function isSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
+  return (
+    typeof aborted === 'boolean' &&
+    typeof addEventListener === 'function' &&
+    typeof removeEventListener === 'function'
+  );
 }
 
 /** Made by `Store.read`. */
@@ -106,15 +129,14 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
   #stopWaiting: (() => void) | undefined;
 
   constructor(range: ReadRange, source: RowSource<T>) {
-    checkRange(range);
+    const { first, last, limit, reverse, live, signal } = takeRange(range);
     this.#source = source;
-    this.#reverse = range.reverse ?? false;
-    this.#live = range.live ?? false;
-    this.#signal = range.signal;
-    this.#first = Math.max(1, range.gte ?? (range.gt ?? 0) + 1);
-    const bound = range.lte ?? (range.lt === undefined ? Number.MAX_SAFE_INTEGER : range.lt - 1);
-    this.#last = this.#live ? bound : Math.min(bound, source.durableSeq());
-    this.#left = range.limit ?? Infinity;
+    this.#reverse = reverse;
+    this.#live = live;
+    this.#signal = signal;
+    this.#first = first;
+    this.#last = live ? last : Math.min(last, source.durableSeq());
+    this.#left = limit;
   }
 
   [Symbol.asyncIterator](): this {
@@ -153,7 +175,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
   async #slowNext(): Promise<IteratorResult<Row<T>, undefined>> {
     try {
       while (!this.#done) {
-        this.#signal?.throwIfAborted();
+        if (this.#signal?.aborted === true) throw this.#signal.reason;
         if (this.#at < this.#bytes.length) return { value: this.#take(), done: false };
         if (!(await this.#load())) this.#end();
       }
@@ -177,8 +199,8 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
       this.#request(durable);
     }
     const portion = await this.#orAborted(this.#ahead!);
+    if (portion === undefined || this.#done) return true; // aborted or left: the caller looks
     this.#ahead = undefined;
-    if (this.#done) return false;
     if (portion.lastSeq === 0) {
       throw new EsporaError('ERR_ESPORA_CORRUPT', 'records that were durable are not there');
     }
@@ -233,34 +255,48 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
   // Until something became durable, the store is closed, the signal aborts, or return() is called.
   async #wait(): Promise<void> {
     this.#source.hold();
+    let off: (() => void) | undefined;
     try {
-      await new Promise<void>((resolve) => {
-        const off = this.#source.onMove(resolve);
-        this.#signal?.addEventListener('abort', () => resolve(), { once: true });
-        this.#stopWaiting = () => {
-          off();
-          resolve();
-        };
+      await this.#untilAborted((resolve) => {
+        off = this.#source.onMove(resolve);
+        this.#stopWaiting = resolve;
       });
     } finally {
-      this.#stopWaiting?.();
       this.#stopWaiting = undefined;
+      off?.();
       this.#source.letGo();
     }
   }
 
-  async #orAborted<R>(promise: Promise<R>): Promise<R> {
-    const signal = this.#signal;
-    if (signal === undefined) return promise;
-    let stop!: () => void;
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(signal.reason as Error);
-      signal.addEventListener('abort', stop, { once: true });
+  // What the promise resolves with; undefined as soon as the signal aborts or return() is called.
+  async #orAborted<R>(promise: Promise<R>): Promise<R | undefined> {
+    let result: R | undefined;
+    await this.#untilAborted((resolve, reject) => {
+      this.#stopWaiting = resolve;
+      promise.then((value) => {
+        result = value;
+        resolve();
+      }, reject);
     });
+    this.#stopWaiting = undefined;
+    return result;
+  }
+
+  // Listens to the signal for as long as `wait` takes, and no longer: a signal may outlive any number
+  // of reads. What it aborted is thrown by whoever looks at it next.
+  async #untilAborted(
+    wait: (resolve: () => void, reject: (error: unknown) => void) => void,
+  ): Promise<void> {
+    const signal = this.#signal;
+    let stop: (() => void) | undefined;
     try {
-      return await Promise.race([promise, aborted]);
+      await new Promise<void>((resolve, reject) => {
+        stop = resolve;
+        signal?.addEventListener('abort', stop);
+        wait(resolve, reject);
+      });
     } finally {
-      signal.removeEventListener('abort', stop);
+      signal?.removeEventListener('abort', stop!);
     }
   }
 

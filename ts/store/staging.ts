@@ -1,24 +1,27 @@
-// Where records are encoded, one behind the other in the layout the addon takes, until the turn of
-// the event loop ends and all of them go down in one call.
+// Where units are encoded and lie one behind the other in the layout the addon takes, until the turn
+// of the event loop ends and all that are whole go down in one call.
+//
+//   | whole units     | the unit that is encoded
+//   0               at                        own.at
+//
+// Code of the caller that runs while a unit is encoded finds `at` before it. What that code appends is
+// encoded elsewhere and goes down at once; what it submits moves `at`, and the unit follows when it
+// is whole.
+import type { Buffer } from 'node:buffer';
+import { Unit, unitRoomBytes } from './unit.js';
 
-/** The addon's SubmittedRecord: length and count of the unit's records, both u32. */
-export const headerBytes = 8;
 /** Above this much the bytes go down before the turn ends, so that the disk can begin. */
 const submitAboveBytes = 1 << 20;
 
-/** A buffer with a position; encoders write at `at` and move it. */
+/** Whole units, `at` bytes of them, and room for one more. */
 export class Staging {
-  readonly bytes: Buffer;
-  readonly view: DataView;
+  readonly #own = new Unit(new ArrayBuffer(submitAboveBytes + unitRoomBytes));
+  #busy = false;
+  #spare: Unit | undefined;
   at = 0;
 
-  /** `recordBytesMax`: of one record; `unitBytesMax`: of a whole batch. */
-  constructor(recordBytesMax: number, unitBytesMax: number) {
-    // Room for a unit and one record more than it may have, behind what is not submitted yet.
-    const size = submitAboveBytes + unitBytesMax + recordBytesMax + 4096;
-    const memory = new ArrayBuffer(size);
-    this.bytes = Buffer.from(memory);
-    this.view = new DataView(memory);
+  get bytes(): Buffer {
+    return this.#own.bytes;
   }
 
   /** Whether it is time to submit. */
@@ -26,11 +29,28 @@ export class Staging {
     return this.at >= submitAboveBytes;
   }
 
-  /** Completes the record that begins at `start`: its header, and zeros up to a multiple of 8. */
-  finish(start: number, unitRecords: number): void {
-    const { view } = this;
-    view.setUint32(start, this.at - start - headerBytes, true);
-    view.setUint32(start + 4, unitRecords, true);
-    while ((this.at & 7) !== 0) view.setUint8(this.at++, 0);
+  /** An empty unit, for the caller alone until `end`. */
+  begin(): Unit {
+    if (!this.#busy) {
+      this.#busy = true;
+      return this.#own.reset(this.at);
+    }
+    const unit = this.#spare ?? new Unit();
+    this.#spare = undefined;
+    return unit.reset(0);
+  }
+
+  /** Takes a unit that is whole; false if it lies elsewhere and has to go down by itself. */
+  take(unit: Unit): boolean {
+    if (unit !== this.#own) return false;
+    if (unit.start !== this.at) unit.bytes.copyWithin(this.at, unit.start, unit.at);
+    this.at += unit.size;
+    return true;
+  }
+
+  /** Gives the unit's memory back, whether it was taken or not. */
+  end(unit: Unit): void {
+    if (unit === this.#own) this.#busy = false;
+    else this.#spare = unit;
   }
 }

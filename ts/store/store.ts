@@ -2,6 +2,10 @@
 // loop goes down together, in one call, and is answered together.
 //
 //   append() ─▶ staging ─(end of the turn)─▶ addon: committer's thread ─▶ one flush ─▶ promises
+//
+// Encoding runs code of the caller (getters, proxies, iterators), which may call any method. So what
+// is encoded counts for nothing until it is whole, and no other append writes where it lies.
+import process from 'node:process';
 import { asError, EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type {
@@ -11,12 +15,14 @@ import type {
   NativeVerifyReport,
 } from '../native.js';
 import { nearest } from '../options/suggest.js';
+import { shown } from '../shown.js';
 import { Pending } from './pending.js';
 import { RowIterator } from './rows.js';
 import type { ReadRange, Row } from './rows.js';
 import { rawRecord } from './record.js';
 import type { RecordType } from './record.js';
-import { headerBytes, Staging } from './staging.js';
+import { Staging } from './staging.js';
+import type { Unit } from './unit.js';
 
 /**
  * When the device is told to keep what was written: before an append resolves (`'always'`), within
@@ -93,11 +99,21 @@ function invalid(message: string): EsporaError {
 function checkInteger(name: string, value: unknown, min: number, max: number): void {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
   throw invalid(
-    `option ${name} has to be a whole number from ${min} to ${max}, not ${String(value)}`,
+    `option ${name} has to be a whole number from ${min} to ${max}, not ${shown(value)}`,
   );
 }
 
-function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
+interface Taken<T> {
+  readonly type: RecordType<T>;
+  readonly sync: 'always' | 'interval' | 'never';
+  readonly intervalMs: number | undefined;
+  readonly create: boolean;
+  readonly segmentBytes: number | undefined;
+  readonly pendingBytesMax: number;
+}
+
+// Each option is read once: what was checked is what is used, whatever a getter says next.
+function takeOptions<T>(directory: unknown, options: StoreOptions<T>): Taken<T> {
   if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
     throw invalid("a store's directory has to be a path, a string that is not empty");
   }
@@ -113,15 +129,18 @@ function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
         : `openStore has no option ${name}, did you mean ${known}?`,
     );
   }
-  const { sync, create, segmentBytes, pendingBytesMax, record } = options;
-  if (sync !== undefined && sync !== 'always' && sync !== 'never') {
+  const { record, sync = 'always', create = true, segmentBytes } = options;
+  const { pendingBytesMax = pendingBytesMaxDefault } = options;
+  let intervalMs: number | undefined;
+  if (sync !== 'always' && sync !== 'never') {
     if (typeof sync !== 'object' || (sync as unknown) === null) {
       throw invalid("option sync has to be 'always', 'never' or { intervalMs }");
     }
-    checkInteger('sync.intervalMs', sync.intervalMs, 1, 86_400_000);
+    ({ intervalMs } = sync);
+    checkInteger('sync.intervalMs', intervalMs, 1, 86_400_000);
   }
-  if (create !== undefined && typeof create !== 'boolean') {
-    throw invalid(`option create has to be true or false, not ${String(create)}`);
+  if (typeof create !== 'boolean') {
+    throw invalid(`option create has to be true or false, not ${shown(create)}`);
   }
   if (segmentBytes !== undefined) {
     checkInteger('segmentBytes', segmentBytes, mebibyte, 256 * mebibyte);
@@ -131,12 +150,27 @@ function checkOptions<T>(directory: unknown, options: StoreOptions<T>): void {
       );
     }
   }
-  if (pendingBytesMax !== undefined) {
-    checkInteger('pendingBytesMax', pendingBytesMax, 1, Number.MAX_SAFE_INTEGER);
-  }
-  if (record !== undefined && typeof (record as Partial<RecordType<T>>).encode !== 'function') {
-    throw invalid('option record has to be made by record({ … })');
-  }
+  checkInteger('pendingBytesMax', pendingBytesMax, 1, Number.MAX_SAFE_INTEGER);
+  return {
+    type: takeType(record ?? (rawRecord as unknown as RecordType<T>)),
+    sync: typeof sync === 'string' ? sync : 'interval',
+    intervalMs,
+    create,
+    segmentBytes,
+    pendingBytesMax,
+  };
+}
+
+function takeType<T>(given: RecordType<T>): RecordType<T> {
+  const { kind, schema, bytesMax, encode, decode } = given as Partial<RecordType<T>>;
+  const known =
+    typeof kind === 'string' &&
+    typeof schema === 'string' &&
+    typeof bytesMax === 'number' &&
+    typeof encode === 'function' &&
+    typeof decode === 'function';
+  if (!known) throw invalid('option record has to be made by record({ … })');
+  return { kind, schema, bytesMax, encode, decode };
 }
 
 // Stores that this thread has open, for the end of the process: it comes without a turn in which
@@ -164,18 +198,19 @@ export async function openStore<T>(
   directory: string,
   options: StoreOptions<T> = {},
 ): Promise<Store<T>> {
-  checkOptions(directory, options);
-  const type = options.record ?? (rawRecord as unknown as RecordType<T>);
-  const { sync = 'always' } = options;
+  const { type, sync, intervalMs, create, segmentBytes, pendingBytesMax } = takeOptions(
+    directory,
+    options,
+  );
   // Progress may be told before there is whom to tell.
   const opened: { store?: Store<T> } = {};
   const native = new (loadNative().Store)(
     {
       directory,
-      create: options.create ?? true,
-      sync: typeof sync === 'string' ? sync : 'interval',
-      ...(typeof sync === 'string' ? {} : { syncIntervalMs: sync.intervalMs }),
-      ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+      create,
+      sync,
+      ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
+      ...(segmentBytes === undefined ? {} : { segmentBytes }),
       kind: type.kind,
       schema: type.schema,
     },
@@ -189,7 +224,7 @@ export async function openStore<T>(
   }
   const store = new Store(native, directory, type, {
     unitBytesMax: facts.unitBytesMax,
-    pendingBytesMax: options.pendingBytesMax ?? pendingBytesMaxDefault,
+    pendingBytesMax,
   });
   opened.store = store;
   return store;
@@ -225,7 +260,6 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   readonly #flushes: Settle[] = [];
   readonly #moved = new Set<() => void>();
   #scheduled = false;
-  #encoding = false;
   #held = false;
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -249,7 +283,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     this.directory = directory;
     this.#type = type;
     this.#limits = limits;
-    this.#staging = new Staging(type.bytesMax, limits.unitBytesMax);
+    this.#staging = new Staging();
     this.#durableSeq = native.durableSeq;
     if (openStores.size === 0) process.on('exit', closeAllAtExit);
     openStores.add(this);
@@ -264,17 +298,17 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
    * was stored; and `_INDETERMINATE`, which is not: a restart shows whether it was.
    */
   append(value: T): Promise<Appended> {
-    const staging = this.#staging;
-    const start = staging.at;
+    const unit = this.#staging.begin();
     try {
       this.#checkOpen();
-      this.#encode(value, 1);
-      this.#checkUnit(1, staging.at - start);
+      unit.add(this.#type.encode, value, 1);
+      this.#checkUnit(1, unit.size);
+      return this.#stage(unit, 0) as Promise<Appended>;
     } catch (error) {
-      staging.at = start;
       return Promise.reject(asError(error));
+    } finally {
+      this.#staging.end(unit);
     }
-    return this.#stage(start, 0) as Promise<Appended>;
   }
 
   /**
@@ -282,9 +316,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
    * most 1 MiB, above it is `ERR_ESPORA_TOO_LARGE`. Otherwise as {@link Store.append}.
    */
   appendBatch(values: Iterable<T>): Promise<AppendedBatch> {
-    const staging = this.#staging;
-    const start = staging.at;
-    let count = 0;
+    const unit = this.#staging.begin();
     try {
       this.#checkOpen();
       if (typeof (values as Partial<Iterable<T>> | null)?.[Symbol.iterator] !== 'function') {
@@ -292,22 +324,21 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
           'a batch has to be an array of records, or something else that can be iterated',
         );
       }
-      let payload = 0;
-      // Whatever else can be iterated may run code of its own, which may append.
-      for (const value of Array.isArray(values) ? (values as readonly T[]) : [...values]) {
-        const at = staging.at;
-        this.#encode(value, 0);
-        payload += staging.at - at;
+      const { encode } = this.#type;
+      let count = 0;
+      for (const value of values) {
+        unit.add(encode, value, 0);
         count += 1;
-        this.#checkUnit(count, payload);
+        this.#checkUnit(count, unit.size);
       }
       if (count === 0) throw invalid('a batch needs at least one record');
+      unit.close(count);
+      return this.#stage(unit, count) as Promise<AppendedBatch>;
     } catch (error) {
-      staging.at = start;
       return Promise.reject(asError(error));
+    } finally {
+      this.#staging.end(unit);
     }
-    staging.view.setUint32(start + 4, count, true);
-    return this.#stage(start, count) as Promise<AppendedBatch>;
   }
 
   /**
@@ -317,7 +348,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   async get(seq: number): Promise<Row<T> | undefined> {
     this.#checkOpen();
     if (!Number.isSafeInteger(seq) || seq < 1) {
-      throw invalid(`a sequence number has to be a whole number from 1 on, not ${String(seq)}`);
+      throw invalid(`a sequence number has to be a whole number from 1 on, not ${shown(seq)}`);
     }
     for await (const row of this.read({ gte: seq, lte: seq, limit: 1 })) return row;
     return undefined;
@@ -432,6 +463,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   closeAtExit(): void {
     if (this.#closed) return;
     if (this.#closing === undefined) this.#submit();
+    // Where something keeps the process from ending, what comes later is refused.
+    this.#closing ??= Promise.resolve();
     this.#native.closeNow();
   }
 
@@ -462,23 +495,9 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     }
   }
 
-  #encode(value: T, unitRecords: number): void {
-    const staging = this.#staging;
-    if (this.#encoding) throw invalid('a value of an append may not append by itself');
-    const start = staging.at;
-    staging.at = start + headerBytes;
-    this.#encoding = true;
-    try {
-      this.#type.encode(staging, value);
-    } finally {
-      this.#encoding = false;
-    }
-    staging.finish(start, unitRecords);
-  }
-
   // Engine::reservation_bytes: exact for one record, an upper bound for several.
   #checkUnit(records: number, bytes: number): void {
-    const { unitBytesMax, pendingBytesMax } = this.#limits;
+    const { unitBytesMax } = this.#limits;
     const needed = records === 1 ? bytes : bytes + 8 * records;
     if (needed > unitBytesMax) {
       throw new EsporaError(
@@ -486,6 +505,10 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
         `${records === 1 ? 'a record' : 'a batch'} of ${needed} bytes, at most ${unitBytesMax} are possible`,
       );
     }
+  }
+
+  #checkRoom(bytes: number): void {
+    const { pendingBytesMax } = this.#limits;
     const pending = this.#pending.bytes;
     if (pending + bytes > pendingBytesMax && pending > 0) {
       throw new EsporaError(
@@ -495,11 +518,22 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     }
   }
 
-  #stage(start: number, count: number): Promise<unknown> {
+  // No code of a caller runs from here on. What ran until now may have closed the store or filled it.
+  #stage(unit: Unit, count: number): Promise<unknown> {
+    this.#checkOpen();
+    const { size } = unit;
+    this.#checkRoom(size);
     const staging = this.#staging;
+    const taken = staging.take(unit);
+    if (!taken) {
+      this.#submit();
+      this.#native.submit(unit.bytes, size);
+    }
     const promise = new Promise<never>(this.#executor);
-    this.#pending.push(this.#resolve, this.#reject, count, staging.at - start);
-    if (staging.full) {
+    this.#pending.push(this.#resolve, this.#reject, count, size);
+    if (!taken) {
+      this.#balanceHold();
+    } else if (staging.full) {
       this.#submit();
     } else if (!this.#scheduled) {
       // Runs when this turn's microtasks are done: whatever they append is in the same batch.

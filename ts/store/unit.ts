@@ -1,0 +1,61 @@
+// Where the records of one append or batch are encoded: a part of memory that nothing else writes to
+// meanwhile, because encoding may run code of the caller (getters, proxies, iterators), and that code
+// may append, flush, close or end the process.
+import { Buffer } from 'node:buffer';
+import { EsporaError } from '../errors.js';
+
+/** The addon's SubmittedRecord: length and count of the unit's records, both u32. */
+const headerBytes = 8;
+/** Most bytes that a batch takes on disk, and so an upper bound for a unit. */
+export const unitBytesMax = 1 << 20;
+/** The largest record: it fits one batch of 1 MiB on disk. */
+export const recordBytesMax = unitBytesMax - 128;
+/** Room for a unit and one record more than it may have. */
+export const unitRoomBytes = unitBytesMax + recordBytesMax + 4096;
+
+/** A buffer with a position; encoders write at `at` and move it. */
+export class Unit {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  /** Where its first record begins. */
+  start = 0;
+  at = 0;
+
+  constructor(memory: ArrayBuffer = new ArrayBuffer(unitRoomBytes)) {
+    this.bytes = Buffer.from(memory);
+    this.view = new DataView(memory);
+  }
+
+  get size(): number {
+    return this.at - this.start;
+  }
+
+  /** An empty unit that begins at `start`. */
+  reset(start: number): this {
+    this.start = start;
+    this.at = start;
+    return this;
+  }
+
+  /**
+   * Encodes one more record: its header, its bytes, zeros up to a multiple of 8. `records`: of the
+   * whole unit, with the first of them; 0 with the others.
+   */
+  add<T>(encode: (to: Unit, value: T) => void, value: T, records: number): void {
+    const begin = this.at;
+    this.at = begin + headerBytes;
+    encode(this, value);
+    const { at: end, view } = this;
+    if (!(end >= begin + headerBytes && end <= view.byteLength - 8 && Number.isInteger(end))) {
+      throw new EsporaError('ERR_ESPORA_INVALID', 'an encoder wrote more than its bytesMax');
+    }
+    view.setUint32(begin, end - begin - headerBytes, true);
+    view.setUint32(begin + 4, records, true);
+    while ((this.at & 7) !== 0) view.setUint8(this.at++, 0);
+  }
+
+  /** Says how many records the unit has, where that was not known at the first of them. */
+  close(records: number): void {
+    this.view.setUint32(this.start + 4, records, true);
+  }
+}
