@@ -441,8 +441,10 @@ export interface NativeVerifyReport {
   /** Whether there is no damage. */
   readonly ok: boolean;
   readonly store: Readonly<Record<string, unknown>>;
-  /** Everything up to this sequence was proven durable, and was read. */
+  /** Everything up to this sequence was proven durable. */
   readonly provenSeq: number;
+  /** Everything up to here was read: more than `provenSeq` where nobody has the store open. */
+  readonly lastSeq: number;
   readonly segments: number;
   /** Of them, rewritten without padding. */
   readonly denseSegments: number;

@@ -214,6 +214,7 @@ class Inspection final : private store::ReadVisitor {
     if (!reader.ok()) return reader.status();
     facts_ = reader.value()->store();
     proven_seq_ = reader.value()->proven_seq();
+    last_seq_ = reader.value()->last_seq();
     return reader.value()->walk(*this);
   }
 
@@ -263,6 +264,7 @@ class Inspection final : private store::ReadVisitor {
         Napi::Object store = to_object(env, facts_);
         store.Set("kind", "store");
         set(store, "provenSeq", proven_seq_);
+        set(store, "lastSeq", last_seq_);
         array.Set(at++, store);
       }
       const bool ledger = facts_.kind == ledger_kind;
@@ -302,6 +304,7 @@ class Inspection final : private store::ReadVisitor {
   // The thread's; JavaScript's thread touches them only while the thread waits for it.
   store::StoreFacts facts_;
   uint64_t proven_seq_ = 0;
+  uint64_t last_seq_ = 0;
   uint64_t shown_ = 0;
   std::vector<Item> items_;
   bool delivered_ = false;
@@ -347,6 +350,7 @@ class Verification final : public Napi::AsyncWorker {
     object.Set("ok", !report.damaged());
     object.Set("store", to_object(env, report.store));
     set(object, "provenSeq", report.proven_seq);
+    set(object, "lastSeq", report.last_seq);
     set(object, "segments", report.segments);
     set(object, "denseSegments", report.dense_segments);
     set(object, "snapshots", report.snapshots);

@@ -24,19 +24,20 @@ class DenseWriter {
 
   // The next record in sequence.
   Status put(const RecordView& record, bool run_begins) {
+    const uint64_t bytes = record_extent(record.bytes.size()) + sizeof(format::RunHeader);
+    // Its frames must fit where a segment's would be, whatever padding comes to them.
+    if (encoder_ && content_bytes_ + bytes > facts_.segment_bytes / 2) {
+      if (Status ended = end(); !ended.ok()) return ended;
+    }
     if (!encoder_) {
       if (Status begun = begin(true); !begun.ok()) return begun;
       run_begins = true;
     }
     encoder_->put(record, run_begins);
-    content_bytes_ += record_extent(record.bytes.size()) + sizeof(format::RunHeader);
+    content_bytes_ += bytes;
     last_seq_ = record.seq;
     time_us_ = record.time_us;
-    if (encoder_->ready().size() >= limits::housekeeping_step_bytes) {
-      if (Status wrote = write_ready(); !wrote.ok()) return wrote;
-    }
-    // Its frames must fit where a segment's would be, whatever padding comes to them.
-    return content_bytes_ >= facts_.segment_bytes / 2 ? end() : Status();
+    return encoder_->ready().size() >= limits::housekeeping_step_bytes ? write_ready() : Status();
   }
 
   // Publishes the store: until then it is none.
@@ -149,7 +150,7 @@ class Copy final : private ReadVisitor {
     auto reader = Reader::open(file_system_, from_, true, durable_seq);
     if (!reader.ok()) return reader.status();
     report_.source = reader.value()->store();
-    proven_seq_ = reader.value()->proven_seq();
+    proven_seq_ = reader.value()->last_seq();
     auto source = Directory::open(file_system_, from_, false, false);
     if (!source.ok()) return source.status();
     source_ = &source.value();

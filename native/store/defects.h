@@ -33,6 +33,7 @@ enum class Defect : uint8_t {
   ignore_failed_rename,
   continue_failed_spare,
   serve_tail_without_space,
+  hide_tail_from_tools,
   count,
 };
 
@@ -59,6 +60,7 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "ignore_failed_rename",
     "continue_failed_spare",
     "serve_tail_without_space",
+    "hide_tail_from_tools",
 };
 
 #ifdef ESPORA_SIMULATION

@@ -146,6 +146,16 @@ sys::Result<sys::File> Directory::lock(uint32_t retry_ms) const {
   return file;
 }
 
+bool Directory::in_use() const {
+  sys::FileSystem& fs = file_system_;
+  const sys::File file(fs, fs.open(handle_.get(), lock_name, {}));
+  if (!file.valid()) return file.get() != -ENOENT;
+  int locked;
+  while ((locked = fs.try_lock_shared(file.get())) == -EINTR) {
+  }
+  return locked != 0;
+}
+
 Status Directory::sync() const {
   ESPORA_DEFECT(skip_directory_flush) return {};
   const int result = file_system_.get().fsync(handle_.get());

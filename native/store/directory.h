@@ -93,6 +93,8 @@ class Directory {
   sys::Status list(Listing& listing) const;
   // Code::locked, naming the holder, after trying for `retry_ms`.
   sys::Result<sys::File> lock(uint32_t retry_ms) const;
+  // Whether somebody holds that lock just now, or it can't be told. Nothing stays locked.
+  [[nodiscard]] bool in_use() const;
   sys::Status sync() const;
   // Flushes every directory above this one that opening may have made an entry in, now or in an
   // attempt that was cut short.

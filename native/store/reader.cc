@@ -28,6 +28,14 @@ Finding note_of(std::string what) {
   return {Severity::note, Code::ok, {0, 0, 0, false, std::move(what)}};
 }
 
+// How often a service may be met that comes and goes while the store is looked at.
+constexpr int looks_max = 4;
+
+std::string records_text(uint64_t first, uint64_t last) {
+  return first == last ? "record " + std::to_string(first)
+                       : "records " + std::to_string(first) + " to " + std::to_string(last);
+}
+
 // What it means that there is no STORE: no store, one whose creation was cut short, or damage.
 Status without_store(Directory& directory, const Listing& listing) {
   bool one_and_empty = false;
@@ -64,16 +72,28 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
   if (!listing.has_store) return without_store(opened.value(), listing);
   auto facts = opened.value().read_store(false);
   if (!facts.ok()) return facts.status();
-  std::unique_ptr<Reader> reader(new Reader(std::move(opened).value(), std::move(facts).value()));
-  if (Status looked = reader->look(); !looked.ok()) return looked;
-  reader->proven_seq_ = std::max(reader->proven_seq_, durable_seq);
+  std::unique_ptr<Reader> reader(
+      new Reader(std::move(opened).value(), std::move(facts).value(), durable_seq));
+  bool changed = true;
+  for (int left = looks_max; changed; left--) {
+    changed = false;
+    if (Status looked = reader->look(left > 1, changed); !looked.ok()) return looked;
+  }
   return reader;
 }
 
 // The listing is taken anew, after STORE was read: a store that is just being made has its segment
 // before its STORE. And twice: a service that renames meanwhile may hide a name from one of them,
 // and a snapshot seen by the first has its segments in the second.
-Status Reader::look() {
+//
+// Whether somebody has the store open is asked when the last segment was opened, and then whether
+// it is the last one still. If nobody has, and it is, nobody writes to it ever again: whoever opens
+// the store from now on writes into a segment of its own. `changed`: it is not, look again.
+Status Reader::look(bool may_look_again, bool& changed) {
+  proven_seq_ = last_seq_ = 0;
+  segments_.clear();
+  snapshots_.clear();
+  findings_.clear();
   Listing earlier;
   Listing listing;
   if (Status listed = directory_.list(earlier); !listed.ok()) return listed;
@@ -89,11 +109,36 @@ Status Reader::look() {
   if (!listing.snapshots.empty()) proven_seq_ = listing.snapshots.back();
   if (listing.segments.empty()) {
     findings_.push_back({Severity::damage, Code::corrupt, {0, 0, 0, false, "there is no segment"}});
+    proven_seq_ = last_seq_ = std::max(proven_seq_, durable_seq_);
     return {};
   }
   if (Status headers = look_at_headers(listing); !headers.ok()) return headers;
-  if (Status evidence = take_evidence(); !evidence.ok()) return evidence;
+  bool in_use = directory_.in_use();
+  if (segments_.back().whole_header) {
+    const auto last = is_last(segments_.back().header);
+    if (!last.ok()) return last.status();
+    changed = !last.value() && may_look_again;
+    if (changed) return {};
+    in_use = in_use || !last.value();
+  }
+  ESPORA_DEFECT(hide_tail_from_tools) in_use = true;
+  if (Status evidence = take_evidence(in_use); !evidence.ok()) return evidence;
   return look_at_snapshots(listing);
+}
+
+// Whether the file with this header is still there under its name, and no other behind it.
+sys::Result<bool> Reader::is_last(const format::SegmentHeader& header) const {
+  Listing listing;
+  if (Status listed = directory_.list(listing); !listed.ok()) return listed;
+  if (listing.segments.empty() || listing.segments.back() != header.number) return false;
+  auto directory = directory_.again();
+  if (!directory.ok()) return directory.status();
+  auto file = directory.value().open_segment(header.number, store_.segment_bytes);
+  if (file.status().code() == Code::not_found) return false;
+  if (!file.ok()) return file.status();
+  const auto found = directory.value().read_header(file.value());
+  if (!found.ok() && !about_store(found.status().code())) return found.status();
+  return found.ok() && found.value().nonce == header.nonce;
 }
 
 // True if it was about the store, and is a finding now.
@@ -144,14 +189,34 @@ Status Reader::look_at_headers(const Listing& listing) {
 
 // Only evidence is taken from this reading: what it shows of the records themselves may be older
 // than the evidence, read a moment later, that they are durable.
-Status Reader::take_evidence() {
+Status Reader::take_evidence(bool in_use) {
   const SegmentFacts& last = segments_.back();
-  if (!last.whole_header || !last_file_.file.valid()) return {};
-  const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
-  if (!read.ok()) return note_failure(last.number, 0, read) ? Status() : read;
-  const Tail tail = examine_tail(last.header, loaded_.image(), proven_seq_);
-  proven_seq_ = tail.proven_seq;
-  ESPORA_DEFECT(show_unproven) proven_seq_ = std::max(proven_seq_, tail.end.last_seq());
+  std::optional<Tail> tail;
+  if (last.whole_header && last_file_.file.valid()) {
+    const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
+    if (!read.ok() && !note_failure(last.number, 0, read)) return read;
+    if (read.ok()) {
+      tail = examine_tail(last.header, loaded_.image(), proven_seq_);
+      proven_seq_ = tail->proven_seq;
+    }
+  }
+  proven_seq_ = std::max(proven_seq_, durable_seq_);
+  last_seq_ = proven_seq_;
+  if (!tail || tail->damage || tail->end.last_seq() <= proven_seq_) return {};
+  const uint64_t end = tail->end.last_seq();
+  ESPORA_DEFECT(show_unproven) in_use = false;
+  if (!in_use) {
+    last_seq_ = end;
+    findings_.push_back(note_of(
+        records_text(proven_seq_ + 1, end) +
+        ": written whole, but nothing proves yet that the device has it all; shown, because the "
+        "next start takes it"));
+  } else if (durable_seq_ == 0) {
+    findings_.push_back(
+        note_of(records_text(proven_seq_ + 1, end) +
+                ": left out, because the store is open in another process and nothing proves yet "
+                "that the device has it all"));
+  }
   return {};
 }
 
@@ -221,10 +286,10 @@ struct Reader::Extent {
 
 Reader::Extent Reader::extent_of(size_t index) const noexcept {
   const bool last = index + 1 == segments_.size();
-  if (last) return {nullptr, true, proven_seq_};
+  if (last) return {nullptr, true, last_seq_};
   const SegmentFacts& next = segments_[index + 1];
   if (!next.whole_header || next.number != segments_[index].number + 1) {
-    return {nullptr, false, proven_seq_};
+    return {nullptr, false, last_seq_};
   }
   return {&next.header, false, next.header.previous_last_seq};
 }
@@ -424,6 +489,7 @@ sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string
   Reader& reader = *opened.value();
   report.store = reader.store();
   report.proven_seq = reader.proven_seq();
+  report.last_seq = reader.last_seq();
   Counter counter(report, make_state ? make_state(report.store) : nullptr);
   if (Status walked = reader.walk(counter); !walked.ok()) return walked;
   return report;

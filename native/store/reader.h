@@ -1,7 +1,11 @@
-// Reads a store that somebody may be writing to: for inspect, verify, copies and export. Takes no
-// lock, changes nothing, and reads no further than what was known to be durable when it began: by
-// what the files prove, and by the word of a running engine where it is at hand. Without that word
-// the newest batch counts once a later one or a seal proves it, about 100 ms after it.
+// Reads a store that somebody may be writing to: for inspect, verify, copies and export. Keeps no
+// lock and changes nothing. How far it reads is decided when it is opened, by one rule:
+//
+//   nobody has the store open   everything that opening it would take
+//   somebody has                what was known to be durable then, by what the files prove and by
+//                               the word of the running engine where it is at hand. Without that
+//                               word the newest batch counts once a later one or a seal proves it,
+//                               about 100 ms after it; a note says that there is more.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +58,7 @@ class ReadVisitor {
   virtual void segment(const SegmentFacts&) {}
   // Each snapshot, before the segments, ascending.
   virtual void snapshot(const SnapshotFacts&) {}
-  // Every accepted frame up to the proven end, seals and dense frames included, in order; after
+  // Every accepted frame up to last_seq(), seals and dense frames included, in order; after
   // damage it goes on with the next segment. False ends the walk.
   virtual bool frame(const FrameView& frame) = 0;
   virtual void finding(const Finding& finding) = 0;
@@ -71,8 +75,11 @@ class Reader {
                                                    bool direct_io = true, uint64_t durable_seq = 0);
 
   [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
-  // Everything up to here was durable when this was opened; walk() reads no further.
+  // Everything up to here was durable when this was opened: less is damage.
   [[nodiscard]] uint64_t proven_seq() const noexcept { return proven_seq_; }
+  // walk() reads up to here, and no further. Above proven_seq() only where nobody had the store
+  // open: what opening it takes, though nothing proves that it was flushed.
+  [[nodiscard]] uint64_t last_seq() const noexcept { return last_seq_; }
   // As they were then: a service rewrites closed segments, which changes neither their number nor
   // what they hold.
   [[nodiscard]] const std::vector<SegmentFacts>& segments() const noexcept { return segments_; }
@@ -84,14 +91,15 @@ class Reader {
   sys::Status walk(ReadVisitor& visitor, uint32_t first_segment = 1);
 
  private:
-  Reader(Directory directory, StoreFacts store) noexcept
-      : directory_(std::move(directory)), store_(std::move(store)) {}
+  Reader(Directory directory, StoreFacts store, uint64_t durable_seq) noexcept
+      : directory_(std::move(directory)), store_(std::move(store)), durable_seq_(durable_seq) {}
 
-  sys::Status look();
+  sys::Status look(bool may_look_again, bool& changed);
+  sys::Result<bool> is_last(const format::SegmentHeader& header) const;
   sys::Status look_at_headers(const Listing& listing);
   sys::Status look_at_snapshots(const Listing& listing);
   std::optional<Damage> misplaced(const format::SnapshotHeader& snapshot) const;
-  sys::Status take_evidence();
+  sys::Status take_evidence(bool in_use);
   bool note_failure(uint32_t number, uint32_t block, const sys::Status& status);
   struct Extent;
   [[nodiscard]] Extent extent_of(size_t index) const noexcept;
@@ -101,7 +109,9 @@ class Reader {
 
   Directory directory_;
   StoreFacts store_;
+  const uint64_t durable_seq_;  // a running engine's word
   uint64_t proven_seq_ = 0;
+  uint64_t last_seq_ = 0;
   std::vector<SegmentFacts> segments_;
   std::vector<SnapshotFacts> snapshots_;
   std::vector<Finding> findings_;
@@ -113,6 +123,7 @@ class Reader {
 struct VerifyReport {
   StoreFacts store;
   uint64_t proven_seq = 0;
+  uint64_t last_seq = 0;  // read up to here, see Reader::last_seq()
   uint64_t segments = 0;
   uint64_t dense_segments = 0;  // of them
   uint64_t snapshots = 0;
@@ -130,9 +141,9 @@ struct VerifyReport {
 // Gives an empty state of what the store holds, to compare snapshots with; null for none.
 using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts& store)>;
 
-// Reads everything up to the proven end. Failures of the environment are a Status; everything that
-// is wrong with the store itself, STORE included, is a finding. With `make_state` all records are
-// replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
+// Reads everything up to Reader::last_seq(). Failures of the environment are a Status; everything
+// that is wrong with the store itself, STORE included, is a finding. With `make_state` all records
+// are replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
 // too. `durable_seq` as for Reader::open().
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
                                  bool direct_io = true, const StateMaker& make_state = {},

@@ -73,6 +73,10 @@ int PosixFileSystem::try_lock(int file) noexcept {
   return or_errno(::flock(file, LOCK_EX | LOCK_NB));
 }
 
+int PosixFileSystem::try_lock_shared(int file) noexcept {
+  return or_errno(::flock(file, LOCK_SH | LOCK_NB));
+}
+
 int PosixFileSystem::rename(int directory, const char* from, const char* to) noexcept {
   return or_errno(::renameat(directory, from, directory, to));
 }

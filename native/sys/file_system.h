@@ -48,6 +48,8 @@ class FileSystem {
   // flock(2) LOCK_EX | LOCK_NB: -EWOULDBLOCK while another open file description holds it. Released
   // by close.
   virtual int try_lock(int file) noexcept = 0;
+  // The same with LOCK_SH: only an exclusive holder is in the way.
+  virtual int try_lock_shared(int file) noexcept = 0;
   virtual int rename(int directory, const char* from, const char* to) noexcept = 0;
   virtual int unlink(int directory, const char* name) noexcept = 0;
   virtual int make_directory(int directory, const char* name) noexcept = 0;
@@ -78,6 +80,7 @@ class PosixFileSystem final : public FileSystem {
   int64_t size(int file) noexcept override;
   int drop_cache(int file) noexcept override;
   int try_lock(int file) noexcept override;
+  int try_lock_shared(int file) noexcept override;
   int rename(int directory, const char* from, const char* to) noexcept override;
   int unlink(int directory, const char* name) noexcept override;
   int make_directory(int directory, const char* name) noexcept override;

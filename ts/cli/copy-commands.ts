@@ -31,9 +31,13 @@ async function copy(
 /** Copies a sound store. Resolves with the exit code; never rejects. */
 export async function backup(flags: CopyFlags): Promise<number> {
   try {
-    const { from, to, records, lastSeq } = await copy('backup', flags);
-    if (flags.json === true) printJson({ from, to, records, lastSeq });
-    else print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+    const { from, to, records, lastSeq, findings } = await copy('backup', flags);
+    if (flags.json === true) {
+      printJson({ from, to, records, lastSeq, findings });
+    } else {
+      for (const { severity, text } of findings) print(`${severity}: ${text}`);
+      print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+    }
     return 0;
   } catch (error) {
     return printError('espora backup', toEsporaError(error));

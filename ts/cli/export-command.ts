@@ -107,9 +107,10 @@ export async function exportRecords(flags: ExportFlags): Promise<number> {
       const lines: string[] = [];
       for (const item of items) {
         if (item.kind === 'store') decode = decoder(item, encoding);
-        if (item.kind === 'finding' && item['severity'] === 'damage') {
-          damaged = true;
-          process.stderr.write(`espora export: ${String(item['text'])}\n`);
+        if (item.kind === 'finding') {
+          const note = item['severity'] === 'note';
+          damaged ||= !note;
+          process.stderr.write(`espora export: ${note ? 'note: ' : ''}${String(item['text'])}\n`);
         }
         const row = item.kind === 'record' ? decode?.(item) : undefined;
         if (row === undefined) continue;

@@ -322,6 +322,16 @@ void SimulatedDisk::pass_ns(uint64_t by) noexcept {
   realtime_us_ += (by + 500) / 1000;
 }
 
+void SimulatedDisk::take_after(const SimulatedDisk& other) {
+  storage_ = other.storage_;
+  refuse_direct_at_open = other.refuse_direct_at_open;
+  refuse_direct_at_transfer = other.refuse_direct_at_transfer;
+  ghosts_in_device = other.ghosts_in_device;
+  honours_drop_cache = other.honours_drop_cache;
+  clock_grain_us = other.clock_grain_us;
+  realtime_us_ = other.realtime_us_;
+}
+
 void SimulatedDisk::restart(const std::function<bool()>& survives) {
   ESPORA_CHECK(handles_.empty());
   if (power_lost_) storage_.settle(survives);
@@ -440,7 +450,7 @@ int SimulatedDisk::open(int directory, const char* name, sys::OpenFlags flags) n
     }
     // open(2) may have made the file before it refuses O_DIRECT.
     if (flags.direct && refuse_direct_at_open) return -EINVAL;
-    handles_[next_handle_] = {inode, flags.direct, false, std::string(last)};
+    handles_[next_handle_] = {inode, flags.direct, Lock::none, std::string(last)};
     return next_handle_++;
   }));
 }
@@ -530,13 +540,14 @@ int SimulatedDisk::drop_cache(int file) noexcept {
   }));
 }
 
-int SimulatedDisk::try_lock(int file) noexcept {
+int SimulatedDisk::lock(int file, Lock kind) {
   const Handle* of = handle(file);
   return static_cast<int>(perform(call_of(CallKind::try_lock, of), [&](size_t) -> int64_t {
     for (const auto& [number, other] : handles_) {
-      if (number != file && other.inode == of->inode && other.locked) return -EWOULDBLOCK;
+      if (number == file || other.inode != of->inode || other.lock == Lock::none) continue;
+      if (kind == Lock::exclusive || other.lock == Lock::exclusive) return -EWOULDBLOCK;
     }
-    handles_[file].locked = true;
+    handles_[file].lock = kind;
     return 0;
   }));
 }

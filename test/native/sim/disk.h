@@ -194,6 +194,8 @@ class SimulatedDisk final : public sys::FileSystem {
     stopped_ = true;
     power_lost_ = power_lost_ || power;
   }
+  // What `other` stores, and its kind of file system; nothing of who has files open there.
+  void take_after(const SimulatedDisk& other);
   // With everything closed; settles with `survives` if the power was lost.
   void restart(const std::function<bool()>& survives);
   [[nodiscard]] size_t open_files() const noexcept { return handles_.size(); }
@@ -222,7 +224,8 @@ class SimulatedDisk final : public sys::FileSystem {
   int allocate(int file, uint64_t size) noexcept override;
   int64_t size(int file) noexcept override;
   int drop_cache(int file) noexcept override;
-  int try_lock(int file) noexcept override;
+  int try_lock(int file) noexcept override { return lock(file, Lock::exclusive); }
+  int try_lock_shared(int file) noexcept override { return lock(file, Lock::shared); }
   int rename(int directory, const char* from, const char* to) noexcept override;
   int unlink(int directory, const char* name) noexcept override;
   int make_directory(int directory, const char* name) noexcept override;
@@ -235,10 +238,11 @@ class SimulatedDisk final : public sys::FileSystem {
   int64_t process_id() noexcept override { return 4711; }
 
  private:
+  enum class Lock : uint8_t { none, shared, exclusive };
   struct Handle {
     int inode = 0;
     bool direct = false;
-    bool locked = false;
+    Lock lock = Lock::none;
     std::string name;
   };
 
@@ -246,6 +250,7 @@ class SimulatedDisk final : public sys::FileSystem {
   template <typename Work>
   int64_t perform(const Call& call, Work work);
   int flush(CallKind kind, int file);
+  int lock(int file, Lock kind);
   [[nodiscard]] const Handle* handle(int file) const;
   // The directory that `path` starts from, with `path` cut to its last part; 0 for none.
   int walk(int directory, std::string_view& path) const;

@@ -143,6 +143,7 @@ constexpr std::array teeth = {
     Tooth{Defect::ignore_failed_rename, nothing_after_failure},
     Tooth{Defect::continue_failed_spare, acknowledged_is_there},
     Tooth{Defect::serve_tail_without_space, only_durable_visible},
+    Tooth{Defect::hide_tail_from_tools, tools_show_what_opening_takes},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");

@@ -20,6 +20,7 @@ const char* invariant_text(int invariant) noexcept {
       "time never decreases",
       "when faults stop, progress resumes",
       "the same seed gives the same trace",
+      "where nobody has a store open, every tool shows exactly what opening takes",
   };
   return texts[static_cast<size_t>(invariant)];
 }

@@ -26,6 +26,7 @@ inline constexpr int ledger_is_model = 9;        // limits at every prefix, repl
 inline constexpr int time_never_decreases = 10;
 inline constexpr int progress_resumes = 11;  // when faults stop
 inline constexpr int same_seed_same_trace = 12;
+inline constexpr int tools_show_what_opening_takes = 13;  // where nobody has the store open
 const char* invariant_text(int invariant) noexcept;
 
 struct Violation {

@@ -7,6 +7,7 @@
 
 #include "ledger/entry_codec.h"
 #include "ledger/posting.h"
+#include "sim/tools.h"
 #include "store/format.h"
 #include "sys/check.h"
 #include "sys/limits.h"
@@ -673,6 +674,10 @@ void World::restart() {
   }
   disk_.restart([this] { return random_.chance(keep_, 256); });
   note("restart", disk_.storage().undecided());
+  if (!over() && store_directory(disk_.storage(), false) != 0) {
+    counts_[static_cast<size_t>(Fault::tools_at_rest)]++;
+    check_at_rest(disk_, options_, model_, accounts_, findings_);
+  }
   if (damages_ && random_.chance(1, 2)) old_ = disk_.storage();
   batch_++;
 }

@@ -160,6 +160,10 @@ class FaultyFileSystem final : public sys::FileSystem {
     if (const Fault* fault = ask(Call::try_lock, name_of(file))) return -fault->error;
     return real_.try_lock(file);
   }
+  int try_lock_shared(int file) noexcept override {
+    if (const Fault* fault = ask(Call::try_lock, name_of(file))) return -fault->error;
+    return real_.try_lock_shared(file);
+  }
   int rename(int directory, const char* from, const char* to) noexcept override {
     if (const Fault* fault = ask(Call::rename, to)) {
       if (fault->has_effect) real_.rename(directory, from, to);

@@ -1,9 +1,11 @@
-// Reading beside the engine: verify and inspect see what is proven, change nothing, take no lock,
-// and find every damage that opening finds, and more than the first.
+// Reading without opening: what is proven where an engine has the store open, and what opening
+// takes where nobody has; changes nothing, keeps no lock, and finds every damage that opening
+// finds, and more than the first.
 #include "store/reader.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <string>
@@ -74,8 +76,11 @@ class ReaderTest : public testing::Test {
   sys::PosixFileSystem fs_;
 };
 
-TEST_F(ReaderTest, ShowsEveryProvenRecordAndNoOther) {
-  auto rows = fill(5, 300'000, false);
+TEST_F(ReaderTest, BesideAnEngineShowsEveryProvenRecordAndNoOther) {
+  auto store = open_store(path());
+  ASSERT_OK(store->status);
+  for (int i = 0; i < 5; i++) ASSERT_OK(store->put(text_of(i, 300'000)));
+  auto rows = store->all();
   rows.pop_back();  // proven by nothing
   auto reader = Reader::open(fs_, path());
   ASSERT_TRUE(reader.ok()) << reader.status().message();
@@ -85,7 +90,10 @@ TEST_F(ReaderTest, ShowsEveryProvenRecordAndNoOther) {
   ASSERT_OK(reader.value()->walk(all));
   EXPECT_EQ(all.rows, rows);
   EXPECT_EQ(all.segments, (std::vector<uint32_t>{1, 2}));
-  EXPECT_TRUE(all.findings.empty());
+  ASSERT_EQ(all.findings.size(), 1u);
+  EXPECT_EQ(all.findings[0].severity, Severity::note);
+  EXPECT_NE(all.findings[0].text().find("record 5: left out, because the store is open"),
+            std::string::npos);
 
   Collector from_second;
   ASSERT_OK(reader.value()->walk(from_second, 2));
@@ -97,6 +105,71 @@ TEST_F(ReaderTest, ShowsEveryProvenRecordAndNoOther) {
   two.frames_wanted = 2;
   ASSERT_OK(reader.value()->walk(two));
   EXPECT_EQ(two.rows.size(), 2u);
+}
+
+TEST_F(ReaderTest, WhereNobodyHasTheStoreOpenShowsWhatOpeningTakes) {
+  const auto rows = fill(5, 300'000, false);  // the last one is proven by nothing
+  {
+    auto reader = Reader::open(fs_, path());
+    ASSERT_TRUE(reader.ok()) << reader.status().message();
+    EXPECT_EQ(reader.value()->proven_seq(), 4u);
+    EXPECT_EQ(reader.value()->last_seq(), 5u);
+    Collector all;
+    ASSERT_OK(reader.value()->walk(all));
+    EXPECT_EQ(all.rows, rows);
+    ASSERT_EQ(all.findings.size(), 1u);
+    EXPECT_EQ(all.findings[0].severity, Severity::note);
+    EXPECT_NE(all.findings[0].text().find("record 5: written whole"), std::string::npos);
+  }
+  const VerifyReport report = verified();
+  EXPECT_FALSE(report.damaged());
+  EXPECT_EQ(report.records, 5u);
+  EXPECT_EQ(report.last_seq, 5u);
+  auto store = open_store(path());
+  ASSERT_OK(store->status);
+  EXPECT_EQ(store->keeper.rows, rows);
+}
+
+// Several tools at once are in nobody's way, and two of them don't take each other for a writer.
+TEST_F(ReaderTest, AnotherReaderIsNoWriter) {
+  fill(2, 100, false);
+  auto directory = Directory::open(fs_, path(), false, false);
+  ASSERT_TRUE(directory.ok());
+  const sys::File other(fs_, fs_.open(directory.value().handle(), "LOCK", {}));
+  ASSERT_EQ(fs_.try_lock_shared(other.get()), 0);
+  EXPECT_FALSE(directory.value().in_use());
+  EXPECT_EQ(verified().records, 2u);
+}
+
+// A service may start at any call of a tool, take the store over and append: the tool shows what
+// was there before, or what is proven by then, and never a damage.
+TEST_F(ReaderTest, AWriterThatStartsMeanwhileChangesNothingThatIsShown) {
+  const auto rows = fill(3, 100, false);
+  const auto files = test::contents(path());
+  for (int at = 0;; at++) {
+    test::restore(path(), files);
+    FaultyFileSystem watched;
+    std::unique_ptr<test::Opened> started;
+    int calls = 0;
+    watched.set_rule([&](Call, const std::string&, uint64_t) -> const test::Fault* {
+      if (calls++ != at) return nullptr;
+      started = open_store(path());
+      // A tool that asks for the lock at this very moment.
+      if (!started->status.ok()) return nullptr;
+      EXPECT_OK(started->put("appended"));
+      return nullptr;
+    });
+    auto reader = Reader::open(watched, path());
+    watched.clear();
+    ASSERT_TRUE(reader.ok()) << reader.status().message();
+    Collector all;
+    ASSERT_OK(reader.value()->walk(all));
+    for (const Finding& finding : all.findings) EXPECT_EQ(finding.severity, Severity::note);
+    // The last record of a writer that had not come far is proven by nothing yet.
+    all.rows.resize(std::min<size_t>(all.rows.size(), 3));
+    EXPECT_EQ(all.rows, rows) << "at call " << at;
+    if (calls <= at) break;
+  }
 }
 
 TEST_F(ReaderTest, TakesARunningEnginesWordForTheNewestBatch) {
@@ -144,7 +217,7 @@ TEST_F(ReaderTest, AnEmptyStoreIsWhole) {
   EXPECT_EQ(report.segments, 1u);
 }
 
-TEST_F(ReaderTest, ChangesNothingAndTakesNoLock) {
+TEST_F(ReaderTest, ChangesNothingAndKeepsNoLock) {
   fill(4, 300'000, false);
   test::write_file(test::fs::path(path()) / "spare-1.tmp", "leftover");
   const auto before = test::contents(path());
@@ -158,7 +231,7 @@ TEST_F(ReaderTest, ChangesNothingAndTakesNoLock) {
   for (const std::string& call : fs.trace()) {
     EXPECT_TRUE(call.starts_with("open ") || call.starts_with("pread ") ||
                 call.starts_with("size ") || call.starts_with("list ") ||
-                call.starts_with("drop_cache "))
+                call.starts_with("drop_cache ") || call.starts_with("try_lock "))
         << call;
   }
 }

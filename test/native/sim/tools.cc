@@ -1,0 +1,165 @@
+#include "sim/tools.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "store/copy.h"
+#include "store/reader.h"
+
+namespace espora::sim {
+
+namespace {
+
+constexpr const char* copy_path = "data/copy";
+
+class Quiet final : public Director {
+ public:
+  Outcome before(const Call&) override { return {}; }
+  void after(const Call&, int64_t) override {}
+};
+
+// What was found, in order and without a gap, and the first damage.
+class Shown final : public store::ReadVisitor {
+ public:
+  explicit Shown(const Model& model) noexcept : model_(model) {}
+
+  bool frame(const store::FrameView& frame) override {
+    store::RecordCursor cursor(frame.header, frame.payload);
+    store::RecordView record;
+    while (cursor.next(record)) {
+      if (record.seq != rows_ + 1 && wrong_.empty()) {
+        wrong_ = "record " + std::to_string(record.seq) + " is behind " + std::to_string(rows_);
+      }
+      if (wrong_.empty()) wrong_ = model_.mismatch(record);
+      rows_ = record.seq;
+    }
+    return true;
+  }
+  void finding(const store::Finding& finding) override {
+    if (finding.severity == store::Severity::damage && damage_.empty()) damage_ = finding.text();
+  }
+  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
+  [[nodiscard]] const std::string& wrong() const noexcept { return wrong_; }
+  [[nodiscard]] const std::string& damage() const noexcept { return damage_; }
+
+ private:
+  const Model& model_;
+  uint64_t rows_ = 0;
+  std::string wrong_;
+  std::string damage_;
+};
+
+class AtRest {
+ public:
+  AtRest(const SimulatedDisk& disk, const store::Options& options, const Model& model,
+         const ledger::AccountTable& accounts, Findings& findings)
+      : disk_(disk), options_(options), model_(model), accounts_(accounts), findings_(findings) {}
+
+  void check() {
+    const std::optional<uint64_t> taken = open(store_path);
+    if (findings_.any()) return;
+    check_reader(taken);
+    if (!findings_.any()) check_verify(taken);
+    if (!findings_.any()) check_copy(taken);
+  }
+
+ private:
+  [[nodiscard]] std::unique_ptr<SimulatedDisk> play() {
+    auto disk = std::make_unique<SimulatedDisk>(1, quiet_);
+    disk->take_after(disk_);
+    return disk;
+  }
+
+  // The last record that opening takes; nothing if it refuses.
+  std::optional<uint64_t> open(const std::string& path, SimulatedDisk* where = nullptr) {
+    std::unique_ptr<SimulatedDisk> own;
+    if (where == nullptr) own = play();
+    SimulatedDisk& disk = where != nullptr ? *where : *own;
+    Findings ignored;
+    Replay replay(model_, ignored, disk.storage(), accounts_, false, store::History::all);
+    store::Options options = options_;
+    options.directory = path;
+    auto opened = store::Engine::open(disk, options, replay);
+    refusal_ = opened.status().message();
+    if (!opened.ok()) return std::nullopt;
+    return replay.rows();
+  }
+
+  void differs(const char* tool, uint64_t rows, uint64_t taken) {
+    findings_.add(tools_show_what_opening_takes, std::string(tool) + " ends with record " +
+                                                     std::to_string(rows) + ", opening takes " +
+                                                     std::to_string(taken));
+  }
+  void silent(const char* tool) {
+    findings_.add(damage_never_silent, std::string(tool) + " finds nothing, opening refuses");
+  }
+
+  void check_reader(const std::optional<uint64_t>& taken) {
+    const auto disk = play();
+    auto reader = store::Reader::open(*disk, store_path);
+    if (!reader.ok()) return;
+    Shown shown(model_);
+    if (!reader.value()->walk(shown).ok()) return;
+    if (!shown.damage().empty()) return;
+    if (!shown.wrong().empty()) findings_.add(nothing_invented, "a reader: " + shown.wrong());
+    if (!taken) {
+      silent("a reader");
+    } else if (shown.rows() != *taken) {
+      differs("a reader", shown.rows(), *taken);
+    }
+  }
+
+  void check_verify(const std::optional<uint64_t>& taken) {
+    const auto disk = play();
+    const auto report = store::verify(*disk, store_path);
+    if (!report.ok()) return;
+    if (!taken) {
+      if (!report.value().damaged()) silent("verify");
+    } else if (!report.value().damaged() && report.value().records != *taken) {
+      differs("verify", report.value().records, *taken);
+    }
+  }
+
+  void check_copy(const std::optional<uint64_t>& taken) {
+    const auto disk = play();
+    const auto report = store::copy_store(*disk, store_path, copy_path, store::OnDamage::refuse);
+    if (!report.ok()) {
+      const sys::Code code = report.status().code();
+      // What opening makes anew, or does not read: damage of older segments.
+      const bool expected = code == sys::Code::not_found ? taken == 0 : code == sys::Code::corrupt;
+      if (taken && !expected) {
+        findings_.add(progress_resumes, "a copy: " + report.status().message());
+      }
+      return;
+    }
+    if (!taken) return silent("a copy");
+    if (report.value().last_seq != *taken) differs("a copy", report.value().last_seq, *taken);
+    // It is a store, also after a power cut at once.
+    disk->stop(true);
+    disk->restart([] { return false; });
+    const auto opened = open(copy_path, disk.get());
+    if (!opened) {
+      findings_.add(faults_never_corrupt, "a copy: " + refusal_);
+    } else if (*opened != *taken) {
+      differs("an opened copy", *opened, *taken);
+    }
+  }
+
+  const SimulatedDisk& disk_;
+  const store::Options& options_;
+  const Model& model_;
+  const ledger::AccountTable& accounts_;
+  Findings& findings_;
+  Quiet quiet_;
+  std::string refusal_;  // of the last opening
+};
+
+}  // namespace
+
+void check_at_rest(const SimulatedDisk& disk, const store::Options& options, const Model& model,
+                   const ledger::AccountTable& accounts, Findings& findings) {
+  AtRest(disk, options, model, accounts, findings).check();
+}
+
+}  // namespace espora::sim
