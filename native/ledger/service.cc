@@ -3,11 +3,8 @@
 #include <algorithm>
 
 #include "ledger/errors.h"
-#include "ledger/json_transaction.h"
 #include "ledger/ledger_state.h"
-#include "ledger/posting.h"
 #include "ledger/route.h"
-#include "sys/clock.h"
 
 namespace espora::ledger {
 
@@ -20,10 +17,6 @@ constexpr uint64_t make_tag(Resource resource, uint32_t account_id) {
 constexpr Resource resource_of(uint64_t tag) { return static_cast<Resource>(tag >> 32); }
 constexpr uint32_t account_of(uint64_t tag) { return static_cast<uint32_t>(tag); }
 
-void set(std::atomic<uint64_t>& counter, uint64_t value) noexcept {
-  counter.store(value, std::memory_order_relaxed);
-}
-
 }  // namespace
 
 Service::Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOptions options,
@@ -34,6 +27,7 @@ Service::Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOpti
       events_(events),
       ledger_(options_.accounts),
       server_(loop, *this, options_.http),
+      teller_(ledger_, *this, stats_),
       maintenance_([](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); }, this) {
 }
 
@@ -54,7 +48,8 @@ sys::Status Service::start() {
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
       file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
       &engine_->housekeeping());
-  server_.open_gate(engine_->acknowledged_seq());
+  teller_.open(*engine_);
+  teller_.let_answers_leave();
   publish_stats();
   sys::Status status = server_.listen();
   if (!status.ok()) return status;
@@ -130,113 +125,46 @@ http::HeadVerdict Service::on_head(const http::Request& request) {
 }
 
 void Service::on_request(const http::Request& request, uint64_t tag, http::Exchange& exchange) {
-  if (failed_) {
-    exchange.answer({.error = &errors::store_failed});
-    return;
-  }
-  Account& account = *ledger_.find(account_of(tag));
-  if (resource_of(tag) == Resource::statement) {
-    exchange.answer(statement(account));
-    return;
-  }
-  Transaction transaction;
-  if (const http::Error* error = read_transaction(request.body, transaction)) {
-    exchange.answer({.error = error});
-    return;
-  }
-  if (const MaybeAnswer answer = transact(account, transaction)) {
-    exchange.answer(*answer);
-    return;
-  }
-  http::add(stats_.parked, 1);
-  parked_.push_back({exchange.defer(), account.id(), transaction});
+  teller_.on_request(resource_of(tag), account_of(tag), request.body, exchange);
 }
-
-http::Answer Service::statement(const Account& account) {
-  body_.write_statement(account, sys::realtime_us());
-  return {.body = body_.view(), .gate = account.last_change_seq()};
-}
-
-Service::MaybeAnswer Service::transact(Account& account, const Transaction& transaction) {
-  const http::Error* error = nullptr;
-  switch (post(*engine_, ledger_, account, transaction)) {
-    case Posting::accepted:
-      body_.write_balance(account.limit(), account.balance());
-      return http::Answer{.body = body_.view(), .gate = account.last_change_seq()};
-    case Posting::must_wait:
-      return {};
-    case Posting::limit_insufficient:
-      error = &errors::limit_insufficient;
-      break;
-    case Posting::balance_too_large:
-      error = &errors::balance_too_large;
-      break;
-    case Posting::store_full:
-      http::add(stats_.store_full, 1);
-      error = &errors::store_full;
-      break;
-    case Posting::store_failed:
-      return http::Answer{.error = &errors::store_failed};
-  }
-  // It tells something about the balance, so it waits for what made the balance.
-  return http::Answer{.error = error, .gate = account.last_change_seq()};
-}
-
-// --- The turn ------------------------------------------------------------------------------------
 
 void Service::on_turn_end() {
-  if (failed_) return;
-  if (engine_->has_open_batch()) commit();
-  if (!failed_ && !parked_.empty()) retry_parked();
-  // Opening the gate, or a request that was parked, may have begun the next batch.
-  if (!failed_ && engine_->has_open_batch()) loop_.run_again();
+  if (teller_.turn_over()) loop_.run_again();
 }
 
-void Service::commit() {
-  const uint64_t begin_ns = sys::monotonic_ns();
-  const sys::Status status = engine_->commit();
-  const uint64_t took_ns = sys::monotonic_ns() - begin_ns;
-  if (!status.ok()) {
-    fail(status);
-    return;
-  }
-  http::add(stats_.commits, 1);
-  http::add(stats_.commit_ns, took_ns);
-  if (took_ns > stats_.commit_ns_max.load(std::memory_order_relaxed)) {
-    set(stats_.commit_ns_max, took_ns);
-  }
+// --- What the teller says ------------------------------------------------------------------------
+
+void Service::answer(http::Ticket ticket, const http::Answer& answer) {
+  server_.answer(ticket, answer);
+}
+
+void Service::open_gate(http::Gate gate) { server_.open_gate(gate); }
+
+void Service::fail_held(const http::Error& error) { server_.fail_held(error); }
+
+void Service::on_committed() {
   publish_stats();
-  server_.open_gate(engine_->acknowledged_seq());
   plan_maintenance();
 }
 
-void Service::retry_parked() {
-  std::vector<Parked> parked;
-  parked.swap(parked_);
-  for (size_t i = 0; i < parked.size(); ++i) {
-    const Parked& each = parked[i];
-    const MaybeAnswer answer = transact(*ledger_.find(each.account_id), each.transaction);
-    if (!answer.has_value()) {
-      // In the order in which they came; those behind this one may have become parked meanwhile.
-      parked_.insert(parked_.begin(), parked.begin() + static_cast<std::ptrdiff_t>(i),
-                     parked.end());
-      return;
-    }
-    server_.answer(each.ticket, *answer);
-  }
+void Service::on_store_failed(const sys::Status& failure) {
+  loop_.timers().disarm(maintenance_);
+  events_.on_store_failed(failure);
 }
 
+// --- Between turns -------------------------------------------------------------------------------
+
 void Service::maintain() {
-  if (failed_) return;
+  if (teller_.failed()) return;
   sys::Status status = engine_->maintain();
   if (status.ok()) status = adopt_accounts();
   if (engine_->poisoned()) {
-    fail(status);
+    teller_.fail(status);
     return;
   }
   publish_stats();
   tell_of_housekeeping();
-  server_.open_gate(engine_->acknowledged_seq());
+  teller_.let_answers_leave();
   plan_maintenance();
 }
 
@@ -258,28 +186,18 @@ void Service::plan_maintenance() {
 
 void Service::publish_stats() noexcept {
   const store::Stats stats = engine_->stats();
-  set(stats_.transactions, stats.records);
-  set(stats_.acknowledged_seq, engine_->acknowledged_seq());
-  set(stats_.durable_seq, engine_->durable_seq());
-  set(stats_.flushes, stats.flushes);
-  set(stats_.bytes_written, stats.bytes_written);
+  stats_.transactions.set(stats.records);
+  stats_.acknowledged_seq.set(engine_->acknowledged_seq());
+  stats_.durable_seq.set(engine_->durable_seq());
+  stats_.flushes.set(stats.flushes);
+  stats_.bytes_written.set(stats.bytes_written);
   const store::HousekeepingStats& house = stats.housekeeping;
-  set(stats_.segments_rewritten, house.segments_rewritten);
-  set(stats_.rewrite_saved_bytes, static_cast<uint64_t>(std::max<int64_t>(0, house.saved_bytes)));
-  set(stats_.rewrite_failures, house.rewrite_failures);
-  set(stats_.segments_damaged, house.segments_damaged);
-  set(stats_.snapshots, house.snapshots);
-  set(stats_.snapshot_failures, house.snapshot_failures);
-}
-
-// What was not durable is indeterminate, and the state that it made is never shown again.
-void Service::fail(const sys::Status& failure) {
-  failed_ = true;
-  loop_.timers().disarm(maintenance_);
-  server_.fail_held(errors::store_failed);
-  for (const Parked& each : parked_) server_.answer(each.ticket, {.error = &errors::store_failed});
-  parked_.clear();
-  events_.on_store_failed(failure);
+  stats_.segments_rewritten.set(house.segments_rewritten);
+  stats_.rewrite_saved_bytes.set(static_cast<uint64_t>(std::max<int64_t>(0, house.saved_bytes)));
+  stats_.rewrite_failures.set(house.rewrite_failures);
+  stats_.segments_damaged.set(house.segments_damaged);
+  stats_.snapshots.set(house.snapshots);
+  stats_.snapshot_failures.set(house.snapshot_failures);
 }
 
 }  // namespace espora::ledger

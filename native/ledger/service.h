@@ -3,18 +3,16 @@
 // reveals is on disk.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "http/server.h"
 #include "ledger/account_table.h"
-#include "ledger/answers.h"
 #include "ledger/ledger.h"
+#include "ledger/service_stats.h"
+#include "ledger/teller.h"
 #include "store/engine.h"
 #include "store/housekeeping_thread.h"
 #include "sys/event_loop.h"
@@ -25,28 +23,6 @@ struct ServiceOptions {
   store::Options store;  // kind and schema are set by the service
   AccountTable accounts = AccountTable::contest();
   http::ServerOptions http;
-};
-
-// Counters since start, written by the loop's thread, read by any. All of it is durable, or in a
-// relaxed mode acknowledged, when it shows here.
-struct ServiceStats {
-  std::atomic<uint64_t> transactions{0};
-  std::atomic<uint64_t> acknowledged_seq{0};
-  std::atomic<uint64_t> durable_seq{0};
-  std::atomic<uint64_t> commits{0};
-  std::atomic<uint64_t> commit_ns{0};  // all commits together
-  std::atomic<uint64_t> commit_ns_max{0};
-  std::atomic<uint64_t> flushes{0};
-  std::atomic<uint64_t> bytes_written{0};
-  std::atomic<uint64_t> parked{0};      // requests that had to wait for space or for a batch
-  std::atomic<uint64_t> store_full{0};  // answers 507
-  // Of the store's housekeeping: see store::HousekeepingStats.
-  std::atomic<uint64_t> segments_rewritten{0};
-  std::atomic<uint64_t> rewrite_saved_bytes{0};
-  std::atomic<uint64_t> rewrite_failures{0};
-  std::atomic<uint64_t> segments_damaged{0};
-  std::atomic<uint64_t> snapshots{0};
-  std::atomic<uint64_t> snapshot_failures{0};
 };
 
 // Told on the loop's thread.
@@ -64,7 +40,10 @@ class ServiceEvents {
 };
 
 // All calls on the loop's thread, or before the loop runs.
-class Service final : private http::Handler, private sys::TurnHook, private store::RecordVisitor {
+class Service final : private http::Handler,
+                      private sys::TurnHook,
+                      private store::RecordVisitor,
+                      private TellerClients {
  public:
   Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOptions options,
           ServiceEvents& events);
@@ -89,15 +68,6 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   [[nodiscard]] const store::Engine& engine() const noexcept { return *engine_; }
 
  private:
-  // A transaction that could not be reserved yet; its connection waits.
-  struct Parked {
-    http::Ticket ticket;
-    uint32_t account_id;
-    Transaction transaction;
-  };
-  // Empty: it has to wait.
-  using MaybeAnswer = std::optional<http::Answer>;
-
   http::HeadVerdict on_head(const http::Request& request) override;
   void on_request(const http::Request& request, uint64_t tag, http::Exchange& exchange) override;
   void on_turn_end() override;
@@ -110,15 +80,16 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   sys::Status end() override;
   sys::Status adopt_accounts();
 
-  [[nodiscard]] http::Answer statement(const Account& account);
-  [[nodiscard]] MaybeAnswer transact(Account& account, const Transaction& transaction);
-  void commit();
-  void retry_parked();
+  void answer(http::Ticket ticket, const http::Answer& answer) override;
+  void open_gate(http::Gate gate) override;
+  void fail_held(const http::Error& error) override;
+  void on_committed() override;
+  void on_store_failed(const sys::Status& failure) override;
+
   void maintain();
   void plan_maintenance();
   void publish_stats() noexcept;
   void tell_of_housekeeping();
-  void fail(const sys::Status& failure);
 
   sys::EventLoop& loop_;
   sys::FileSystem& file_system_;
@@ -129,12 +100,10 @@ class Service final : private http::Handler, private sys::TurnHook, private stor
   std::unique_ptr<store::HousekeepingThread> housekeeping_;
   http::Server server_;
   ServiceStats stats_;
-  std::vector<Parked> parked_;
+  Teller teller_;
   sys::Timer maintenance_;
   std::string housekeeping_told_;  // the failure of it that was told last
-  AnswerBody body_;                // of the answer being made
   bool adopted_ = false;           // the configured accounts are in force
-  bool failed_ = false;
 };
 
 }  // namespace espora::ledger

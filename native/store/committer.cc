@@ -79,50 +79,76 @@ CommitterFacts Committer::facts() const {
 }
 
 void Committer::run() {
-  auto opened = Engine::open(file_system_, options_, *this);
+  const Status opened = open();
   if (!opened.ok()) {
-    events_.on_opened(opened.status());
+    events_.on_opened(opened);
     return;
   }
-  engine_ = std::move(opened).value();
   HousekeepingThread housekeeping(
       file_system_, engine_->spare_preparer(), [this] { wake(); }, &engine_->housekeeping());
-  publish();
   events_.on_opened({});
+  do {
+    wait();
+  } while (turn());
+  housekeeping.stop();
+  events_.on_closed(finish());
+}
+
+Status Committer::open() {
+  auto opened = Engine::open(file_system_, options_, *this);
+  if (!opened.ok()) return opened.status();
+  engine_ = std::move(opened).value();
+  publish();
+  return {};
+}
+
+Status Committer::finish() {
+  Status closed = engine_->close();
+  publish();
+  engine_.reset();
+  return closed;
+}
+
+// With the lock.
+bool Committer::told_to_work() const noexcept {
+  return woken_ || !queue_.empty() || (closing_ && backlog_.empty());
+}
+
+bool Committer::ready() const {
+  const std::lock_guard lock(mutex_);
+  return told_to_work() || engine_->maintenance_due_ns() <= file_system_.monotonic_ns();
+}
+
+void Committer::wait() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    wait(lock);
+  const auto told = [this] { return told_to_work(); };
+  const uint64_t due_ns = engine_->maintenance_due_ns();
+  if (due_ns == UINT64_MAX) {
+    changed_.wait(lock, told);
+    return;
+  }
+  const uint64_t now_ns = file_system_.monotonic_ns();
+  if (due_ns > now_ns) changed_.wait_for(lock, std::chrono::nanoseconds(due_ns - now_ns), told);
+}
+
+bool Committer::turn() {
+  bool closing;
+  {
+    const std::lock_guard lock(mutex_);
     woken_ = false;
     while (!queue_.empty()) {
       backlog_.push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
-    const bool closing = closing_;
-    lock.unlock();
-    turn();
-    if (closing && backlog_.empty()) break;
-    lock.lock();
+    closing = closing_;
   }
-  housekeeping.stop();
-  const Status closed = engine_->close();
-  publish();
-  engine_.reset();
-  events_.on_closed(closed);
-}
-
-void Committer::wait(std::unique_lock<std::mutex>& lock) {
-  const auto ready = [this] { return woken_ || !queue_.empty() || (closing_ && backlog_.empty()); };
-  const uint64_t due_ns = engine_->maintenance_due_ns();
-  if (due_ns == UINT64_MAX) {
-    changed_.wait(lock, ready);
-    return;
-  }
-  const uint64_t now_ns = file_system_.monotonic_ns();
-  if (due_ns > now_ns) changed_.wait_for(lock, std::chrono::nanoseconds(due_ns - now_ns), ready);
+  work_off();
+  ESPORA_DEFECT(close_with_backlog) return !closing;
+  return !closing || !backlog_.empty();
 }
 
 // Everything that waits, as far as it goes; then what is due.
-void Committer::turn() {
+void Committer::work_off() {
   delayed_ = false;
   while (!backlog_.empty() && !delayed_) {
     Work& work = backlog_.front();
@@ -166,6 +192,12 @@ bool Committer::append_unit(Work& work) {
     if (delayed_) return true;
   }
   if (!reserved.ok()) {
+    // Outcomes come in the order of their units: those that were taken before it first.
+    ESPORA_DEFECT(refuse_before_commit) {
+      refuse(std::move(reserved));
+      work.at = end;
+      return end < work.units.size();
+    }
     commit();
     refuse(std::move(reserved));
   } else {

@@ -88,6 +88,20 @@ class Committer final : private RecordVisitor {
   // Waits until the thread is gone.
   void stop();
 
+  // ---- what the thread does, for who drives it in place of start() and stop() ----
+  // open(), then turn() whenever ready() until it returns false, then finish(); all on one thread.
+  // Meanwhile engine()'s spare preparer and housekeeping are to be stepped, with wake() as their
+  // hook. on_opened() and on_closed() are not called.
+  sys::Status open();
+  // Whether there is something to do: units or a flush, a wish to close, news, or what is due.
+  [[nodiscard]] bool ready() const;
+  // Does all of it that can be done now. False: nothing is left, and it is to be closed.
+  [[nodiscard]] bool turn();
+  sys::Status finish();
+  // Any thread.
+  void wake();
+  [[nodiscard]] Engine& engine() noexcept { return *engine_; }
+
   // Moves what there is into `outcomes`.
   void take(std::vector<Outcome>& outcomes);
   [[nodiscard]] uint64_t durable_seq() const noexcept {
@@ -106,9 +120,9 @@ class Committer final : private RecordVisitor {
   sys::Status record(const RecordView&) override { return {}; }
 
   void run();
-  void wait(std::unique_lock<std::mutex>& lock);
-  void wake();
-  void turn();
+  void wait();
+  [[nodiscard]] bool told_to_work() const noexcept;
+  void work_off();
   bool append_unit(Work& work);
   void commit();
   void flush_now();

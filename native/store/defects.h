@@ -34,6 +34,12 @@ enum class Defect : uint8_t {
   continue_failed_spare,
   serve_tail_without_space,
   hide_tail_from_tools,
+  overtake_who_waits,
+  forget_who_waits,
+  leave_batch_open,
+  show_before_flush,
+  refuse_before_commit,
+  close_with_backlog,
   count,
 };
 
@@ -61,6 +67,12 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "continue_failed_spare",
     "serve_tail_without_space",
     "hide_tail_from_tools",
+    "overtake_who_waits",
+    "forget_who_waits",
+    "leave_batch_open",
+    "show_before_flush",
+    "refuse_before_commit",
+    "close_with_backlog",
 };
 
 #ifdef ESPORA_SIMULATION

@@ -15,8 +15,9 @@ class Counter {
   void subtract(uint64_t amount) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
   }
+  void set(uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
   void raise_to(uint64_t value) noexcept {
-    if (value > get()) value_.store(value, std::memory_order_relaxed);
+    if (value > get()) set(value);
   }
   Counter& operator++() noexcept {
     add(1);

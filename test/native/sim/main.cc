@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/desks.h"
 #include "sim/faults.h"
 #include "sim/model.h"
 #include "sim/scope.h"
@@ -68,6 +69,18 @@ void print_counts(const FaultCounts& counts) {
   }
 }
 
+// A seed: of the store with its ledger, and of both desks.
+SeedResult play(uint64_t seed, FaultCounts& counts, bool trace) {
+  SeedResult result = World(seed, counts, trace).run();
+  for (const auto& desk : {run_teller, run_committer}) {
+    if (result.violation.invariant != 0) break;
+    DeskResult more = desk(seed, counts, trace);
+    result.violation = std::move(more.violation);
+    result.trace_hash ^= more.trace_hash;
+  }
+  return result;
+}
+
 // Every seed; every sixteenth twice, which must give the same trace. A fault that was never hit is
 // a failure where there were enough seeds to hit it.
 int run(const Arguments& arguments) {
@@ -82,10 +95,10 @@ int run(const Arguments& arguments) {
   for (uint64_t i = 0; i < arguments.seeds; i++) {
     const uint64_t seed = arguments.seed + i;
     seed_running = seed;
-    SeedResult result = World(seed, counts, arguments.trace).run();
+    SeedResult result = play(seed, counts, arguments.trace);
     if (seed % 16 == 0 && result.violation.invariant == 0) {
       FaultCounts ignored{};
-      if (World(seed, ignored, false).run().trace_hash != result.trace_hash) {
+      if (play(seed, ignored, false).trace_hash != result.trace_hash) {
         result.violation = {same_seed_same_trace, "the second run gave another trace"};
       }
     }
@@ -144,6 +157,12 @@ constexpr std::array teeth = {
     Tooth{Defect::continue_failed_spare, acknowledged_is_there},
     Tooth{Defect::serve_tail_without_space, only_durable_visible},
     Tooth{Defect::hide_tail_from_tools, tools_show_what_opening_takes},
+    Tooth{Defect::overtake_who_waits, answered_once},
+    Tooth{Defect::forget_who_waits, answered_once},
+    Tooth{Defect::leave_batch_open, answered_once},
+    Tooth{Defect::show_before_flush, only_durable_visible},
+    Tooth{Defect::refuse_before_commit, answered_once},
+    Tooth{Defect::close_with_backlog, answered_once},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");
@@ -162,7 +181,7 @@ int bite(const Arguments& arguments) {
     for (uint64_t i = 0; i < arguments.seeds && !caught; i++) {
       const uint64_t seed = arguments.seed + i;
       seed_running = seed;
-      const SeedResult result = World(seed, counts, false).run();
+      const SeedResult result = play(seed, counts, false);
       if (result.violation.invariant == 0) continue;
       if (first.empty()) {
         first = "by " + std::to_string(result.violation.invariant) + " at seed " +

@@ -21,6 +21,7 @@ const char* invariant_text(int invariant) noexcept {
       "when faults stop, progress resumes",
       "the same seed gives the same trace",
       "where nobody has a store open, every tool shows exactly what opening takes",
+      "whatever is asked is answered once, in its order, and the store holds what the answer says",
   };
   return texts[static_cast<size_t>(invariant)];
 }

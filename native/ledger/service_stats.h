@@ -1,0 +1,30 @@
+// What the service counts.
+#pragma once
+
+#include "sys/counter.h"
+
+namespace espora::ledger {
+
+// Counters since start, written by the loop's thread, read by any. All of it is durable, or in a
+// relaxed mode acknowledged, when it shows here.
+struct ServiceStats {
+  sys::Counter transactions;
+  sys::Counter acknowledged_seq;
+  sys::Counter durable_seq;
+  sys::Counter commits;
+  sys::Counter commit_ns;  // all commits together
+  sys::Counter commit_ns_max;
+  sys::Counter flushes;
+  sys::Counter bytes_written;
+  sys::Counter parked;      // requests that had to wait for space or for a batch
+  sys::Counter store_full;  // answers 507
+  // Of the store's housekeeping: see store::HousekeepingStats.
+  sys::Counter segments_rewritten;
+  sys::Counter rewrite_saved_bytes;
+  sys::Counter rewrite_failures;
+  sys::Counter segments_damaged;
+  sys::Counter snapshots;
+  sys::Counter snapshot_failures;
+};
+
+}  // namespace espora::ledger
