@@ -5,6 +5,7 @@
 
 import { parseArgs } from 'node:util';
 import { Failure, run, runScript } from './lib/run.mjs';
+import { mutants } from './prove/mutants.mjs';
 import { faults, kill, order, power } from './prove/service.mjs';
 import { scope, sim, teeth } from './prove/simulation.mjs';
 
@@ -16,7 +17,7 @@ import { scope, sim, teeth } from './prove/simulation.mjs';
  *   run       async (values) → true if nothing was found; prints what it did, and on a failure how to see
  *             it again
  */
-const campaigns = { sim, scope, teeth, kill, faults, order, power };
+const campaigns = { sim, scope, teeth, kill, faults, order, power, mutants };
 
 function usage() {
   const lines = ['npm run prove [-- CAMPAIGN [--option VALUE]...]', ''];

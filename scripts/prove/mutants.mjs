@@ -1,0 +1,377 @@
+// The campaign `mutants`: plants one small mistake after the other into a copy of the checkout and looks
+// whether the tests of its room notice. The mistakes come from universalmutator, which is installed into an
+// environment of its own; which of them are played is decided by mutation.mjs. Everything lies below
+// .build/mutants: the copy stays there, so that the next run builds only what changed.
+
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Random } from '../differential/generate.mjs';
+import { isInstalled, requireCMake } from '../lib/cmake.mjs';
+import { locked } from '../lib/lock.mjs';
+import { at, binary, filesBelow, typescriptProjects } from '../lib/project.mjs';
+import { Failure, run } from '../lib/run.mjs';
+import {
+  complaintOf,
+  drawn,
+  equivalentTo,
+  isWorthwhile,
+  scoreOf,
+  staleEntries,
+} from './mutation.mjs';
+
+const mutator = 'universalmutator==1.14.1';
+const folder = '.build/mutants';
+const work = at(folder, 'work');
+const equivalents = 'test/mutants/equivalent.json';
+const cmakeFolder = 'build-cmake-mutants';
+
+/** What bounds a mutant that loops, allocates or writes without end. */
+const limits = ['--data=6442450944', '--fsize=4294967296', '--core=0'];
+const timeFactor = 3;
+const timeMoreSeconds = 20;
+
+const roomTests = (room) => ({ target: `espora_${room}_tests`, args: ['--gtest_brief=1'] });
+const simulation = (target) => ({ target, args: ['run', '--seeds', '400'] });
+
+/** native/ROOM → the programs that are to notice, first the one that does most likely. */
+const nativeRooms = {
+  sys: [roomTests('sys')],
+  http: [roomTests('http')],
+  store: [roomTests('store'), simulation('espora_sim_small'), simulation('espora_sim')],
+  forward: [roomTests('forward')],
+  ledger: [roomTests('ledger'), simulation('espora_sim_small')],
+};
+
+/** ts/FOLDER (and native/binding) → the AVA files that are to notice. */
+const avaRooms = {
+  binding: ['test/store/**/*.test.ts', 'test/services/**/*.test.ts', 'test/metrics/**/*.test.ts'],
+  store: ['test/store/**/*.test.ts'],
+  options: ['test/options/**/*.test.ts', 'test/cli/config.test.ts'],
+  supervisor: ['test/supervisor/**/*.test.ts', 'test/cli/start.test.ts'],
+  services: ['test/services/**/*.test.ts', 'test/cli/service.test.ts'],
+  topology: ['test/topology/**/*.test.ts', 'test/cli/start.test.ts'],
+  metrics: ['test/metrics/**/*.test.ts'],
+  admin: ['test/cli/admin.test.ts'],
+  cli: ['test/cli/**/*.test.ts', 'test/store/copy.test.ts'],
+};
+
+/** Every room: `name`, `sources`, and how it is built and tested. */
+const rooms = [
+  ...Object.entries(nativeRooms).map(([room, programs]) => ({
+    name: `native/${room}`,
+    sources: `native/${room}`,
+    ending: '.cc',
+    programs,
+  })),
+  ...Object.entries(avaRooms).map(([room, ava]) => {
+    const native = room === 'binding';
+    const name = native ? 'native/binding' : `ts/${room}`;
+    return { name, sources: name, ending: native ? '.cc' : '.ts', native, ava };
+  }),
+];
+
+// --- The copy ------------------------------------------------------------------------------------
+
+const inWork = (path) => join(work, path);
+const contentOf = (path) => (existsSync(path) ? readFileSync(path) : undefined);
+
+/** Makes the copy hold exactly what git knows or would add; files that did not change keep their date. */
+async function copyCheckout() {
+  const { code, output } = await run('git', ['ls-files', '-co', '--exclude-standard', '-z']);
+  if (code !== 0) throw new Failure(`git can't list the files of this checkout: ${output.trim()}`);
+  const files = output.split('\0').filter((file) => file !== '' && existsSync(at(file)));
+  const listed = at(folder, 'files.json');
+  const before = existsSync(listed) ? JSON.parse(readFileSync(listed, 'utf8')) : [];
+  const wanted = new Set(files);
+  for (const file of before) if (!wanted.has(file)) rmSync(inWork(file), { force: true });
+  for (const file of files) {
+    const content = readFileSync(at(file));
+    if (contentOf(inWork(file))?.equals(content)) continue;
+    mkdirSync(dirname(inWork(file)), { recursive: true });
+    writeFileSync(inWork(file), content);
+  }
+  writeFileSync(listed, JSON.stringify(files));
+  if (!existsSync(inWork('node_modules'))) symlinkSync(at('node_modules'), inWork('node_modules'));
+  // The addon as it was built here: what is mutated is either not native, or built in the copy.
+  mkdirSync(dirname(inWork(binary)), { recursive: true });
+  copyFileSync(at(binary), inWork(binary));
+  // tsc starts from what it made here; it compares contents.
+  const compiled = typescriptProjects.flatMap(({ source, output }) => [
+    output,
+    `.build/${source}.tsbuildinfo`,
+  ]);
+  if (compiled.some((path) => !existsSync(inWork(path)))) {
+    for (const path of compiled) cpSync(at(path), inWork(path), { recursive: true });
+  }
+}
+
+/** Installs the mutator where that was not done; its Python. */
+async function findMutator() {
+  const environment = at(folder, 'python');
+  const python = join(environment, 'bin/python');
+  const installed = join(environment, 'installed');
+  if (contentOf(installed)?.toString() === mutator) return python;
+  const made = await run('python3', ['-m', 'venv', '--clear', environment]);
+  if (made.code !== 0) {
+    throw new Failure(
+      `Python's venv is missing (on Debian: apt-get install python3-venv):\n${made.output}`,
+    );
+  }
+  const got = await run(python, ['-m', 'pip', 'install', '--quiet', mutator]);
+  if (got.code !== 0) throw new Failure(`pip can't install ${mutator}:\n${got.output}`);
+  writeFileSync(installed, mutator);
+  return python;
+}
+
+// --- Running in the copy -------------------------------------------------------------------------
+
+/** Runs a command in the copy; no more than what it started outlives it. */
+async function inCopy(command, { seconds = 1800, environment = {}, alone = false } = {}) {
+  const temporary = mkdtempSync(join(tmpdir(), 'espora-mutant-'));
+  chmodSync(temporary, 0o1777); // some tests become another user
+  // Where we may: in a namespace that ends with it, so that nothing of a mutant goes on.
+  const namespace = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  try {
+    return await run(
+      'env',
+      [
+        ...['-C', work, `TMPDIR=${temporary}`, 'CI=1', 'NO_COLOR=1'],
+        ...Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+        ...['timeout', '--kill-after=5', String(Math.ceil(seconds))],
+        ...(alone ? ['prlimit', ...limits] : []),
+        ...(alone && process.getuid() === 0 ? namespace : []),
+        ...command,
+      ],
+      {},
+    );
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+const node = (path, ...args) => [process.execPath, at('node_modules', path), ...args];
+const tsc = (...args) => node('typescript/bin/tsc', '-b', ...args);
+
+async function mustWork(what, command) {
+  const { code, output } = await inCopy(command);
+  if (code !== 0) throw new Failure(`${what} failed without a mutant:\n${output}`);
+}
+
+async function configure() {
+  await requireCMake();
+  const generator = (await isInstalled('ninja')) ? ['-G', 'Ninja'] : [];
+  // The code that ships, but for what makes compiling slow; a mutant that causes a warning is one, too.
+  const definitions = {
+    CMAKE_BUILD_TYPE: 'Mutants',
+    CMAKE_CXX_FLAGS: '-w',
+    CMAKE_CXX_FLAGS_MUTANTS: '-O1 -DNDEBUG',
+    ESPORA_ADDON: 'ON',
+  };
+  const args = Object.entries(definitions).map(([name, value]) => `-D${name}=${value}`);
+  await mustWork('Configuring', [
+    'cmake',
+    '-S',
+    work,
+    '-B',
+    inWork(cmakeFolder),
+    ...generator,
+    ...args,
+  ]);
+}
+
+const building = (targets) => [
+  ...['cmake', '--build', inWork(cmakeFolder), '--parallel', String(availableParallelism())],
+  ...['--target', ...targets],
+];
+
+/** The commands that compile a room, and those that test it; what it is compiled to, of one file. */
+function workOf(room) {
+  if (room.programs !== undefined) {
+    const library = `espora_${room.sources.slice('native/'.length)}`;
+    return {
+      compile: building([library]),
+      product: (file) => join(cmakeFolder, 'CMakeFiles', `${library}.dir`, `${file}.o`),
+      tests: room.programs.map(({ target, args }) => ({
+        name: target,
+        build: building([target]),
+        command: [inWork(join(cmakeFolder, target)), ...args],
+      })),
+    };
+  }
+  const ava = node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '2m', ...room.ava);
+  const environment = room.native ? { ESPORA_ADDON: inWork(join(cmakeFolder, 'espora.node')) } : {};
+  return {
+    compile: room.native ? building(['espora']) : tsc('ts'),
+    product: (file) =>
+      room.native
+        ? join(cmakeFolder, 'CMakeFiles/espora.dir', `${file}.o`)
+        : file.replace(/^ts\/(.*)\.ts$/, 'dist/$1.js'),
+    tests: [{ name: 'ava', build: undefined, command: ava, environment }],
+  };
+}
+
+const digest = (file) =>
+  createHash('sha256')
+    .update(contentOf(inWork(file)) ?? '')
+    .digest('hex');
+
+/** Builds a room as it is: what each file is compiled to, and the tests, of which none has run yet. */
+async function prepare(room, files) {
+  const { compile, product, tests } = workOf(room);
+  if (room.ava === undefined || room.native) await configure();
+  await mustWork('Compiling', compile);
+  if (room.ava !== undefined) await mustWork('Compiling the tests', tsc('test'));
+  const made = new Map(files.map((file) => [file, digest(product(file))]));
+  return { compile, tests, isSame: (file) => digest(product(file)) === made.get(file) };
+}
+
+/** How long a test may take, by how long it takes without a mutant. It is asked before any mutant is in. */
+async function measured(room, test) {
+  if (test.build !== undefined) await mustWork('Compiling', test.build);
+  const began = performance.now();
+  const { code, output } = await inCopy(test.command, { ...test, alone: true });
+  if (code !== 0) {
+    throw new Failure(`${room.name}: ${test.name} fails without a mutant:\n${output}`);
+  }
+  test.seconds = (timeFactor * (performance.now() - began)) / 1000 + timeMoreSeconds;
+}
+
+// --- Playing -------------------------------------------------------------------------------------
+
+/** Puts a mutant into the copy; a function that takes it out again, which is compiled with the next one. */
+function plant({ file, number, mutant }) {
+  const path = inWork(file);
+  const original = readFileSync(path, 'utf8');
+  const lines = original.split('\n');
+  lines[number - 1] = mutant;
+  writeFileSync(path, lines.join('\n'));
+  return () => writeFileSync(path, original);
+}
+
+/** One mutant: 'invalid' where it does not compile or changes nothing, 'killed', or 'survived'. */
+async function play(room, { compile, tests, isSame }, mutant, say) {
+  const where = `${mutant.file}:${mutant.number}`;
+  for (const test of tests) {
+    // The first look at a test is without a mutant: only what the tests before it missed needs it.
+    if (test.seconds === undefined) await measured(room, test);
+    const takeOut = plant(mutant);
+    try {
+      if ((await inCopy(compile)).code !== 0) return 'invalid';
+      // The compiler made the same of it: that is no mistake.
+      if (isSame(mutant.file)) return 'invalid';
+      if (test.build !== undefined && (await inCopy(test.build)).code !== 0) return 'invalid';
+      const { code } = await inCopy(test.command, { ...test, alone: true });
+      if (code === 0) continue;
+      say(`${where}: killed by ${test.name} (exit code ${code})`);
+      return 'killed';
+    } finally {
+      takeOut();
+    }
+  }
+  say(`${where}: SURVIVED`);
+  return 'survived';
+}
+
+const shown = ({ file, number, line, mutant }) =>
+  `  ${file}:${number}\n    - ${line.trim()}\n` +
+  mutant
+    .trim()
+    .split('\n')
+    .map((each) => `    + ${each.trim()}\n`)
+    .join('');
+
+async function playRoom(room, { count, seed, python, known, say }) {
+  const files = filesBelow(room.sources, (name) => name.endsWith(room.ending));
+  const listed = await run(python, [at('scripts/prove/list-mutants.py'), ...files]);
+  if (listed.code !== 0) throw new Failure(`The mutator failed:\n${listed.output}`);
+  const mutants = listed.output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .filter(isWorthwhile);
+  const prepared = await prepare(room, files);
+  const result = { room: room.name, killed: 0, survivors: [], equivalent: 0, invalid: 0 };
+  for (const mutant of drawn(mutants, new Random(seed))) {
+    if (result.killed + result.survivors.length === count) break;
+    if (equivalentTo(known, mutant) !== undefined) {
+      result.equivalent += 1;
+      continue;
+    }
+    const outcome = await play(room, prepared, mutant, say);
+    if (outcome === 'killed') result.killed += 1;
+    else if (outcome === 'invalid') result.invalid += 1;
+    else result.survivors.push(mutant);
+  }
+  const score = scoreOf(result);
+  process.stdout.write(
+    `${room.name}: ${score === undefined ? 'nothing played' : `${(100 * score).toFixed(0)} % killed`}` +
+      ` (${result.killed} of ${result.killed + result.survivors.length}; beside these ` +
+      `${result.equivalent} equivalent, ${result.invalid} that did not compile or changed nothing)\n`,
+  );
+  for (const survivor of result.survivors) process.stdout.write(`survivor:\n${shown(survivor)}`);
+  return result;
+}
+
+function whole(values, name, least) {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new Failure(`--${name} ${values[name]}: give a whole number, ${least} or more.`);
+  }
+  return value;
+}
+
+function chosenRooms(text) {
+  if (text === 'all') return rooms;
+  return text.split(',').map((name) => {
+    const room = rooms.find((each) => each.name === name);
+    if (room !== undefined) return room;
+    const names = rooms.map((each) => each.name).join(', ');
+    throw new Failure(`--room ${name}: give some of ${names}, or all.`);
+  });
+}
+
+export const mutants = {
+  summary: 'small mistakes in the source, each of which the tests of its room must notice',
+  options: {
+    room: { what: 'one, several with commas between them, or all', default: 'all' },
+    mutants: { what: 'how many are played in each room', default: '30' },
+    seed: { what: 'what they are drawn from', default: '1' },
+    verbose: { what: 'say what became of each', type: 'boolean' },
+  },
+  long: {},
+  async run(values) {
+    const chosen = chosenRooms(values.room);
+    const count = whole(values, 'mutants', 1);
+    const seed = whole(values, 'seed', 0);
+    const known = JSON.parse(readFileSync(at(equivalents), 'utf8'));
+    const stale = staleEntries(known, (file) => contentOf(at(file))?.toString());
+    if (stale.length > 0) throw new Failure(`${equivalents}:\n${stale.join('\n')}`);
+    const say = (line) => values.verbose && process.stdout.write(`  ${line}\n`);
+    return await locked('mutants', async () => {
+      mkdirSync(work, { recursive: true });
+      const python = await findMutator();
+      await copyCheckout();
+      const complaints = [];
+      for (const room of chosen) {
+        const result = await playRoom(room, { count, seed, python, known, say });
+        const complaint = complaintOf(result);
+        if (complaint !== undefined) complaints.push(complaint);
+      }
+      for (const complaint of complaints) process.stdout.write(`${complaint}\n`);
+      return complaints.length === 0;
+    });
+  },
+};

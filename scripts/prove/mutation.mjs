@@ -1,0 +1,117 @@
+// What the campaign `mutants` decides, as pure functions: which mutants are played, which of them are known
+// to change nothing, and what a score says.
+//
+// A mutant is { file, number, line, mutant }: the line with that number, from 1, and what stands in its place.
+
+/** A room passes from here on; of fewer mutants than `enoughForScore` a share says nothing. */
+export const scoreWanted = 0.85;
+export const enoughForScore = 20;
+
+/** Where a line's strings are: for each character, whether it is the content of one. */
+function insideStrings(line) {
+  const inside = [];
+  let quote;
+  for (let i = 0; i < line.length; i++) {
+    const character = line[i];
+    if (quote === undefined) {
+      inside.push(false);
+      // An apostrophe between digits separates thousands in C++.
+      if ('"`'.includes(character)) quote = character;
+      else if (character === "'" && !/[\da-f]/i.test(line[i - 1] ?? '')) quote = character;
+    } else if (character === quote) {
+      inside.push(false);
+      quote = undefined;
+    } else {
+      inside.push(true);
+      if (character === '\\' && i + 1 < line.length) {
+        inside.push(true);
+        i += 1;
+      }
+    }
+  }
+  return inside;
+}
+
+/** Whether the first difference of two lines lies in a string: texts are for people, and not judged. */
+function changesText(line, mutant) {
+  let i = 0;
+  while (i < line.length && line[i] === mutant[i]) i++;
+  return insideStrings(line)[i] === true;
+}
+
+const preprocessor = /^\s*#/;
+const declaration = /^\s*(?:import|export \{|using |namespace |static_assert|\/\/|\*|\/\*)/;
+
+/** Whether a mutant is worth compiling: no text, no comment, nothing that only the compiler reads. */
+export function isWorthwhile({ line, mutant }) {
+  if (preprocessor.test(line) || declaration.test(line)) return false;
+  if (line.trim() === mutant.trim()) return false;
+  return !changesText(line, mutant);
+}
+
+/** All of `items`, in an order drawn from `random`, which has `below(count)`. */
+function shuffled(items, random) {
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [result[i], result[j]] = [result[j], result[i]];
+  }
+  return result;
+}
+
+/**
+ * The mutants in the order in which they are tried: each line once, drawn from all lines, with one of its
+ * mutants; then each line's next one, and so on. So a line full of numbers weighs no more than another.
+ */
+export function drawn(mutants, random) {
+  const byLine = new Map();
+  for (const mutant of mutants) {
+    const key = `${mutant.file}:${mutant.number}`;
+    byLine.set(key, [...(byLine.get(key) ?? []), mutant]);
+  }
+  const lines = shuffled([...byLine.values()], random).map((all) => shuffled(all, random));
+  const most = Math.max(0, ...lines.map((all) => all.length));
+  return Array.from({ length: most }, (_, turn) =>
+    lines.flatMap((all) => (turn < all.length ? [all[turn]] : [])),
+  ).flat();
+}
+
+/** The entry of the file of equivalent mutants that a mutant is, or undefined. */
+export const equivalentTo = (entries, { file, line, mutant }) =>
+  entries.find(
+    (entry) => entry.file === file && entry.line === line.trim() && entry.mutant === mutant.trim(),
+  );
+
+/**
+ * What is wrong with the file of equivalent mutants, a sentence each. `textOf` gives a file's text, or
+ * undefined where there is none.
+ */
+export function staleEntries(entries, textOf) {
+  return entries.flatMap(({ file, line, mutant, reason }) => {
+    const where = `${file}: ${line}`;
+    if (![file, line, mutant, reason].every((value) => typeof value === 'string')) {
+      return [`${where}: an entry has file, line, mutant and reason.`];
+    }
+    if (reason.trim() === '') return [`${where}: its reason is missing.`];
+    if (line === mutant) return [`${where}: the mutant is the line itself.`];
+    const found = textOf(file)
+      ?.split('\n')
+      .some((each) => each.trim() === line);
+    return found === true ? [] : [`${where}: there is no such line any more; remove the entry.`];
+  });
+}
+
+/** killed of those that were played and are not known to be equivalent; undefined where there is none. */
+export const scoreOf = ({ killed, survivors }) =>
+  killed + survivors.length === 0 ? undefined : killed / (killed + survivors.length);
+
+/** Why a room's result fails the run, or undefined. */
+export function complaintOf({ room, killed, survivors }) {
+  const played = killed + survivors.length;
+  if (played === 0) return `${room}: there was no mutant to play`;
+  if (killed === 0) return `${room}: not one of ${played} mutants was killed`;
+  if (played < enoughForScore) return undefined;
+  const score = scoreOf({ killed, survivors });
+  if (score >= scoreWanted) return undefined;
+  return `${room}: ${(100 * score).toFixed(0)} % killed, ${100 * scoreWanted} % are wanted`;
+}

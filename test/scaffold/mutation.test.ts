@@ -1,0 +1,144 @@
+// What the campaign `mutants` decides: which mistakes are played, which are known to be none, and when a
+// score fails.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+
+import { checkout } from './project.js';
+
+interface Mutant {
+  readonly file: string;
+  readonly number: number;
+  readonly line: string;
+  readonly mutant: string;
+}
+interface Entry {
+  readonly file: string;
+  readonly line: string;
+  readonly mutant: string;
+  readonly reason: string;
+}
+interface Result {
+  readonly room: string;
+  readonly killed: number;
+  readonly survivors: readonly Mutant[];
+}
+
+const { complaintOf, drawn, equivalentTo, isWorthwhile, scoreOf, staleEntries } = (await import(
+  join(checkout, 'scripts/prove/mutation.mjs')
+)) as {
+  complaintOf: (result: Result) => string | undefined;
+  drawn: (mutants: readonly Mutant[], random: { below(count: number): number }) => Mutant[];
+  equivalentTo: (entries: readonly Entry[], mutant: Mutant) => Entry | undefined;
+  isWorthwhile: (mutant: { line: string; mutant: string }) => boolean;
+  scoreOf: (result: Result) => number | undefined;
+  staleEntries: (
+    entries: readonly Entry[],
+    textOf: (file: string) => string | undefined,
+  ) => string[];
+};
+const { Random } = (await import(join(checkout, 'scripts/differential/generate.mjs'))) as {
+  Random: new (seed: number) => { below(count: number): number };
+};
+
+const at = (number: number, mutant: string, file = 'a.cc'): Mutant => ({
+  file,
+  number,
+  line: `line ${number}`,
+  mutant,
+});
+const survivors = (count: number): Mutant[] => Array.from({ length: count }, () => at(1, 'x'));
+
+test('each line has its turn before a line has another, and nothing is lost or played twice', (t) => {
+  const crowded = Array.from({ length: 50 }, (_, i) => at(1, `m${i}`));
+  const others = Array.from({ length: 9 }, (_, i) => at(i + 2, 'm'));
+  const sameNumber = at(1, 'm', 'b.cc');
+  const all = [...crowded, ...others, sameNumber];
+  const order = drawn(all, new Random(7));
+  t.is(new Set(order.slice(0, 11).map(({ file, number }) => `${file}:${number}`)).size, 11);
+  t.true(all.every((mutant) => order.includes(mutant)));
+  t.is(order.length, all.length);
+});
+
+test('the seed decides', (t) => {
+  const all = Array.from({ length: 40 }, (_, i) => at((i % 20) + 1, `m${i}`));
+  t.deepEqual(drawn(all, new Random(3)), drawn(all, new Random(3)));
+  t.notDeepEqual(drawn(all, new Random(3)), drawn(all, new Random(4)));
+  t.deepEqual(drawn([], new Random(3)), []);
+});
+
+for (const [title, line, mutant, expected] of [
+  ['an operator', 'if (a < b) {', 'if (a > b) {', true],
+  ['a line that is left out', '  flush();', '  /*flush();*/', true],
+  ['a number with separators', "x = 1'000 + y;", "x = 1'000 - y;", true],
+  ['behind a string', 'say("a", b + 1);', 'say("a", b - 1);', true],
+  ['behind an escaped quote', "say('it\\'s', b + 1);", "say('it\\'s', b - 1);", true],
+  ['a text', "say('a + b');", "say('a - b');", false],
+  ['a text in a template', 'say(`a + b`);', 'say(`a - b`);', false],
+  ['a text with an escaped quote', 'say("a\\" + b");', 'say("a\\" - b");', false],
+  ['an include', '#include <a>', '#include >a>', false],
+  ['an import', "import { a, b } from 'c';", "import { b, a } from 'c';", false],
+  ['what the compiler checks', 'static_assert(a == 1);', 'static_assert(a != 1);', false],
+  ['a comment', ' * a + b', ' * a - b', false],
+  ['only its indentation', '  flush();', 'flush();', false],
+] as const) {
+  test(`worth playing: ${title}: ${expected}`, (t) => {
+    t.is(isWorthwhile({ line, mutant }), expected);
+  });
+}
+
+const entry: Entry = { file: 'a.cc', line: 'a < b;', mutant: 'a <= b;', reason: 'a is never b' };
+
+test('a known equivalent is one by its file, line and mutant, wherever the line stands', (t) => {
+  const mutant = { file: 'a.cc', number: 9, line: '    a < b;', mutant: '    a <= b;' };
+  t.is(equivalentTo([entry], mutant), entry);
+  t.is(equivalentTo([entry], { ...mutant, file: 'b.cc' }), undefined);
+  t.is(equivalentTo([entry], { ...mutant, line: 'c < b;' }), undefined);
+  t.is(equivalentTo([entry], { ...mutant, mutant: 'a > b;' }), undefined);
+});
+
+test('an entry whose line is gone, or that gives no reason, is an error', (t) => {
+  const text = 'x;\n  a < b;\n';
+  t.deepEqual(
+    staleEntries([entry], () => text),
+    [],
+  );
+  for (const [wrong, of] of [
+    [entry, 'x;\n'],
+    [entry, 'if (a < b;)'],
+    [entry, undefined],
+    [{ ...entry, reason: ' ' }, text],
+    [{ ...entry, mutant: entry.line }, text],
+    [{ file: 'a.cc', line: 'a < b;', mutant: 'a <= b;' } as Entry, text],
+  ] as const) {
+    t.is(
+      staleEntries([entry, wrong], (file) => (file === 'a.cc' ? of : undefined)).length >= 1,
+      true,
+    );
+  }
+});
+
+test('the entries of this tree are sound', (t) => {
+  const read = (file: string): string | undefined => {
+    const path = join(checkout, file);
+    return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  };
+  const entries = JSON.parse(read('test/mutants/equivalent.json')!) as Entry[];
+  t.deepEqual(staleEntries(entries, read), []);
+});
+
+test('a score is the share of those that were killed', (t) => {
+  t.is(scoreOf({ room: 'a', killed: 3, survivors: survivors(1) }), 0.75);
+  t.is(scoreOf({ room: 'a', killed: 0, survivors: [] }), undefined);
+});
+
+test('a room fails below the score wanted, where nothing was played, and where nothing was killed', (t) => {
+  const complaint = (killed: number, survived: number): string | undefined =>
+    complaintOf({ room: 'ts/a', killed, survivors: survivors(survived) });
+  t.is(complaint(17, 3), undefined);
+  t.is(complaint(16, 4), 'ts/a: 80 % killed, 85 % are wanted');
+  t.is(complaint(1, 1), undefined, 'a share of so few says nothing');
+  t.is(complaint(0, 2), 'ts/a: not one of 2 mutants was killed');
+  t.is(complaint(0, 0), 'ts/a: there was no mutant to play');
+});
