@@ -24,21 +24,13 @@ export interface Native {
     options: NativeStoreOptions,
     onProgress: (outcomes: readonly NativeOutcome[]) => void,
   ) => NativeStore;
-  /**
-   * Checks a store without changing it. `durableSeq`: what the store that this process has open
-   * there says; where it is absent only what the files prove counts.
-   */
-  verifyStore(directory: string, durableSeq?: number): Promise<NativeVerifyReport>;
+  /** Checks a store that this process has not open, without changing it. */
+  verifyStore(directory: string): Promise<NativeVerifyReport>;
   /**
    * Makes a store in `to`, a new directory, out of the one in `from`, which is not changed. With
-   * `giveUp` what is damaged is left out; otherwise it is an error. `durableSeq` as above.
+   * `giveUp` what is damaged is left out; otherwise it is an error.
    */
-  copyStore(
-    from: string,
-    to: string,
-    giveUp: boolean,
-    durableSeq?: number,
-  ): Promise<NativeCopyReport>;
+  copyStore(from: string, to: string, giveUp: boolean): Promise<NativeCopyReport>;
   /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
   inspectStore(
     directory: string,
@@ -404,6 +396,10 @@ export interface NativeStore {
   submit(bytes: Uint8Array, count: number): void;
   flush(): void;
   read(portion: NativePortionOptions): Promise<NativePortion>;
+  /** Of everything that is durable at the call, in the directory that was opened, wherever it is. */
+  verify(): Promise<NativeVerifyReport>;
+  /** The same into `to`, a new directory. */
+  backup(to: string): Promise<NativeCopyReport>;
   /** The event loop stays alive until `letGo` was called as often. */
   hold(): void;
   letGo(): void;
@@ -411,6 +407,8 @@ export interface NativeStore {
   /** Waits for the committer's end: for the end of the process only. */
   closeNow(): void;
   stats(): NativeStoreStats;
+  /** Its path when it was made, absolute. */
+  readonly directory: string;
   readonly durableSeq: number;
 }
 

@@ -47,7 +47,7 @@ ledger::AccountTable to_accounts(const Napi::Object& options) {
 
 ledger::ServiceOptions to_service_options(const Napi::Object& options) {
   ledger::ServiceOptions service;
-  service.store.directory = get_string(options, "directory");
+  service.store.directory = get_path(options, "directory");
   service.store.create = true;
   service.store.segment_bytes = get_unsigned_or(options, "segmentBytes", uint64_t{1} << 40, 0);
   service.store.sync = to_sync(options);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "binding/js_channel.h"
+#include "binding/store_tools.h"
 #include "binding/values.h"
 #include "store/committer.h"
 #include "store/record_reader.h"
@@ -34,7 +35,7 @@ store::Sync to_sync(const Napi::Object& options) {
 
 store::Options to_store_options(const Napi::Object& given) {
   store::Options options;
-  options.directory = get_string(given, "directory");
+  options.directory = get_path(given, "directory");
   options.create = get_boolean_or(given, "create", true);
   options.segment_bytes = get_unsigned_or(given, "segmentBytes", uint64_t{1} << 40, 0);
   options.sync = to_sync(given);
@@ -51,9 +52,8 @@ store::Options to_store_options(const Napi::Object& given) {
 
 // Shared with portions that are still read when their store goes away.
 struct ReaderShare {
-  explicit ReaderShare(std::string path) : directory(std::move(path)) {}
-  const std::string directory;
-  sys::PosixFileSystem file_system;
+  explicit ReaderShare(store::Directory opened) : directory(std::move(opened)) {}
+  const store::Directory directory;
   std::mutex mutex;
   std::unique_ptr<store::RecordReader> reader;  // guarded by mutex
 };
@@ -81,7 +81,12 @@ class PortionReading final : public Napi::AsyncWorker, private store::RecordSink
   void Execute() override {
     const std::lock_guard lock(share_->mutex);
     if (share_->reader == nullptr) {
-      auto opened = store::RecordReader::open(share_->file_system, share_->directory);
+      auto directory = share_->directory.again();
+      if (!directory.ok()) {
+        status_ = directory.status();
+        return;
+      }
+      auto opened = store::RecordReader::open(std::move(directory).value());
       if (!opened.ok()) {
         status_ = opened.status();
         return;
@@ -137,9 +142,10 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
         env, "Store",
         {InstanceMethod<&Store::open>("open"), InstanceMethod<&Store::submit>("submit"),
          InstanceMethod<&Store::flush>("flush"), InstanceMethod<&Store::read>("read"),
+         InstanceMethod<&Store::verify>("verify"), InstanceMethod<&Store::backup>("backup"),
          InstanceMethod<&Store::hold>("hold"), InstanceMethod<&Store::let_go>("letGo"),
          InstanceMethod<&Store::close>("close"), InstanceMethod<&Store::close_now>("closeNow"),
-         InstanceMethod<&Store::stats>("stats"),
+         InstanceMethod<&Store::stats>("stats"), InstanceAccessor<&Store::directory>("directory"),
          InstanceAccessor<&Store::durable_seq>("durableSeq")});
   }
 
@@ -149,9 +155,10 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
       throw Napi::TypeError::New(info.Env(), "new Store(options, onProgress)");
     }
     store::Options options = to_store_options(info[0].As<Napi::Object>());
-    reader_ = std::make_shared<ReaderShare>(options.directory);
+    path_ = options.directory;
     store::CommitterEvents& events = *this;
-    committer_ = std::make_unique<store::Committer>(file_system_, std::move(options), events);
+    committer_ =
+        std::make_unique<store::Committer>(sys::posix_file_system(), std::move(options), events);
     on_progress_ = Napi::Persistent(info[1].As<Napi::Function>());
   }
 
@@ -220,6 +227,27 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     return reading->promise();
   }
 
+  // What was durable at the call, of this very directory, whatever its path stands for by now.
+  Napi::Value verify(const Napi::CallbackInfo& info) {
+    return verify_directory(info.Env(), open_again(info.Env()), committer_->durable_seq());
+  }
+
+  Napi::Value backup(const Napi::CallbackInfo& info) {
+    if (info.Length() < 1 || !info[0].IsString()) {
+      throw Napi::TypeError::New(info.Env(), "backup(directory)");
+    }
+    std::string to = to_path(info.Env(), info[0]);
+    return back_up_directory(info.Env(), open_again(info.Env()), std::move(to),
+                             committer_->durable_seq());
+  }
+
+  store::Directory open_again(Napi::Env env) const {
+    if (state_ != State::open) throw closed_error(env);
+    auto directory = reader_->directory.again();
+    if (!directory.ok()) throw to_error(env, directory.status());
+    return std::move(directory).value();
+  }
+
   void hold(const Napi::CallbackInfo&) { channel_->hold(); }
   void let_go(const Napi::CallbackInfo&) { channel_->let_go(); }
 
@@ -238,6 +266,10 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
 
   // For process.on('exit'): nothing can be told any more, but what was submitted is committed.
   void close_now(const Napi::CallbackInfo&) { committer_->stop(); }
+
+  Napi::Value directory(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), path_);
+  }
 
   Napi::Value durable_seq(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(committer_->durable_seq()));
@@ -283,6 +315,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
       return;
     }
     state_ = State::open;
+    reader_ = std::make_shared<ReaderShare>(committer_->take_directory());
     open_promise_->Resolve(to_object(env, committer_->facts()));
   }
 
@@ -337,13 +370,13 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   std::shared_ptr<JsChannel> channel_;
   // Lets messages that outlive this object find that out; read on JavaScript's thread only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  sys::PosixFileSystem file_system_;
+  std::string path_;
   Napi::FunctionReference on_progress_;
   State state_ = State::created;
   std::optional<Napi::Promise::Deferred> open_promise_;
   std::optional<Napi::Promise::Deferred> close_promise_;
   std::vector<store::Outcome> outcomes_;
-  std::shared_ptr<ReaderShare> reader_;
+  std::shared_ptr<ReaderShare> reader_;          // once it is open
   std::unique_ptr<store::Committer> committer_;  // last: its end must come before what it uses
 };
 

@@ -210,7 +210,7 @@ class Inspection final : private store::ReadVisitor {
   }
 
   sys::Status walk() {
-    auto reader = store::Reader::open(file_system_, options_.directory);
+    auto reader = store::Reader::open(sys::posix_file_system(), options_.directory);
     if (!reader.ok()) return reader.status();
     facts_ = reader.value()->store();
     proven_seq_ = reader.value()->proven_seq();
@@ -299,7 +299,6 @@ class Inspection final : private store::ReadVisitor {
   Napi::Promise::Deferred deferred_;
   Napi::FunctionReference on_items_;
   std::optional<Napi::Error> error_;  // what the callback threw
-  sys::PosixFileSystem file_system_;
   std::thread thread_;
   // The thread's; JavaScript's thread touches them only while the thread waits for it.
   store::StoreFacts facts_;
@@ -322,21 +321,31 @@ std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store)
 
 // --- verify --------------------------------------------------------------------------------------
 
+// Where a tool works: a path that nobody here has open, or the directory of an open store.
+using Place = std::variant<std::string, store::Directory>;
+
+sys::Result<store::Directory> open_place(Place& place) {
+  if (auto* directory = std::get_if<store::Directory>(&place)) return std::move(*directory);
+  return store::Directory::open(sys::posix_file_system(), std::get<std::string>(place), false,
+                                true);
+}
+
 class Verification final : public Napi::AsyncWorker {
  public:
-  Verification(Napi::Env env, std::string directory, uint64_t durable_seq)
+  Verification(Napi::Env env, Place place, uint64_t durable_seq)
       : Napi::AsyncWorker(env, "espora.verify"),
         deferred_(Napi::Promise::Deferred::New(env)),
-        directory_(std::move(directory)),
+        place_(std::move(place)),
         durable_seq_(durable_seq) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
 
  private:
   void Execute() override {
-    sys::PosixFileSystem file_system;
+    auto directory = open_place(place_);
     result_ = std::make_unique<sys::Result<store::VerifyReport>>(
-        store::verify(file_system, directory_, true, make_state, durable_seq_));
+        directory.ok() ? store::verify(std::move(directory).value(), make_state, durable_seq_)
+                       : directory.status());
   }
 
   void OnOK() override {
@@ -369,7 +378,7 @@ class Verification final : public Napi::AsyncWorker {
   }
 
   Napi::Promise::Deferred deferred_;
-  std::string directory_;
+  Place place_;
   uint64_t durable_seq_;
   std::unique_ptr<sys::Result<store::VerifyReport>> result_;
 };
@@ -378,7 +387,7 @@ class Verification final : public Napi::AsyncWorker {
 
 class Copying final : public Napi::AsyncWorker {
  public:
-  Copying(Napi::Env env, std::string from, std::string to, store::OnDamage on_damage,
+  Copying(Napi::Env env, Place from, std::string to, store::OnDamage on_damage,
           uint64_t durable_seq)
       : Napi::AsyncWorker(env, "espora.copy"),
         deferred_(Napi::Promise::Deferred::New(env)),
@@ -391,9 +400,10 @@ class Copying final : public Napi::AsyncWorker {
 
  private:
   void Execute() override {
-    sys::PosixFileSystem file_system;
+    auto from = open_place(from_);
     result_ = std::make_unique<sys::Result<store::CopyReport>>(
-        store::copy_store(file_system, from_, to_, on_damage_, durable_seq_));
+        from.ok() ? store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_)
+                  : from.status());
   }
 
   void OnOK() override {
@@ -432,34 +442,35 @@ class Copying final : public Napi::AsyncWorker {
   }
 
   Napi::Promise::Deferred deferred_;
-  std::string from_;
+  Place from_;
   std::string to_;
   store::OnDamage on_damage_;
   uint64_t durable_seq_;
   std::unique_ptr<sys::Result<store::CopyReport>> result_;
 };
 
-// What the caller's running engine says; 0 where the argument is absent.
-uint64_t durable_seq_at(const Napi::CallbackInfo& info, size_t index) {
-  if (info.Length() <= index) return 0;
-  if (!info[index].IsNumber()) throw Napi::TypeError::New(info.Env(), "durableSeq: a number");
-  return static_cast<uint64_t>(std::max<int64_t>(0, info[index].As<Napi::Number>().Int64Value()));
+// Deletes itself when it is done.
+template <typename Worker, typename... Arguments>
+Napi::Promise queue(Napi::Env env, Arguments&&... arguments) {
+  auto* worker = new Worker(env, std::forward<Arguments>(arguments)...);
+  worker->Queue();
+  return worker->promise();
 }
 
 }  // namespace
 
 Napi::Value copy_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsBoolean()) {
-    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp, durableSeq?)");
+    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp)");
   }
   const bool give_up = info[2].As<Napi::Boolean>().Value();
-  const uint64_t durable_seq = durable_seq_at(info, 3);
-  // Deletes itself when it is done.
-  auto* copying = new Copying(
-      info.Env(), info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value(),
-      give_up ? store::OnDamage::give_up : store::OnDamage::refuse, durable_seq);
-  copying->Queue();
-  return copying->promise();
+  return queue<Copying>(info.Env(), to_path(info.Env(), info[0]), to_path(info.Env(), info[1]),
+                        give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u);
+}
+
+Napi::Value back_up_directory(Napi::Env env, store::Directory from, std::string to,
+                              uint64_t durable_seq) {
+  return queue<Copying>(env, std::move(from), std::move(to), store::OnDamage::refuse, durable_seq);
 }
 
 Napi::Value inspect_store(const Napi::CallbackInfo& info) {
@@ -469,7 +480,7 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   constexpr uint64_t any = uint64_t{1} << 53;
   const auto given = info[1].As<Napi::Object>();
   InspectOptions options;
-  options.directory = info[0].As<Napi::String>().Utf8Value();
+  options.directory = to_path(info.Env(), info[0]);
   options.from = get_unsigned_or(given, "from", any, options.from);
   options.limit = get_unsigned_or(given, "limit", any, options.limit);
   options.frames = get_boolean_or(given, "frames", options.frames);
@@ -480,14 +491,13 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
 
 Napi::Value verify_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString()) {
-    throw Napi::TypeError::New(info.Env(), "verifyStore(directory, durableSeq?)");
+    throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
   }
-  const uint64_t durable_seq = durable_seq_at(info, 1);
-  // Deletes itself when it is done.
-  auto* verification =
-      new Verification(info.Env(), info[0].As<Napi::String>().Utf8Value(), durable_seq);
-  verification->Queue();
-  return verification->promise();
+  return queue<Verification>(info.Env(), to_path(info.Env(), info[0]), 0u);
+}
+
+Napi::Value verify_directory(Napi::Env env, store::Directory directory, uint64_t durable_seq) {
+  return queue<Verification>(env, std::move(directory), durable_seq);
 }
 
 }  // namespace espora::binding

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "sys/process.h"
+
 namespace espora::binding {
 
 namespace {
@@ -29,6 +31,17 @@ std::string get_string(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
   if (!value.IsString()) refuse(object, name, "a string");
   return value.As<Napi::String>().Utf8Value();
+}
+
+std::string to_path(Napi::Env env, const Napi::Value& value) {
+  auto path = sys::absolute_path(value.As<Napi::String>().Utf8Value());
+  if (!path.ok()) throw to_error(env, path.status());
+  return std::move(path).value();
+}
+
+std::string get_path(const Napi::Object& object, const char* name) {
+  (void)get_string(object, name);
+  return to_path(object.Env(), object.Get(name));
 }
 
 std::string get_string_or(const Napi::Object& object, const char* name, const char* otherwise) {

@@ -17,6 +17,9 @@ Napi::Error to_error(Napi::Env env, const sys::Status& status);
 
 // Each throws a TypeError that names the property.
 std::string get_string(const Napi::Object& object, const char* name);
+// A path that stays what it is when the program changes its working directory.
+std::string get_path(const Napi::Object& object, const char* name);
+std::string to_path(Napi::Env env, const Napi::Value& value);
 std::string get_string_or(const Napi::Object& object, const char* name, const char* absent);
 uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max);
 uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t max,

@@ -78,6 +78,13 @@ CommitterFacts Committer::facts() const {
   return facts_;
 }
 
+Directory Committer::take_directory() {
+  const std::lock_guard lock(mutex_);
+  Directory directory = std::move(directory_).value();
+  directory_.reset();
+  return directory;
+}
+
 void Committer::run() {
   const Status opened = open();
   if (!opened.ok()) {
@@ -97,7 +104,16 @@ void Committer::run() {
 Status Committer::open() {
   auto opened = Engine::open(file_system_, options_, *this);
   if (!opened.ok()) return opened.status();
+  auto directory = opened.value()->directory().again();
+  if (!directory.ok()) {
+    (void)opened.value()->close();
+    return directory.status();
+  }
   engine_ = std::move(opened).value();
+  {
+    const std::lock_guard lock(mutex_);
+    directory_.emplace(std::move(directory).value());
+  }
   publish();
   return {};
 }

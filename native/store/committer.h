@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -108,6 +109,9 @@ class Committer final : private RecordVisitor {
     return durable_seq_.load(std::memory_order_acquire);
   }
   [[nodiscard]] CommitterFacts facts() const;
+  // Once after on_opened(): the store's directory, wherever it is by then, for whoever reads beside
+  // the committer.
+  [[nodiscard]] Directory take_directory();
 
  private:
   // Units as they were submitted, or a flush where there are none.
@@ -152,6 +156,7 @@ class Committer final : private RecordVisitor {
   bool told_ = false;  // on_progress() was called since the last take()
   std::vector<Outcome> outcomes_;
   CommitterFacts facts_;
+  std::optional<Directory> directory_;
 };
 
 }  // namespace espora::store

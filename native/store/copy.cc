@@ -143,17 +143,20 @@ class DenseWriter {
 
 class Copy final : private ReadVisitor {
  public:
-  Copy(sys::FileSystem& file_system, std::string from, OnDamage on_damage)
-      : file_system_(file_system), from_(std::move(from)), on_damage_(on_damage) {}
+  Copy(Directory source, OnDamage on_damage)
+      : file_system_(source.file_system()),
+        from_(source.path()),
+        on_damage_(on_damage),
+        source_(std::move(source)) {}
 
   sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq) {
-    auto reader = Reader::open(file_system_, from_, true, durable_seq);
+    auto walked_over = source_.again();
+    if (!walked_over.ok()) return walked_over.status();
+    auto reader = Reader::open(std::move(walked_over).value(), durable_seq);
     if (!reader.ok()) return reader.status();
     report_.source = reader.value()->store();
     proven_seq_ = reader.value()->last_seq();
-    auto source = Directory::open(file_system_, from_, false, false);
-    if (!source.ok()) return source.status();
-    source_ = &source.value();
+    source_.set_direct(false);
     auto target = Directory::open(file_system_, to, true, false);
     if (!target.ok()) return target.status();
     if (Status empty = check_empty(target.value()); !empty.ok()) return empty;
@@ -235,13 +238,13 @@ class Copy final : private ReadVisitor {
 
   // Frames behind a damaged one of the same segment, each found by itself.
   Status salvage(const Damage& damage) {
-    auto opened = source_->open_segment(damage.segment, report_.source.segment_bytes);
+    auto opened = source_.open_segment(damage.segment, report_.source.segment_bytes);
     if (!opened.ok()) return {};
-    auto header = source_->read_header(opened.value());
+    auto header = source_.read_header(opened.value());
     if (!header.ok()) return {};
     LoadedSegment loaded;
     const uint32_t blocks = blocks_of(opened.value().bytes);
-    if (!source_->load(opened.value(), blocks, loaded).ok()) return {};
+    if (!source_.load(opened.value(), blocks, loaded).ok()) return {};
     const FrameWalk evidence(header.value(), loaded.image());
     for (uint32_t block = damage.block; block < blocks;) {
       const auto found = evidence.evidence_at(block);
@@ -262,7 +265,7 @@ class Copy final : private ReadVisitor {
   sys::FileSystem& file_system_;
   const std::string from_;
   const OnDamage on_damage_;
-  Directory* source_ = nullptr;
+  Directory source_;
   std::optional<DenseWriter> writer_;
   CopyReport report_;
   Status status_;
@@ -274,10 +277,17 @@ class Copy final : private ReadVisitor {
 
 }  // namespace
 
+sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
+                                   uint64_t durable_seq) {
+  return Copy(std::move(from), on_damage).run(to, durable_seq);
+}
+
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
                                    const std::string& to, OnDamage on_damage,
                                    uint64_t durable_seq) {
-  return Copy(file_system, from, on_damage).run(to, durable_seq);
+  auto opened = Directory::open(file_system, from, false, true);
+  if (!opened.ok()) return opened.status();
+  return copy_store(std::move(opened).value(), to, on_damage, durable_seq);
 }
 
 }  // namespace espora::store

@@ -41,6 +41,9 @@ struct CopyReport {
 // only when all of it is durable; what a failed copy leaves there is none, and may be removed.
 // Codes of the source: not_found, corrupt, unreadable, version (its file STORE is beyond help, or
 // `refuse`), of both: io, no_space.
+sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
+                                   uint64_t durable_seq = 0);
+// For a store that is not open here.
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
                                    const std::string& to, OnDamage on_damage,
                                    uint64_t durable_seq = 0);

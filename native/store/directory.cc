@@ -76,7 +76,13 @@ sys::Result<Directory> Directory::open(sys::FileSystem& file_system, const std::
 
 sys::Result<Directory> Directory::again() const {
   sys::FileSystem& fs = file_system_;
-  sys::File handle(fs, fs.open(handle_.get(), ".", {.directory = true}));
+  int from = handle_.get();
+  const char* name = ".";
+  ESPORA_DEFECT(read_by_path) {
+    from = sys::FileSystem::working_directory;
+    name = path_.c_str();
+  }
+  sys::File handle(fs, fs.open(from, name, {.directory = true}));
   if (!handle.valid()) return error(handle.get(), "open", "");
   return Directory(fs, std::move(handle), path_, direct_);
 }
@@ -116,44 +122,84 @@ Status Directory::list(Listing& listing) const {
   return {};
 }
 
-sys::Result<sys::File> Directory::lock(uint32_t retry_ms) const {
+// Who has the store open, as far as LOCK says it.
+std::string Directory::holder() const {
   sys::FileSystem& fs = file_system_;
-  sys::File file(fs, fs.open(handle_.get(), lock_name, {.write = true, .create = true}));
-  if (!file.valid()) return error(file.get(), "open", lock_name);
-  const uint64_t give_up = fs.monotonic_ns() + uint64_t{retry_ms} * 1'000'000;
+  const sys::File file(fs, fs.open(handle_.get(), lock_name, {.no_follow = true}));
   char text[32] = {};
+  int64_t process = 0;
+  if (file.valid()) {
+    const int64_t got = fs.pread(file.get(), reinterpret_cast<std::byte*>(text), sizeof text, 0);
+    if (got > 0) std::from_chars(text, text + got, process);
+  }
+  return process > 0 ? "process " + std::to_string(process) : "another process";
+}
+
+Status Directory::wait_for(const sys::File& file, std::string_view name,
+                           uint64_t give_up_ns) const {
+  sys::FileSystem& fs = file_system_;
   int locked;
   while ((locked = fs.try_lock(file.get())) != 0) {
     if (locked == -EINTR) continue;
-    if (locked != -EWOULDBLOCK) return error(locked, "flock", lock_name);
-    if (fs.monotonic_ns() >= give_up) {
-      const int64_t got = fs.pread(file.get(), reinterpret_cast<std::byte*>(text), sizeof text, 0);
-      int64_t holder = 0;
-      if (got > 0) std::from_chars(text, text + got, holder);
-      const std::string who = holder > 0 ? "process " + std::to_string(holder) : "another process";
-      return Status(Code::locked, path_ + ": the store is open in " + who +
+    if (locked == -EBADF || locked == -EINVAL || locked == -EOPNOTSUPP || locked == -ENOSYS) {
+      // Without it two processes could write to one store.
+      return Status::from_errno(
+          Code::unsupported, -locked, "flock",
+          path_ + ": this file system has no locks, put the store on one that has");
+    }
+    if (locked != -EWOULDBLOCK) return error(locked, "flock", name);
+    if (fs.monotonic_ns() >= give_up_ns) {
+      return Status(Code::locked, path_ + ": the store is open in " + holder() +
                                       "; stop it first, or give another directory");
     }
     fs.sleep_ns(limits::lock_pause_ns);
   }
+  return {};
+}
+
+sys::Result<StoreLock> Directory::lock(uint32_t retry_ms) const {
+  sys::FileSystem& fs = file_system_;
+  const uint64_t give_up_ns = fs.monotonic_ns() + uint64_t{retry_ms} * 1'000'000;
+  auto directory = again();
+  if (!directory.ok()) return directory.status();
+  sys::File own = std::move(directory.value().handle_);
+  ESPORA_DEFECT(lock_by_name_only) own.reset();
+  if (own.valid()) {
+    if (Status locked = wait_for(own, "", give_up_ns); !locked.ok()) return locked;
+  }
+  // What a link points at is somebody else's, and would be written to.
+  sys::File file(
+      fs, fs.open(handle_.get(), lock_name, {.write = true, .create = true, .no_follow = true}));
+  if (file.get() == -ELOOP) {
+    return Status(Code::invalid,
+                  path_ + "/" + std::string(lock_name) + " is a symbolic link: remove it");
+  }
+  if (!file.valid()) return error(file.get(), "open", lock_name);
+  if (Status locked = wait_for(file, lock_name, give_up_ns); !locked.ok()) return locked;
   // Fixed width, so that a longer number from before leaves nothing behind. For people only: an
   // error takes nothing from the lock.
+  char text[32];
   const std::string pid = std::to_string(fs.process_id());
   std::memset(text, ' ', sizeof text);
   std::memcpy(text, pid.data(), pid.size());
   text[sizeof text - 1] = '\n';
   (void)fs.pwrite(file.get(), reinterpret_cast<const std::byte*>(text), sizeof text, 0);
-  return file;
+  return StoreLock(std::move(own), std::move(file));
 }
 
 bool Directory::in_use() const {
   sys::FileSystem& fs = file_system_;
-  const sys::File file(fs, fs.open(handle_.get(), lock_name, {}));
-  if (!file.valid()) return file.get() != -ENOENT;
-  int locked;
-  while ((locked = fs.try_lock_shared(file.get())) == -EINTR) {
-  }
-  return locked != 0;
+  const auto held = [&](const sys::File& file) {
+    int locked;
+    while ((locked = fs.try_lock_shared(file.get())) == -EINTR) {
+    }
+    return locked != 0;
+  };
+  const auto directory = again();
+  if (!directory.ok() || held(directory.value().handle_)) return true;
+  // By a version that knows nothing but LOCK.
+  const sys::File file(fs, fs.open(handle_.get(), lock_name, {.no_follow = true}));
+  return file.valid() ? held(file) : file.get() != -ENOENT;
 }
 
 Status Directory::sync() const {

@@ -65,6 +65,24 @@ struct LoadedSegment {
   }
 };
 
+// Keeps every other writer out. What excludes is the lock on the directory itself: it goes wherever
+// the directory is renamed to, and nobody can take it away without taking the store away. The file
+// LOCK says whose it is, and keeps versions out that know nothing else.
+class StoreLock {
+ public:
+  StoreLock() noexcept = default;
+  StoreLock(sys::File directory, sys::File file) noexcept
+      : directory_(std::move(directory)), file_(std::move(file)) {}
+  void release() noexcept {
+    file_.reset();
+    directory_.reset();
+  }
+
+ private:
+  sys::File directory_;  // a description of its own, so that no other one is the lock too
+  sys::File file_;
+};
+
 // One open directory. Belongs to one thread. Every function says in its Status which file it was.
 class Directory {
  public:
@@ -79,8 +97,8 @@ class Directory {
   static sys::Result<Directory> open(sys::FileSystem& file_system, const std::string& path,
                                      bool create, bool direct);
 
-  // The same directory through a descriptor of its own, for another thread: each descriptor is told
-  // of a failed flush once, fsync(2).
+  // The same directory, wherever it is by now, through a descriptor of its own, for another thread:
+  // each descriptor is told of a failed flush once, fsync(2). Any thread.
   sys::Result<Directory> again() const;
 
   [[nodiscard]] sys::FileSystem& file_system() const noexcept { return file_system_; }
@@ -91,8 +109,9 @@ class Directory {
   void set_direct(bool direct) noexcept { direct_ = direct; }
 
   sys::Status list(Listing& listing) const;
-  // Code::locked, naming the holder, after trying for `retry_ms`.
-  sys::Result<sys::File> lock(uint32_t retry_ms) const;
+  // Code::locked, naming the holder, after trying for `retry_ms`; unsupported where the file system
+  // has no locks.
+  sys::Result<StoreLock> lock(uint32_t retry_ms) const;
   // Whether somebody holds that lock just now, or it can't be told. Nothing stays locked.
   [[nodiscard]] bool in_use() const;
   sys::Status sync() const;
@@ -135,6 +154,8 @@ class Directory {
   sys::Status load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded);
 
  private:
+  [[nodiscard]] std::string holder() const;
+  sys::Status wait_for(const sys::File& file, std::string_view name, uint64_t give_up_ns) const;
   sys::Result<ReadFile> open_for_reading(std::string name);
   // Reads as much as there is of `bytes`, retrying what was interrupted; count or -errno.
   int64_t read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset);

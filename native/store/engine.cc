@@ -467,7 +467,7 @@ Status Engine::close() {
     (void)directory_.remove(reserved_spare_.name);
   }
   current_.file.reset();
-  lock_.reset();
+  lock_.release();
   return status;
 }
 

@@ -207,6 +207,10 @@ class Engine {
   // also after an error. The spare preparer must not be in use on another thread any more.
   [[nodiscard]] sys::Status close();
 
+  // What this store is, wherever it was moved since it was opened: whoever reads beside the engine
+  // gets there through Directory::again(), never by the path.
+  [[nodiscard]] const Directory& directory() const noexcept { return directory_; }
+
   [[nodiscard]] Stats stats() const noexcept;
   // Zero-fills segments ahead of use. Somebody must step it: see housekeeping_thread.h.
   [[nodiscard]] SparePreparer& spare_preparer() noexcept { return *spares_; }
@@ -278,7 +282,7 @@ class Engine {
   };
 
   Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
-         Directory directory, sys::File lock);
+         Directory directory, StoreLock lock);
 
   // Opening, in opening.cc.
   sys::Status start();
@@ -321,7 +325,7 @@ class Engine {
   const Options options_;
   RecordVisitor& visitor_;
   Directory directory_;
-  sys::File lock_;
+  StoreLock lock_;
   StoreFacts store_;
   std::unique_ptr<SparePreparer> spares_;
   std::unique_ptr<Housekeeping> housekeeping_;

@@ -44,7 +44,7 @@ bool is_full(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
 }  // namespace
 
 Engine::Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
-               Directory directory, sys::File lock)
+               Directory directory, StoreLock lock)
     : file_system_(file_system),
       options_(options),
       visitor_(visitor),

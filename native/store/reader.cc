@@ -67,13 +67,17 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(sys::FileSystem& file_system,
                                                   uint64_t durable_seq) {
   auto opened = Directory::open(file_system, directory, false, direct_io);
   if (!opened.ok()) return opened.status();
+  return open(std::move(opened).value(), durable_seq);
+}
+
+sys::Result<std::unique_ptr<Reader>> Reader::open(Directory directory, uint64_t durable_seq) {
   Listing listing;
-  if (Status listed = opened.value().list(listing); !listed.ok()) return listed;
-  if (!listing.has_store) return without_store(opened.value(), listing);
-  auto facts = opened.value().read_store(false);
+  if (Status listed = directory.list(listing); !listed.ok()) return listed;
+  if (!listing.has_store) return without_store(directory, listing);
+  auto facts = directory.read_store(false);
   if (!facts.ok()) return facts.status();
   std::unique_ptr<Reader> reader(
-      new Reader(std::move(opened).value(), std::move(facts).value(), durable_seq));
+      new Reader(std::move(directory), std::move(facts).value(), durable_seq));
   bool changed = true;
   for (int left = looks_max; changed; left--) {
     changed = false;
@@ -476,8 +480,15 @@ class Counter final : public ReadVisitor {
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
                                  bool direct_io, const StateMaker& make_state,
                                  uint64_t durable_seq) {
+  auto opened = Directory::open(file_system, directory, false, direct_io);
+  if (!opened.ok()) return opened.status();
+  return verify(std::move(opened).value(), make_state, durable_seq);
+}
+
+sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_state,
+                                 uint64_t durable_seq) {
   VerifyReport report;
-  auto opened = Reader::open(file_system, directory, direct_io, durable_seq);
+  auto opened = Reader::open(std::move(directory), durable_seq);
   if (!opened.ok()) {
     const Status& status = opened.status();
     if (!about_store(status.code())) return status;

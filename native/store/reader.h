@@ -70,6 +70,8 @@ class Reader {
   // Fails where directory or STORE cannot be read at all. Damage in segments is kept for walk().
   // `durable_seq`: what the engine that has the store open said before this call, 0 where nobody
   // did. Fewer records than that are damage.
+  static sys::Result<std::unique_ptr<Reader>> open(Directory directory, uint64_t durable_seq = 0);
+  // For a store that is not open here.
   static sys::Result<std::unique_ptr<Reader>> open(sys::FileSystem& file_system,
                                                    const std::string& directory,
                                                    bool direct_io = true, uint64_t durable_seq = 0);
@@ -145,6 +147,9 @@ using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts
 // that is wrong with the store itself, STORE included, is a finding. With `make_state` all records
 // are replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
 // too. `durable_seq` as for Reader::open().
+sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_state = {},
+                                 uint64_t durable_seq = 0);
+// For a store that is not open here.
 sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
                                  bool direct_io = true, const StateMaker& make_state = {},
                                  uint64_t durable_seq = 0);

@@ -18,14 +18,12 @@ constexpr uint32_t frame_blocks_max =
 
 }  // namespace
 
-sys::Result<std::unique_ptr<RecordReader>> RecordReader::open(sys::FileSystem& file_system,
-                                                              const std::string& directory) {
-  auto opened = Directory::open(file_system, directory, false, false);
-  if (!opened.ok()) return opened.status();
-  auto store = opened.value().read_store(false);
+sys::Result<std::unique_ptr<RecordReader>> RecordReader::open(Directory directory) {
+  directory.set_direct(false);
+  auto store = directory.read_store(false);
   if (!store.ok()) return store.status();
   std::unique_ptr<RecordReader> reader(
-      new RecordReader(std::move(opened).value(), std::move(store).value()));
+      new RecordReader(std::move(directory), std::move(store).value()));
   if (Status looked = reader->look(); !looked.ok()) return looked;
   return reader;
 }

@@ -39,8 +39,7 @@ class RecordSink {
 // Used by one thread at a time. Reads through the page cache: everything it may read was flushed.
 class RecordReader {
  public:
-  static sys::Result<std::unique_ptr<RecordReader>> open(sys::FileSystem& file_system,
-                                                         const std::string& directory);
+  static sys::Result<std::unique_ptr<RecordReader>> open(Directory directory);
 
   // Gives the first records of the portion, from its first or, with `reverse`, from its last on.
   // Codes: corrupt, unreadable, io.

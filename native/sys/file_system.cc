@@ -36,6 +36,7 @@ int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noex
   if (flags.exclusive) bits |= O_EXCL;
   if (flags.direct) bits |= O_DIRECT;
   if (flags.directory) bits |= O_DIRECTORY;
+  if (flags.no_follow) bits |= O_NOFOLLOW;
   return or_errno(::openat(directory, name, bits, 0600));
 }
 
@@ -144,6 +145,11 @@ int PosixFileSystem::random(std::span<std::byte> bytes) noexcept {
 }
 
 int64_t PosixFileSystem::process_id() noexcept { return ::getpid(); }
+
+FileSystem& posix_file_system() noexcept {
+  static PosixFileSystem real;
+  return real;
+}
 
 std::string file_system_name(int64_t type) {
   switch (type) {

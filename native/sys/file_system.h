@@ -17,6 +17,7 @@ struct OpenFlags {
   bool exclusive = false;  // O_EXCL: fail with EEXIST when the name is taken
   bool direct = false;     // O_DIRECT: offsets, lengths and addresses are whole blocks
   bool directory = false;  // O_DIRECTORY
+  bool no_follow = false;  // O_NOFOLLOW: fail with ELOOP where the name is a symbolic link
 };
 
 // Calls return what the system call returns, or -errno; none is retried in here (EINTR included):
@@ -45,8 +46,8 @@ class FileSystem {
   virtual int64_t size(int file) noexcept = 0;
   // POSIX_FADV_DONTNEED for the whole file: a later buffered read asks the device.
   virtual int drop_cache(int file) noexcept = 0;
-  // flock(2) LOCK_EX | LOCK_NB: -EWOULDBLOCK while another open file description holds it. Released
-  // by close.
+  // flock(2) LOCK_EX | LOCK_NB, of a file or a directory: -EWOULDBLOCK while another open file
+  // description holds it. Released by close.
   virtual int try_lock(int file) noexcept = 0;
   // The same with LOCK_SH: only an exclusive holder is in the way.
   virtual int try_lock_shared(int file) noexcept = 0;
@@ -67,7 +68,7 @@ class FileSystem {
   virtual int64_t process_id() noexcept = 0;
 };
 
-// The real one. Stateless.
+// The real one. Stateless, see posix_file_system().
 class PosixFileSystem final : public FileSystem {
  public:
   int open(int directory, const char* name, OpenFlags flags) noexcept override;
@@ -92,6 +93,9 @@ class PosixFileSystem final : public FileSystem {
   int random(std::span<std::byte> bytes) noexcept override;
   int64_t process_id() noexcept override;
 };
+
+// One that outlives every user of it.
+FileSystem& posix_file_system() noexcept;
 
 // "ext4", "xfs", "tmpfs", …; "0x…" for a magic number without a name here.
 std::string file_system_name(int64_t type);

@@ -182,7 +182,8 @@ function closeAllAtExit(): void {
 
 /**
  * Opens the store in `directory`, and makes it where there is none. One process has it open at a
- * time; tools read beside it.
+ * time; tools read beside it. A relative path counts from the working directory at the call; from
+ * then on the store is that directory, whatever it is renamed to.
  *
  * Rejects with `ERR_ESPORA_LOCKED` (another process has it), `_NOT_FOUND` (with `create: false`),
  * `_INVALID` (other kind or schema of records, a wrong option), `_VERSION`, `_CORRUPT`,
@@ -204,25 +205,26 @@ export async function openStore<T>(
   );
   // Progress may be told before there is whom to tell.
   const opened: { store?: Store<T> } = {};
-  const native = new (loadNative().Store)(
-    {
-      directory,
-      create,
-      sync,
-      ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
-      ...(segmentBytes === undefined ? {} : { segmentBytes }),
-      kind: type.kind,
-      schema: type.schema,
-    },
-    (outcomes) => opened.store?.[progress](outcomes),
-  );
+  let native: NativeStore;
   let facts: NativeStoreStats;
   try {
+    native = new (loadNative().Store)(
+      {
+        directory,
+        create,
+        sync,
+        ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
+        ...(segmentBytes === undefined ? {} : { segmentBytes }),
+        kind: type.kind,
+        schema: type.schema,
+      },
+      (outcomes) => opened.store?.[progress](outcomes),
+    );
     facts = await native.open();
   } catch (error) {
     throw toEsporaError(error);
   }
-  const store = new Store(native, directory, type, {
+  const store = new Store(native, type, {
     unitBytesMax: facts.unitBytesMax,
     pendingBytesMax,
   });
@@ -250,7 +252,7 @@ interface Settle {
  * again to see what is on disk.
  */
 export class Store<T = Uint8Array> implements AsyncDisposable {
-  /** Where it is. */
+  /** Where it was when it was opened, as an absolute path. */
   readonly directory: string;
   readonly #native: NativeStore;
   readonly #type: RecordType<T>;
@@ -278,9 +280,9 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   readonly #submitStaged = (): void => this.#submit();
 
   /** @internal */
-  constructor(native: NativeStore, directory: string, type: RecordType<T>, limits: Limits) {
+  constructor(native: NativeStore, type: RecordType<T>, limits: Limits) {
     this.#native = native;
-    this.directory = directory;
+    this.directory = native.directory;
     this.#type = type;
     this.#limits = limits;
     this.#staging = new Staging();
@@ -406,7 +408,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   async verify(): Promise<VerifyReport> {
     this.#checkOpen();
     try {
-      return await loadNative().verifyStore(this.directory, this.#durableNow());
+      return await this.#native.verify();
     } catch (error) {
       throw toEsporaError(error);
     }
@@ -414,7 +416,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
 
   /**
    * Writes everything that was durable at the call into a new store in `directory`, which must be
-   * new or empty, while appends go on. It has the same records, sequences and times, takes less
+   * new or empty, while appends go on. A relative path counts from the working directory at the call. It has the same records, sequences and times, takes less
    * space than this one, and is a store of its own: `openStore` opens it. Rejects with
    * `ERR_ESPORA_EXISTS` (not empty), `_CORRUPT` and `_UNREADABLE` (this store is damaged),
    * `_NO_SPACE`, `_IO`; a directory that it gave up in is no store.
@@ -425,8 +427,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       throw invalid("a backup's directory has to be a path, a string that is not empty");
     }
     try {
-      const known = this.#durableNow();
-      const report = await loadNative().copyStore(this.directory, directory, false, known);
+      const report = await this.#native.backup(directory);
       return { lastSeq: report.lastSeq, records: report.records };
     } catch (error) {
       throw toEsporaError(error);

@@ -12,15 +12,23 @@
 
 namespace espora::sim {
 
-int store_directory(const Storage& storage, bool device) {
+namespace {
+
+int inode_of(const Storage& storage, std::string_view path, bool device) {
   int at = Storage::root;
-  std::string_view path = store_path;
   while (at != 0 && !path.empty()) {
     const size_t slash = std::min(path.find('/'), path.size());
     at = storage.find(at, path.substr(0, slash), device);
     path.remove_prefix(std::min(slash + 1, path.size()));
   }
   return at;
+}
+
+}  // namespace
+
+int store_directory(const Storage& storage, bool device) {
+  const int moved = inode_of(storage, moved_path, device);
+  return moved != 0 ? moved : inode_of(storage, store_path, device);
 }
 
 namespace {

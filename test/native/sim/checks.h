@@ -16,6 +16,8 @@
 namespace espora::sim {
 
 inline constexpr const char* store_path = "data/store";
+// Where it is while somebody has renamed it under the engine that has it open.
+inline constexpr const char* moved_path = "data/moved";
 inline constexpr uint16_t filler_type = 7;  // records that are not the ledger's
 
 // The first violation of a run; the others follow from it, or hide behind it.
@@ -31,7 +33,7 @@ class Findings {
   Violation first_;
 };
 
-// The directory's inode; 0 while there is none.
+// The directory's inode, under whichever name; 0 while there is none.
 int store_directory(const Storage& storage, bool device);
 
 // Whether a power cut right now, at its worst, leaves every record above `after` up to `seq` in a

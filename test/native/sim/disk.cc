@@ -302,6 +302,17 @@ void Storage::add_entry(int directory, const std::string& name, int inode,
   at(directory).changes.push_back(std::move(change));
 }
 
+void Storage::rename_entry(int directory, const std::string& from, const std::string& to) {
+  Inode& inode = at(directory);
+  for (auto* entries : {&inode.entries, &inode.device_entries}) {
+    entries->erase(to);
+    auto node = entries->extract(from);
+    if (node.empty()) continue;
+    node.key() = to;
+    entries->insert(std::move(node));
+  }
+}
+
 void Storage::remove_entry(int directory, const std::string& name) {
   EntryChange change{name, 0, {}, false};
   apply_change(at(directory).entries, change);

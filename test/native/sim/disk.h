@@ -109,6 +109,8 @@ class Storage {
   // The inode of `name` in `directory` (0: none), as shown or as the device has it.
   [[nodiscard]] int find(int directory, std::string_view name, bool device) const;
 
+  // Somebody else renamed an entry, and it is durable; nothing about either name may be pending.
+  void rename_entry(int directory, const std::string& from, const std::string& to);
   void add_entry(int directory, const std::string& name, int inode, const std::string& from = {});
   void remove_entry(int directory, const std::string& name);
   // Removes files that have no name and are not in `open`.

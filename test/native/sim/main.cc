@@ -163,6 +163,8 @@ constexpr std::array teeth = {
     Tooth{Defect::show_before_flush, only_durable_visible},
     Tooth{Defect::refuse_before_commit, answered_once},
     Tooth{Defect::close_with_backlog, answered_once},
+    Tooth{Defect::lock_by_name_only, nothing_invented},
+    Tooth{Defect::read_by_path, faults_never_corrupt},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");

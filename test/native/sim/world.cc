@@ -341,6 +341,7 @@ void World::act() {
     disk_.jump_realtime_us(back ? -by : by);
   } else if (choice == 98) {
     disk_.pass_ns(random_.below(2 * limits::spare_retry_ns));
+    if (random_.chance(1, 2)) move_directory();
   } else if (no_space_ != NoSpace::never && faults_in_open_ != 0) {
     hit(Fault::space_again);
     no_space_ = NoSpace::never;
@@ -565,7 +566,9 @@ void World::read_beside() {
   hit(Fault::reader_beside);
   reading_ = true;
   const uint64_t faults_before = faults_in_open_;
-  auto reader = store::Reader::open(disk_, store_path);
+  auto directory = directory_beside();
+  sys::Result<std::unique_ptr<store::Reader>> reader = directory.status();
+  if (directory.ok()) reader = store::Reader::open(std::move(directory).value());
   std::string wrong;
   if (reader.ok()) {
     BesideVisitor visitor(model_, findings_, disk_.storage(), trusting_);
@@ -579,18 +582,86 @@ void World::read_beside() {
   } else {
     wrong = reader.status().message();
   }
+  if (wrong.empty() && was_appendable_ && model_.floor() != 0) wrong = read_records_beside();
   reading_ = false;
   if (!wrong.empty() && faults_in_open_ == faults_before && !disk_.stopped() && trusting_) {
     findings_.add(faults_never_corrupt, "a reader beside the service: " + wrong);
   }
 }
 
+// What an open store reads beside itself goes through its own directory, tools go by the path.
+sys::Result<store::Directory> World::directory_beside() {
+  if (engine_ && random_.chance(3, 4)) return engine_->directory().again();
+  return store::Directory::open(disk_, path(), false, true);
+}
+
+namespace {
+
+class RecordCheck final : public store::RecordSink {
+ public:
+  RecordCheck(const Model& model, Findings& findings) : model_(model), findings_(findings) {}
+  void record(const store::RecordView& record) override {
+    if (std::string wrong = model_.mismatch(record); !wrong.empty()) {
+      findings_.add(nothing_invented, "a record read by its sequence: " + wrong);
+    }
+  }
+
+ private:
+  const Model& model_;
+  Findings& findings_;
+};
+
+}  // namespace
+
+// What the library reads: records that are promised, by their sequence.
+std::string World::read_records_beside() {
+  auto directory = directory_beside();
+  if (!directory.ok()) return directory.status().message();
+  auto reader = store::RecordReader::open(std::move(directory).value());
+  if (!reader.ok()) return reader.status().message();
+  RecordCheck check(model_, findings_);
+  const uint64_t last = model_.floor();
+  const uint64_t first = random_.between(1, last);
+  return reader.value()->read({first, last, false, 8, 1 << 20}, check).message();
+}
+
+// Somebody renames the open store's directory, and another one may take its name; or gives it its
+// name back. What is pending in the directory above is left alone.
+void World::move_directory() {
+  if (!engine_ || disk_.stopped()) return;
+  if (moved_) return move_back();
+  Storage& storage = disk_.storage();
+  const int above = storage.find(Storage::root, "data", true);
+  if (above == 0 || !storage.at(above).changes.empty()) return;
+  hit(Fault::directory_moved);
+  storage.rename_entry(above, "store", "moved");
+  moved_ = true;
+  if (random_.chance(1, 2)) return;
+  storage.add_entry(above, "store", storage.make(true, above));
+  storage.end_flush(above);
+}
+
+void World::move_back() {
+  if (!moved_) return;
+  Storage& storage = disk_.storage();
+  storage.rename_entry(storage.find(Storage::root, "data", true), "moved", "store");
+  moved_ = false;
+}
+
 void World::open_second() {
   hit(Fault::second_opener);
+  store::Options options = options_;
+  options.directory = path();
+  const int directory = store_directory(disk_.storage(), false);
+  if (directory != 0 && random_.chance(1, 2) &&
+      disk_.storage().find(directory, store::lock_name, false) != 0) {
+    hit(Fault::lock_removed);
+    disk_.storage().remove_entry(directory, std::string(store::lock_name));
+  }
   Findings ignored;
   Replay replay(model_, ignored, disk_.storage(), accounts_, false);
   const uint64_t changes = disk_.changes();
-  auto second = store::Engine::open(disk_, options_, replay);
+  auto second = store::Engine::open(disk_, options, replay);
   if (disk_.stopped()) return;
   if (second.ok() || disk_.changes() != changes) {
     findings_.add(nothing_invented, "a second opener was let in");
@@ -666,6 +737,7 @@ void World::restart() {
     note("snapshots", stats.snapshots);
   }
   engine_.reset();
+  move_back();
   was_appendable_ = sealing_ = false;
   bad_inode_ = 0;
   if (disk_.open_files() != 0) {

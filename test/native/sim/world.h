@@ -14,6 +14,7 @@
 #include "sim/faults.h"
 #include "sim/model.h"
 #include "store/reader.h"
+#include "store/record_reader.h"
 
 namespace espora::sim {
 
@@ -83,6 +84,11 @@ class World final : private Director {
   void read_beside();
   bool damage_snapshot();
   void open_second();
+  void move_directory();
+  void move_back();
+  [[nodiscard]] const char* path() const noexcept { return moved_ ? moved_path : store_path; }
+  sys::Result<store::Directory> directory_beside();
+  std::string read_records_beside();
   void poll();
   void complete();
   void end_life();
@@ -118,6 +124,7 @@ class World final : private Director {
   Rates rates_;
   NoSpace no_space_ = NoSpace::never;
   bool quiet_ = false;  // no fault of any kind
+  bool moved_ = false;  // the open store's directory has another name
   bool opening_ = false;
   bool stepping_ = false;
   bool reading_ = false;

@@ -47,7 +47,9 @@ class RecordReaderTest : public testing::Test {
     ASSERT_OK(store.engine->commit());
   }
   std::unique_ptr<RecordReader> reader() {
-    auto opened = RecordReader::open(fs_, path());
+    auto directory = Directory::open(fs_, path(), false, false);
+    EXPECT_OK(directory.status());
+    auto opened = RecordReader::open(std::move(directory).value());
     EXPECT_TRUE(opened.ok()) << opened.status().message();
     return std::move(opened).value();
   }
