@@ -132,8 +132,23 @@ export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(errorTable, code);
 }
 
+// The same for each copy of this module: an error is known by it, not by the copy that made it.
+const brand = Symbol.for('espora.EsporaError');
+
 /** An error with a stable `code`; its message is one sentence without a full stop. */
 export class EsporaError extends Error {
+  /**
+   * Of every copy of this package in the process, as test runners and bundlers make them, and of
+   * every realm.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== EsporaError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+
+  static {
+    Object.defineProperty(this.prototype, brand, { value: true });
+  }
   override readonly name = 'EsporaError';
   readonly code: ErrorCode;
   /** True: the operation had no effect. False: it may or may not have had one. */
@@ -151,9 +166,10 @@ export class EsporaError extends Error {
  * one; anything else is a bug of ours and is returned as it came.
  */
 export function toEsporaError(error: unknown): unknown {
-  if (error instanceof EsporaError || !(error instanceof Error)) return error;
-  const code: unknown = (error as NodeJS.ErrnoException).code;
-  return isErrorCode(code) ? new EsporaError(code, error.message, { cause: error }) : error;
+  // By what it says, not by its class: the addon's errors are of the realm that loaded it.
+  if (typeof error !== 'object' || error === null || error instanceof EsporaError) return error;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return isErrorCode(code) ? new EsporaError(code, String(message), { cause: error }) : error;
 }
 
 /**

@@ -3,27 +3,19 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { EsporaError } from './errors.js';
+import { version } from './version.js';
 
 /** What the addon exports. Each class of native/binding adds a member here. */
 export interface Native {
   /** The version of the package that the binary was built from. */
   version(): string;
-  readonly Database: new (
-    options: NativeDatabaseOptions,
-    onEvent: NativeEventHandler,
-  ) => NativeDatabase;
-  readonly Forwarder: new (
-    options: NativeForwarderOptions,
-    onEvent: NativeEventHandler,
-  ) => NativeForwarder;
-  readonly Store: new (
-    options: NativeStoreOptions,
-    onProgress: (outcomes: readonly NativeOutcome[]) => void,
-  ) => NativeStore;
+  readonly Database: new (options: NativeDatabaseOptions) => NativeDatabase;
+  readonly Forwarder: new (options: NativeForwarderOptions) => NativeForwarder;
+  readonly Store: new (options: NativeStoreOptions) => NativeStore;
   /** Checks a store that this process has not open, without changing it. */
   verifyStore(directory: string): Promise<NativeVerifyReport>;
   /**
@@ -150,7 +142,7 @@ export interface NativeDatabaseStats {
  * bounded time, and then the process ends by itself with exit code 1.
  */
 export interface NativeDatabase {
-  start(): Promise<NativeDatabaseStarted>;
+  start(onEvent: NativeEventHandler): Promise<NativeDatabaseStarted>;
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeDatabaseStats>;
@@ -316,7 +308,7 @@ export interface NativeForwarderStats {
  * `{ message }`.
  */
 export interface NativeForwarder {
-  start(): Promise<NativeStarted>;
+  start(onEvent: NativeEventHandler): Promise<NativeStarted>;
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeForwarderStats>;
@@ -391,7 +383,7 @@ export interface NativePortion {
 
 /** One open store; every method but open and closeNow throws `ERR_ESPORA_CLOSED` unless it is open. */
 export interface NativeStore {
-  open(): Promise<NativeStoreStats>;
+  open(onProgress: (outcomes: readonly NativeOutcome[]) => void): Promise<NativeStoreStats>;
   /** Whole units in the first `count` of `bytes`, which are copied. */
   submit(bytes: Uint8Array, count: number): void;
   flush(): void;
@@ -409,6 +401,7 @@ export interface NativeStore {
   stats(): NativeStoreStats;
   /** Its path when it was made, absolute. */
   readonly directory: string;
+  /** Stays after the end. */
   readonly durableSeq: number;
 }
 
@@ -488,8 +481,10 @@ export interface AddonCandidate {
 }
 
 export interface LoadOptions {
-  /** The package's own folder. */
-  readonly root: string;
+  /** The package's own folder, where there is one. */
+  readonly root?: string | undefined;
+  /** Where the running file lies: in a bundle, the place of the program. */
+  readonly folder?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The version that the binary must be of. */
   readonly version: string;
@@ -497,7 +492,41 @@ export interface LoadOptions {
   readonly target?: string;
 }
 
-const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+/** Where the running file lies: the package's dist, or the program that it was bundled into. */
+function ownFolder(): string | undefined {
+  // A bundle of CommonJS has no URL, and a file name instead.
+  const url = import.meta.url as string | undefined;
+  if (url?.startsWith('file:') === true) return dirname(fileURLToPath(url.replace(/[?#].*$/, '')));
+  return typeof __filename === 'string' ? dirname(__filename) : undefined;
+}
+
+function isPackage(folder: string): boolean {
+  try {
+    const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+      name?: unknown;
+    };
+    return manifest.name === 'espora';
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The package's own folder: the one around the running file, or, where that was bundled into a program,
+ * the one that the program has installed.
+ */
+export function packageRoot(folder: string | undefined): string | undefined {
+  if (folder !== undefined && isPackage(dirname(folder))) return dirname(folder);
+  for (const from of [folder, process.argv[1] && dirname(process.argv[1]), process.cwd()]) {
+    if (from === undefined || from === '') continue;
+    try {
+      return dirname(createRequire(join(from, 'any.js')).resolve('espora/package.json'));
+    } catch {
+      // Not installed there.
+    }
+  }
+  return undefined;
+}
 
 /** Which C library this Node.js runs on: a binary for one does not load under the other. */
 function libc(): 'glibc' | 'musl' {
@@ -512,16 +541,22 @@ function libc(): 'glibc' | 'musl' {
 /** The places in the order in which they are tried; the override, where it is set, is the only one. */
 export function* addonCandidates({
   root,
+  folder,
   env,
   target = `${process.platform}-${process.arch}-${libc()}`,
-}: Pick<LoadOptions, 'root' | 'env' | 'target'>): Generator<AddonCandidate, void, undefined> {
+}: Omit<LoadOptions, 'version'>): Generator<AddonCandidate, void, undefined> {
   const override = env['ESPORA_ADDON'];
   if (override !== undefined && override !== '') {
     yield { path: resolve(override), source: 'ESPORA_ADDON' };
     return;
   }
-  yield { path: join(root, 'build/Release/espora.node'), source: 'built here' };
-  yield { path: join(root, 'prebuilds', target, 'espora.node'), source: 'built ahead' };
+  if (root !== undefined) {
+    yield { path: join(root, 'build/Release/espora.node'), source: 'built here' };
+    yield { path: join(root, 'prebuilds', target, 'espora.node'), source: 'built ahead' };
+  }
+  if (folder !== undefined && root !== dirname(folder)) {
+    yield { path: join(folder, 'espora.node'), source: 'beside the program' };
+  }
 }
 
 function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
@@ -529,7 +564,8 @@ function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
     "The native addon of espora can't be loaded. Tried:",
     ...lines.map((line) => `  ${line}`),
     'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a',
-    'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON',
+    'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that',
+    'espora was bundled into needs the addon beside it, as espora.node, or the package installed',
   ].join('\n');
   return new EsporaError('ERR_ESPORA_ADDON', message, cause === undefined ? {} : { cause });
 }
@@ -547,7 +583,7 @@ export function loadAddonFrom(options: LoadOptions): Native {
     }
     let addon: Native;
     try {
-      addon = createRequire(import.meta.url)(path) as Native;
+      addon = createRequire(path)(path) as Native;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw cannotLoad([...tried, `${path} (${source}): ${reason}`], error);
@@ -572,9 +608,8 @@ let loaded: Native | undefined;
  */
 export function loadNative(): Native {
   if (loaded === undefined) {
-    const manifest = readFileSync(join(packageRoot, 'package.json'), 'utf8');
-    const { version } = JSON.parse(manifest) as { version: string };
-    loaded = loadAddonFrom({ root: packageRoot, env: process.env, version });
+    const folder = ownFolder();
+    loaded = loadAddonFrom({ root: packageRoot(folder), folder, env: process.env, version });
   }
   return loaded;
 }

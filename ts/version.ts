@@ -1,9 +1,5 @@
-// The version of this package, from its package.json.
-import { readFileSync } from 'node:fs';
-
-const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  readonly version: string;
-};
+// The version of this package, as in its package.json; a test compares them. Not read from there: what
+// is bundled into a program lies beside that program's package.json.
 
 /** Version of the package. */
-export const version = manifest.version;
+export const version = '0.1.0';

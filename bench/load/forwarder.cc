@@ -64,7 +64,7 @@ int main(int argc, char** argv) {
     std::printf("listening %s\n", path.c_str());
   }
   std::fflush(stdout);
-  std::thread looping = sys::start_thread("forward", [&] { loop.run(); });
+  espora::sys::Thread looping = sys::start_thread("forward", [&] { loop.run(); }).value();
   int signal_number = 0;
   sigwait(&ending, &signal_number);
   loop.stop();

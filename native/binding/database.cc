@@ -87,21 +87,33 @@ class Database final : public Napi::ObjectWrap<Database>,
 
   explicit Database(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<Database>(info), thread_(info.Env(), "espora-db", *this) {
-    if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
-      throw Napi::TypeError::New(info.Env(), "new Database(options, onEvent)");
+    if (info.Length() < 1 || !info[0].IsObject()) {
+      throw Napi::TypeError::New(info.Env(), "new Database(options)");
     }
     const auto options = info[0].As<Napi::Object>();
     options_ = to_service_options(options);
-    on_event_ = Napi::Persistent(info[1].As<Napi::Function>());
   }
 
  private:
   // --- JavaScript's thread ---
+  // start(onEvent). What calls back is kept from here to the end of the thread and no longer: an
+  // object that is never started, or was stopped, is nobody's.
   Napi::Value start(const Napi::CallbackInfo& info) {
-    Ref();
-    const Napi::Promise promise = thread_.start(
-        info.Env(), [this](Napi::Env env) { return started(env); }, [this] { Unref(); });
-    return promise;
+    if (info.Length() < 1 || !info[0].IsFunction()) {
+      throw Napi::TypeError::New(info.Env(), "start(onEvent)");
+    }
+    const auto on_event = info[0].As<Napi::Function>();
+    return thread_.start(info.Env(), {.began =
+                                          [this, &on_event] {
+                                            Ref();
+                                            on_event_ = Napi::Persistent(on_event);
+                                          },
+                                      .started = [this](Napi::Env env) { return started(env); },
+                                      .ended =
+                                          [this] {
+                                            on_event_.Reset();
+                                            Unref();
+                                          }});
   }
 
   Napi::Value stop(const Napi::CallbackInfo& info) {

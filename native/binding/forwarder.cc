@@ -159,19 +159,32 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   explicit Forwarder(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<Forwarder>(info), thread_(info.Env(), "espora-forward", *this) {
-    if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
-      throw Napi::TypeError::New(info.Env(), "new Forwarder(options, onEvent)");
+    if (info.Length() < 1 || !info[0].IsObject()) {
+      throw Napi::TypeError::New(info.Env(), "new Forwarder(options)");
     }
     options_ = to_options(info[0].As<Napi::Object>());
-    on_event_ = Napi::Persistent(info[1].As<Napi::Function>());
   }
 
  private:
   // --- JavaScript's thread ---
+  // start(onEvent). What calls back is kept from here to the end of the thread and no longer: an
+  // object that is never started, or was stopped, is nobody's.
   Napi::Value start(const Napi::CallbackInfo& info) {
-    Ref();
-    return thread_.start(
-        info.Env(), [this](Napi::Env env) { return started(env); }, [this] { Unref(); });
+    if (info.Length() < 1 || !info[0].IsFunction()) {
+      throw Napi::TypeError::New(info.Env(), "start(onEvent)");
+    }
+    const auto on_event = info[0].As<Napi::Function>();
+    return thread_.start(info.Env(), {.began =
+                                          [this, &on_event] {
+                                            Ref();
+                                            on_event_ = Napi::Persistent(on_event);
+                                          },
+                                      .started = [this](Napi::Env env) { return started(env); },
+                                      .ended =
+                                          [this] {
+                                            on_event_.Reset();
+                                            Unref();
+                                          }});
   }
 
   Napi::Value stop(const Napi::CallbackInfo& info) {

@@ -1,5 +1,7 @@
 #include "binding/js_channel.h"
 
+#include <exception>
+
 #include "sys/check.h"
 
 namespace espora::binding {
@@ -69,6 +71,8 @@ void JsChannel::call_js(napi_env env, napi_value, void*, void* data) {
     // Thrown by a callback of the user's: it belongs to 'uncaughtException', where it would not
     // arrive by itself from here.
     napi_fatal_exception(env, error.Value());
+  } catch (const std::exception& error) {
+    napi_fatal_exception(env, Napi::Error::New(wrapped, error.what()).Value());
   }
 }
 

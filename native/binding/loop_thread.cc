@@ -15,27 +15,30 @@ LoopThread::~LoopThread() {
   thread_.join();
 }
 
-Napi::Promise LoopThread::start(Napi::Env env, std::function<Napi::Value(Napi::Env)> started,
-                                std::function<void()> ended) {
+Napi::Promise LoopThread::start(Napi::Env env, Hooks hooks) {
   auto deferred = Napi::Promise::Deferred::New(env);
-  if (state_ != State::created) {
-    deferred.Reject(to_error(env, sys::Status(sys::Code::closed,
-                                              "start() was already called: make a new object"))
-                        .Value());
-    return deferred.Promise();
-  }
-  loop_ = std::make_unique<sys::EventLoop>();
-  const sys::Status status = loop_->init();
-  if (!status.ok()) {
+  const auto refuse = [&](const sys::Status& status) {
     deferred.Reject(to_error(env, status).Value());
     return deferred.Promise();
+  };
+  if (state_ != State::created) {
+    return refuse(sys::Status(sys::Code::closed, "start() was already called: make a new object"));
   }
+  auto loop = std::make_unique<sys::EventLoop>();
+  if (const sys::Status status = loop->init(); !status.ok()) return refuse(status);
+  loop_ = std::move(loop);
+  auto thread = sys::start_thread(name_, [this] { run(); });
+  if (!thread.ok()) {
+    loop_.reset();
+    return refuse(thread.status());
+  }
+  // What the thread tells comes to this thread, and so not before all of this is there.
+  thread_ = std::move(thread).value();
   state_ = State::starting;
   start_promise_ = deferred;
-  started_ = std::move(started);
-  ended_ = std::move(ended);
+  hooks_ = std::move(hooks);
+  hooks_.began();
   channel_->hold();
-  thread_ = sys::start_thread(name_, [this] { run(); });
   return deferred.Promise();
 }
 
@@ -75,7 +78,7 @@ void LoopThread::run() {
 void LoopThread::on_started(Napi::Env env, const sys::Status& status) {
   if (status.ok()) {
     state_ = stop_promises_.empty() ? State::running : State::stopping;
-    start_promise_->Resolve(started_(env));
+    start_promise_->Resolve(hooks_.started(env));
     return;
   }
   start_promise_->Reject(to_error(env, status).Value());
@@ -84,6 +87,7 @@ void LoopThread::on_started(Napi::Env env, const sys::Status& status) {
 
 void LoopThread::on_finished(Napi::Env env, const sys::Status& status) {
   thread_.join();
+  loop_.reset();
   state_ = State::ended;
   channel_->let_go();
   for (const auto& promise : stop_promises_) {
@@ -95,7 +99,8 @@ void LoopThread::on_finished(Napi::Env env, const sys::Status& status) {
   }
   stop_promises_.clear();
   // Last: it may let go of the JavaScript object, and so of this one.
-  ended_();
+  const Hooks hooks = std::move(hooks_);
+  hooks.ended();
 }
 
 }  // namespace espora::binding

@@ -7,12 +7,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "binding/js_channel.h"
 #include "sys/event_loop.h"
 #include "sys/status.h"
+#include "sys/thread.h"
 
 namespace espora::binding {
 
@@ -37,12 +37,20 @@ class LoopService {
 class LoopThread {
  public:
   LoopThread(Napi::Env env, const char* name, LoopService& service);
+  // What a start needs of the object around it.
+  struct Hooks {
+    // The thread is there: from now on the object has to stay.
+    std::function<void()> began;
+    // Makes the promise's value.
+    std::function<Napi::Value(Napi::Env)> started;
+    // Called once after `began`, when the thread is gone.
+    std::function<void()> ended;
+  };
+
   // Stops at once and waits for the thread: an environment that ends leaves no thread behind.
   ~LoopThread();
 
-  // `started` makes the promise's value. `ended` is called once, when the thread is gone.
-  Napi::Promise start(Napi::Env env, std::function<Napi::Value(Napi::Env)> started,
-                      std::function<void()> ended);
+  Napi::Promise start(Napi::Env env, Hooks hooks);
   Napi::Promise stop(Napi::Env env, uint64_t patience_ms);
 
   [[nodiscard]] JsChannel& channel() noexcept { return *channel_; }
@@ -62,11 +70,10 @@ class LoopThread {
   // Lets messages that outlive this object find that out; read on JavaScript's thread only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<sys::EventLoop> loop_;
-  std::thread thread_;
+  sys::Thread thread_;
   State state_ = State::created;
   std::optional<Napi::Promise::Deferred> start_promise_;
-  std::function<Napi::Value(Napi::Env)> started_;
-  std::function<void()> ended_;
+  Hooks hooks_;
   std::vector<Napi::Promise::Deferred> stop_promises_;
 };
 

@@ -111,6 +111,8 @@ class PortionReading final : public Napi::AsyncWorker, private store::RecordSink
     }
   }
 
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+
   void OnOK() override {
     const Napi::Env env = Env();
     if (!status_.ok()) {
@@ -151,21 +153,20 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
 
   explicit Store(const Napi::CallbackInfo& info)
       : Napi::ObjectWrap<Store>(info), channel_(JsChannel::of(info.Env())) {
-    if (info.Length() < 2 || !info[0].IsObject() || !info[1].IsFunction()) {
-      throw Napi::TypeError::New(info.Env(), "new Store(options, onProgress)");
+    if (info.Length() < 1 || !info[0].IsObject()) {
+      throw Napi::TypeError::New(info.Env(), "new Store(options)");
     }
     store::Options options = to_store_options(info[0].As<Napi::Object>());
     path_ = options.directory;
     store::CommitterEvents& events = *this;
     committer_ =
         std::make_unique<store::Committer>(sys::posix_file_system(), std::move(options), events);
-    on_progress_ = Napi::Persistent(info[1].As<Napi::Function>());
   }
 
   // An environment that ends leaves no thread behind: what was submitted is committed.
   ~Store() override {
     *alive_ = false;
-    committer_->stop();
+    if (committer_ != nullptr) committer_->stop();
   }
 
  private:
@@ -178,11 +179,20 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
       deferred.Reject(closed_error(info.Env()).Value());
       return deferred.Promise();
     }
+    if (info.Length() < 1 || !info[0].IsFunction()) {
+      throw Napi::TypeError::New(info.Env(), "open(onProgress)");
+    }
+    if (const sys::Status status = committer_->start(); !status.ok()) {
+      state_ = State::closed;
+      deferred.Reject(to_error(info.Env(), status).Value());
+      return deferred.Promise();
+    }
+    // What the thread tells comes to this thread, and so not before all of this is there.
     state_ = State::opening;
     open_promise_ = deferred;
+    on_progress_ = Napi::Persistent(info[0].As<Napi::Function>());
     Ref();
     channel_->hold();
-    committer_->start();
     return deferred.Promise();
   }
 
@@ -265,17 +275,25 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   }
 
   // For process.on('exit'): nothing can be told any more, but what was submitted is committed.
-  void close_now(const Napi::CallbackInfo&) { committer_->stop(); }
+  void close_now(const Napi::CallbackInfo&) {
+    if (state_ == State::open) {
+      state_ = State::closing;
+      channel_->hold();
+    }
+    if (committer_ != nullptr) committer_->stop();
+  }
 
   Napi::Value directory(const Napi::CallbackInfo& info) {
     return Napi::String::New(info.Env(), path_);
   }
 
   Napi::Value durable_seq(const Napi::CallbackInfo& info) {
-    return Napi::Number::New(info.Env(), static_cast<double>(committer_->durable_seq()));
+    const uint64_t now = committer_ == nullptr ? durable_seq_at_end_ : committer_->durable_seq();
+    return Napi::Number::New(info.Env(), static_cast<double>(now));
   }
 
   Napi::Value stats(const Napi::CallbackInfo& info) {
+    if (committer_ == nullptr) throw closed_error(info.Env());
     return to_object(info.Env(), committer_->facts());
   }
 
@@ -308,10 +326,8 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   void opened(Napi::Env env, const sys::Status& status) {
     channel_->let_go();
     if (!status.ok()) {
-      state_ = State::closed;
-      committer_->stop();
       open_promise_->Reject(to_error(env, status).Value());
-      Unref();
+      end();
       return;
     }
     state_ = State::open;
@@ -321,6 +337,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
 
   // One call for all outcomes that are there.
   void progressed(Napi::Env env) {
+    if (committer_ == nullptr) return;
     committer_->take(outcomes_);
     Napi::Array array = Napi::Array::New(env, outcomes_.size());
     for (uint32_t i = 0; i < outcomes_.size(); i++) {
@@ -337,14 +354,21 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   }
 
   void closed(Napi::Env env, const sys::Status& status) {
-    committer_->stop();
-    state_ = State::closed;
     channel_->let_go();
-    if (status.ok()) {
-      close_promise_->Resolve(env.Undefined());
-    } else {
-      close_promise_->Reject(to_error(env, status).Value());
-    }
+    if (close_promise_ && status.ok()) close_promise_->Resolve(env.Undefined());
+    if (close_promise_ && !status.ok()) close_promise_->Reject(to_error(env, status).Value());
+    end();
+  }
+
+  // Lets go of everything: what is left is an object that says that it is closed. Portions that are
+  // still read keep their reader until they are done.
+  void end() {
+    state_ = State::closed;
+    durable_seq_at_end_ = committer_->durable_seq();
+    committer_.reset();
+    reader_.reset();
+    outcomes_ = {};
+    on_progress_.Reset();
     Unref();
   }
 
@@ -362,9 +386,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     tell([this](Napi::Env env) { progressed(env); });
   }
   void on_closed(const sys::Status& status) override {
-    tell([this, status](Napi::Env env) {
-      if (close_promise_) closed(env, status);
-    });
+    tell([this, status](Napi::Env env) { closed(env, status); });
   }
 
   std::shared_ptr<JsChannel> channel_;
@@ -376,6 +398,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   std::optional<Napi::Promise::Deferred> open_promise_;
   std::optional<Napi::Promise::Deferred> close_promise_;
   std::vector<store::Outcome> outcomes_;
+  uint64_t durable_seq_at_end_ = 0;
   std::shared_ptr<ReaderShare> reader_;          // once it is open
   std::unique_ptr<store::Committer> committer_;  // last: its end must come before what it uses
 };

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -193,11 +192,19 @@ class Inspection final : private store::ReadVisitor {
         deferred_(Napi::Promise::Deferred::New(env)),
         on_items_(Napi::Persistent(on_items)) {}
 
-  static Napi::Promise begin(std::unique_ptr<Inspection> inspection) {
+  static Napi::Promise begin(Napi::Env env, std::unique_ptr<Inspection> inspection) {
     const Napi::Promise promise = inspection->deferred_.Promise();
     inspection->channel_->hold();
-    Inspection* running = inspection.release();
-    running->thread_ = sys::start_thread("espora-inspect", [running] { running->run(); });
+    Inspection* running = inspection.get();
+    // The thread's end is told on this thread: not before `thread_` is set.
+    auto thread = sys::start_thread("espora-inspect", [running] { running->run(); });
+    if (!thread.ok()) {
+      inspection->channel_->let_go();
+      inspection->deferred_.Reject(to_error(env, thread.status()).Value());
+      return promise;
+    }
+    running->thread_ = std::move(thread).value();
+    (void)inspection.release();
     return promise;
   }
 
@@ -299,7 +306,7 @@ class Inspection final : private store::ReadVisitor {
   Napi::Promise::Deferred deferred_;
   Napi::FunctionReference on_items_;
   std::optional<Napi::Error> error_;  // what the callback threw
-  std::thread thread_;
+  sys::Thread thread_;
   // The thread's; JavaScript's thread touches them only while the thread waits for it.
   store::StoreFacts facts_;
   uint64_t proven_seq_ = 0;
@@ -347,6 +354,8 @@ class Verification final : public Napi::AsyncWorker {
         directory.ok() ? store::verify(std::move(directory).value(), make_state, durable_seq_)
                        : directory.status());
   }
+
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
   void OnOK() override {
     const Napi::Env env = Env();
@@ -405,6 +414,8 @@ class Copying final : public Napi::AsyncWorker {
         from.ok() ? store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_)
                   : from.status());
   }
+
+  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
   void OnOK() override {
     const Napi::Env env = Env();
@@ -485,8 +496,8 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   options.limit = get_unsigned_or(given, "limit", any, options.limit);
   options.frames = get_boolean_or(given, "frames", options.frames);
   options.records = get_boolean_or(given, "records", options.records);
-  return Inspection::begin(
-      std::make_unique<Inspection>(info.Env(), std::move(options), info[2].As<Napi::Function>()));
+  return Inspection::begin(info.Env(), std::make_unique<Inspection>(info.Env(), std::move(options),
+                                                                    info[2].As<Napi::Function>()));
 }
 
 Napi::Value verify_store(const Napi::CallbackInfo& info) {

@@ -48,6 +48,7 @@ sys::Status Service::start() {
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
       file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
       &engine_->housekeeping());
+  if (!housekeeping_->started().ok()) return housekeeping_->started();
   teller_.open(*engine_);
   teller_.let_answers_leave();
   publish_stats();

@@ -6,7 +6,6 @@
 
 #include "store/housekeeping_thread.h"
 #include "sys/check.h"
-#include "sys/thread.h"
 
 namespace espora::store {
 
@@ -30,8 +29,11 @@ bool whole_units(std::span<const std::byte> units) noexcept {
   return records_left == 0;
 }
 
-void Committer::start() {
-  thread_ = sys::start_thread("espora-commit", [this] { run(); });
+Status Committer::start() {
+  auto thread = sys::start_thread("espora-commit", [this] { run(); });
+  if (!thread.ok()) return thread.status();
+  thread_ = std::move(thread).value();
+  return {};
 }
 
 void Committer::submit(std::vector<std::byte> units) {
@@ -93,6 +95,11 @@ void Committer::run() {
   }
   HousekeepingThread housekeeping(
       file_system_, engine_->spare_preparer(), [this] { wake(); }, &engine_->housekeeping());
+  if (!housekeeping.started().ok()) {
+    (void)finish();
+    events_.on_opened(housekeeping.started());
+    return;
+  }
   events_.on_opened({});
   do {
     wait();

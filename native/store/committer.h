@@ -14,12 +14,12 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "store/engine.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
+#include "sys/thread.h"
 
 namespace espora::store {
 
@@ -78,8 +78,8 @@ class Committer final : private RecordVisitor {
   Committer(const Committer&) = delete;
   Committer& operator=(const Committer&) = delete;
 
-  // Opens the store on a new thread.
-  void start();
+  // Opens the store on a new thread; without one on_opened() is not called.
+  sys::Status start();
   // Whole units, laid out as SubmittedRecord says.
   void submit(std::vector<std::byte> units);
   // Its outcome comes behind those of all units submitted before, when they are on the device.
@@ -137,7 +137,7 @@ class Committer final : private RecordVisitor {
   sys::FileSystem& file_system_;
   const Options options_;
   CommitterEvents& events_;
-  std::thread thread_;
+  sys::Thread thread_;
 
   // ---- the committer's thread ----
   std::unique_ptr<Engine> engine_;

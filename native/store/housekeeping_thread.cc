@@ -17,13 +17,23 @@ HousekeepingThread::HousekeepingThread(sys::FileSystem& file_system, SparePrepar
   }
   spares_.set_on_ready(std::move(on_ready));
   spares_.set_on_wanted([this] { wake(false); });
-  thread_ = sys::start_thread("espora-house", [this] { run(); });
+  auto thread = sys::start_thread("espora-house", [this] { run(); });
+  started_ = thread.status();
+  if (thread.ok()) {
+    thread_ = std::move(thread).value();
+  } else {
+    let_go();
+  }
 }
 
 void HousekeepingThread::stop() {
   if (!thread_.joinable()) return;
   wake(true);
   thread_.join();
+  let_go();
+}
+
+void HousekeepingThread::let_go() {
   spares_.set_on_ready({});
   spares_.set_on_wanted({});
   if (housekeeping_ != nullptr) {

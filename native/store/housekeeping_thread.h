@@ -14,7 +14,7 @@
 namespace espora::store {
 
 // Runs from construction to stop() or destruction, which must come before the engine's close() and
-// destruction.
+// destruction; not at all where started() says so.
 class HousekeepingThread {
  public:
   // Takes all hooks of `spares` and `housekeeping` (which may be null). `on_ready` (may be empty)
@@ -26,12 +26,14 @@ class HousekeepingThread {
   HousekeepingThread(const HousekeepingThread&) = delete;
   HousekeepingThread& operator=(const HousekeepingThread&) = delete;
 
+  [[nodiscard]] const sys::Status& started() const noexcept { return started_; }
   // Waits for the system call that is under way; idempotent.
   void stop();
 
  private:
   void run();
   uint64_t step();
+  void let_go();
   void wake(bool stop);
 
   sys::FileSystem& file_system_;
@@ -41,7 +43,8 @@ class HousekeepingThread {
   std::condition_variable changed_;
   bool woken_ = false;
   bool stopping_ = false;
-  std::thread thread_;
+  sys::Status started_;
+  sys::Thread thread_;
 };
 
 }  // namespace espora::store

@@ -58,10 +58,21 @@ Resolver::~Resolver() {
 
 void Resolver::resolve(const Address& address, Answer answer) {
   const std::lock_guard lock(shared_->mutex);
+  if (!shared_->started) {
+    auto thread = start_thread("espora-resolve", [shared = shared_] { Shared::run(shared); });
+    if (!thread.ok()) {
+      // As a name that is not known now: whoever asks again later tries again.
+      shared_->loop->post([wanted = shared_->wanted, answer = std::move(answer),
+                           status = thread.status()]() mutable {
+        if (*wanted) answer(std::move(status));
+      });
+      return;
+    }
+    thread.value().detach();
+    shared_->started = true;
+  }
   shared_->questions.push_back({address, std::move(answer)});
   shared_->asked.notify_all();
-  if (std::exchange(shared_->started, true)) return;
-  start_thread("espora-resolve", [shared = shared_] { Shared::run(shared); }).detach();
 }
 
 }  // namespace espora::sys

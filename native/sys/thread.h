@@ -1,13 +1,42 @@
 // Starts threads of the data plane: named, and with every signal blocked, so that signals always
-// reach Node's main thread and no write of a commit is interrupted.
+// reach Node's main thread and no write of a commit is interrupted. A system without room for one
+// more is a Status: std::thread would throw.
 #pragma once
 
+#include <pthread.h>
+
 #include <functional>
-#include <thread>
+#include <utility>
+
+#include "sys/status.h"
 
 namespace espora::sys {
 
-// `name` is at most 15 bytes, pthread_setname_np(3).
-std::thread start_thread(const char* name, std::function<void()> body);
+// A thread that has to be joined or detached before this goes, or none.
+class Thread {
+ public:
+  Thread() noexcept = default;
+  ~Thread();
+  Thread(Thread&& other) noexcept
+      : handle_(other.handle_), joinable_(std::exchange(other.joinable_, false)) {}
+  Thread& operator=(Thread&& other) noexcept;
+  Thread(const Thread&) = delete;
+  Thread& operator=(const Thread&) = delete;
+
+  [[nodiscard]] bool joinable() const noexcept { return joinable_; }
+  void join();
+  void detach();
+
+ private:
+  friend Result<Thread> start_thread(const char* name, std::function<void()> body);
+  explicit Thread(pthread_t handle) noexcept : handle_(handle), joinable_(true) {}
+
+  pthread_t handle_{};
+  bool joinable_ = false;
+};
+
+// `name` is at most 15 bytes, prctl(2), and stays. `unavailable` if the system has no room for a
+// thread: then `body` was not called, and nothing of it is kept.
+Result<Thread> start_thread(const char* name, std::function<void()> body);
 
 }  // namespace espora::sys

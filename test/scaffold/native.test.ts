@@ -53,7 +53,8 @@ test('without any, one error names each place and the command that builds it', (
       `  ${join(root, built)} (built here): no such file\n` +
       `  ${join(root, prebuilt)} (built ahead): no such file\n` +
       'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a\n' +
-      'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON',
+      'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that\n' +
+      'espora was bundled into needs the addon beside it, as espora.node, or the package installed',
   });
 });
 

@@ -168,7 +168,7 @@ test('a value that is refused changes nothing, nor does a batch with one', async
 });
 
 test('what waits is bounded: above it an append is refused and may be tried again', async (t) => {
-  const store = await open(t, { ...small, pendingBytesMax: 10_000 });
+  const store = await open(t, { ...small, pendingBytesMax: 60_000 });
   const appends = Array.from({ length: 200 }, () => store.append(new Uint8Array(100)));
   const settled = await Promise.allSettled(appends);
   const refused = settled.filter(({ status }) => status === 'rejected');

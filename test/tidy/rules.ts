@@ -247,6 +247,7 @@ export function checkLockFile(text: string): Finding[] {
 export const sharedBuildSettings = [
   'NAPI_VERSION=9',
   'NAPI_CPP_EXCEPTIONS',
+  'NODE_ADDON_API_CPP_EXCEPTIONS_ALL',
   'NODE_ADDON_API_DISABLE_DEPRECATED',
   'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
   'ESPORA_VERSION',

@@ -15,7 +15,7 @@ export type ApiStats = NativeForwarderStats;
 /** Forwards each connection to the database. */
 export class Api extends Service<'api', Listening, ApiStats> {
   constructor(options: ApiOptions) {
-    super('api', options, (checked, onEvent) => {
+    super('api', options, (checked) => {
       const { db } = checked;
       if (db === undefined) {
         throw new EsporaError(
@@ -23,7 +23,7 @@ export class Api extends Service<'api', Listening, ApiStats> {
           'the api has nowhere to forward to: give --db, DB or the option db',
         );
       }
-      return createForwarder(checked, { name: 'api', upstreams: [db] }, onEvent);
+      return createForwarder(checked, { name: 'api', upstreams: [db] });
     });
   }
 }

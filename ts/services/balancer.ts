@@ -72,14 +72,14 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
 
   constructor(options: BalancerOptions) {
     let forwarder: Forwarder | undefined;
-    super('balancer', flattenOptions('balancer', options), (checked, onEvent) => {
+    super('balancer', flattenOptions('balancer', options), (checked) => {
       const { upstreams } = checked;
       if (upstreams === undefined) {
         throw invalid(
           'the balancer has nowhere to forward to: give --upstreams, UPSTREAMS or the option upstreams',
         );
       }
-      forwarder = createForwarder(checked, { name: 'balancer', upstreams }, onEvent);
+      forwarder = createForwarder(checked, { name: 'balancer', upstreams });
       return forwarder;
     });
     this.#forwarder = forwarder!;

@@ -24,10 +24,10 @@ export type DatabaseStats = NativeDatabaseStats;
 /** Answers the contest's API out of a durable store; an answer leaves after its flush. */
 export class Database extends Service<'database', DatabaseStarted, DatabaseStats> {
   constructor(options: DatabaseOptions = {}) {
-    super('database', options, (checked, onEvent) => {
-      const native = new (loadNative().Database)(nativeDatabaseOptions(checked), onEvent);
+    super('database', options, (checked) => {
+      const native = new (loadNative().Database)(nativeDatabaseOptions(checked));
       return {
-        start: async () => report(await native.start()),
+        start: async (onEvent) => report(await native.start(onEvent)),
         stop: (drainMs) => native.stop(drainMs),
         stats: () => native.stats(),
       };

@@ -1,7 +1,7 @@
 // What balancer and api have in common: the addon's forwarder, and where it says it listens.
 import { EsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
-import type { NativeEventHandler, NativeForwarder, NativeForwarderStats } from '../native.js';
+import type { NativeForwarder, NativeForwarderStats } from '../native.js';
 import { parseUpstream } from '../options/kinds.js';
 import type { Weighted, WeightedAddress } from '../options/kinds.js';
 import { optionTable } from '../options/table.js';
@@ -72,48 +72,44 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
 export function createForwarder(
   options: ServiceValues<'balancer'> | ServiceValues<'api'>,
   setup: { readonly name: string; readonly upstreams: readonly string[] },
-  onEvent: NativeEventHandler,
 ): Forwarder {
   const own: BalancerOnly = 'ejectAfter' in options ? options : forOneUpstream;
-  const native = new (loadNative().Forwarder)(
-    {
-      listen: nativeListen(options),
-      upstreams: setup.upstreams.map(readUpstream),
-      name: options.name ?? setup.name,
-      balance: own.balance,
-      upstreamConnectionsMax: own.upstreamConnectionsMax,
-      mode: options.mode,
-      connectTimeoutMs: options.connectTimeout,
-      idleTimeoutMs: options.idleTimeout,
-      halfCloseTimeoutMs: options.halfCloseTimeout,
-      sessionTimeoutMs: options.sessionTimeout,
-      connectionsMax: options.connectionsMax,
-      health: {
-        ejectAfter: own.ejectAfter,
-        ejectWindowMs: own.ejectWindow,
-        ejectTimeMs: own.ejectTime,
-        ejectTimeMaxMs: own.ejectTimeMax,
-        readmitAfter: own.readmitAfter,
-        check: own.healthCheck,
-        intervalMs: own.healthInterval,
-        timeoutMs: own.healthTimeout,
-        path: own.healthPath,
-        ...(own.healthHost === undefined ? {} : { host: own.healthHost }),
-        statusMin: own.healthStatus.min,
-        statusMax: own.healthStatus.max,
-        fall: own.healthFall,
-        rise: own.healthRise,
-      },
-      proxyProtocol: {
-        from: [...(options.proxyProtocolFrom ?? [])],
-        send: options.proxyProtocolSend === 'v2',
-      },
+  const native = new (loadNative().Forwarder)({
+    listen: nativeListen(options),
+    upstreams: setup.upstreams.map(readUpstream),
+    name: options.name ?? setup.name,
+    balance: own.balance,
+    upstreamConnectionsMax: own.upstreamConnectionsMax,
+    mode: options.mode,
+    connectTimeoutMs: options.connectTimeout,
+    idleTimeoutMs: options.idleTimeout,
+    halfCloseTimeoutMs: options.halfCloseTimeout,
+    sessionTimeoutMs: options.sessionTimeout,
+    connectionsMax: options.connectionsMax,
+    health: {
+      ejectAfter: own.ejectAfter,
+      ejectWindowMs: own.ejectWindow,
+      ejectTimeMs: own.ejectTime,
+      ejectTimeMaxMs: own.ejectTimeMax,
+      readmitAfter: own.readmitAfter,
+      check: own.healthCheck,
+      intervalMs: own.healthInterval,
+      timeoutMs: own.healthTimeout,
+      path: own.healthPath,
+      ...(own.healthHost === undefined ? {} : { host: own.healthHost }),
+      statusMin: own.healthStatus.min,
+      statusMax: own.healthStatus.max,
+      fall: own.healthFall,
+      rise: own.healthRise,
     },
-    onEvent,
-  );
+    proxyProtocol: {
+      from: [...(options.proxyProtocolFrom ?? [])],
+      send: options.proxyProtocolSend === 'v2',
+    },
+  });
   return {
     native,
-    start: async () => listeningOf(await native.start()),
+    start: async (onEvent) => listeningOf(await native.start(onEvent)),
     stop: (drainMs) => native.stop(drainMs),
     stats: () => native.stats(),
   };

@@ -55,7 +55,8 @@ export interface StopOptions {
 
 /** The addon's object behind a service; `start` says what the service's own `start` says. */
 export interface NativeService<Report, Stats> {
-  start(): Promise<Report>;
+  /** `onEvent` is called until it has stopped. */
+  start(onEvent: NativeEventHandler): Promise<Report>;
   stop(drainMs: number): Promise<void>;
   stats(): Partial<Stats>;
 }
@@ -152,26 +153,12 @@ export abstract class Service<
   protected constructor(
     kind: Kind,
     input: ServiceInput<Kind>,
-    create: (
-      options: ServiceValues<Kind>,
-      onEvent: NativeEventHandler,
-    ) => NativeService<Report, Stats>,
+    create: (options: ServiceValues<Kind>) => NativeService<Report, Stats>,
   ) {
     super();
     this.options = resolveServiceOptions(kind, input);
     try {
-      this.#native = create(this.options, (name, detail) => {
-        if (name === 'upstream') {
-          this.emit('upstream', {
-            address: String(detail['upstream']),
-            state: detail['state'] as UpstreamState,
-            health: detail['health'] as UpstreamHealth,
-            reason: String(detail['message']),
-          });
-        }
-        const event = readEvent(name, detail);
-        if (event !== undefined) this.emit(event[0], event[1]);
-      });
+      this.#native = create(this.options);
     } catch (error) {
       throw toEsporaError(error);
     }
@@ -184,7 +171,8 @@ export abstract class Service<
       return Promise.reject(new EsporaError(code, 'a service can be started only once'));
     }
     this.#state = 'starting';
-    this.#starting = this.#native.start().then(
+    const onEvent: NativeEventHandler = (name, detail) => this.#tell(name, detail);
+    this.#starting = this.#native.start(onEvent).then(
       (started) => {
         if (this.#state === 'starting') this.#state = 'running';
         return started;
@@ -225,6 +213,19 @@ export abstract class Service<
   stats(): Readonly<Stats> | undefined {
     if (this.#state !== 'running') return undefined;
     return this.#native.stats() as Stats;
+  }
+
+  #tell(name: string, detail: Readonly<Record<string, unknown>>): void {
+    if (name === 'upstream') {
+      this.emit('upstream', {
+        address: String(detail['upstream']),
+        state: detail['state'] as UpstreamState,
+        health: detail['health'] as UpstreamHealth,
+        reason: String(detail['message']),
+      });
+    }
+    const event = readEvent(name, detail);
+    if (event !== undefined) this.emit(event[0], event[1]);
   }
 
   /** Stops it with the default drain time. */

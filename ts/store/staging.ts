@@ -15,13 +15,13 @@ const submitAboveBytes = 1 << 20;
 
 /** Whole units, `at` bytes of them, and room for one more. */
 export class Staging {
-  readonly #own = new Unit(new ArrayBuffer(submitAboveBytes + unitRoomBytes));
+  #own: Unit | undefined;
   #busy = false;
   #spare: Unit | undefined;
   at = 0;
 
   get bytes(): Buffer {
-    return this.#own.bytes;
+    return this.#own!.bytes;
   }
 
   /** Whether it is time to submit. */
@@ -33,6 +33,7 @@ export class Staging {
   begin(): Unit {
     if (!this.#busy) {
       this.#busy = true;
+      this.#own ??= new Unit(new ArrayBuffer(submitAboveBytes + unitRoomBytes));
       return this.#own.reset(this.at);
     }
     const unit = this.#spare ?? new Unit();
@@ -52,5 +53,11 @@ export class Staging {
   end(unit: Unit): void {
     if (unit === this.#own) this.#busy = false;
     else this.#spare = unit;
+  }
+
+  /** Lets go of the memory; nothing is staged. */
+  release(): void {
+    this.#own = undefined;
+    this.#spare = undefined;
   }
 }

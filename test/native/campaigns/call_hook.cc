@@ -14,10 +14,11 @@
 //   CALL_HOOK_EVERY=3           ... and of those only every 3rd
 //
 // Only calls of the addon count. Names: pwrite, pread, fdatasync, fsync, renameat, unlinkat,
-// fallocate, send, sendmsg, recv. What can't be done by half (everything but pwrite, pread, send,
-// recv) is done whole.
+// fallocate, send, sendmsg, recv, pthread_create. What can't be done by half (everything but
+// pwrite, pread, send, recv) is done whole.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -223,6 +224,14 @@ EXPORTED ssize_t sendmsg(int socket, const msghdr* message, int flags) {
   static auto* const real = next<decltype(::sendmsg)>("sendmsg");
   const Moment moment("sendmsg", __builtin_return_address(0));
   return moment.fails() ? Moment::failure() : real(socket, message, flags);
+}
+
+EXPORTED int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                            void* (*body)(void*), void* argument) noexcept {
+  static auto* const real = next<decltype(::pthread_create)>("pthread_create");
+  const Moment moment("pthread_create", __builtin_return_address(0));
+  if (moment.fails()) return plan().error;
+  return real(thread, attributes, body, argument);
 }
 
 EXPORTED ssize_t recv(int socket, void* bytes, size_t count, int flags) {

@@ -607,7 +607,7 @@ TEST(Forwarder, MayBeDeletedInItsDoneCallback) {
   ASSERT_TRUE(started.ok());
   std::unique_ptr<Forwarder> forwarder = std::move(started).value();
   const sys::Address address = tcp_address("127.0.0.1", forwarder->port());
-  std::thread looping = sys::start_thread("forward test", [&] { loop.run(); });
+  sys::Thread looping = sys::start_thread("forward test", [&] { loop.run(); }).value();
   Peer client = Peer::connected(address);
   Peer upstream = server.accept();
   std::promise<void> deleted;

@@ -63,7 +63,7 @@ TEST_P(RelayWithBuffers, SlowReadersGetEveryByteOnce) {
   for (int i = 0; i < count; ++i) {
     benches.push_back(std::make_unique<Bench>(loop, buffers, pipes, scratch));
   }
-  std::thread looping = sys::start_thread("relay test", [&] { loop.run(); });
+  sys::Thread looping = sys::start_thread("relay test", [&] { loop.run(); }).value();
   std::vector<std::thread> threads;
   for (int i = 0; i < count; ++i) {
     Bench& bench = *benches[static_cast<size_t>(i)];
@@ -121,7 +121,7 @@ TEST(Relay, AFloodLeavesOthersTheirTurn) {
   sys::PipePool pipes(4);
   Bench flood(loop, buffers, pipes, scratch);
   Bench other(loop, buffers, pipes, scratch);
-  std::thread looping = sys::start_thread("relay test", [&] { loop.run(); });
+  sys::Thread looping = sys::start_thread("relay test", [&] { loop.run(); }).value();
   std::atomic<bool> enough{false};
   std::thread sender([&] {
     std::vector<char> block(100'000, 'x');

@@ -362,7 +362,7 @@ class Rig {
     forwarder_ = std::move(started).value();
     tcp_.host = "127.0.0.1";
     tcp_.port = forwarder_->port();
-    thread_ = sys::start_thread("forward test", [this] { loop_.run(); });
+    thread_ = sys::start_thread("forward test", [this] { loop_.run(); }).value();
   }
   ~Rig() { stop(); }
 
@@ -392,7 +392,7 @@ class Rig {
  private:
   sys::EventLoop loop_;
   std::unique_ptr<Forwarder> forwarder_;
-  std::thread thread_;
+  sys::Thread thread_;
   sys::Address tcp_;
   sys::Address unix_;
 };

@@ -40,7 +40,7 @@ class LoopThread {
   sys::EventLoop& loop() noexcept { return loop_; }
 
   void start() {
-    thread_ = sys::start_thread("loop", [this] { loop_.run(); });
+    thread_ = sys::start_thread("loop", [this] { loop_.run(); }).value();
   }
 
   void stop() {
@@ -62,7 +62,7 @@ class LoopThread {
 
  private:
   sys::EventLoop loop_;
-  std::thread thread_;
+  sys::Thread thread_;
 };
 
 }  // namespace espora::test

@@ -110,12 +110,12 @@ class SchedulingTest : public ::testing::Test {
     ASSERT_TRUE(loop_.init().ok());
     ASSERT_TRUE(loop_.add(event_.get(), Events::readable, handler_).ok());
     thread_ = start_thread("scheduling", [this, initially, sandboxed] {
-      const sched_param none{};
-      if (::sched_setscheduler(0, initially, &none) != 0) std::abort();
-      if (sandboxed) refuse_to_schedule();
-      loop_.run();
-      policy_at_end_ = policy();
-    });
+                const sched_param none{};
+                if (::sched_setscheduler(0, initially, &none) != 0) std::abort();
+                if (sandboxed) refuse_to_schedule();
+                loop_.run();
+                policy_at_end_ = policy();
+              }).value();
   }
   void end() {
     loop_.stop();
@@ -169,7 +169,7 @@ class SchedulingTest : public ::testing::Test {
   std::atomic<int> last_policy_{-1};
   Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   Handler handler_;
-  std::thread thread_;
+  Thread thread_;
   int policy_at_end_ = -1;
 };
 

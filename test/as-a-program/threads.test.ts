@@ -1,0 +1,51 @@
+// On a system that has no room for one more thread: whatever needs one says so, the program lives, and
+// the next try works.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { hookEnvironment } from '../campaigns/tools.js';
+import { whereToolsBuild } from '../crash/disks.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
+
+const hooked = whereToolsBuild('threads.test.ts');
+const fixture = fileURLToPath(new URL('../fixtures/no-threads.js', import.meta.url));
+
+for (const [what, from] of [
+  ['store', 1], // the committer
+  ['store', 2], // its housekeeping
+  ['inspect', 1],
+  ['database', 1], // the event thread
+  ['database', 2], // housekeeping
+  ['balancer', 1], // the event thread
+  ['api', 1],
+] as const) {
+  hooked(`${what}, its thread ${from}`, async (t) => {
+    const hook = await hookEnvironment({
+      fail: { call: 'pthread_create', error: 11, from, times: 1 },
+    });
+    const child = spawn(process.execPath, [fixture, what, temporaryDirectory(t)], {
+      env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    t.deepEqual(await once(child, 'close'), [0, null]);
+    const [first, second] = JSON.parse(stdout) as string[];
+    t.regex(first!, /^ERR_ESPORA_UNAVAILABLE true no thread can be started, .*EAGAIN/);
+    t.is(second, 'ok');
+  });
+}
+
+hooked('a balancer that serves, at the first name that has to be looked up', async (t) => {
+  const hook = await hookEnvironment({
+    fail: { call: 'pthread_create', error: 11, from: 2, times: 1 },
+  });
+  const child = spawn(process.execPath, [fixture, 'name', temporaryDirectory(t)], {
+    env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  t.deepEqual(await once(child, 'close'), [0, null]);
+  t.deepEqual(JSON.parse(stdout), ['served', 'served']);
+});

@@ -1,0 +1,97 @@
+// The library bundled into a program, as ESM and as CommonJS: what it knows of itself does not hang on
+// where its files lie, least of all on the program's package.json.
+import { execFile } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { build } from 'esbuild';
+import { version } from '#espora/version.js';
+import { cleanEnvironment } from '../helpers/program.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
+
+const run = promisify(execFile);
+const library = resolve('dist/index.js');
+
+const program = `
+import { Balancer, EsporaError, openStore } from ${JSON.stringify(library)};
+async function main() {
+  try {
+    const store = await openStore(process.argv[2]);
+    const { seq } = await store.append(Buffer.from('kept'));
+    await store.close();
+    new Balancer({ port: 0, upstreams: ['127.0.0.1:1'] });
+    console.log('stored', seq);
+  } catch (error) {
+    console.log(error instanceof EsporaError, error.code, error.message);
+  }
+}
+main();
+`;
+
+/** A program of another name and version, bundled; what it is run with prints. */
+async function bundled(
+  t: ExecutionContext,
+  format: 'esm' | 'cjs',
+  minify: boolean,
+): Promise<{ folder: string; print: () => Promise<string> }> {
+  const app = temporaryDirectory(t);
+  const folder = join(app, 'out');
+  mkdirSync(folder);
+  writeFileSync(join(app, 'package.json'), '{"name": "app", "version": "9.9.9"}');
+  const outfile = join(folder, format === 'esm' ? 'app.mjs' : 'app.cjs');
+  await build({
+    stdin: { contents: program, resolveDir: app, sourcefile: 'app.js' },
+    bundle: true,
+    platform: 'node',
+    format,
+    minify,
+    outfile,
+    logLevel: 'silent',
+    // What CommonJS packages need of their own in a bundle of ESM.
+    banner:
+      format === 'esm'
+        ? {
+            js: "import { createRequire as r } from 'node:module'; const require = r(import.meta.url);",
+          }
+        : {},
+  });
+  const env = cleanEnvironment();
+  delete env['ESPORA_ADDON'];
+  return {
+    folder,
+    print: async () =>
+      (await run(process.execPath, [outfile, join(app, 'data')], { env, cwd: app })).stdout,
+  };
+}
+
+for (const format of ['esm', 'cjs'] as const) {
+  for (const minify of [false, true]) {
+    const name = `${format}${minify ? ', minified' : ''}`;
+    test(`${name}: loads without the addon, and says what it needs when it is used`, async (t) => {
+      const { folder, print } = await bundled(t, format, minify);
+      const stdout = await print();
+      t.regex(stdout, /^true ERR_ESPORA_ADDON/);
+      t.true(stdout.includes(join(folder, 'espora.node')), stdout);
+    });
+
+    test(`${name}: works with the addon beside it`, async (t) => {
+      const { folder, print } = await bundled(t, format, minify);
+      copyFileSync('build/Release/espora.node', join(folder, 'espora.node'));
+      t.is(await print(), 'stored 1\n');
+    });
+
+    test(`${name}: works with the package installed`, async (t) => {
+      const { folder, print } = await bundled(t, format, minify);
+      mkdirSync(join(folder, '../node_modules'));
+      symlinkSync(resolve('.'), join(folder, '../node_modules/espora'));
+      t.is(await print(), 'stored 1\n');
+    });
+  }
+}
+
+test('the version in ts/version.ts is that of package.json', (t) => {
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  t.is(version, manifest.version);
+});
