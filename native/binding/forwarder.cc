@@ -353,6 +353,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   void on_accept_paused(const sys::Status& reason) override {
     emit("accept-paused", {}, reason.message());
   }
+  void on_header_refused(const std::string& message) override { emit("warning", {}, message); }
 
   forward::ForwarderOptions options_;
   Napi::FunctionReference on_event_;

@@ -113,6 +113,9 @@ class ForwarderEvents {
   virtual void on_upstream_change(const UpstreamChange& change) = 0;
   // Accepting rests for lack of descriptors or memory; said once per shortage.
   virtual void on_accept_paused(const sys::Status& reason) = 0;
+  // A client owed a PROXY header, and sent none or a wrong one; said at most once within
+  // limits::refusal_report_ms, with how many more there were since it was said before.
+  virtual void on_header_refused(const std::string& message) = 0;
 
  protected:
   ~ForwarderEvents() = default;

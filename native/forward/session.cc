@@ -22,17 +22,32 @@ uint64_t microseconds_since(uint64_t then_ns) noexcept {
 
 }  // namespace
 
-Session::Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared)
+Session::Session(SessionHost& host, sys::Fd client, bool client_tcp,
+                 const std::optional<sys::Endpoint>& peer, bool client_shared)
     : host_(host),
       relay_(host.loop, host.buffers, host.pipes, host.scratch, *this),
       timer_([](sys::Timer&, void* self) { static_cast<Session*>(self)->on_deadline(); }, this),
-      accepted_ns_(sys::monotonic_ns()) {
+      accepted_ns_(sys::monotonic_ns()),
+      peer_(peer) {
   relay_.client.fd = std::move(client);
   relay_.client.tcp = client_tcp;
   relay_.client.shared = client_shared;
 }
 
 void Session::open() {
+  const ProxyOptions& proxy = host_.proxy;
+  if (relay_.client.tcp && !peer_.has_value() && (proxy.send || !proxy.from.empty())) {
+    peer_ = sys::peer_endpoint(relay_.client.fd.get());
+  }
+  if (relay_.client.tcp && proxy.send) {
+    const auto destination = sys::local_endpoint(relay_.client.fd.get());
+    if (!peer_.has_value() || !destination.has_value()) {
+      // It is gone, and upstreams would take our own address for its.
+      end(SessionEnd::client);
+      return;
+    }
+    proxied_ = {*peer_, *destination};
+  }
   if (owes_header()) {
     await_header();
   } else {
@@ -91,10 +106,15 @@ bool Session::owes_header() const noexcept {
   const ProxyOptions& proxy = host_.proxy;
   if (!relay_.client.tcp) return proxy.from_unix;
   if (proxy.from.empty()) return false;
-  const auto peer = sys::peer_endpoint(relay_.client.fd.get());
-  return peer.has_value() &&
+  // One that cannot be told from those that owe a header owes it: nobody gets in by being gone.
+  return !peer_.has_value() ||
          std::any_of(proxy.from.begin(), proxy.from.end(),
-                     [&](const sys::IpNetwork& network) { return network.contains(peer->ip); });
+                     [&](const sys::IpNetwork& network) { return network.contains(peer_->ip); });
+}
+
+void Session::refuse_header(const char* why) {
+  host_.on_header_refused(peer_, why);
+  end(SessionEnd::proxy_header);
 }
 
 void Session::await_header() {
@@ -121,13 +141,17 @@ void Session::read_header(uint32_t events) {
   }
   const ProxyHeader header = parse_proxy_header(host_.scratch.first(seen.bytes));
   constexpr uint32_t ending = Events::read_hang_up | Events::hang_up | Events::error;
-  if (header.outcome == ProxyParse::invalid ||
-      (header.outcome == ProxyParse::incomplete && (events & ending) != 0)) {
-    end(SessionEnd::proxy_header);
+  if (header.outcome == ProxyParse::invalid) {
+    refuse_header(header.why);
+    return;
+  }
+  if (header.outcome == ProxyParse::incomplete && (events & ending) != 0) {
+    refuse_header("was cut off: the client ended its stream inside it");
     return;
   }
   if (header.outcome == ProxyParse::incomplete) return;
-  proxied_ = header.connection;
+  // One that names nobody (LOCAL, UNKNOWN) leaves the socket's own addresses.
+  if (header.connection.has_value()) proxied_ = header.connection;
   take_header(header.bytes);
 }
 
@@ -149,14 +173,8 @@ void Session::take_header(size_t bytes) {
 // Begins the upstream's stream with who the client is. 0 or an errno.
 int Session::send_header() noexcept {
   if (!host_.proxy.send) return 0;
-  std::optional<ProxiedConnection> about = proxied_;
-  if (!about.has_value()) {
-    const auto source = sys::peer_endpoint(relay_.client.fd.get());
-    const auto destination = sys::local_endpoint(relay_.client.fd.get());
-    if (source.has_value() && destination.has_value()) about = {*source, *destination};
-  }
   std::byte header[limits::proxy_header_written_bytes];
-  const size_t count = write_proxy_header(about, header);
+  const size_t count = write_proxy_header(proxied_, header);
   const sys::IoResult sent = sys::send(relay_.upstream.fd.get(), header, count);
   // A new connection takes this much at once.
   return sent.bytes == count ? 0 : (sent.error != 0 ? sent.error : ECONNRESET);
@@ -383,7 +401,7 @@ SessionEnd Session::reason() const noexcept {
 void Session::on_deadline() {
   switch (phase_) {
     case Phase::header:
-      end(SessionEnd::proxy_header);
+      refuse_header("did not arrive in time");
       break;
     case Phase::connecting:
       timed_out_ = true;

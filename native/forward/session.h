@@ -83,6 +83,9 @@ class SessionHost {
   // Whether clients of late had spoken before they were accepted.
   virtual bool expects_first_bytes() = 0;
   virtual void on_first_read(bool had_bytes) = 0;
+  // A client owed a PROXY header and did not send one that is right: `why` completes the sentence
+  // "the PROXY header …".
+  virtual void on_header_refused(const std::optional<sys::Endpoint>& client, const char* why) = 0;
   // Last call of a session; the host forgets it here.
   virtual void on_end(Session& session, SessionEnd reason) = 0;
 
@@ -92,8 +95,10 @@ class SessionHost {
 
 class Session final : public sys::Retired, private SideOwner {
  public:
-  // `client_shared`: another process may hold a descriptor of the client's socket.
-  Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared = false);
+  // `peer`: where a TCP client comes from, if that is known already. `client_shared`: another
+  // process may hold a descriptor of the client's socket.
+  Session(SessionHost& host, sys::Fd client, bool client_tcp,
+          const std::optional<sys::Endpoint>& peer, bool client_shared);
 
   // Begins; may end at once.
   void open();
@@ -116,6 +121,7 @@ class Session final : public sys::Retired, private SideOwner {
   void on_deadline();
 
   [[nodiscard]] bool owes_header() const noexcept;
+  void refuse_header(const char* why);
   void await_header();
   void read_header(uint32_t events);
   void take_header(size_t bytes);
@@ -159,7 +165,8 @@ class Session final : public sys::Retired, private SideOwner {
   uint64_t accepted_ns_ = 0;        // of the monotonic clock, as is the next
   uint64_t dialled_ns_ = 0;
   uint64_t ends_at_ms_ = 0;  // relaying: when the session has lasted long enough; 0: never
-  std::optional<ProxiedConnection> proxied_;
+  std::optional<sys::Endpoint> peer_;  // where a TCP client comes from, if that is known
+  std::optional<ProxiedConnection> proxied_;  // what upstreams are told; nothing: nobody knows
 };
 
 }  // namespace espora::forward

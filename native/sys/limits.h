@@ -173,6 +173,8 @@ inline constexpr size_t proxy_header_written_bytes = 52;
 inline constexpr uint64_t proxy_header_wait_ms = 5'000;
 // A shortage that comes back within this time is the same one to whoever is told.
 inline constexpr uint64_t shortage_report_ms = 10'000;
+// Clients that were turned away are told of at most this often.
+inline constexpr uint64_t refusal_report_ms = 10'000;
 // Rest before a connect is tried again where no event will tell (a full backlog, a shortage of our
 // own); doubles from the first to the second.
 inline constexpr uint64_t connect_retry_ms = 2;

@@ -77,6 +77,24 @@ Result<std::vector<ResolvedAddress>> resolve_tcp(const std::string& host, uint16
   return all;
 }
 
+std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
+  Endpoint endpoint;
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    std::memcpy(endpoint.ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
+    endpoint.port = ntohs(v4.sin_port);
+    return endpoint;
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    endpoint.ip.v6 = true;
+    std::memcpy(endpoint.ip.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
+    endpoint.port = ntohs(v6.sin6_port);
+    return endpoint;
+  }
+  return std::nullopt;
+}
+
 void set_no_delay(int fd) noexcept {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -341,9 +359,13 @@ IoResult send_vector(int fd, const iovec* pieces, int count) noexcept {
 
 Accepted accept_connection(int listener) noexcept {
   Accepted result;
-  result.fd.reset(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  result.fd.reset(::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &length,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (result.fd.valid()) {
     result.outcome = AcceptOutcome::accepted;
+    result.peer = to_endpoint(peer);
     return result;
   }
   result.error = errno;
@@ -429,28 +451,6 @@ bool is_connected_to_itself(int fd) noexcept {
          ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_length) == 0 &&
          our_length == their_length && std::memcmp(&ours, &theirs, our_length) == 0;
 }
-
-namespace {
-
-std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
-  Endpoint endpoint;
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    std::memcpy(endpoint.ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
-    endpoint.port = ntohs(v4.sin_port);
-    return endpoint;
-  }
-  if (address.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-    endpoint.ip.v6 = true;
-    std::memcpy(endpoint.ip.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
-    endpoint.port = ntohs(v6.sin6_port);
-    return endpoint;
-  }
-  return std::nullopt;
-}
-
-}  // namespace
 
 std::optional<Endpoint> peer_endpoint(int fd) noexcept {
   sockaddr_storage address{};

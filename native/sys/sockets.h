@@ -109,6 +109,9 @@ struct Accepted {
   AcceptOutcome outcome = AcceptOutcome::none;
   int error = 0;
   Fd fd;
+  // TCP: where it comes from. Known even of a connection that its client has reset since, which
+  // getpeername(2) no longer tells.
+  std::optional<Endpoint> peer;
 };
 // accept4(2), non-blocking and close-on-exec. An error that only a bug can cause ends the process.
 Accepted accept_connection(int listener) noexcept;

@@ -339,12 +339,17 @@ struct SeenEvents final : ForwarderEvents {
     const std::lock_guard lock(mutex);
     pauses.push_back(reason.message());
   }
+  void on_header_refused(const std::string& message) override {
+    const std::lock_guard lock(mutex);
+    refusals.push_back(message);
+  }
   std::mutex mutex;
   std::vector<size_t> unreachable;
   std::vector<size_t> reachable;
   std::vector<std::string> reasons;
   std::vector<std::string> changes;
   std::vector<std::string> pauses;
+  std::vector<std::string> refusals;
 };
 
 // A forwarder and the thread that runs its loop.
