@@ -226,7 +226,8 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
                       ForwarderEvents* events)
     : SessionHost(loop_in, {}, buffer_pool_, pipe_pool_, upstreams_,
                   SessionDeadlines{options.connect_timeout_ms, options.idle_timeout_ms,
-                                   options.half_close_timeout_ms, options.session_timeout_ms},
+                                   options.half_close_timeout_ms, options.session_timeout_ms,
+                                   options.answer_timeout_ms},
                   options.proxy),
       name_(options.name),
       events_(events),
@@ -236,7 +237,7 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
       pipe_pool_(options.pipes_max),
       upstreams_(loop_in, options.name,
                  UpstreamsOptions{options.balance, options.upstream_connections_max, options.health,
-                                  options.check},
+                                  options.check, options.resolve_interval_ms, options.resolve},
                  *this),
       mode_(options.mode),
       shortage_timer_([](sys::Timer&, void* self) { static_cast<Impl*>(self)->acceptor_.resume(); },
@@ -357,13 +358,13 @@ void Forwarder::Impl::on_header_refused(const std::optional<sys::Endpoint>& clie
 
 void Forwarder::Impl::leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) {
   // What its client and it said to each other nobody here has seen.
-  if (held) upstreams_.on_session_end(index, SessionFacts{.by_us = true}, elapsed_ms * 1000);
+  if (held) upstreams_.on_session_end(index, {}, SessionFacts{.by_us = true}, elapsed_ms * 1000);
   upstreams_.leave(index);
 }
 
 void Forwarder::Impl::on_handoff_taken(size_t index, uint64_t elapsed_ms) {
   upstreams_.on_connected(index, elapsed_ms * 1000);
-  upstreams_.on_first_byte(index);  // it lives: only its own loop says that it took a client
+  upstreams_.on_first_byte(index, {});  // it lives: only its own loop says that it took a client
   if (draining_) finish_drain_if_empty();
 }
 

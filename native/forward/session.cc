@@ -60,7 +60,8 @@ void Session::end(SessionEnd reason) {
   host_.loop.timers().disarm(timer_);
   relay_.close();
   if (connected_) {
-    host_.upstreams.on_session_end(*upstream_, facts(reason), microseconds_since(accepted_ns_));
+    host_.upstreams.on_session_end(*upstream_, addresses_, facts(reason),
+                                   microseconds_since(accepted_ns_));
   }
   leave_upstream();
   host_.on_end(*this, reason);
@@ -75,15 +76,26 @@ void Session::arm(uint64_t delay_ms) {
   }
 }
 
-// As arm, but never beyond the end of the session's time.
+// Something moved just now: the next may take `silence_ms` (0: any time), and an upstream that was
+// asked has its time to answer anew.
 void Session::arm_relay(uint64_t silence_ms) {
-  if (ends_at_ms_ == 0) {
-    arm(silence_ms);
-    return;
+  const uint64_t now_ms = host_.loop.now_ms();
+  const auto in = [&](uint64_t delay_ms) { return delay_ms == 0 ? never_ms : now_ms + delay_ms; };
+  const bool owes_answer = relay_.client.spoke && !answered_ && !silence_told_;
+  silence_ms_ = silence_ms;
+  silent_at_ms_ = in(silence_ms);
+  answer_at_ms_ = owes_answer ? in(host_.deadlines.answer_ms) : never_ms;
+  unread_bytes_ = SIZE_MAX;
+  arm_nearest();
+}
+
+void Session::arm_nearest() {
+  const uint64_t nearest_ms = std::min({silent_at_ms_, answer_at_ms_, ends_at_ms_});
+  if (nearest_ms == never_ms) {
+    host_.loop.timers().disarm(timer_);
+  } else {
+    host_.loop.timers().arm(timer_, nearest_ms);
   }
-  const uint64_t silent_at_ms = host_.loop.now_ms() + silence_ms;
-  host_.loop.timers().arm(timer_,
-                          silence_ms == 0 ? ends_at_ms_ : std::min(silent_at_ms, ends_at_ms_));
 }
 
 void Session::on_side_events(Side& side, uint32_t events) {
@@ -185,11 +197,16 @@ int Session::send_header() noexcept {
 // Goes on with the attempts until one is under way, one succeeded, or none is left.
 void Session::dial() {
   for (;;) {
-    if (addresses_left_ == 0 && !choose_upstream()) {
+    if (!upstream_.has_value() && !choose_upstream()) {
       wait_or_give_up();
       return;
     }
-    Connecting attempt = connect_once();
+    const sys::ResolvedAddress* address = host_.upstreams.next_address(*upstream_, addresses_);
+    if (address == nullptr) {
+      give_up_upstream();
+      continue;
+    }
+    Connecting attempt = connect_once(*address);
     relay_.upstream.fd = std::move(attempt.fd);
     switch (attempt.outcome) {
       case ConnectOutcome::connected:
@@ -221,8 +238,8 @@ bool Session::choose_upstream() {
   upstream_ = choice.upstream;
   tried_.set(*upstream_);
   if (!first) host_.on_retry();
-  address_ = upstream().preferred;
-  addresses_left_ = upstream().addresses.size();
+  addresses_ = {};
+  postponed_ = false;
   timed_out_ = false;
   return true;
 }
@@ -233,10 +250,7 @@ void Session::leave_upstream() {
   upstream_.reset();
 }
 
-Connecting Session::connect_once() {
-  const auto& addresses = upstream().addresses;
-  address_ %= addresses.size();  // its name may have resolved to fewer since
-  const sys::ResolvedAddress& address = addresses[address_];
+Connecting Session::connect_once(const sys::ResolvedAddress& address) {
   dialled_ns_ = sys::monotonic_ns();
   Connecting attempt = sys::start_connect(address);
   if (attempt.outcome == ConnectOutcome::local_error && host_.on_local_error(attempt.error)) {
@@ -245,23 +259,28 @@ Connecting Session::connect_once() {
   return attempt;
 }
 
-// The address that was tried last does not take us; after its last address the upstream has failed.
+// The address that was tried last does not take us.
 void Session::address_failed(int error) {
   drop_attempt();
-  ++address_;
-  if (--addresses_left_ != 0) return;
-  host_.upstreams.on_connect_failed(*upstream_, error);
-  leave_upstream();
+  error_ = error;
+  host_.upstreams.on_address_failed(*upstream_, addresses_);
 }
 
-// Says nothing about the upstream: its queue is full (unix sockets tell by no event when it no
+// Says nothing about the address: its queue is full (unix sockets tell by no event when it no
 // longer is) or we are short of something. Another address or upstream first, then this one again.
 void Session::postpone(int error) {
   drop_attempt();
   later_error_ = error;
-  ++address_;
-  if (--addresses_left_ != 0) return;
-  later_.set(*upstream_);
+  postponed_ = true;
+}
+
+// None of its addresses took us.
+void Session::give_up_upstream() {
+  if (postponed_) {
+    later_.set(*upstream_);
+  } else {
+    host_.upstreams.on_connect_failed(*upstream_, error_);
+  }
   leave_upstream();
 }
 
@@ -330,16 +349,15 @@ void Session::wait_or_give_up() {
 
 void Session::start_relay() {
   Upstream& taken = upstream();
-  taken.preferred = address_ % taken.addresses.size();
+  host_.upstreams.on_address_connected(*upstream_, addresses_);
   phase_ = Phase::relaying;
   connected_ = true;
   host_.upstreams.on_connected(*upstream_, microseconds_since(dialled_ns_));
   relay_.upstream.tcp = taken.tcp;
-  relay_.upstream.sent_bytes = &taken.bytes_to;
-  relay_.client.sent_bytes = &taken.bytes_from;
-  if (host_.deadlines.lifetime_ms != 0) {
-    ends_at_ms_ = host_.loop.now_ms() + host_.deadlines.lifetime_ms;
-  }
+  relay_.upstream.sent_bytes = &taken.counters->bytes_to;
+  relay_.client.sent_bytes = &taken.counters->bytes_from;
+  connected_ms_ = host_.loop.now_ms();
+  if (host_.deadlines.lifetime_ms != 0) ends_at_ms_ = connected_ms_ + host_.deadlines.lifetime_ms;
   arm_relay(host_.deadlines.idle_ms);
   const bool read_first = host_.expects_first_bytes();
   const sys::Status status = relay_.start(read_first);
@@ -381,7 +399,7 @@ void Session::after_relay() {
 void Session::note_first_byte() {
   if (answered_ || !relay_.upstream.spoke) return;
   answered_ = true;
-  host_.upstreams.on_first_byte(*upstream_);
+  host_.upstreams.on_first_byte(*upstream_, addresses_);
 }
 
 SessionFacts Session::facts(SessionEnd reason) const noexcept {
@@ -389,13 +407,45 @@ SessionFacts Session::facts(SessionEnd reason) const noexcept {
       .upstream_spoke = relay_.upstream.spoke,
       .client_spoke = relay_.client.spoke,
       .upstream_ended_first = relay_.first_ended() == &relay_.upstream,
-      .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error,
+      .early = host_.loop.now_ms() - connected_ms_ <= limits::early_end_ms,
+      .silent_too_long = reason == SessionEnd::idle || reason == SessionEnd::half_closed,
+      // That it let its time pass was told already.
+      .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error || silence_told_,
   };
 }
 
 SessionEnd Session::reason() const noexcept {
   if (relay_.failed_side() == nullptr) return SessionEnd::normal;
   return relay_.failed_side() == &relay_.client ? SessionEnd::client : SessionEnd::upstream;
+}
+
+// A peer that takes slowly what the kernel holds for it makes no events for a long time.
+bool Session::still_moves() noexcept {
+  const size_t before = unread_bytes_;
+  unread_bytes_ = sys::unacknowledged_bytes(relay_.client.fd.get()) +
+                  sys::unacknowledged_bytes(relay_.upstream.fd.get());
+  return unread_bytes_ != 0 && unread_bytes_ != before;
+}
+
+void Session::on_relay_deadline() {
+  const uint64_t now_ms = host_.loop.now_ms();
+  if (now_ms >= ends_at_ms_) {
+    end(SessionEnd::lifetime);
+    return;
+  }
+  if (now_ms >= silent_at_ms_) {
+    if (!still_moves()) {
+      end(relay_.state() == Relay::State::half_closed ? SessionEnd::half_closed : SessionEnd::idle);
+      return;
+    }
+    silent_at_ms_ = now_ms + std::max(silence_ms_ / limits::idle_looks, uint64_t{1});
+  }
+  if (now_ms >= answer_at_ms_) {
+    answer_at_ms_ = never_ms;
+    silence_told_ = true;
+    host_.upstreams.on_silence(*upstream_, addresses_);
+  }
+  arm_nearest();
 }
 
 void Session::on_deadline() {
@@ -405,7 +455,6 @@ void Session::on_deadline() {
       break;
     case Phase::connecting:
       timed_out_ = true;
-      addresses_left_ = 1;  // the time was for all of them
       address_failed(ETIMEDOUT);
       dial();
       break;
@@ -413,11 +462,7 @@ void Session::on_deadline() {
       dial();
       break;
     case Phase::relaying:
-      if (ends_at_ms_ != 0 && host_.loop.now_ms() >= ends_at_ms_) {
-        end(SessionEnd::lifetime);
-        break;
-      }
-      end(relay_.state() == Relay::State::half_closed ? SessionEnd::half_closed : SessionEnd::idle);
+      on_relay_deadline();
       break;
     case Phase::resetting:
       if (relay_.check_reset() || host_.loop.now_ms() >= give_up_at_ms_) {

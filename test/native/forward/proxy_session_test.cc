@@ -142,7 +142,8 @@ TEST(ProxySessions, FromElsewhereOneThatResetOwesNothing) {
   EXPECT_EQ(upstream.receive(5), "hello");
 }
 
-// Hands over TCP clients that have spoken and are reset by then: where they come from nobody can say.
+// Hands over TCP clients that have spoken and are reset by then: where they come from nobody can
+// say.
 void hand_over_reset_clients(Rig& rig, const TemporaryFolder& folder, const std::string& text) {
   TestServer door(Kind::tcp, folder);
   Peer client = Peer::connected(door.address());
