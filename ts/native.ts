@@ -158,6 +158,8 @@ export interface NativeHealthOptions {
   /** 0: never. */
   ejectAfter: number;
   ejectWindowMs: number;
+  /** 0: any time. */
+  ejectSilenceMs: number;
   ejectTimeMs: number;
   ejectTimeMaxMs: number;
   readmitAfter: number;
@@ -188,6 +190,8 @@ export interface NativeForwarderOptions {
   idleTimeoutMs: number;
   halfCloseTimeoutMs: number;
   connectionsMax: number;
+  /** 0: names are resolved again only where connects fail. */
+  resolveIntervalMs: number;
 }
 
 /** What an operator wants of an upstream; connections that it has are left alone in any case. */
@@ -304,8 +308,8 @@ export interface NativeForwarderStats {
 /**
  * Events: `upstream-unreachable` `{ upstream, message }` at the first failure after a success,
  * `upstream-reachable` `{ upstream }` at the first success after a failure, `upstream`
- * `{ upstream, state, health, message }` when its state or health is another, `accept-paused`
- * `{ message }`.
+ * `{ upstream, state, health, message }` when its state or health is another, `accept-paused` and
+ * `warning` `{ message }`.
  */
 export interface NativeForwarder {
   start(onEvent: NativeEventHandler): Promise<NativeStarted>;

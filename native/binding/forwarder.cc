@@ -30,6 +30,7 @@ void read_health(const Napi::Object& given, forward::ForwarderOptions& options) 
   forward::HealthOptions& health = options.health;
   health.eject_after = get_count(given, "ejectAfter");
   health.eject_window_ms = get_unsigned(given, "ejectWindowMs", milliseconds_max);
+  options.answer_timeout_ms = get_unsigned(given, "ejectSilenceMs", milliseconds_max);
   health.eject_ms = get_unsigned(given, "ejectTimeMs", milliseconds_max);
   health.eject_ms_max = get_unsigned(given, "ejectTimeMaxMs", milliseconds_max);
   health.readmit_after = get_count(given, "readmitAfter");
@@ -138,6 +139,7 @@ forward::ForwarderOptions to_options(const Napi::Object& given) {
   options.connect_timeout_ms = get_unsigned(given, "connectTimeoutMs", milliseconds_max);
   options.idle_timeout_ms = get_unsigned(given, "idleTimeoutMs", milliseconds_max);
   options.half_close_timeout_ms = get_unsigned(given, "halfCloseTimeoutMs", milliseconds_max);
+  options.resolve_interval_ms = get_unsigned(given, "resolveIntervalMs", milliseconds_max);
   options.connections_max =
       static_cast<uint32_t>(get_unsigned(given, "connectionsMax", UINT32_MAX));
   return options;
@@ -366,6 +368,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   void on_accept_paused(const sys::Status& reason) override {
     emit("accept-paused", {}, reason.message());
   }
+  void on_header_refused(const std::string& message) override { emit("warning", {}, message); }
 
   forward::ForwarderOptions options_;
   Napi::FunctionReference on_event_;

@@ -122,7 +122,9 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
 
  private:
   // sys::AcceptorOwner
-  void on_accepted(sys::Fd fd, bool tcp) override;
+  void on_accepted(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer) override {
+    serve(std::move(fd), tcp, peer, false, {});
+  }
   bool has_room() override;
   size_t room_for_handed() override {
     return connections_max_ - std::min<size_t>(clients(), connections_max_);
@@ -137,6 +139,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   bool on_local_error(int error) override;
   bool expects_first_bytes() override { return first_bytes_.expected(); }
   void on_first_read(bool had_bytes) override { first_bytes_.note(had_bytes); }
+  void on_header_refused(const std::optional<sys::Endpoint>& client, const char* why) override;
   void on_end(Session& session, SessionEnd reason) override;
 
   // UpstreamsOwner
@@ -178,7 +181,8 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   [[nodiscard]] size_t clients() const noexcept {
     return sessions_.size() + (handoff_ != nullptr ? handoff_->clients() : 0);
   }
-  void serve(sys::Fd fd, bool tcp, bool shared, const sys::HandoffOrigin& origin);
+  void serve(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer, bool shared,
+             const sys::HandoffOrigin& origin);
   void forget_client(const sys::HandoffOrigin& origin, SessionEnd reason);
   void pause_for_shortage(int error);
   void cut_all();
@@ -200,6 +204,8 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   sys::Fd spare_;
   sys::Timer shortage_timer_;
   uint64_t shortage_quiet_until_ms_ = 0;
+  uint64_t refusal_quiet_until_ms_ = 0;
+  uint64_t refusals_unsaid_ = 0;
   bool draining_ = false;
   uint64_t drain_deadline_ms_ = 0;
   sys::Timer drain_timer_;
@@ -220,7 +226,8 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
                       ForwarderEvents* events)
     : SessionHost(loop_in, {}, buffer_pool_, pipe_pool_, upstreams_,
                   SessionDeadlines{options.connect_timeout_ms, options.idle_timeout_ms,
-                                   options.half_close_timeout_ms, options.session_timeout_ms},
+                                   options.half_close_timeout_ms, options.session_timeout_ms,
+                                   options.answer_timeout_ms},
                   options.proxy),
       name_(options.name),
       events_(events),
@@ -230,7 +237,7 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
       pipe_pool_(options.pipes_max),
       upstreams_(loop_in, options.name,
                  UpstreamsOptions{options.balance, options.upstream_connections_max, options.health,
-                                  options.check},
+                                  options.check, options.resolve_interval_ms, options.resolve},
                  *this),
       mode_(options.mode),
       shortage_timer_([](sys::Timer&, void* self) { static_cast<Impl*>(self)->acceptor_.resume(); },
@@ -276,19 +283,18 @@ Status Forwarder::Impl::start(const ForwarderOptions& options) {
 
 // --- accepting -------------------------------------------------------------------------------
 
-void Forwarder::Impl::on_accepted(sys::Fd fd, bool tcp) { serve(std::move(fd), tcp, false, {}); }
-
 void Forwarder::Impl::on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) {
-  serve(std::move(fd), tcp, true, origin);
+  serve(std::move(fd), tcp, std::nullopt, true, origin);
 }
 
-void Forwarder::Impl::serve(sys::Fd fd, bool tcp, bool shared, const sys::HandoffOrigin& origin) {
+void Forwarder::Impl::serve(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer,
+                            bool shared, const sys::HandoffOrigin& origin) {
   ++active_;
   if (handoff_ != nullptr) {
     handoff_->pass(std::move(fd), origin);
     return;
   }
-  auto* session = new Session(*this, std::move(fd), tcp, shared);
+  auto* session = new Session(*this, std::move(fd), tcp, peer, shared);
   session->origin = origin;
   session->index = sessions_.size();
   sessions_.push_back(session);
@@ -334,15 +340,31 @@ bool Forwarder::Impl::on_local_error(int error) {
   return true;
 }
 
+void Forwarder::Impl::on_header_refused(const std::optional<sys::Endpoint>& client,
+                                        const char* why) {
+  if (events_ == nullptr) return;
+  if (loop.now_ms() < refusal_quiet_until_ms_) {
+    ++refusals_unsaid_;
+    return;
+  }
+  refusal_quiet_until_ms_ = loop.now_ms() + limits::refusal_report_ms;
+  const uint64_t others = std::exchange(refusals_unsaid_, 0);
+  std::string message = name_ + ": a client ";
+  message += client.has_value() ? "from " + client->to_string() : "that left no address";
+  message += std::string(" was turned away: the PROXY header that it owes ") + why;
+  if (others != 0) message += " (and " + std::to_string(others) + " more since this was last said)";
+  events_->on_header_refused(message);
+}
+
 void Forwarder::Impl::leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) {
   // What its client and it said to each other nobody here has seen.
-  if (held) upstreams_.on_session_end(index, SessionFacts{.by_us = true}, elapsed_ms * 1000);
+  if (held) upstreams_.on_session_end(index, {}, SessionFacts{.by_us = true}, elapsed_ms * 1000);
   upstreams_.leave(index);
 }
 
 void Forwarder::Impl::on_handoff_taken(size_t index, uint64_t elapsed_ms) {
   upstreams_.on_connected(index, elapsed_ms * 1000);
-  upstreams_.on_first_byte(index);  // it lives: only its own loop says that it took a client
+  upstreams_.on_first_byte(index, {});  // it lives: only its own loop says that it took a client
   if (draining_) finish_drain_if_empty();
 }
 

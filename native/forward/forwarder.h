@@ -36,10 +36,13 @@ struct ForwarderOptions {
   uint64_t idle_timeout_ms = 300'000;       // no byte in either direction; 0: never
   uint64_t half_close_timeout_ms = 30'000;  // one side ended and no byte moved; 0: never
   uint64_t session_timeout_ms = 0;          // from connect to end, however busy; 0: never
+  uint64_t answer_timeout_ms = 0;           // silence of an upstream that is a failure; 0: none is
   uint32_t connections_max = 10'000;        // at once; accepting pauses there. At least 1
   uint32_t upstream_connections_max = 0;    // the same at each upstream; 0: any number
   HealthOptions health;
   CheckOptions check;
+  uint64_t resolve_interval_ms = 10'000;      // see UpstreamsOptions
+  sys::Resolver::Ask resolve = sys::resolve;  // the same
   ProxyOptions proxy;
   size_t pipes_max = limits::pipes_max;  // 0: streams are copied, too
 };
@@ -113,6 +116,9 @@ class ForwarderEvents {
   virtual void on_upstream_change(const UpstreamChange& change) = 0;
   // Accepting rests for lack of descriptors or memory; said once per shortage.
   virtual void on_accept_paused(const sys::Status& reason) = 0;
+  // A client owed a PROXY header, and sent none or a wrong one; said at most once within
+  // limits::refusal_report_ms, with how many more there were since it was said before.
+  virtual void on_header_refused(const std::string& message) = 0;
 
  protected:
   ~ForwarderEvents() = default;
@@ -120,7 +126,7 @@ class ForwarderEvents {
 
 class Forwarder {
  public:
-  // Resolves names (which may block for seconds), opens the listeners and registers them. Call it
+  // Asks for names (and waits for none), opens the listeners and registers them. Call it
   // before the loop runs, or on its thread. `events` may be null; both references must outlive the
   // forwarder. An upstream whose name cannot be resolved is down, not an error. Fails with
   // `invalid` for options that cannot be right, else with what the listener met.

@@ -91,14 +91,12 @@ void Handoff::pass(sys::Fd client, const sys::HandoffOrigin& origin) {
   const uint32_t slot = free_.back();
   free_.pop_back();
   Client& one = clients_[slot];
-  ++one.generation;
+  const uint32_t generation = one.generation + 1;
+  one = Client{};  // of whoever had the slot nothing is left
+  one.generation = generation;
   one.fd = std::move(client);
   one.origin = origin;
   one.since_ms = loop_.now_ms();
-  one.tried.reset();
-  one.later.reset();
-  one.passed_over.reset();
-  one.timed_out = false;
   one.only_full = true;
   one.rest_ms = limits::connect_retry_ms;
   one.state = Client::State::waiting;

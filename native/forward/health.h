@@ -6,7 +6,10 @@
 //                                          └──────────────────────────────┘
 //   checks     `fall` failures in a row ──▶ failed ──▶ `rise` successes in a row ──▶ fit
 //
-// Only shortages of our own never count. Nobody is ejected while no other is fit: the caller says.
+// What counts is what the upstream did: it refused, closed first, or said nothing for a time of
+// ours. Shortages of our own never count, and neither does what a client does: one that asks and
+// leaves says nothing about whom it asked. Nobody is ejected while no other is fit: the caller
+// says.
 #pragma once
 
 #include <array>
@@ -97,13 +100,18 @@ struct SessionFacts {
   bool upstream_spoke = false;        // at least one byte came from it
   bool client_spoke = false;          // at least one byte reached it
   bool upstream_ended_first = false;  // its stream ended or broke before the client's
+  bool early = false;                 // within limits::early_end_ms of the connect
+  bool silent_too_long = false;       // ended because nothing moved for a time of ours
   bool by_us = false;                 // cut by a stop or by a shortage of our own
 };
 
-// Whether the upstream failed the session: it was asked, or was first to go, and said nothing.
+// Whether the upstream failed the session: it said nothing, and closed first or let our time pass.
+// One that closes on a client that says nothing, either, has only lost patience, unless it did so
+// at once.
 constexpr bool is_failure(const SessionFacts& facts) noexcept {
   if (facts.upstream_spoke || facts.by_us) return false;
-  return facts.client_spoke || facts.upstream_ended_first;
+  if (facts.silent_too_long) return facts.client_spoke;
+  return facts.upstream_ended_first && (facts.client_spoke || facts.early);
 }
 
 }  // namespace espora::forward

@@ -26,6 +26,30 @@ std::optional<unsigned> parse_status_line(std::string_view begin) noexcept {
   return static_cast<unsigned>((begin[9] - '0') * 100 + (begin[10] - '0') * 10 + (begin[11] - '0'));
 }
 
+std::optional<unsigned> StatusReader::read(std::string_view bytes) noexcept {
+  for (const char c : bytes) {
+    if (skipping_) {
+      if (c == '\n') {
+        if (line_bytes_ == 0) skipping_ = false;
+        line_bytes_ = 0;
+      } else if (c != '\r') {
+        ++line_bytes_;
+      }
+      continue;
+    }
+    // A status line is known before this is full.
+    if (line_bytes_ == sizeof line_) return 0;
+    line_[line_bytes_++] = c;
+    const auto status = parse_status_line({line_, line_bytes_});
+    if (!status.has_value()) continue;
+    if (*status < 100 || *status > 199 || *status == 101) return status;
+    if (++skipped_ > limits::check_interim_answers_max) return 0;
+    skipping_ = true;
+    if (c == '\n') line_bytes_ = 0;
+  }
+  return std::nullopt;
+}
+
 std::string check_request(const CheckOptions& options, const std::string& upstream_name) {
   // A unix socket has no host, and its path may hold what a Host field may not.
   const bool unix_socket = upstream_name.find('/') != std::string::npos;
@@ -45,33 +69,32 @@ HealthCheck::HealthCheck(sys::EventLoop& loop, const CheckOptions& options,
 
 HealthCheck::~HealthCheck() {
   loop_.timers().disarm(timer_);
-  if (token_ != 0) loop_.remove(token_, fd_.get());
+  if (now_.token != 0) loop_.remove(now_.token, now_.fd.get());
 }
 
 void HealthCheck::start(Check check, const sys::ResolvedAddress& address) {
   ESPORA_CHECK(!under_way_ && check != Check::none);
   under_way_ = true;
-  connected_ = false;
-  check_ = check;
-  answer_bytes_ = 0;
+  now_ = Attempt{};
+  now_.check = check;
   loop_.timers().arm(timer_, loop_.now_ms() + options_.timeout_ms);
   sys::Connecting attempt = sys::start_connect(address);
-  fd_ = std::move(attempt.fd);
+  now_.fd = std::move(attempt.fd);
   switch (attempt.outcome) {
     case ConnectOutcome::connected:
     case ConnectOutcome::in_progress: {
       // Also where it is connected already: the loop then says at once that it is writable.
-      auto token = loop_.add(fd_.get(), Events::writable, *this);
+      auto token = loop_.add(now_.fd.get(), Events::writable, *this);
       if (!token.ok()) {
         finish_soon(Outcome::unknown, {});
         return;
       }
-      token_ = token.value();
+      now_.token = token.value();
       return;
     }
     case ConnectOutcome::backlog_full:
       // It is behind with accepting: busy, which is no failure of a check that only connects.
-      finish_soon(check_ == Check::connect ? Outcome::unknown : Outcome::bad,
+      finish_soon(now_.check == Check::connect ? Outcome::unknown : Outcome::bad,
                   "found its queue of connections full");
       return;
     case ConnectOutcome::local_error:
@@ -84,13 +107,13 @@ void HealthCheck::start(Check check, const sys::ResolvedAddress& address) {
 }
 
 void HealthCheck::on_events(uint32_t events) {
-  if (connected_) {
+  if (now_.connected) {
     read_answer();
     return;
   }
-  int error = sys::socket_error(fd_.get());
+  int error = sys::socket_error(now_.fd.get());
   if (error == 0 && (events & Events::writable) == 0) error = ECONNRESET;
-  if (error == 0 && sys::is_connected_to_itself(fd_.get())) error = ECONNREFUSED;
+  if (error == 0 && sys::is_connected_to_itself(now_.fd.get())) error = ECONNREFUSED;
   if (error != 0) {
     finish(Outcome::bad, "could not connect: " + sys::errno_name(error));
     return;
@@ -99,16 +122,16 @@ void HealthCheck::on_events(uint32_t events) {
 }
 
 void HealthCheck::on_connected() {
-  connected_ = true;
+  now_.connected = true;
   if (!ask()) {
     finish(Outcome::bad, "could not ask");
     return;
   }
-  if (check_ == Check::connect) {
+  if (now_.check == Check::connect) {
     finish(Outcome::good, {});
     return;
   }
-  loop_.modify(token_, fd_.get(), Events::readable);
+  loop_.modify(now_.token, now_.fd.get(), Events::readable);
 }
 
 // Both fit into any socket's buffer, so what is not taken at once is a failure.
@@ -116,25 +139,24 @@ bool HealthCheck::ask() {
   std::byte header[limits::proxy_header_written_bytes];
   if (options_.send_proxy) {
     const size_t count = write_local_proxy_header(header);
-    if (sys::send(fd_.get(), header, count).bytes != count) return false;
+    if (sys::send(now_.fd.get(), header, count).bytes != count) return false;
   }
-  if (check_ != Check::http) return true;
+  if (now_.check != Check::http) return true;
   const std::string request = check_request(options_, upstream_name_);
-  return sys::send(fd_.get(), request.data(), request.size()).bytes == request.size();
+  return sys::send(now_.fd.get(), request.data(), request.size()).bytes == request.size();
 }
 
 void HealthCheck::read_answer() {
-  const IoResult read =
-      sys::receive(fd_.get(), answer_ + answer_bytes_, sizeof answer_ - answer_bytes_);
+  char bytes[limits::check_read_bytes];
+  const IoResult read = sys::receive(now_.fd.get(), bytes, sizeof bytes);
   if (read.again) return;
   if (read.bytes == 0) {
     finish(Outcome::bad, read.error != 0 ? "got no answer: " + sys::errno_name(read.error)
                                          : "got no answer before the end of the stream");
     return;
   }
-  answer_bytes_ += read.bytes;
-  const auto status = parse_status_line({answer_, answer_bytes_});
-  if (!status.has_value()) return;  // a status line is shorter than what fits
+  const auto status = now_.status.read({bytes, read.bytes});
+  if (!status.has_value()) return;
   if (*status == 0) {
     finish(Outcome::bad, "got an answer that is not HTTP");
   } else if (*status < options_.status_min || *status > options_.status_max) {
@@ -145,26 +167,26 @@ void HealthCheck::read_answer() {
 }
 
 void HealthCheck::on_timer() {
-  if (decided_.has_value()) {
-    finish(*decided_, std::move(why_));
+  if (now_.decided.has_value()) {
+    finish(*now_.decided, std::move(now_.why));
     return;
   }
-  finish(Outcome::bad, connected_ ? "got no answer in time" : "could not connect in time");
+  finish(Outcome::bad, now_.connected ? "got no answer in time" : "could not connect in time");
 }
 
 void HealthCheck::finish_soon(Outcome outcome, std::string why) {
-  decided_ = outcome;
-  why_ = std::move(why);
+  now_.decided = outcome;
+  now_.why = std::move(why);
   loop_.timers().arm(timer_, loop_.now_ms());
 }
 
 void HealthCheck::finish(Outcome outcome, std::string why) {
   loop_.timers().disarm(timer_);
-  if (token_ != 0) loop_.remove(std::exchange(token_, 0), fd_.get());
-  fd_.reset();
-  decided_.reset();
+  if (now_.token != 0) loop_.remove(now_.token, now_.fd.get());
+  const Check check = now_.check;
+  now_ = Attempt{};
   under_way_ = false;
-  owner_.on_checked(check_, outcome, why);
+  owner_.on_checked(check, outcome, why);
 }
 
 }  // namespace espora::forward

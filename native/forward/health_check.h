@@ -32,6 +32,19 @@ struct CheckOptions {
 // The status code that begins an HTTP/1 answer: nothing while the line is not whole, 0 if it is
 // none. RFC 9112 4. Pure.
 std::optional<unsigned> parse_status_line(std::string_view begin) noexcept;
+// Finds the status of an answer in its bytes. Interim answers (1xx) are skipped, RFC 9110 15.2, but
+// for 101, which no other follows. Pure.
+class StatusReader {
+ public:
+  // Nothing while more is needed, 0 if it is no HTTP; nothing is to be read behind either.
+  std::optional<unsigned> read(std::string_view bytes) noexcept;
+
+ private:
+  size_t line_bytes_ = 0;  // of the status line; while skipping, of the present line
+  bool skipping_ = false;  // an interim answer, up to its empty line
+  unsigned skipped_ = 0;
+  char line_[limits::check_answer_bytes_max];
+};
 // The request of a check. Pure.
 std::string check_request(const CheckOptions& options, const std::string& upstream_name);
 
@@ -75,15 +88,17 @@ class HealthCheck final : private sys::EventHandler {
   std::string upstream_name_;
   Owner& owner_;
   sys::Timer timer_;
-  Check check_ = Check::none;
   bool under_way_ = false;
-  bool connected_ = false;
-  std::optional<Outcome> decided_;  // start() knew at once; told by the timer
-  std::string why_;
-  sys::Fd fd_;
-  sys::EventLoop::Token token_ = 0;
-  size_t answer_bytes_ = 0;
-  char answer_[limits::check_answer_bytes_max];
+  // Of one check: each begins with none of what the last one left.
+  struct Attempt {
+    Check check = Check::none;
+    bool connected = false;
+    std::optional<Outcome> decided;  // start() knew at once; told by the timer
+    std::string why;
+    sys::Fd fd;
+    sys::EventLoop::Token token = 0;
+    StatusReader status;
+  } now_;
 };
 
 }  // namespace espora::forward

@@ -22,17 +22,32 @@ uint64_t microseconds_since(uint64_t then_ns) noexcept {
 
 }  // namespace
 
-Session::Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared)
+Session::Session(SessionHost& host, sys::Fd client, bool client_tcp,
+                 const std::optional<sys::Endpoint>& peer, bool client_shared)
     : host_(host),
       relay_(host.loop, host.buffers, host.pipes, host.scratch, *this),
       timer_([](sys::Timer&, void* self) { static_cast<Session*>(self)->on_deadline(); }, this),
-      accepted_ns_(sys::monotonic_ns()) {
+      accepted_ns_(sys::monotonic_ns()),
+      peer_(peer) {
   relay_.client.fd = std::move(client);
   relay_.client.tcp = client_tcp;
   relay_.client.shared = client_shared;
 }
 
 void Session::open() {
+  const ProxyOptions& proxy = host_.proxy;
+  if (relay_.client.tcp && !peer_.has_value() && (proxy.send || !proxy.from.empty())) {
+    peer_ = sys::peer_endpoint(relay_.client.fd.get());
+  }
+  if (relay_.client.tcp && proxy.send) {
+    const auto destination = sys::local_endpoint(relay_.client.fd.get());
+    if (!peer_.has_value() || !destination.has_value()) {
+      // It is gone, and upstreams would take our own address for its.
+      end(SessionEnd::client);
+      return;
+    }
+    proxied_ = {*peer_, *destination};
+  }
   if (owes_header()) {
     await_header();
   } else {
@@ -45,7 +60,8 @@ void Session::end(SessionEnd reason) {
   host_.loop.timers().disarm(timer_);
   relay_.close();
   if (connected_) {
-    host_.upstreams.on_session_end(*upstream_, facts(reason), microseconds_since(accepted_ns_));
+    host_.upstreams.on_session_end(*upstream_, addresses_, facts(reason),
+                                   microseconds_since(accepted_ns_));
   }
   leave_upstream();
   host_.on_end(*this, reason);
@@ -60,15 +76,26 @@ void Session::arm(uint64_t delay_ms) {
   }
 }
 
-// As arm, but never beyond the end of the session's time.
+// Something moved just now: the next may take `silence_ms` (0: any time), and an upstream that was
+// asked has its time to answer anew.
 void Session::arm_relay(uint64_t silence_ms) {
-  if (ends_at_ms_ == 0) {
-    arm(silence_ms);
-    return;
+  const uint64_t now_ms = host_.loop.now_ms();
+  const auto in = [&](uint64_t delay_ms) { return delay_ms == 0 ? never_ms : now_ms + delay_ms; };
+  const bool owes_answer = relay_.client.spoke && !answered_ && !silence_told_;
+  silence_ms_ = silence_ms;
+  silent_at_ms_ = in(silence_ms);
+  answer_at_ms_ = owes_answer ? in(host_.deadlines.answer_ms) : never_ms;
+  unread_bytes_ = SIZE_MAX;
+  arm_nearest();
+}
+
+void Session::arm_nearest() {
+  const uint64_t nearest_ms = std::min({silent_at_ms_, answer_at_ms_, ends_at_ms_});
+  if (nearest_ms == never_ms) {
+    host_.loop.timers().disarm(timer_);
+  } else {
+    host_.loop.timers().arm(timer_, nearest_ms);
   }
-  const uint64_t silent_at_ms = host_.loop.now_ms() + silence_ms;
-  host_.loop.timers().arm(timer_,
-                          silence_ms == 0 ? ends_at_ms_ : std::min(silent_at_ms, ends_at_ms_));
 }
 
 void Session::on_side_events(Side& side, uint32_t events) {
@@ -91,10 +118,15 @@ bool Session::owes_header() const noexcept {
   const ProxyOptions& proxy = host_.proxy;
   if (!relay_.client.tcp) return proxy.from_unix;
   if (proxy.from.empty()) return false;
-  const auto peer = sys::peer_endpoint(relay_.client.fd.get());
-  return peer.has_value() &&
+  // One that cannot be told from those that owe a header owes it: nobody gets in by being gone.
+  return !peer_.has_value() ||
          std::any_of(proxy.from.begin(), proxy.from.end(),
-                     [&](const sys::IpNetwork& network) { return network.contains(peer->ip); });
+                     [&](const sys::IpNetwork& network) { return network.contains(peer_->ip); });
+}
+
+void Session::refuse_header(const char* why) {
+  host_.on_header_refused(peer_, why);
+  end(SessionEnd::proxy_header);
 }
 
 void Session::await_header() {
@@ -121,13 +153,17 @@ void Session::read_header(uint32_t events) {
   }
   const ProxyHeader header = parse_proxy_header(host_.scratch.first(seen.bytes));
   constexpr uint32_t ending = Events::read_hang_up | Events::hang_up | Events::error;
-  if (header.outcome == ProxyParse::invalid ||
-      (header.outcome == ProxyParse::incomplete && (events & ending) != 0)) {
-    end(SessionEnd::proxy_header);
+  if (header.outcome == ProxyParse::invalid) {
+    refuse_header(header.why);
+    return;
+  }
+  if (header.outcome == ProxyParse::incomplete && (events & ending) != 0) {
+    refuse_header("was cut off: the client ended its stream inside it");
     return;
   }
   if (header.outcome == ProxyParse::incomplete) return;
-  proxied_ = header.connection;
+  // One that names nobody (LOCAL, UNKNOWN) leaves the socket's own addresses.
+  if (header.connection.has_value()) proxied_ = header.connection;
   take_header(header.bytes);
 }
 
@@ -149,14 +185,8 @@ void Session::take_header(size_t bytes) {
 // Begins the upstream's stream with who the client is. 0 or an errno.
 int Session::send_header() noexcept {
   if (!host_.proxy.send) return 0;
-  std::optional<ProxiedConnection> about = proxied_;
-  if (!about.has_value()) {
-    const auto source = sys::peer_endpoint(relay_.client.fd.get());
-    const auto destination = sys::local_endpoint(relay_.client.fd.get());
-    if (source.has_value() && destination.has_value()) about = {*source, *destination};
-  }
   std::byte header[limits::proxy_header_written_bytes];
-  const size_t count = write_proxy_header(about, header);
+  const size_t count = write_proxy_header(proxied_, header);
   const sys::IoResult sent = sys::send(relay_.upstream.fd.get(), header, count);
   // A new connection takes this much at once.
   return sent.bytes == count ? 0 : (sent.error != 0 ? sent.error : ECONNRESET);
@@ -167,11 +197,16 @@ int Session::send_header() noexcept {
 // Goes on with the attempts until one is under way, one succeeded, or none is left.
 void Session::dial() {
   for (;;) {
-    if (addresses_left_ == 0 && !choose_upstream()) {
+    if (!upstream_.has_value() && !choose_upstream()) {
       wait_or_give_up();
       return;
     }
-    Connecting attempt = connect_once();
+    const sys::ResolvedAddress* address = host_.upstreams.next_address(*upstream_, addresses_);
+    if (address == nullptr) {
+      give_up_upstream();
+      continue;
+    }
+    Connecting attempt = connect_once(*address);
     relay_.upstream.fd = std::move(attempt.fd);
     switch (attempt.outcome) {
       case ConnectOutcome::connected:
@@ -203,8 +238,8 @@ bool Session::choose_upstream() {
   upstream_ = choice.upstream;
   tried_.set(*upstream_);
   if (!first) host_.on_retry();
-  address_ = upstream().preferred;
-  addresses_left_ = upstream().addresses.size();
+  addresses_ = {};
+  postponed_ = false;
   timed_out_ = false;
   return true;
 }
@@ -215,10 +250,7 @@ void Session::leave_upstream() {
   upstream_.reset();
 }
 
-Connecting Session::connect_once() {
-  const auto& addresses = upstream().addresses;
-  address_ %= addresses.size();  // its name may have resolved to fewer since
-  const sys::ResolvedAddress& address = addresses[address_];
+Connecting Session::connect_once(const sys::ResolvedAddress& address) {
   dialled_ns_ = sys::monotonic_ns();
   Connecting attempt = sys::start_connect(address);
   if (attempt.outcome == ConnectOutcome::local_error && host_.on_local_error(attempt.error)) {
@@ -227,23 +259,28 @@ Connecting Session::connect_once() {
   return attempt;
 }
 
-// The address that was tried last does not take us; after its last address the upstream has failed.
+// The address that was tried last does not take us.
 void Session::address_failed(int error) {
   drop_attempt();
-  ++address_;
-  if (--addresses_left_ != 0) return;
-  host_.upstreams.on_connect_failed(*upstream_, error);
-  leave_upstream();
+  error_ = error;
+  host_.upstreams.on_address_failed(*upstream_, addresses_);
 }
 
-// Says nothing about the upstream: its queue is full (unix sockets tell by no event when it no
+// Says nothing about the address: its queue is full (unix sockets tell by no event when it no
 // longer is) or we are short of something. Another address or upstream first, then this one again.
 void Session::postpone(int error) {
   drop_attempt();
   later_error_ = error;
-  ++address_;
-  if (--addresses_left_ != 0) return;
-  later_.set(*upstream_);
+  postponed_ = true;
+}
+
+// None of its addresses took us.
+void Session::give_up_upstream() {
+  if (postponed_) {
+    later_.set(*upstream_);
+  } else {
+    host_.upstreams.on_connect_failed(*upstream_, error_);
+  }
   leave_upstream();
 }
 
@@ -312,16 +349,15 @@ void Session::wait_or_give_up() {
 
 void Session::start_relay() {
   Upstream& taken = upstream();
-  taken.preferred = address_ % taken.addresses.size();
+  host_.upstreams.on_address_connected(*upstream_, addresses_);
   phase_ = Phase::relaying;
   connected_ = true;
   host_.upstreams.on_connected(*upstream_, microseconds_since(dialled_ns_));
   relay_.upstream.tcp = taken.tcp;
-  relay_.upstream.sent_bytes = &taken.bytes_to;
-  relay_.client.sent_bytes = &taken.bytes_from;
-  if (host_.deadlines.lifetime_ms != 0) {
-    ends_at_ms_ = host_.loop.now_ms() + host_.deadlines.lifetime_ms;
-  }
+  relay_.upstream.sent_bytes = &taken.counters->bytes_to;
+  relay_.client.sent_bytes = &taken.counters->bytes_from;
+  connected_ms_ = host_.loop.now_ms();
+  if (host_.deadlines.lifetime_ms != 0) ends_at_ms_ = connected_ms_ + host_.deadlines.lifetime_ms;
   arm_relay(host_.deadlines.idle_ms);
   const bool read_first = host_.expects_first_bytes();
   const sys::Status status = relay_.start(read_first);
@@ -363,7 +399,7 @@ void Session::after_relay() {
 void Session::note_first_byte() {
   if (answered_ || !relay_.upstream.spoke) return;
   answered_ = true;
-  host_.upstreams.on_first_byte(*upstream_);
+  host_.upstreams.on_first_byte(*upstream_, addresses_);
 }
 
 SessionFacts Session::facts(SessionEnd reason) const noexcept {
@@ -371,7 +407,10 @@ SessionFacts Session::facts(SessionEnd reason) const noexcept {
       .upstream_spoke = relay_.upstream.spoke,
       .client_spoke = relay_.client.spoke,
       .upstream_ended_first = relay_.first_ended() == &relay_.upstream,
-      .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error,
+      .early = host_.loop.now_ms() - connected_ms_ <= limits::early_end_ms,
+      .silent_too_long = reason == SessionEnd::idle || reason == SessionEnd::half_closed,
+      // That it let its time pass was told already.
+      .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error || silence_told_,
   };
 }
 
@@ -380,14 +419,42 @@ SessionEnd Session::reason() const noexcept {
   return relay_.failed_side() == &relay_.client ? SessionEnd::client : SessionEnd::upstream;
 }
 
+// A peer that takes slowly what the kernel holds for it makes no events for a long time.
+bool Session::still_moves() noexcept {
+  const size_t before = unread_bytes_;
+  unread_bytes_ = sys::unacknowledged_bytes(relay_.client.fd.get()) +
+                  sys::unacknowledged_bytes(relay_.upstream.fd.get());
+  return unread_bytes_ != 0 && unread_bytes_ != before;
+}
+
+void Session::on_relay_deadline() {
+  const uint64_t now_ms = host_.loop.now_ms();
+  if (now_ms >= ends_at_ms_) {
+    end(SessionEnd::lifetime);
+    return;
+  }
+  if (now_ms >= silent_at_ms_) {
+    if (!still_moves()) {
+      end(relay_.state() == Relay::State::half_closed ? SessionEnd::half_closed : SessionEnd::idle);
+      return;
+    }
+    silent_at_ms_ = now_ms + std::max(silence_ms_ / limits::idle_looks, uint64_t{1});
+  }
+  if (now_ms >= answer_at_ms_) {
+    answer_at_ms_ = never_ms;
+    silence_told_ = true;
+    host_.upstreams.on_silence(*upstream_, addresses_);
+  }
+  arm_nearest();
+}
+
 void Session::on_deadline() {
   switch (phase_) {
     case Phase::header:
-      end(SessionEnd::proxy_header);
+      refuse_header("did not arrive in time");
       break;
     case Phase::connecting:
       timed_out_ = true;
-      addresses_left_ = 1;  // the time was for all of them
       address_failed(ETIMEDOUT);
       dial();
       break;
@@ -395,11 +462,7 @@ void Session::on_deadline() {
       dial();
       break;
     case Phase::relaying:
-      if (ends_at_ms_ != 0 && host_.loop.now_ms() >= ends_at_ms_) {
-        end(SessionEnd::lifetime);
-        break;
-      }
-      end(relay_.state() == Relay::State::half_closed ? SessionEnd::half_closed : SessionEnd::idle);
+      on_relay_deadline();
       break;
     case Phase::resetting:
       if (relay_.check_reset() || host_.loop.now_ms() >= give_up_at_ms_) {

@@ -45,6 +45,7 @@ struct SessionDeadlines {
   uint64_t idle_ms;         // 0: never
   uint64_t half_closed_ms;  // 0: never
   uint64_t lifetime_ms;     // 0: never
+  uint64_t answer_ms;       // how long an upstream may say nothing that was asked; 0: never
 };
 
 // Who must say on whose behalf it connects, and whether we say so.
@@ -83,6 +84,9 @@ class SessionHost {
   // Whether clients of late had spoken before they were accepted.
   virtual bool expects_first_bytes() = 0;
   virtual void on_first_read(bool had_bytes) = 0;
+  // A client owed a PROXY header and did not send one that is right: `why` completes the sentence
+  // "the PROXY header …".
+  virtual void on_header_refused(const std::optional<sys::Endpoint>& client, const char* why) = 0;
   // Last call of a session; the host forgets it here.
   virtual void on_end(Session& session, SessionEnd reason) = 0;
 
@@ -92,8 +96,10 @@ class SessionHost {
 
 class Session final : public sys::Retired, private SideOwner {
  public:
-  // `client_shared`: another process may hold a descriptor of the client's socket.
-  Session(SessionHost& host, sys::Fd client, bool client_tcp, bool client_shared = false);
+  // `peer`: where a TCP client comes from, if that is known already. `client_shared`: another
+  // process may hold a descriptor of the client's socket.
+  Session(SessionHost& host, sys::Fd client, bool client_tcp,
+          const std::optional<sys::Endpoint>& peer, bool client_shared);
 
   // Begins; may end at once.
   void open();
@@ -112,10 +118,13 @@ class Session final : public sys::Retired, private SideOwner {
     ended,
   };
 
+  static constexpr uint64_t never_ms = UINT64_MAX;
+
   void on_side_events(Side& side, uint32_t events) override;
   void on_deadline();
 
   [[nodiscard]] bool owes_header() const noexcept;
+  void refuse_header(const char* why);
   void await_header();
   void read_header(uint32_t events);
   void take_header(size_t bytes);
@@ -123,9 +132,10 @@ class Session final : public sys::Retired, private SideOwner {
 
   void dial();
   bool choose_upstream();
+  void give_up_upstream();
   [[nodiscard]] Upstream& upstream() noexcept { return host_.upstreams.at(*upstream_); }
   void leave_upstream();
-  sys::Connecting connect_once();
+  sys::Connecting connect_once(const sys::ResolvedAddress& address);
   void address_failed(int error);
   void postpone(int error);
   void await_connect();
@@ -137,29 +147,41 @@ class Session final : public sys::Retired, private SideOwner {
   void note_first_byte();
   [[nodiscard]] SessionEnd reason() const noexcept;
   [[nodiscard]] SessionFacts facts(SessionEnd reason) const noexcept;
+  void on_relay_deadline();
+  [[nodiscard]] bool still_moves() noexcept;
   void arm(uint64_t delay_ms);
   void arm_relay(uint64_t silence_ms);
+  void arm_nearest();
 
   SessionHost& host_;
   Relay relay_;
   sys::Timer timer_;
   Phase phase_ = Phase::connecting;
   bool connected_ = false;
-  bool answered_ = false;           // a byte came from the upstream, and it was told
-  bool full_ = false;               // upstreams had as many connections as they may
-  bool timed_out_ = false;          // the last upstream failed by not answering in time
-  uint64_t rest_ms_ = 0;            // waiting, resetting: how long the last rest was
-  uint64_t give_up_at_ms_ = 0;      // waiting, resetting: when to stop
-  UpstreamSet::Tried tried_;        // upstreams that are out of the question
-  UpstreamSet::Tried later_;        // those among them to be tried again after a rest
-  int later_error_ = 0;             // why, of the last of them
-  std::optional<size_t> upstream_;  // which one is being tried or used
-  size_t address_ = 0;              // which of its addresses is being tried
-  size_t addresses_left_ = 0;       // how many of them, with this one, are still to be tried
-  uint64_t accepted_ns_ = 0;        // of the monotonic clock, as is the next
+  bool answered_ = false;                // a byte came from the upstream, and it was told
+  bool silence_told_ = false;            // the upstream said nothing for too long, and it was told
+  bool full_ = false;                    // upstreams had as many connections as they may
+  bool timed_out_ = false;               // the last upstream failed by not answering in time
+  uint64_t rest_ms_ = 0;                 // waiting, resetting: how long the last rest was
+  uint64_t give_up_at_ms_ = 0;           // waiting, resetting: when to stop
+  UpstreamSet::Tried tried_;             // upstreams that are out of the question
+  UpstreamSet::Tried later_;             // those among them to be tried again after a rest
+  int later_error_ = 0;                  // why, of the last of them
+  std::optional<size_t> upstream_;       // which one is being tried or used
+  Upstreams::TriedAddresses addresses_;  // of that upstream, with the one that is tried or used
+  bool postponed_ = false;               // one of them says nothing about it now
+  int error_ = 0;                        // why the last of them failed
+  uint64_t accepted_ns_ = 0;             // of the monotonic clock, as is the next
   uint64_t dialled_ns_ = 0;
-  uint64_t ends_at_ms_ = 0;  // relaying: when the session has lasted long enough; 0: never
-  std::optional<ProxiedConnection> proxied_;
+  uint64_t connected_ms_ = 0;
+  // Relaying, of the loop's clock:
+  uint64_t ends_at_ms_ = never_ms;            // when the session has lasted long enough
+  uint64_t silent_at_ms_ = never_ms;          // when nothing has moved for too long
+  uint64_t answer_at_ms_ = never_ms;          // when the upstream has said nothing for too long
+  uint64_t silence_ms_ = 0;                   // how long it may be silent now; 0: for ever
+  size_t unread_bytes_ = SIZE_MAX;            // what the peers had not taken at the last look
+  std::optional<sys::Endpoint> peer_;         // where a TCP client comes from, if that is known
+  std::optional<ProxiedConnection> proxied_;  // what upstreams are told; nothing: nobody knows
 };
 
 }  // namespace espora::forward

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "forward/address_list.h"
 #include "forward/health.h"
 #include "sys/counter.h"
 #include "sys/histogram.h"
@@ -12,21 +14,8 @@
 
 namespace espora::forward {
 
-struct Upstream {
-  explicit Upstream(sys::Address address_in, const HealthOptions& options)
-      : address(std::move(address_in)),
-        name(address.to_string()),
-        tcp(address.kind == sys::Address::Kind::tcp),
-        health(options) {}
-
-  sys::Address address;
-  std::string name;  // its address, as it was given
-  bool tcp;
-  std::vector<sys::ResolvedAddress> addresses;  // none while the name cannot be resolved
-  size_t preferred = 0;                         // the address that took the last connection
-  bool failing = false;                         // the last connect to it failed
-  Health health;
-
+// They only grow: one that is removed and added again goes on counting where it was.
+struct UpstreamCounters {
   sys::Counter connections;
   sys::Counter active;
   sys::Counter connect_failures;
@@ -38,6 +27,28 @@ struct Upstream {
   sys::Counter bytes_from;
   sys::Histogram connect_us;
   sys::Histogram session_us;
+};
+
+struct Upstream {
+  Upstream(sys::Address address_in, const HealthOptions& options,
+           std::shared_ptr<UpstreamCounters> counters_in)
+      : address(std::move(address_in)),
+        name(address.to_string()),
+        key(address.key()),
+        tcp(address.kind == sys::Address::Kind::tcp),
+        addresses(options.eject_after),
+        health(options),
+        counters(std::move(counters_in)) {}
+
+  sys::Address address;
+  std::string name;  // its address, as it was given
+  std::string key;   // the same for all spellings of it
+  bool tcp;
+  AddressList addresses;  // none while the name cannot be resolved
+  bool failing = false;   // the last connect to it failed
+  Health health;
+
+  std::shared_ptr<UpstreamCounters> counters;
 };
 
 }  // namespace espora::forward

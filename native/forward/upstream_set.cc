@@ -60,11 +60,18 @@ UpstreamSet::Tier UpstreamSet::best_tier(const Tried& tried) const noexcept {
 
 UpstreamSet::Choice UpstreamSet::next(const Tried& tried) noexcept {
   const Tier found = best_tier(tried);
-  if (!found.any) return {};
+  if (!found.any) return {any_awaited() ? Choice::Kind::full : Choice::Kind::none, 0};
   if (found.candidates.none()) return {Choice::Kind::full, 0};
   const bool fewest = balance_ == Balance::least_connections;
   return {Choice::Kind::chosen,
           take_turn(fewest ? fewest_connections(found.candidates) : found.candidates)};
+}
+
+bool UpstreamSet::any_awaited() const noexcept {
+  return std::any_of(slots_.begin(), slots_.begin() + static_cast<ptrdiff_t>(end_),
+                     [](const Slot& slot) {
+                       return slot.exists && slot.awaited && slot.state == UpstreamState::up;
+                     });
 }
 
 bool UpstreamSet::has_room() const noexcept {

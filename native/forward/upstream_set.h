@@ -37,7 +37,8 @@ class UpstreamSet {
   struct Choice {
     enum class Kind : uint8_t {
       chosen,
-      full,  // those that could take it have as many connections as they may: later
+      full,  // those that could take it have as many connections as they may, or one whose name is
+             // not known yet could: later
       none,  // nobody is left
     };
     Kind kind = Kind::none;
@@ -74,6 +75,9 @@ class UpstreamSet {
     at(upstream).reachable = reachable;
   }
 
+  // Whether its name was asked for and no answer came yet, for the first time: it may be reachable.
+  void set_awaited(size_t upstream, bool awaited) noexcept { at(upstream).awaited = awaited; }
+
   [[nodiscard]] bool exists(size_t upstream) const noexcept { return slots_[upstream].exists; }
   [[nodiscard]] UpstreamState state(size_t upstream) const noexcept { return at(upstream).state; }
   [[nodiscard]] uint32_t weight(size_t upstream) const noexcept { return at(upstream).weight; }
@@ -94,6 +98,7 @@ class UpstreamSet {
     bool exists = false;
     bool healthy = true;
     bool reachable = true;
+    bool awaited = false;
     UpstreamState state = UpstreamState::up;
     uint32_t weight = 1;
     uint64_t connections = 0;
@@ -107,6 +112,7 @@ class UpstreamSet {
   [[nodiscard]] Slot& at(size_t upstream) noexcept;
   [[nodiscard]] const Slot& at(size_t upstream) const noexcept;
   [[nodiscard]] Tier tier(bool healthy, const Tried& tried) const noexcept;
+  [[nodiscard]] bool any_awaited() const noexcept;
   [[nodiscard]] Tier best_tier(const Tried& tried) const noexcept;
   [[nodiscard]] Tried fewest_connections(const Tried& candidates) const noexcept;
   size_t take_turn(const Tried& candidates) noexcept;

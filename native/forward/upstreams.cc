@@ -60,7 +60,7 @@ struct Upstreams::Entry final : HealthCheck::Owner {
       : all(all_in),
         index(index_in),
         id(id_in),
-        upstream(at.address, all_in.options_.health),
+        upstream(at.address, all_in.options_.health, all_in.counters_of(at.address.key())),
         check(all_in.loop_, all_in.options_.check, upstream.name, *this),
         timer(
             [](sys::Timer&, void* self) {
@@ -82,10 +82,15 @@ struct Upstreams::Entry final : HealthCheck::Owner {
   HealthCheck check;
   sys::Timer timer;
   uint64_t next_check_ms = 0;
-  uint64_t resolve_after_ms = 0;
+  size_t checked_address = 0;  // of the check that is under way, and of which list
+  uint64_t checked_version = 0;
+  uint64_t resolve_after_ms = 0;              // not before, also where it fails
+  uint64_t resolve_at_ms = Health::never_ms;  // whatever happens
   bool resolving = false;
+  bool answered = false;  // its name was asked for, and something was said
   bool removed = false;
   // For readers on other threads.
+  std::atomic<bool> shown_removed{false};
   std::atomic<UpstreamState> shown_state{UpstreamState::up};
   std::atomic<UpstreamHealth> shown_health{UpstreamHealth::fit};
   std::atomic<uint32_t> shown_weight;
@@ -98,7 +103,7 @@ Upstreams::Upstreams(sys::EventLoop& loop, std::string name, UpstreamsOptions op
       options_(std::move(options)),
       owner_(owner),
       set_(options_.balance, options_.connections_max_each),
-      resolver_(loop) {
+      resolver_(loop, options_.resolve) {
   // Without checks that were asked for there are only looks at ejected ones, and those find nobody
   // guilty.
   if (options_.check.check == Check::none) options_.health.fall = 0;
@@ -114,12 +119,35 @@ Status Upstreams::start(const std::vector<UpstreamAddress>& upstreams) {
     Entry& entry = *entries_[inserted.value()];
     // Spread over the interval, or all of them would be checked in one burst for ever.
     entry.next_check_ms = loop_.now_ms() + options_.check.interval_ms * count++ / upstreams.size();
-    on_resolved(entry.index, entry.id, sys::resolve(each.address));
+    locate(entry);
   }
   return {};
 }
 
+// Those of an upstream that was there before go on. With the mutex held.
+std::shared_ptr<UpstreamCounters> Upstreams::counters_of(const std::string& key) {
+  auto& counters = counters_[key];
+  if (counters != nullptr) return counters;
+  counters = std::make_shared<UpstreamCounters>();
+  if (counters_.size() <= limits::upstream_counters_max) return counters;
+  for (auto each = counters_.begin(); each != counters_.end(); ++each) {
+    if (each->second.use_count() != 1) continue;
+    removed_.add(*each->second);
+    counters_.erase(each);
+    break;
+  }
+  return counters_[key];
+}
+
 Result<size_t> Upstreams::insert(const UpstreamAddress& upstream) {
+  if (Entry* there = find(upstream.address.key()); there != nullptr) {
+    return Status(Code::exists, name_ + ": " + upstream.address.to_string() +
+                                    " is an upstream already" +
+                                    (there->upstream.name == upstream.address.to_string()
+                                         ? std::string()
+                                         : ", as " + there->upstream.name) +
+                                    ": name it once, with a weight if it is to get more");
+  }
   if (upstream.address.kind == sys::Address::Kind::unix_path) {
     const auto possible = sys::resolve(upstream.address);
     if (!possible.ok()) return possible.status();  // a path that no socket can have
@@ -151,17 +179,46 @@ void Upstreams::leave(size_t upstream) {
   free_if_unused(upstream);
 }
 
+const sys::ResolvedAddress* Upstreams::next_address(size_t upstream, TriedAddresses& tried) {
+  AddressList& addresses = at(upstream).addresses;
+  // Others than before: none of them was tried.
+  if (tried.version != addresses.version()) tried = {{}, addresses.version(), 0};
+  const auto next = addresses.next(tried.indexes, loop_.now_ms());
+  if (!next.has_value()) return nullptr;
+  tried.indexes.set(*next);
+  tried.current = *next;
+  return &addresses.at(*next);
+}
+
+void Upstreams::on_address_failed(size_t upstream, const TriedAddresses& tried) {
+  Entry& entry = *entries_[upstream];
+  AddressList& addresses = entry.upstream.addresses;
+  if (tried.version != addresses.version()) return;
+  addresses.on_connect_failed(tried.current, loop_.now_ms());
+  schedule(entry);  // it is to be looked at
+  // Its name may mean something else by now.
+  if (!entry.removed && !entry.upstream.address.fixed() &&
+      loop_.now_ms() >= entry.resolve_after_ms) {
+    resolve(entry);
+  }
+}
+
+void Upstreams::on_address_connected(size_t upstream, const TriedAddresses& tried) {
+  AddressList& addresses = at(upstream).addresses;
+  if (tried.version == addresses.version()) addresses.on_connected(tried.current);
+}
+
 void Upstreams::on_connected(size_t upstream, uint64_t elapsed_us) {
   Upstream& each = at(upstream);
-  ++each.connections;
-  ++each.active;
-  each.connect_us.add(elapsed_us);
+  ++each.counters->connections;
+  ++each.counters->active;
+  each.counters->connect_us.add(elapsed_us);
   if (std::exchange(each.failing, false)) owner_.on_upstream_reachable(upstream);
 }
 
 void Upstreams::on_connect_failed(size_t upstream, int error) {
   Entry& entry = *entries_[upstream];
-  ++entry.upstream.connect_failures;
+  ++entry.upstream.counters->connect_failures;
   const Status status =
       Status::from_errno(error, "connect", name_ + ": cannot reach " + entry.upstream.name);
   if (!std::exchange(entry.upstream.failing, true))
@@ -169,35 +226,52 @@ void Upstreams::on_connect_failed(size_t upstream, int error) {
   if (entry.removed) return;
   if (entry.upstream.health.on_failure(Failure::refused, loop_.now_ms(),
                                        set_.others_healthy(upstream))) {
-    ++entry.upstream.ejections;
+    ++entry.upstream.counters->ejections;
     entry.next_check_ms = loop_.now_ms() + limits::recheck_ms;
     update(entry, "connects to it fail: " + sys::errno_name(error));
   }
-  // Its name may have moved to another address.
-  if (!entry.upstream.address.fixed() && loop_.now_ms() >= entry.resolve_after_ms) resolve(entry);
 }
 
-void Upstreams::on_first_byte(size_t upstream) {
+void Upstreams::on_first_byte(size_t upstream, const TriedAddresses& tried) {
   Entry& entry = *entries_[upstream];
+  AddressList& addresses = entry.upstream.addresses;
+  if (tried.version == addresses.version()) addresses.on_answer(tried.current);
   entry.upstream.health.on_success();
   if (!entry.removed) update(entry, "it answers");
 }
 
-void Upstreams::on_session_end(size_t upstream, const SessionFacts& facts, uint64_t elapsed_us) {
+void Upstreams::on_session_end(size_t upstream, const TriedAddresses& tried,
+                               const SessionFacts& facts, uint64_t elapsed_us) {
   Entry& entry = *entries_[upstream];
-  --entry.upstream.active;
-  entry.upstream.session_us.add(elapsed_us);
-  if (!is_failure(facts)) return;
-  ++entry.upstream.silent_sessions;
+  --entry.upstream.counters->active;
+  entry.upstream.counters->session_us.add(elapsed_us);
+  if (is_failure(facts)) on_silence(upstream, tried);
+}
+
+void Upstreams::on_silence(size_t upstream, const TriedAddresses& tried) {
+  Entry& entry = *entries_[upstream];
+  AddressList& addresses = entry.upstream.addresses;
+  if (tried.version == addresses.version()) addresses.on_silent(tried.current, loop_.now_ms());
+  ++entry.upstream.counters->silent_sessions;
   if (entry.removed || !entry.upstream.health.on_failure(Failure::silent, loop_.now_ms(),
                                                          set_.others_healthy(upstream))) {
     return;
   }
-  ++entry.upstream.ejections;
+  ++entry.upstream.counters->ejections;
   update(entry, "it takes connections and says nothing");
 }
 
 // --- names -----------------------------------------------------------------------------------
+
+// What is no name is known at once, and is no question to anybody.
+void Upstreams::locate(Entry& entry) {
+  if (entry.upstream.address.fixed()) {
+    on_resolved(entry.index, entry.id, sys::resolve(entry.upstream.address));
+  } else {
+    resolve(entry);
+    update(entry, "its name is not known yet");
+  }
+}
 
 void Upstreams::resolve(Entry& entry) {
   if (entry.resolving) return;
@@ -213,17 +287,24 @@ void Upstreams::on_resolved(size_t index, uint64_t id,
   Entry& entry = *entries_[index];
   Upstream& upstream = entry.upstream;
   entry.resolving = false;
-  entry.resolve_after_ms = loop_.now_ms() + limits::resolve_again_ms;
+  entry.answered = true;
+  const uint64_t now_ms = loop_.now_ms();
+  entry.resolve_after_ms = now_ms + limits::resolve_again_ms;
+  if (!upstream.address.fixed() && options_.resolve_interval_ms != 0) {
+    entry.resolve_at_ms = now_ms + options_.resolve_interval_ms;
+  }
   if (found.ok()) {
-    upstream.addresses = std::move(found).value();
-    upstream.preferred %= upstream.addresses.size();
+    upstream.addresses.assign(found.value());
     update(entry, "its name is known");
     return;
   }
   // Addresses that were found before may still be right.
-  if (!upstream.addresses.empty()) return;
+  if (!upstream.addresses.empty()) {
+    schedule(entry);
+    return;
+  }
   if (!std::exchange(upstream.failing, true)) {
-    ++upstream.connect_failures;
+    ++upstream.counters->connect_failures;
     owner_.on_upstream_unreachable(index, found.status());
   }
   update(entry, found.status().message());
@@ -238,23 +319,56 @@ Check Upstreams::wanted_check(const Entry& entry) const noexcept {
   const Health& health = entry.upstream.health;
   const bool refused =
       health.state() == Health::State::ejected && health.ejected_for() == Failure::refused;
-  return refused ? Check::connect : Check::none;
+  return refused || looks_due(entry) ? Check::connect : Check::none;
+}
+
+// Where all there are rest, each session is a look.
+bool Upstreams::looks_due(const Entry& entry) const noexcept {
+  const AddressList& addresses = entry.upstream.addresses;
+  return addresses.size() > 1 && addresses.next_look().due_ms != AddressList::never_ms;
+}
+
+// When the next check begins, where one is wanted; never while one is under way.
+uint64_t Upstreams::next_check_ms(const Entry& entry) const noexcept {
+  if (entry.check.under_way()) return Health::never_ms;
+  const bool looking = options_.check.check == Check::none &&
+                       entry.upstream.health.state() != Health::State::ejected;
+  return looking ? std::max(entry.upstream.addresses.next_look().due_ms, entry.next_check_ms)
+                 : entry.next_check_ms;
+}
+
+// When its name is asked for again.
+uint64_t Upstreams::next_question_ms(const Entry& entry) const noexcept {
+  if (entry.resolving || entry.upstream.address.fixed()) return Health::never_ms;
+  return entry.upstream.addresses.empty() ? std::min(entry.resolve_after_ms, entry.resolve_at_ms)
+                                          : entry.resolve_at_ms;
 }
 
 void Upstreams::on_timer(Entry& entry) {
   const uint64_t now_ms = loop_.now_ms();
   entry.upstream.health.on_time(now_ms);
-  if (entry.upstream.addresses.empty() && now_ms >= entry.resolve_after_ms) resolve(entry);
-  const Check check = wanted_check(entry);
-  if (check != Check::none && now_ms >= entry.next_check_ms && !entry.check.under_way()) {
-    const Upstream& upstream = entry.upstream;
-    const bool ejected = upstream.health.state() == Health::State::ejected;
-    entry.next_check_ms =
-        now_ms + (ejected ? std::min(options_.check.interval_ms, limits::recheck_ms)
-                          : options_.check.interval_ms);
-    entry.check.start(check, upstream.addresses[upstream.preferred]);
+  if (now_ms >= next_question_ms(entry)) resolve(entry);
+  if (const Check check = wanted_check(entry);
+      check != Check::none && now_ms >= next_check_ms(entry)) {
+    begin_check(entry, check);
   }
   update(entry, "its time is over");
+}
+
+// Where checks were asked for each address is checked once in an interval. Otherwise those are
+// looked at that took no connection.
+void Upstreams::begin_check(Entry& entry, Check check) {
+  AddressList& addresses = entry.upstream.addresses;
+  const uint64_t now_ms = loop_.now_ms();
+  const bool ejected = entry.upstream.health.state() == Health::State::ejected;
+  const uint64_t interval_ms = ejected ? std::min(options_.check.interval_ms, limits::recheck_ms)
+                                       : options_.check.interval_ms;
+  entry.next_check_ms = now_ms + std::max<uint64_t>(interval_ms / addresses.size(), 1);
+  entry.checked_version = addresses.version();
+  const bool asked_for = options_.check.check != Check::none;
+  entry.checked_address =
+      asked_for || ejected ? addresses.next_to_check() : addresses.next_look().index;
+  entry.check.start(check, addresses.at(entry.checked_address));
 }
 
 void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outcome,
@@ -264,16 +378,23 @@ void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outco
     schedule(entry);
     return;
   }
-  ++upstream.checks;
+  ++upstream.counters->checks;
   const bool good = outcome == HealthCheck::Outcome::good;
-  if (!good) {
-    ++upstream.checks_failed;
-    if (!upstream.addresses.empty()) {
-      upstream.preferred = (upstream.preferred + 1) % upstream.addresses.size();
-    }
+  AddressList& addresses = upstream.addresses;
+  const bool same = entry.checked_version == addresses.version();
+  if (good) {
+    if (same) addresses.on_connected(entry.checked_address);
+    if (same && check == Check::http) addresses.on_answer(entry.checked_address);
+    if (std::exchange(upstream.failing, false)) owner_.on_upstream_reachable(entry.index);
+  } else {
+    ++upstream.counters->checks_failed;
+    if (same) addresses.on_connect_failed(entry.checked_address, loop_.now_ms());
     if (!upstream.address.fixed() && loop_.now_ms() >= entry.resolve_after_ms) resolve(entry);
-  } else if (std::exchange(upstream.failing, false)) {
-    owner_.on_upstream_reachable(entry.index);
+    // Of several addresses one that fails says nothing about the upstream.
+    if (!addresses.all_rest(loop_.now_ms())) {
+      update(entry, "the check " + why);
+      return;
+    }
   }
   upstream.health.on_check(check, good);
   update(entry, good ? "a check found it well" : "the check " + why);
@@ -285,6 +406,7 @@ void Upstreams::update(Entry& entry, const std::string& reason) {
   const size_t index = entry.index;
   set_.set_healthy(index, upstream.health.usable());
   set_.set_reachable(index, !upstream.addresses.empty());
+  set_.set_awaited(index, upstream.addresses.empty() && !entry.answered);
   UpstreamHealth health = UpstreamHealth::unresolved;
   if (!upstream.addresses.empty()) health = static_cast<UpstreamHealth>(upstream.health.state());
   const UpstreamState state = set_.state(index);
@@ -309,13 +431,8 @@ void Upstreams::schedule(Entry& entry) {
     loop_.timers().disarm(entry.timer);
     return;
   }
-  uint64_t next_ms = entry.upstream.health.next_ms();
-  if (entry.upstream.addresses.empty() && !entry.resolving) {
-    next_ms = std::min(next_ms, entry.resolve_after_ms);
-  }
-  if (wanted_check(entry) != Check::none && !entry.check.under_way()) {
-    next_ms = std::min(next_ms, entry.next_check_ms);
-  }
+  uint64_t next_ms = std::min(entry.upstream.health.next_ms(), next_question_ms(entry));
+  if (wanted_check(entry) != Check::none) next_ms = std::min(next_ms, next_check_ms(entry));
   if (next_ms == Health::never_ms) {
     loop_.timers().disarm(entry.timer);
   } else {
@@ -325,17 +442,23 @@ void Upstreams::schedule(Entry& entry) {
 
 // --- changes ---------------------------------------------------------------------------------
 
+Upstreams::Entry* Upstreams::find(const std::string& key) noexcept {
+  for (const auto& entry : entries_) {
+    if (entry != nullptr && !entry->removed && entry->upstream.key == key) return entry.get();
+  }
+  return nullptr;
+}
+
 template <typename Change>
 Status Upstreams::change(const std::string& address, const char* reason, const Change& apply) {
-  bool found = false;
-  for (const auto& entry : entries_) {
-    if (entry == nullptr || entry->removed || entry->upstream.name != address) continue;
-    found = true;
-    apply(*entry);
-    update(*entry, reason);
+  const auto parsed = sys::Address::parse(address);
+  Entry* entry = parsed.ok() ? find(parsed.value().key()) : nullptr;
+  if (entry == nullptr) {
+    return Status(Code::not_found, name_ + ": there is no upstream " + address);
   }
-  if (found) return {};
-  return Status(Code::not_found, name_ + ": there is no upstream " + address);
+  apply(*entry);
+  if (reason != nullptr) update(*entry, reason);
+  return {};
 }
 
 Status Upstreams::set_state(const std::string& address, UpstreamState state) {
@@ -360,53 +483,48 @@ Status Upstreams::add(const UpstreamAddress& upstream) {
   auto inserted = insert(upstream);
   if (!inserted.ok()) return inserted.status();
   Entry& entry = *entries_[inserted.value()];
-  if (upstream.address.fixed()) {
-    on_resolved(entry.index, entry.id, sys::resolve(upstream.address));
-  } else {
-    resolve(entry);
-    update(entry, "its name is not known yet");
-  }
+  locate(entry);
   owner_.on_upstream_room();
   return {};
 }
 
 Status Upstreams::remove(const std::string& address) {
-  bool found = false;
-  for (size_t index = 0; index < entries_.size(); ++index) {
-    Entry* entry = entries_[index].get();
-    if (entry == nullptr || entry->removed || entry->upstream.name != address) continue;
-    found = true;
+  const Status status = change(address, nullptr, [&](Entry& entry) {
+    const size_t index = entry.index;
     set_.remove(index);
-    entry->removed = true;
-    entry->shown_state = UpstreamState::draining;
-    schedule(*entry);
+    entry.removed = true;
+    entry.shown_removed = true;
+    entry.shown_state = UpstreamState::draining;
+    schedule(entry);
     free_if_unused(index);
-  }
-  if (found) {
-    owner_.on_upstream_room();
-    return {};
-  }
-  return Status(Code::not_found, name_ + ": there is no upstream " + address);
+  });
+  if (status.ok()) owner_.on_upstream_room();
+  return status;
 }
 
 void Upstreams::free_if_unused(size_t index) {
   Entry& entry = *entries_[index];
   if (!entry.removed || set_.connections(index) != 0) return;
   const std::lock_guard lock(entries_mutex_);
-  removed_.bytes_to += entry.upstream.bytes_to;
-  removed_.bytes_from += entry.upstream.bytes_from;
-  removed_.connect_us.merge(entry.upstream.connect_us.snapshot());
-  removed_.session_us.merge(entry.upstream.session_us.snapshot());
   entries_[index].reset();
 }
 
 // --- from any thread -------------------------------------------------------------------------
 
+// Whether it was removed, and is there again: both count in one place.
+bool Upstreams::has_successor(const Entry& gone) const {
+  return gone.shown_removed &&
+         std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+           return entry != nullptr && entry->id > gone.id &&
+                  entry->upstream.key == gone.upstream.key;
+         });
+}
+
 std::vector<UpstreamStats> Upstreams::stats() const {
   const std::lock_guard lock(entries_mutex_);
   std::vector<UpstreamStats> all;
   for (const auto& entry : entries_) {
-    if (entry == nullptr) continue;
+    if (entry == nullptr || has_successor(*entry)) continue;
     const Upstream& each = entry->upstream;
     UpstreamStats one;
     one.address = each.name;
@@ -415,17 +533,17 @@ std::vector<UpstreamStats> Upstreams::stats() const {
     one.up = one.state == UpstreamState::up &&
              (one.health == UpstreamHealth::fit || one.health == UpstreamHealth::probation);
     one.weight = entry->shown_weight;
-    one.connections = each.connections;
-    one.active = each.active;
-    one.connect_failures = each.connect_failures;
-    one.silent_sessions = each.silent_sessions;
-    one.ejections = each.ejections;
-    one.checks = each.checks;
-    one.checks_failed = each.checks_failed;
-    one.bytes_to = each.bytes_to;
-    one.bytes_from = each.bytes_from;
-    one.connect = Durations(each.connect_us.snapshot());
-    one.session = Durations(each.session_us.snapshot());
+    one.connections = each.counters->connections;
+    one.active = each.counters->active;
+    one.connect_failures = each.counters->connect_failures;
+    one.silent_sessions = each.counters->silent_sessions;
+    one.ejections = each.counters->ejections;
+    one.checks = each.counters->checks;
+    one.checks_failed = each.counters->checks_failed;
+    one.bytes_to = each.counters->bytes_to;
+    one.bytes_from = each.counters->bytes_from;
+    one.connect = Durations(each.counters->connect_us.snapshot());
+    one.session = Durations(each.counters->session_us.snapshot());
     all.push_back(std::move(one));
   }
   return all;
@@ -434,14 +552,15 @@ std::vector<UpstreamStats> Upstreams::stats() const {
 UpstreamTotals Upstreams::totals() const {
   const std::lock_guard lock(entries_mutex_);
   UpstreamTotals all = removed_;
-  for (const auto& entry : entries_) {
-    if (entry == nullptr) continue;
-    all.bytes_to += entry->upstream.bytes_to;
-    all.bytes_from += entry->upstream.bytes_from;
-    all.connect_us.merge(entry->upstream.connect_us.snapshot());
-    all.session_us.merge(entry->upstream.session_us.snapshot());
-  }
+  for (const auto& [key, counters] : counters_) all.add(*counters);
   return all;
+}
+
+void UpstreamTotals::add(const UpstreamCounters& counters) {
+  bytes_to += counters.bytes_to;
+  bytes_from += counters.bytes_from;
+  connect_us.merge(counters.connect_us.snapshot());
+  session_us.merge(counters.session_us.snapshot());
 }
 
 }  // namespace espora::forward

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,6 +34,8 @@ struct UpstreamsOptions {
   uint32_t connections_max_each = 0;  // at once; 0: any number
   HealthOptions health;
   CheckOptions check;
+  uint64_t resolve_interval_ms = 10'000;      // names are asked for again; 0: only where it fails
+  sys::Resolver::Ask resolve = sys::resolve;  // of names; on other threads
 };
 
 // Where an upstream is, and how much it is to get.
@@ -85,6 +88,8 @@ struct UpstreamTotals {
   uint64_t bytes_from = 0;
   sys::HistogramSnapshot connect_us;
   sys::HistogramSnapshot session_us;
+
+  void add(const UpstreamCounters& counters);
 };
 
 struct UpstreamChange {
@@ -119,8 +124,8 @@ class Upstreams {
   Upstreams(const Upstreams&) = delete;
   Upstreams& operator=(const Upstreams&) = delete;
 
-  // Resolves names, which may block, so before the loop serves anybody. One that cannot be resolved
-  // is asked for again later; a path that no socket can have is an error.
+  // Asks for names and waits for none: connections wait for them, see choose(). One that cannot be
+  // resolved is asked for again later; a path that no socket can have is an error.
   sys::Status start(const std::vector<UpstreamAddress>& upstreams);
 
   // --- connections ---
@@ -136,16 +141,30 @@ class Upstreams {
   [[nodiscard]] Upstream& at(size_t upstream) noexcept;
   // `elapsed_us`: since the connect began. Between this and the last leave() it is active.
   void on_connected(size_t upstream, uint64_t elapsed_us);
+  // The address of it that a connection tries next; nothing if it tried all of them. `tried` is of
+  // one connection and one upstream.
+  struct TriedAddresses {
+    AddressList::Tried indexes;
+    uint64_t version = 0;
+    size_t current = 0;  // the last that next_address() named
+  };
+  const sys::ResolvedAddress* next_address(size_t upstream, TriedAddresses& tried);
+  // What became of it.
+  void on_address_failed(size_t upstream, const TriedAddresses& tried);
+  void on_address_connected(size_t upstream, const TriedAddresses& tried);
   // It could not be reached, for a reason that is its own.
   void on_connect_failed(size_t upstream, int error);
   // The first byte of a connection came from it.
-  void on_first_byte(size_t upstream);
+  void on_first_byte(size_t upstream, const TriedAddresses& tried);
+  // It was asked on a connection, and said nothing for too long; the connection goes on.
+  void on_silence(size_t upstream, const TriedAddresses& tried);
   // A connection that on_connected() told of is over; leave() follows.
-  void on_session_end(size_t upstream, const SessionFacts& facts, uint64_t elapsed_us);
+  void on_session_end(size_t upstream, const TriedAddresses& tried, const SessionFacts& facts,
+                      uint64_t elapsed_us);
 
   // --- changes ---
-  // All upstreams of that name, which is an address; `not_found` if there is none. Connections that
-  // are open stay.
+  // The upstream at that address, however it is spelled; `not_found` if there is none, and `exists`
+  // for one more at the same. Connections that are open stay.
   sys::Status set_state(const std::string& address, UpstreamState state);
   sys::Status set_weight(const std::string& address, uint32_t weight);
   sys::Status add(const UpstreamAddress& upstream);
@@ -159,12 +178,20 @@ class Upstreams {
  private:
   struct Entry;
 
+  std::shared_ptr<UpstreamCounters> counters_of(const std::string& key);
+  [[nodiscard]] Entry* find(const std::string& key) noexcept;
+  [[nodiscard]] bool has_successor(const Entry& gone) const;
   sys::Result<size_t> insert(const UpstreamAddress& upstream);
+  void locate(Entry& entry);
   void resolve(Entry& entry);
   void on_resolved(size_t index, uint64_t id, sys::Result<std::vector<sys::ResolvedAddress>> found);
   void on_timer(Entry& entry);
+  void begin_check(Entry& entry, Check check);
   void on_checked(Entry& entry, Check check, HealthCheck::Outcome outcome, const std::string& why);
   [[nodiscard]] Check wanted_check(const Entry& entry) const noexcept;
+  [[nodiscard]] bool looks_due(const Entry& entry) const noexcept;
+  [[nodiscard]] uint64_t next_check_ms(const Entry& entry) const noexcept;
+  [[nodiscard]] uint64_t next_question_ms(const Entry& entry) const noexcept;
   void update(Entry& entry, const std::string& reason);
   void schedule(Entry& entry);
   void free_if_unused(size_t index);
@@ -181,7 +208,8 @@ class Upstreams {
   // The loop's thread changes which entries there are, under the lock; others read under the lock.
   mutable std::mutex entries_mutex_;
   std::array<std::unique_ptr<Entry>, limits::upstreams_max> entries_;
-  UpstreamTotals removed_;
+  std::map<std::string, std::shared_ptr<UpstreamCounters>> counters_;  // under the lock, too
+  UpstreamTotals removed_;  // of those that were forgotten
 };
 
 }  // namespace espora::forward

@@ -98,7 +98,9 @@ class Server final : private sys::AcceptorOwner {
  private:
   friend class Connection;
 
-  void on_accepted(sys::Fd fd, bool) override { serve(std::move(fd), false, {}); }
+  void on_accepted(sys::Fd fd, bool, const std::optional<sys::Endpoint>&) override {
+    serve(std::move(fd), false, {});
+  }
   size_t room_for_handed() override {
     return options_.connections_max - std::min<size_t>(active(), options_.connections_max);
   }

@@ -69,7 +69,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
       case AcceptOutcome::accepted:
         ++counters_.accepted;
         if (taken > 0) loop_.add_work(1);
-        owner_.on_accepted(std::move(accepted.fd), door.tcp);
+        owner_.on_accepted(std::move(accepted.fd), door.tcp, accepted.peer);
         break;
       case AcceptOutcome::retry:
         ++counters_.aborted;

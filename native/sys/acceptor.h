@@ -32,8 +32,8 @@ struct ListenOptions {
 
 class AcceptorOwner {
  public:
-  // One new connection, non-blocking. `tcp` is false for a unix socket.
-  virtual void on_accepted(Fd fd, bool tcp) = 0;
+  // One new connection, non-blocking. `tcp` is false for a unix socket, which has no `peer`.
+  virtual void on_accepted(Fd fd, bool tcp, const std::optional<Endpoint>& peer) = 0;
   // Whether there is room for one more connection. While it says no, accepting pauses until
   // Acceptor::resume().
   virtual bool has_room() = 0;

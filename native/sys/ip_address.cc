@@ -51,6 +51,12 @@ IpAddress IpAddress::unmapped() const noexcept {
   return plain;
 }
 
+std::string Endpoint::to_string() const {
+  const IpAddress plain = ip.unmapped();
+  const std::string text = plain.to_string();
+  return (plain.v6 ? "[" + text + "]" : text) + ":" + std::to_string(port);
+}
+
 Result<IpNetwork> IpNetwork::parse(std::string_view text) {
   const auto refuse = [&](const char* why) {
     return Status(Code::invalid, "network \"" + std::string(text) + "\" " + why +
@@ -60,7 +66,10 @@ Result<IpNetwork> IpNetwork::parse(std::string_view text) {
   const auto base = IpAddress::parse(text.substr(0, slash));
   if (!base.has_value()) return refuse("does not begin with an IP address");
   IpNetwork network{*base, base->v6 ? 128u : 32u};
-  if (slash == std::string_view::npos) return network;
+  if (slash == std::string_view::npos) {
+    const IpAddress plain = base->unmapped();
+    return IpNetwork{plain, plain.v6 ? 128u : 32u};
+  }
   const std::string_view bits = text.substr(slash + 1);
   unsigned prefix = 0;
   const auto parsed = std::from_chars(bits.data(), bits.data() + bits.size(), prefix);
@@ -74,6 +83,10 @@ Result<IpNetwork> IpNetwork::parse(std::string_view text) {
     masked.bytes[bit / 8] &= static_cast<uint8_t>(~(0x80u >> (bit % 8)));
   }
   if (masked != *base) return refuse("has bits behind its prefix");
+  // Version 4 in version 6 clothes means version 4, whichever of the two a listener shows.
+  if (const IpAddress plain = base->unmapped(); plain.v6 != base->v6 && prefix >= 96) {
+    return IpNetwork{plain, prefix - 96};
+  }
   return network;
 }
 

@@ -26,6 +26,8 @@ struct IpAddress {
 struct Endpoint {
   IpAddress ip;
   uint16_t port = 0;
+  // "192.0.2.1:80", "[2001:db8::1]:80".
+  [[nodiscard]] std::string to_string() const;
   bool operator==(const Endpoint&) const noexcept = default;
 };
 

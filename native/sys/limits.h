@@ -133,17 +133,37 @@ inline constexpr uint64_t http_drain_grace_ms = 500;
 // --- forward ----------------------------------------------------------------------------------
 // Upstreams of one forwarder: one bit each in every session that is still connecting.
 inline constexpr size_t upstreams_max = 256;
+// Addresses of one name that take part: one bit each in every session that is still connecting.
+inline constexpr size_t addresses_max = 64;
+// How long an address of several rests that took no connection, in milliseconds: doubles from the
+// first to the second.
+inline constexpr uint64_t address_rest_ms = 1'000;
+inline constexpr uint64_t address_rest_ms_max = 30'000;
 // Weight of an upstream.
 inline constexpr uint32_t upstream_weight_max = 1000;
+// Upstreams whose counters are kept, those that were removed included.
+inline constexpr size_t upstream_counters_max = 1024;
 // Failures in a row that are remembered with their times.
 inline constexpr uint32_t eject_after_max = 64;
+// An upstream that closes a connection within this time, in milliseconds, refused it, also where
+// its client had asked for nothing yet; later on it has only lost patience with that client.
+inline constexpr uint64_t early_end_ms = 1'000;
 // Between two looks at an upstream that was ejected because it took no connections: it is back in
 // use within a second of being back.
 inline constexpr uint64_t recheck_ms = 250;
+// Names that are asked for at a time, each on a thread of its own: a dead name server holds one for
+// 10 s and more.
+inline constexpr size_t resolver_threads_max = 16;
+// How long a start waits for the name that it is to listen on, in milliseconds.
+inline constexpr uint64_t listen_resolve_ms = 3'000;
 // A name is asked for again at most this often while connects to it fail.
 inline constexpr uint64_t resolve_again_ms = 1'000;
 // Of the answer to a check, as much as is looked at: its status line.
 inline constexpr size_t check_answer_bytes_max = 64;
+// Interim answers (1xx) before the answer to a check, above which it is none; and what is read of
+// it in one go.
+inline constexpr unsigned check_interim_answers_max = 16;
+inline constexpr size_t check_read_bytes = 512;
 // What one recv takes at most, and what a lent buffer holds: below the default socket buffers, so
 // that a full read mostly fits the other side, and small enough for the second-level cache.
 inline constexpr size_t relay_buffer_bytes = 64 * 1024;
@@ -173,6 +193,11 @@ inline constexpr size_t proxy_header_written_bytes = 52;
 inline constexpr uint64_t proxy_header_wait_ms = 5'000;
 // A shortage that comes back within this time is the same one to whoever is told.
 inline constexpr uint64_t shortage_report_ms = 10'000;
+// A session in which nothing was seen to move for its whole time, while its peers have bytes of it
+// to take, is looked at again after this part of it: it ends once they have taken none in between.
+inline constexpr uint64_t idle_looks = 4;
+// Clients that were turned away are told of at most this often.
+inline constexpr uint64_t refusal_report_ms = 10'000;
 // Rest before a connect is tried again where no event will tell (a full backlog, a shortage of our
 // own); doubles from the first to the second.
 inline constexpr uint64_t connect_retry_ms = 2;

@@ -1,78 +1,97 @@
 #include "sys/resolver.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <utility>
 
+#include "sys/limits.h"
 #include "sys/thread.h"
 
 namespace espora::sys {
 
-// Outlives the resolver for as long as its thread is stuck in a question.
+// Outlives the resolver for as long as a thread of it is stuck in a question.
 struct Resolver::Shared {
   struct Question {
     Address address;
     Answer answer;
   };
-  explicit Shared(EventLoop& loop_in) : loop(&loop_in) {}
+  Shared(EventLoop& loop_in, Ask ask_in) : ask(std::move(ask_in)), loop(&loop_in) {}
 
+  const Ask ask;
   std::mutex mutex;
-  std::condition_variable asked;
   EventLoop* loop;  // null once the resolver is gone; guarded by mutex, like what follows
   std::deque<Question> questions;
-  bool started = false;
+  size_t threads = 0;  // that look for questions, or ask one
   // Read and written on the loop's thread: whether answers are still wanted.
   std::shared_ptr<bool> wanted = std::make_shared<bool>(true);
 
+  // With the mutex held, while there is a loop.
+  void tell(Question question, Found found) {
+    loop->post(
+        [wanted = wanted, answer = std::move(question.answer), found = std::move(found)]() mutable {
+          if (*wanted) answer(std::move(found));
+        });
+  }
+
+  // A thread: asks until there is nothing to ask.
   static void run(const std::shared_ptr<Shared>& self) {
     std::unique_lock lock(self->mutex);
-    while (self->loop != nullptr) {
-      if (self->questions.empty()) {
-        self->asked.wait(lock);
-        continue;
-      }
+    while (self->loop != nullptr && !self->questions.empty()) {
       Question question = std::move(self->questions.front());
       self->questions.pop_front();
       lock.unlock();
-      auto found = sys::resolve(question.address);
+      Found found = self->ask(question.address);
       lock.lock();
-      if (self->loop == nullptr) return;
-      self->loop->post([wanted = self->wanted, answer = std::move(question.answer),
-                        found = std::move(found)]() mutable {
-        if (*wanted) answer(std::move(found));
-      });
+      if (self->loop != nullptr) self->tell(std::move(question), std::move(found));
     }
+    --self->threads;
   }
 };
 
-Resolver::Resolver(EventLoop& loop) : shared_(std::make_shared<Shared>(loop)) {}
+Resolver::Resolver(EventLoop& loop, Ask ask)
+    : shared_(std::make_shared<Shared>(loop, std::move(ask))) {}
 
 Resolver::~Resolver() {
   *shared_->wanted = false;
   const std::lock_guard lock(shared_->mutex);
   shared_->loop = nullptr;
   shared_->questions.clear();
-  shared_->asked.notify_all();
 }
 
 void Resolver::resolve(const Address& address, Answer answer) {
   const std::lock_guard lock(shared_->mutex);
-  if (!shared_->started) {
-    auto thread = start_thread("espora-resolve", [shared = shared_] { Shared::run(shared); });
-    if (!thread.ok()) {
-      // As a name that is not known now: whoever asks again later tries again.
-      shared_->loop->post([wanted = shared_->wanted, answer = std::move(answer),
-                           status = thread.status()]() mutable {
-        if (*wanted) answer(std::move(status));
-      });
-      return;
-    }
-    thread.value().detach();
-    shared_->started = true;
-  }
   shared_->questions.push_back({address, std::move(answer)});
-  shared_->asked.notify_all();
+  if (shared_->threads == limits::resolver_threads_max) return;
+  auto thread = start_thread("espora-resolve", [shared = shared_] { Shared::run(shared); });
+  if (thread.ok()) {
+    thread.value().detach();
+    ++shared_->threads;
+  } else if (shared_->threads == 0) {
+    // As a name that is not known now: it is asked for again later.
+    Shared::Question question = std::move(shared_->questions.back());
+    shared_->questions.pop_back();
+    shared_->tell(std::move(question), thread.status());
+  }
+}
+
+Resolver::Found resolve_within(uint64_t patience_ms, std::function<Resolver::Found()> ask,
+                               const std::string& name) {
+  auto promise = std::make_shared<std::promise<Resolver::Found>>();
+  std::future<Resolver::Found> found = promise->get_future();
+  auto thread = start_thread("espora-resolve", [promise, ask = std::move(ask)] {
+    promise->set_value(ask());
+  });
+  if (!thread.ok()) return thread.status();
+  thread.value().detach();
+  if (found.wait_for(std::chrono::milliseconds(patience_ms)) == std::future_status::ready) {
+    return found.get();
+  }
+  return Status(Code::unavailable, "cannot resolve \"" + name +
+                                       "\": no name server answered within " +
+                                       std::to_string(patience_ms / 1000) + " s");
 }
 
 }  // namespace espora::sys

@@ -21,6 +21,7 @@
 
 #include "sys/check.h"
 #include "sys/limits.h"
+#include "sys/resolver.h"
 
 namespace espora::sys {
 
@@ -77,6 +78,24 @@ Result<std::vector<ResolvedAddress>> resolve_tcp(const std::string& host, uint16
   return all;
 }
 
+std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
+  Endpoint endpoint;
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    std::memcpy(endpoint.ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
+    endpoint.port = ntohs(v4.sin_port);
+    return endpoint;
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    endpoint.ip.v6 = true;
+    std::memcpy(endpoint.ip.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
+    endpoint.port = ntohs(v6.sin6_port);
+    return endpoint;
+  }
+  return std::nullopt;
+}
+
 void set_no_delay(int fd) noexcept {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -101,9 +120,28 @@ bool may_be_alive(const std::string& path) noexcept {
 
 }  // namespace
 
+namespace {
+
+// What is wrong with a text with a '/' in it that is to be a path; null if nothing is.
+const char* why_no_path(std::string_view text) noexcept {
+  const size_t colon = text.substr(0, text.find('/')).find(':');
+  if (colon == std::string_view::npos) return nullptr;
+  if (text.substr(0, colon) == "unix")
+    return "is a URL: write the path alone, such as /run/app.sock";
+  if (text.substr(colon, 3) == "://") {
+    return "is a URL: write host:port alone, or the path of a unix socket";
+  }
+  return "is neither host:port nor a path: write host:port alone, or ./ before a path";
+}
+
+}  // namespace
+
 Result<Address> Address::parse(std::string_view text) {
   Address address;
   if (text.find('/') != std::string_view::npos) {
+    if (const char* why = why_no_path(text); why != nullptr) {
+      return Status(Code::invalid, "address \"" + std::string(text) + "\" " + why);
+    }
     address.kind = Kind::unix_path;
     address.path = text;
     Status status = check_path(address.path);
@@ -138,6 +176,32 @@ std::string Address::to_string() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+std::string Address::key() const {
+  if (kind == Kind::unix_path) {
+    std::string plain;
+    for (size_t i = 0; i < path.size(); ++i) {
+      const std::string_view rest = std::string_view(path).substr(i);
+      const bool begins = plain.empty() || plain.back() == '/';
+      if (begins && !plain.empty() && rest[0] == '/') continue;
+      if (begins && rest.substr(0, 2) == "./") {
+        ++i;
+        while (plain.empty() && path.substr(i + 1, 1) == "/") ++i;
+        continue;
+      }
+      plain += path[i];
+    }
+    return plain;
+  }
+  Address plain = *this;
+  if (const auto ip = IpAddress::parse(host); ip.has_value()) {
+    plain.host = ip->unmapped().to_string();
+  } else {
+    for (char& c : plain.host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (plain.host.size() > 1 && plain.host.back() == '.') plain.host.pop_back();
+  }
+  return plain.to_string();
+}
+
 bool Address::fixed() const {
   return kind == Kind::unix_path || IpAddress::parse(host).has_value();
 }
@@ -165,7 +229,10 @@ Listener& Listener::operator=(Listener&& other) noexcept {
 }
 
 Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
-  auto addresses = resolve_tcp(host, port, AI_PASSIVE);
+  const auto ask = [host, port] { return resolve_tcp(host, port, AI_PASSIVE); };
+  auto addresses = host.empty() || IpAddress::parse(host).has_value()
+                       ? ask()
+                       : resolve_within(limits::listen_resolve_ms, ask, host);
   if (!addresses.ok()) return addresses.status();
   const ResolvedAddress& address = addresses.value().front();
   const std::string where = "cannot listen on " + host + ":" + std::to_string(port);
@@ -341,9 +408,13 @@ IoResult send_vector(int fd, const iovec* pieces, int count) noexcept {
 
 Accepted accept_connection(int listener) noexcept {
   Accepted result;
-  result.fd.reset(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  result.fd.reset(::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &length,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (result.fd.valid()) {
     result.outcome = AcceptOutcome::accepted;
+    result.peer = to_endpoint(peer);
     return result;
   }
   result.error = errno;
@@ -429,28 +500,6 @@ bool is_connected_to_itself(int fd) noexcept {
          ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_length) == 0 &&
          our_length == their_length && std::memcmp(&ours, &theirs, our_length) == 0;
 }
-
-namespace {
-
-std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
-  Endpoint endpoint;
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    std::memcpy(endpoint.ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
-    endpoint.port = ntohs(v4.sin_port);
-    return endpoint;
-  }
-  if (address.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-    endpoint.ip.v6 = true;
-    std::memcpy(endpoint.ip.bytes.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
-    endpoint.port = ntohs(v6.sin6_port);
-    return endpoint;
-  }
-  return std::nullopt;
-}
-
-}  // namespace
 
 std::optional<Endpoint> peer_endpoint(int fd) noexcept {
   sockaddr_storage address{};

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,9 +25,13 @@ struct Address {
   uint16_t port = 0;  // tcp
   std::string path;   // unix_path
 
-  // "host:port", "[v6]:port" or, when it holds a '/', the path of a unix socket.
+  // "host:port", "[v6]:port" or, when it holds a '/', the path of a unix socket. A URL is refused,
+  // and so is a path that looks like one or like a host and port: with "./" before it, it is a
+  // path.
   static Result<Address> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
+  // The same for all spellings of one place, as far as the text tells.
+  [[nodiscard]] std::string key() const;
   // False for a name, which may mean another address tomorrow.
   [[nodiscard]] bool fixed() const;
 };
@@ -36,6 +41,9 @@ struct ResolvedAddress {
   alignas(8) unsigned char bytes[128];  // sockaddr_storage
   uint32_t length = 0;
   int family = 0;
+  bool operator==(const ResolvedAddress& other) const noexcept {
+    return length == other.length && std::memcmp(bytes, other.bytes, length) == 0;
+  }
 };
 
 // getaddrinfo(3): may block for seconds, so never on an event thread. At least one on success.
@@ -109,6 +117,9 @@ struct Accepted {
   AcceptOutcome outcome = AcceptOutcome::none;
   int error = 0;
   Fd fd;
+  // TCP: where it comes from. Known even of a connection that its client has reset since, which
+  // getpeername(2) no longer tells.
+  std::optional<Endpoint> peer;
 };
 // accept4(2), non-blocking and close-on-exec. An error that only a bug can cause ends the process.
 Accepted accept_connection(int listener) noexcept;

@@ -5,6 +5,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { askAdmin } from '#espora/admin/client.js';
 import { cleanEnvironment, runEspora, startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
@@ -157,5 +158,20 @@ test.serial('sockets of a service manager are taken over', async (t) => {
   await new Promise((resolve) => listener.close(resolve));
   await new Promise((resolve) => {
     connect(port, '127.0.0.1').once('error', resolve).once('close', resolve).resume();
+  });
+});
+
+test('a balancer that says nothing is waited for, but not for ever', async (t) => {
+  const socket = join(temporaryDirectory(t), 'admin.sock');
+  const stopped = createServer(() => undefined);
+  await new Promise<void>((resolve) => stopped.listen(socket, resolve));
+  t.teardown(() => stopped.close());
+  await t.throwsAsync(askAdmin(socket, 'GET', '/upstreams', undefined, 20), {
+    code: 'ERR_ESPORA_UNAVAILABLE',
+    message: /did not answer within 0\.02 s: look at its process/,
+  });
+  await t.throwsAsync(askAdmin(socket, 'DELETE', '/upstreams', {}, 20), {
+    code: 'ERR_ESPORA_INDETERMINATE',
+    message: /may or may not be done/,
   });
 });

@@ -45,12 +45,16 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
     'quanto tempo de silêncio uma conexão encaminhada tem depois que um sentido terminou',
   sessionTimeout:
     'quanto tempo uma conexão encaminhada pode durar, por mais ativa que esteja; 0: para sempre',
+  resolveInterval:
+    'tempo depois do qual os nomes dos upstreams são resolvidos de novo; 0: só quando conexões falham',
   connectionsMax: 'máximo de conexões ao mesmo tempo; as demais esperam na fila do kernel',
   upstreamConnectionsMax:
     'máximo de conexões ao mesmo tempo em cada upstream; as demais esperam na fila do kernel; 0: sem limite',
   ejectAfter:
-    'falhas seguidas (sem conexão, ou sem um byte de resposta) que ejetam um upstream; 0: nunca',
+    'falhas seguidas (sem conexão, fechada antes de qualquer resposta, ou silêncio longo demais) que ejetam um upstream; 0: nunca',
   ejectWindow: 'o tempo dentro do qual essas falhas têm de estar',
+  ejectSilence:
+    'silêncio de um upstream que recebeu um pedido que conta como falha; 0: só contam os limites de inatividade e de meio fechamento',
   ejectTime: 'quanto dura a primeira ejeção; cada uma que segue sem recuperação dura o dobro',
   ejectTimeMax: 'a ejeção mais longa',
   readmitAfter:

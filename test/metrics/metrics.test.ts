@@ -1,4 +1,5 @@
 // Metrics: their names and types, that none of the addon's counters is left out, and the endpoint.
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
 import { Api, Database } from '#espora/index.js';
@@ -9,6 +10,13 @@ import { serveMetrics } from '#espora/metrics/server.js';
 import { send, statement } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
+const promtool = ['promtool', '/usr/bin/promtool'].find(
+  (program) => spawnSync(program, ['--version']).status === 0,
+);
+if (promtool === undefined) {
+  process.stderr.write('metrics/metrics: skipped in part: there is no promtool here\n');
+}
+
 const line = /^espora_[a-z0-9_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+$/;
 
 function measured(
@@ -16,7 +24,7 @@ function measured(
   kind: Measured['kind'],
   service: ServiceStats | undefined,
 ): Measured {
-  return { name, kind, restarts: 2, service, residentBytes: 5, cpuSeconds: 0.5 };
+  return { name, kind, restarts: 2, up: true, service, residentBytes: 5, cpuSeconds: 0.5 };
 }
 
 function samples(text: string): string[] {
@@ -45,16 +53,16 @@ test('every counter of the addon is a metric, and every metric has a number', as
   t.is(upstreams.length, 1);
   t.is(
     found.length,
-    // Three facts about each process, one about flushing; of an upstream's, one is a label and two
-    // are words. Two times of each are four percentiles and a sum.
-    3 +
-      3 +
+    // Four facts about each process, one about flushing; of an upstream's, one is a label and two
+    // are words. Two times of each are four percentiles, a sum and a count.
+    4 +
+      4 +
       1 +
       Object.keys(databaseStats).length +
       Object.keys(apiStats).length +
       Object.keys(upstreams[0]!).length -
       3 +
-      2 * 2 * 4,
+      2 * 2 * 5,
   );
   t.true(found.includes('espora_requests_total{service="database"} 1'));
   t.true(found.includes('espora_fsync_interval_seconds{service="database"} 0.01'));
@@ -62,16 +70,44 @@ test('every counter of the addon is a metric, and every metric has a number', as
   t.true(found.includes('espora_restarts_total{service="api 1"} 2'));
   t.regex(text, /^# TYPE espora_requests_total counter$/m);
   t.regex(text, /^# TYPE espora_connections_active gauge$/m);
+  t.regex(text, /^# TYPE espora_session_seconds summary$/m);
+  t.true(found.includes('espora_connect_seconds_count{service="api 1"} 1'));
+  t.regex(
+    text,
+    /^espora_upstream_connect_seconds\{service="api 1",upstream="[^"]+",quantile="0.99"\} /m,
+  );
+  if (promtool === undefined) {
+    t.log('skipped in part: there is no promtool here');
+  } else {
+    const checked = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
+    t.deepEqual(
+      { status: checked.status, said: `${checked.stdout}${checked.stderr}` },
+      { status: 0, said: '' },
+    );
+  }
   await api.stop();
   await database.stop();
 });
 
 test('a process that does not run yet says only what it is', async (t) => {
   t.deepEqual(samples(await metricsText([measured('api 1', 'api', undefined)])), [
+    'espora_up{service="api 1"} 1',
+    'espora_restarts_total{service="api 1"} 2',
     'espora_resident_bytes{service="api 1"} 5',
     'espora_cpu_seconds_total{service="api 1"} 0.5',
-    'espora_restarts_total{service="api 1"} 2',
   ]);
+});
+
+test('a process that is not up says nothing but that', async (t) => {
+  const text = await metricsText([
+    { name: 'api 1', kind: 'api', restarts: 2, up: false },
+    measured('api 2', 'api', undefined),
+  ]);
+  t.deepEqual(
+    samples(text).filter((sample) => sample.includes('api 1')),
+    ['espora_up{service="api 1"} 0', 'espora_restarts_total{service="api 1"} 2'],
+  );
+  t.true(text.includes('espora_up{service="api 2"} 1'));
 });
 
 test('two processes share a metric and keep their labels', async (t) => {
@@ -102,7 +138,7 @@ test('the endpoint answers what it knows, and a failure behind it is a 500', asy
     send({ port: server.port }, method, path);
   t.is((await get('/metrics?x=1')).status, 200);
   t.deepEqual(JSON.parse((await get('/stats')).body), [
-    { name: 'a', kind: 'api', restarts: 2, residentBytes: 5, cpuSeconds: 0.5 },
+    { name: 'a', kind: 'api', restarts: 2, up: true, residentBytes: 5, cpuSeconds: 0.5 },
   ]);
   t.is((await get('/nothing')).status, 404);
   t.is((await get('/stats', 'DELETE')).status, 405);

@@ -265,10 +265,10 @@ test('networks, request paths and ranges of status codes', (t) => {
 
 test('addresses are separated by commas, or a list', (t) => {
   const addresses = kinds.upstreams();
-  t.deepEqual(taken(addresses, '/a.sock, localhost:1,/a.sock'), [
+  t.deepEqual(taken(addresses, '/a.sock, localhost:1,./localhost:1/a'), [
     '/a.sock',
     'localhost:1',
-    '/a.sock',
+    './localhost:1/a',
   ]);
   t.deepEqual(taken(addresses, ['/a.sock']), ['/a.sock']);
   for (const input of [
@@ -280,11 +280,42 @@ test('addresses are separated by commas, or a list', (t) => {
     [''],
     ['a,b'],
     [1],
-    Array<string>(257).fill('/a'),
+    Array.from({ length: 257 }, (_, i) => `/${String(i)}`),
   ]) {
     t.true(refused(addresses, input), JSON.stringify(input));
   }
   t.regex(String(taken(addresses, `localhost:1,/${'x'.repeat(107)}`)), /at most 107 bytes/);
+});
+
+test('the same place twice is refused', (t) => {
+  for (const input of [
+    '/a,b:1,/a',
+    '/a weight=2,/a',
+    'B.test:80,b.test:80',
+    'b.test.:80,b.test:80',
+    ['/a', { address: '/a', weight: 3 }],
+  ]) {
+    t.regex(String(taken(kinds.upstreams(), input)), /is there twice: name it once/);
+  }
+});
+
+test('URLs and what looks like a host and port are no paths, and the right form is said', (t) => {
+  for (const [input, said] of [
+    ['http://host', /is a URL: write host:port alone, such as "host:8080"/],
+    ['https://host/path', /such as "host:8080"/],
+    ['tcp://10.0.0.1:9001', /such as "10\.0\.0\.1:9001"/],
+    ['tcp://[::1]:9001/', /such as "\[::1\]:9001"/],
+    ['unix:/run/a.sock', /write the path alone, "\/run\/a\.sock"/],
+    ['unix:///run/a.sock', /write the path alone, "\/run\/a\.sock"/],
+    ['unix:run/a.sock', /write the path alone, "run\/a\.sock"/],
+    ['localhost:8080/', /neither host:port nor a path/],
+    ['localhost:8080/up', /neither host:port nor a path/],
+  ] as const) {
+    t.regex(String(taken(kinds.address(), input)), said);
+    t.regex(String(taken(kinds.upstreams(), input)), said);
+  }
+  t.regex(String(taken(kinds.socketPath(), 'unix:/run/a.sock')), /write the path alone/);
+  t.is(taken(kinds.address(), '/run/a:1/b.sock'), '/run/a:1/b.sock');
 });
 
 test('a choice takes its names only, and says why a known other one is refused', (t) => {

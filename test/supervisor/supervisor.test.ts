@@ -332,7 +332,7 @@ test('services live in sessions of their own, so a Ctrl-C does not reach them', 
   }
 });
 
-test('every service that runs is measured, and a dead one is left out', async (t) => {
+test('every service is measured, and one that does not answer in time, or is dead, is not up', async (t) => {
   const { supervisor, eventOf } = stage(
     t,
     { a: '', b: '' },
@@ -340,21 +340,31 @@ test('every service that runs is measured, and a dead one is left out', async (t
   );
   await supervisor.start();
   t.deepEqual(await supervisor.measure(), [
-    { name: 'a', kind: 'api', restarts: 0, residentBytes: 7, cpuSeconds: 0 },
-    { name: 'b', kind: 'api', restarts: 0, residentBytes: 7, cpuSeconds: 0 },
+    { name: 'a', kind: 'api', restarts: 0, up: true, residentBytes: 7, cpuSeconds: 0 },
+    { name: 'b', kind: 'api', restarts: 0, up: true, residentBytes: 7, cpuSeconds: 0 },
   ]);
   const pid = supervisor.pids().get('b')!;
   process.kill(pid, 'SIGSTOP');
-  const asked = supervisor.measure();
+  const up = async (): Promise<(readonly [string, boolean])[]> =>
+    (await supervisor.measure()).map((one) => [one.name, one.up] as const);
+  // One that is stopped never answers by itself. Whoever asks meanwhile waits no longer, either.
+  t.deepEqual(await Promise.all([up(), up()]), [
+    [
+      ['a', true],
+      ['b', false],
+    ],
+    [
+      ['a', true],
+      ['b', false],
+    ],
+  ]);
+  process.kill(pid, 'SIGCONT');
+  await until('it answers again', async () => (await up())[1]![1]);
+  process.kill(pid, 'SIGSTOP');
+  const asked = up();
   process.kill(pid, 'SIGKILL');
-  t.deepEqual(
-    (await asked).map(({ name }) => name),
-    ['a'],
-  );
+  t.deepEqual((await asked)[1], ['b', false]);
   await eventOf('service-crashed', 'b');
-  t.deepEqual(
-    (await supervisor.measure()).map(({ name }) => name),
-    ['a'],
-  );
+  t.deepEqual((await up())[1], ['b', false]);
   t.false(isRunning(pid));
 });

@@ -4,15 +4,17 @@ import { EsporaError, isErrorCode } from '../errors.js';
 
 /**
  * Asks the balancer behind the unix socket `path`. Resolves with the answer's JSON; rejects with the
- * EsporaError that the balancer tells, or ERR_ESPORA_UNAVAILABLE if nobody answers.
+ * EsporaError that the balancer tells, or ERR_ESPORA_UNAVAILABLE if nobody answers; where that leaves
+ * open whether a change was made, ERR_ESPORA_INDETERMINATE.
  */
 export async function askAdmin(
   path: string,
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
   resource: string,
   body?: object,
+  patienceMs = 5000,
 ): Promise<unknown> {
-  const { status, text } = await exchange(path, method, resource, body);
+  const { status, text } = await exchange(path, method, resource, body, patienceMs);
   let answer: unknown;
   try {
     answer = JSON.parse(text);
@@ -29,9 +31,21 @@ function exchange(
   method: string,
   path: string,
   body: object | undefined,
+  patienceMs: number,
 ): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(patienceMs);
     const fail = ({ code, message }: NodeJS.ErrnoException): void => {
+      if (signal.aborted) {
+        const open = method === 'GET' ? '' : ', and what it was asked for may or may not be done';
+        reject(
+          new EsporaError(
+            method === 'GET' ? 'ERR_ESPORA_UNAVAILABLE' : 'ERR_ESPORA_INDETERMINATE',
+            `the balancer behind ${socketPath} did not answer within ${String(patienceMs / 1000)} s${open}: look at its process`,
+          ),
+        );
+        return;
+      }
       const denied = code === 'EACCES' || code === 'EPERM';
       const why = code === 'ECONNREFUSED' || code === 'ENOENT' ? 'nobody listens there' : message;
       reject(
@@ -41,7 +55,7 @@ function exchange(
         ),
       );
     };
-    const asked = request({ socketPath, method, path, agent: false }, (response) => {
+    const asked = request({ socketPath, method, path, agent: false, signal }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (piece: string) => {

@@ -239,6 +239,8 @@ async function serve(
   const relaxed = 'fsyncInterval' in values ? { fsyncIntervalMs: values.fsyncInterval } : {};
   const { serveMetrics } = await import('../metrics/server.js');
   return serveMetrics({ host, port }, () =>
-    Promise.resolve([{ name, kind, restarts: 0, ...relaxed, ...processStats(service.stats()) }]),
+    Promise.resolve([
+      { name, kind, restarts: 0, up: true, ...relaxed, ...processStats(service.stats()) },
+    ]),
   );
 }

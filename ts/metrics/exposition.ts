@@ -1,5 +1,5 @@
 // Measured processes in Prometheus's text format: one row per counter says its name and meaning.
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type {
   NativeDatabaseStats,
   NativeDurations,
@@ -156,6 +156,38 @@ const upstreamRows: Readonly<
   bytesFrom: ['counter', 'upstream_received_bytes', 'Bytes from it'],
 };
 
+const quantiles = { 0.5: 'p50Us', 0.9: 'p90Us', 0.99: 'p99Us', 0.999: 'p999Us' } as const;
+
+/** A summary whose percentiles were taken elsewhere. */
+class Times extends Summary {
+  readonly #of: { readonly labels: Record<string, string>; readonly times: NativeDurations }[] = [];
+  readonly #called: { readonly name: string; readonly help: string };
+
+  constructor(name: string, help: string, registry: Registry) {
+    super({ name, help, registers: [registry] });
+    this.#called = { name, help };
+  }
+
+  add(labels: Record<string, string>, times: NativeDurations): void {
+    this.#of.push({ labels, times });
+  }
+
+  override get(): ReturnType<Summary['get']> {
+    const { name, help } = this.#called;
+    const values = this.#of.flatMap(({ labels, times }) => [
+      ...Object.entries(quantiles).map(([quantile, key]) => ({
+        labels: { ...labels, quantile },
+        value: times[key] * 1e-6,
+      })),
+      { metricName: `${name}_sum`, labels, value: times.sumUs * 1e-6 },
+      { metricName: `${name}_count`, labels, value: times.count },
+    ]);
+    // The enumeration of types is declared by the package, and not exported by it.
+    const metric = { name, help, type: 'summary', values, aggregator: 'sum' };
+    return Promise.resolve(metric) as unknown as ReturnType<Summary['get']>;
+  }
+}
+
 /** A registry for one scrape: everything is set once and thrown away. */
 class Scrape {
   readonly #registry = new Registry();
@@ -183,18 +215,11 @@ class Scrape {
     for (const [key, row] of Object.entries(rows)) this.set(row, labels, Number(stats[key]));
   }
 
-  /** How long something took: percentiles, and all times together. */
+  /** How long something took: percentiles, their number and their sum. */
   setTimes([name, help]: TimeRow, labels: Record<string, string>, times: NativeDurations): void {
-    const quantiles = {
-      '0.5': 'p50Us',
-      '0.9': 'p90Us',
-      '0.99': 'p99Us',
-      '0.999': 'p999Us',
-    } as const;
-    for (const [quantile, key] of Object.entries(quantiles)) {
-      this.set(['gauge', name, help, 1e-6], { ...labels, quantile }, times[key]);
-    }
-    this.set(['counter', name, `${help}: all together`, 1e-6], labels, times.sumUs);
+    const full = `espora_${name}`;
+    const known = this.#registry.getSingleMetric(full) as Times | undefined;
+    (known ?? new Times(full, help, this.#registry)).add(labels, times);
   }
 
   text(): Promise<string> {
@@ -202,10 +227,15 @@ class Scrape {
   }
 }
 
+const upRow: Row = [
+  'gauge',
+  'up',
+  '1: the process answered; 0: it does not run, or did not answer in time',
+];
+const restartsRow: Row = ['counter', 'restarts', 'Restarts of the process after a crash'];
 const processRows = {
   residentBytes: ['gauge', 'resident_bytes', 'Resident memory of the process'],
   cpuSeconds: ['counter', 'cpu_seconds', 'CPU time of the process'],
-  restarts: ['counter', 'restarts', 'Restarts of the process after a crash'],
 } as const satisfies Readonly<Record<string, Row>>;
 const fsyncRow: Row = [
   'gauge',
@@ -219,6 +249,9 @@ export function metricsText(measured: readonly Measured[]): Promise<string> {
   const scrape = new Scrape();
   for (const one of measured) {
     const labels = { service: one.name };
+    scrape.set(upRow, labels, one.up ? 1 : 0);
+    scrape.set(restartsRow, labels, one.restarts);
+    if (!one.up) continue;
     scrape.setAll(processRows, labels, { ...one });
     if (one.fsyncIntervalMs !== undefined) scrape.set(fsyncRow, labels, one.fsyncIntervalMs);
     if (one.service === undefined) continue;

@@ -13,11 +13,13 @@ export interface ProcessStats {
   readonly cpuSeconds: number;
 }
 
-/** One process of a whole. */
-export interface Measured extends ProcessStats {
+/** One process of a whole; what it says about itself is missing unless it is up. */
+export interface Measured extends Partial<ProcessStats> {
   readonly name: string;
   readonly kind: ServiceKind;
   readonly restarts: number;
+  /** Whether it runs, and answered in time when it was asked. */
+  readonly up: boolean;
   /** Of the database, 0: every answer waits for its flush; above 0: relaxed. */
   readonly fsyncIntervalMs?: number;
 }

@@ -25,6 +25,7 @@ export const optionGroups = Object.freeze({
     rise: 'healthRise',
     ejectAfter: 'ejectAfter',
     ejectWindow: 'ejectWindow',
+    ejectSilence: 'ejectSilence',
     ejectTime: 'ejectTime',
     ejectTimeMax: 'ejectTimeMax',
     readmitAfter: 'readmitAfter',

@@ -219,10 +219,28 @@ export function path(what: string): Kind<string, string> {
 /** sockaddr_un.sun_path without its terminating NUL, unix(7). */
 export const unixPathBytesMax = 107;
 
+/** What is wrong with a text that is to be a path and looks like a URL, or like a host and port. */
+function urlProblem(path: string): string | undefined {
+  const [, before, rest] = /^([^/]*?):(.*)$/s.exec(path) ?? [];
+  if (before === undefined || rest === undefined) return undefined;
+  if (before === 'unix') {
+    const alone = rest.replace(/^\/{2,}(?=\/)/, '');
+    return `it is a URL: write the path alone, ${JSON.stringify(alone)}`;
+  }
+  if (rest.startsWith('//')) {
+    const place = rest.slice(2).replace(/\/.*$/s, '');
+    const example = /:\d+$/.test(place) ? JSON.stringify(place) : `"${place || 'host'}:8080"`;
+    return `it is a URL: write host:port alone, such as ${example}, or the path of a unix socket`;
+  }
+  return 'it is neither host:port nor a path: write host:port alone, or ./ before a path';
+}
+
 /** Why `path` cannot be a unix socket's path, or undefined if it can. */
 export function socketPathProblem(path: string): string | undefined {
   const length = Buffer.byteLength(path);
   if (length === 0 || path.includes('\0')) return 'it must be the path of a unix socket';
+  const url = urlProblem(path);
+  if (url !== undefined) return url;
   if (length <= unixPathBytesMax) return undefined;
   return `a unix socket's path has at most ${String(unixPathBytesMax)} bytes and this one has ${String(length)}, so choose a shorter directory`;
 }
@@ -335,10 +353,20 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
       if (list.length === 0 || list.length > addressesMax) return undefined;
       const texts: string[] = [];
+      const places = new Set<string>();
       for (const one of list) {
         const parsed = parseUpstream(typeof one === 'string' ? one : upstreamText(one));
         if (parsed === undefined) return undefined;
         if ('refused' in parsed) return { refused: parsed.refused };
+        // The addon knows all spellings of one place; these are what people write.
+        const place = parsed.address.toLowerCase().replace(/\.(?=:\d+$)/, '');
+        const key = parsed.address.includes('/') ? parsed.address : place;
+        if (places.has(key)) {
+          return {
+            refused: `${parsed.address} is there twice: name it once, with a weight if it is to get more`,
+          };
+        }
+        places.add(key);
         texts.push(upstreamText(parsed));
       }
       return Object.freeze(texts);

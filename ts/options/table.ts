@@ -258,6 +258,14 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'how long a forwarded connection may last, however busy it is; 0: for ever',
   }),
+  /** Time after which the names of upstreams are resolved again; 0: only where connects fail. */
+  resolveInterval: option({
+    kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
+    default: 10_000,
+    commands: ['balancer', 'api'],
+    scope: 'service',
+    help: 'time after which names of upstreams are resolved again; 0: only where connects fail',
+  }),
   /** Most connections at once; further ones wait in the kernel's queue. */
   connectionsMax: option({
     kind: kinds.count({ min: 1, max: 1_000_000 }),
@@ -280,7 +288,7 @@ export const optionTable = Object.freeze({
     default: 5,
     commands: ['balancer'],
     scope: 'service',
-    help: 'failures in a row (no connection, or no byte of an answer) that eject an upstream; 0: never',
+    help: 'failures in a row (no connection, closed before any answer, or silent for too long) that eject an upstream; 0: never',
   }),
   /** The time within which they have to lie. */
   ejectWindow: option({
@@ -289,6 +297,14 @@ export const optionTable = Object.freeze({
     commands: ['balancer'],
     scope: 'service',
     help: 'the time within which those failures have to lie',
+  }),
+  /** How long an upstream that was asked may say nothing before that is a failure; 0: any time. */
+  ejectSilence: option({
+    kind: kinds.duration({ minMs: 0, maxMs: 60 * minuteMs }),
+    default: 10_000,
+    commands: ['balancer'],
+    scope: 'service',
+    help: 'silence of an upstream that was asked which counts as a failure; 0: only the idle and half-close timeouts count',
   }),
   /** How long the first ejection lasts; each that follows without a recovery is twice as long. */
   ejectTime: option({

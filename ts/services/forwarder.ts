@@ -21,6 +21,7 @@ type BalancerOnly = Pick<
   | 'upstreamConnectionsMax'
   | 'ejectAfter'
   | 'ejectWindow'
+  | 'ejectSilence'
   | 'ejectTime'
   | 'ejectTimeMax'
   | 'readmitAfter'
@@ -39,6 +40,7 @@ const forOneUpstream: BalancerOnly = Object.freeze({
   upstreamConnectionsMax: 0,
   ejectAfter: 0,
   ejectWindow: optionTable.ejectWindow.default,
+  ejectSilence: 0,
   ejectTime: optionTable.ejectTime.default,
   ejectTimeMax: optionTable.ejectTimeMax.default,
   readmitAfter: optionTable.readmitAfter.default,
@@ -86,9 +88,11 @@ export function createForwarder(
     halfCloseTimeoutMs: options.halfCloseTimeout,
     sessionTimeoutMs: options.sessionTimeout,
     connectionsMax: options.connectionsMax,
+    resolveIntervalMs: options.resolveInterval,
     health: {
       ejectAfter: own.ejectAfter,
       ejectWindowMs: own.ejectWindow,
+      ejectSilenceMs: own.ejectSilence,
       ejectTimeMs: own.ejectTime,
       ejectTimeMaxMs: own.ejectTimeMax,
       readmitAfter: own.readmitAfter,

@@ -29,11 +29,16 @@ export interface ServiceProcessEvents {
   readonly ended: (end: ServiceEnd) => void;
 }
 
+// How long a service may take to say its counters: a scrape waits for all of them, and Prometheus waits
+// for 10 s.
+const statsPatienceMs = 2000;
+
 /** A running service. */
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #events: ServiceProcessEvents;
-  readonly #statsWaiting = new Map<number, (stats: ProcessStats | undefined) => void>();
+  readonly #statsWaiting = new Set<(stats: ProcessStats | undefined) => void>();
+  #statsAsked = false;
   #statsId = 0;
   #failure: { readonly message: string; readonly exitCode: number } | undefined;
   #ready = false;
@@ -52,7 +57,7 @@ export class ServiceProcess {
       this.#receive(message);
     });
     this.#child.once('disconnect', () => {
-      this.#forgetStats();
+      this.#settleStats(undefined);
     });
     this.#child.once('error', (error) => {
       // Also raised when a signal or message can't be sent; only a failed spawn has no pid.
@@ -87,21 +92,29 @@ export class ServiceProcess {
     if (this.#child.connected) this.#child.send(message, () => undefined);
   }
 
-  /** The service's counters; undefined if it ends before it answers. */
+  /** The service's counters; undefined if it ends, or does not answer in time. */
   stats(): Promise<ProcessStats | undefined> {
     if (!this.#ready || this.#ended) return Promise.resolve(undefined);
-    const id = this.#statsId++;
     return new Promise((resolve) => {
-      this.#statsWaiting.set(id, resolve);
-      this.send({ type: 'stats', id });
-      if (!this.#child.connected) this.#forgetStats();
+      const settle = (stats: ProcessStats | undefined): void => {
+        clearTimeout(deadline);
+        this.#statsWaiting.delete(settle);
+        resolve(stats);
+      };
+      const deadline = setTimeout(settle, statsPatienceMs, undefined);
+      this.#statsWaiting.add(settle);
+      if (!this.#child.connected) settle(undefined);
+      // One question at a time: those to a process that is stopped would pile up.
+      if (this.#statsAsked) return;
+      this.#statsAsked = true;
+      this.send({ type: 'stats', id: this.#statsId++ });
     });
   }
 
-  /** Nobody will answer any more. */
-  #forgetStats(): void {
-    for (const resolve of this.#statsWaiting.values()) resolve(undefined);
-    this.#statsWaiting.clear();
+  /** Settles all who wait for counters. */
+  #settleStats(stats: ProcessStats | undefined): void {
+    this.#statsAsked = false;
+    for (const settle of [...this.#statsWaiting]) settle(stats);
   }
 
   #receive(received: unknown): void {
@@ -113,8 +126,7 @@ export class ServiceProcess {
     } else if (message.type === 'failed') {
       this.#failure = message;
     } else if (message.type === 'stats') {
-      this.#statsWaiting.get(message.id)?.(message.stats);
-      this.#statsWaiting.delete(message.id);
+      this.#settleStats(message.stats);
     }
   }
 

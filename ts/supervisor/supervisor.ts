@@ -184,15 +184,15 @@ export class Supervisor {
     return stopped;
   }
 
-  /** What each service that runs says about itself, in start order. */
+  /** What each service says about itself, in start order. One that misses its deadline is not up. */
   async measure(): Promise<readonly Measured[]> {
     const measured = await Promise.all(
       this.#services.map(async ({ plan: { name, kind }, process, restarts }) => {
         const stats = await process?.stats();
-        return stats === undefined ? [] : [{ name, kind, restarts, ...stats }];
+        return { name, kind, restarts, up: stats !== undefined, ...stats };
       }),
     );
-    return measured.flat();
+    return measured;
   }
 
   /** Process id of each service that runs, by name. */

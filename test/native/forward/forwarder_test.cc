@@ -132,6 +132,7 @@ TEST_P(ForwarderOn, AnUnknownNameIsDownAndNotFatal) {
   NamedServer a(GetParam(), folder, "a");
   Rig rig(options_for(folder, {tcp_address("no-such-host.invalid", 80), a.address()}));
   for (int i = 0; i < 5; ++i) EXPECT_EQ(ask(rig.address(Kind::tcp)), "a");
+  ASSERT_TRUE(eventually([&] { return rig->stats().upstreams[0].connect_failures == 1; }));
   const ForwarderStats stats = rig->stats();
   EXPECT_FALSE(stats.upstreams[0].up);
   EXPECT_EQ(stats.upstreams[0].address, "no-such-host.invalid:80");
@@ -237,26 +238,6 @@ TEST(Forwarder, AFullBacklogIsNotWaitedForEver) {
 
 // --- deadlines -------------------------------------------------------------------------------
 
-// A TCP listener whose queue is full drops handshakes: connecting to it never ends by itself.
-class SilentPort {
- public:
-  explicit SilentPort(const TemporaryFolder& folder) : server_(Kind::tcp, folder, "", 0) {
-    for (int i = 0; i < 8; ++i) {
-      Peer peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      peer.connect_to(server_.address());
-      fillers_.push_back(std::move(peer));
-    }
-    // The queue holds what was acknowledged before it was full.
-    EXPECT_TRUE(server_.somebody_waits(patience_ms));
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  [[nodiscard]] const sys::Address& address() const { return server_.address(); }
-
- private:
-  TestServer server_;
-  std::vector<Peer> fillers_;
-};
-
 TEST(Forwarder, AnUpstreamThatDoesNotAnswerIsPassedOver) {
   TemporaryFolder folder;
   SilentPort silent(folder);
@@ -282,6 +263,33 @@ TEST(Forwarder, AnUpstreamThatDoesNotAnswerIsGivenUp) {
   const std::lock_guard lock(rig.events.mutex);
   ASSERT_EQ(rig.events.reasons.size(), 1u);
   EXPECT_NE(rig.events.reasons[0].find("ETIMEDOUT"), std::string::npos);
+}
+
+// What the kernel holds for a peer that takes it slowly makes no events for a long time.
+TEST(Forwarder, ASessionWhosePeerTakesSlowlyWhatWasSentIsNotIdle) {
+  TemporaryFolder folder;
+  TestServer server(Kind::tcp, folder);
+  ForwarderOptions options = options_for(folder, {server.address()});
+  options.idle_timeout_ms = 700;
+  Rig rig(std::move(options));
+  Peer client = Peer::make(Kind::tcp);
+  client.set_buffers(8 * 1024);
+  ASSERT_EQ(client.connect_to(rig.address(Kind::tcp)), 0);
+  Peer upstream = server.accept();
+  constexpr size_t total = 192 * 1024;
+  ASSERT_TRUE(upstream.send_text(std::string(total, 'x')));
+  ASSERT_TRUE(eventually([&] { return rig->stats().bytes_down == total; }));
+  size_t left = total;
+  for (const auto begun = std::chrono::steady_clock::now();
+       std::chrono::steady_clock::now() - begun < std::chrono::milliseconds(2'000);) {
+    ASSERT_EQ(client.receive(4096).size(), 4096u);
+    left -= 4096;
+    ASSERT_GT(left, 32u * 1024);
+    EXPECT_EQ(rig->stats().ended_idle, 0u);
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  }
+  // Now it takes nothing any more.
+  EXPECT_TRUE(eventually([&] { return rig->stats().ended_idle == 1; }));
 }
 
 TEST_P(ForwarderOn, IdleSessionsEndAndBusyOnesDoNot) {

@@ -129,6 +129,14 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"FailuresWhileEjectedDoNotProlongIt",
              1,
              {"refused", "+50", "refused", "alone-refused", "+50:probation"}},
+        Case{"SuccessesOnProbationHaveToBeInARow",
+             1,
+             {"refused:ejected", "+100:probation", "answered:probation", "alone-refused:probation",
+              "answered:probation", "answered:fit"}},
+        Case{"AnEjectionForgetsTheSuccessesBeforeIt",
+             1,
+             {"refused:ejected", "+100:probation", "answered:probation", "refused:ejected",
+              "+200:probation", "answered:probation", "answered:fit"}},
         Case{"AGoodCheckEndsAnEjectionAtOnce", 1, {"refused:ejected", "connects:probation"}},
         Case{"AlsoOneByGet", 1, {"silent:ejected", "gets:probation"}},
         Case{"ButAConnectIsNoAnswer", 1, {"silent:ejected", "connects:ejected", "+100:probation"}},
@@ -168,17 +176,25 @@ TEST(Health, SaysWhenItsEjectionEnds) {
   EXPECT_EQ(health.next_ms(), Health::never_ms);
 }
 
-// All sixteen combinations of what is known of a session.
+// All combinations of what is known of a session.
 TEST(Health, WhichSessionsAreFailures) {
-  for (int bits = 0; bits < 16; ++bits) {
+  for (int bits = 0; bits < 64; ++bits) {
     const SessionFacts facts{.upstream_spoke = (bits & 1) != 0,
                              .client_spoke = (bits & 2) != 0,
                              .upstream_ended_first = (bits & 4) != 0,
-                             .by_us = (bits & 8) != 0};
-    // Silence is a failure only of one that was asked, or left by itself.
-    const bool expected = bits == 2 || bits == 4 || bits == 6;
+                             .early = (bits & 8) != 0,
+                             .silent_too_long = (bits & 16) != 0,
+                             .by_us = (bits & 32) != 0};
+    bool expected = false;
+    if ((bits & (1 | 32)) == 0) {
+      const bool let_time_pass = (bits & 16) != 0;
+      if (let_time_pass) expected = (bits & 2) != 0;
+      if (!let_time_pass && (bits & 4) != 0) expected = (bits & (2 | 8)) != 0;
+    }
     EXPECT_EQ(is_failure(facts), expected) << bits;
   }
+  // A client that asked and left says nothing, however soon it did.
+  EXPECT_FALSE(is_failure({.client_spoke = true, .early = true}));
 }
 
 }  // namespace

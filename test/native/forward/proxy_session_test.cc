@@ -4,6 +4,7 @@
 
 #include "forward/proxy_protocol.h"
 #include "forward/rig.h"
+#include "support/handoff_peer.h"
 
 namespace espora::forward {
 namespace {
@@ -101,6 +102,102 @@ TEST(ProxySessions, FromElsewhereItIsAsGoodAsAnyOtherBytes) {
   EXPECT_EQ(upstream.receive(header_1.size()), header_1);
 }
 
+// Connects, speaks and resets before the forwarder has accepted: its thread does all of it.
+void speak_and_reset(Rig& rig, const std::string& text, int times) {
+  rig.on_loop([&] {
+    for (int i = 0; i < times; ++i) {
+      Peer client = Peer::connected(rig.address(Kind::tcp));
+      ASSERT_TRUE(client.send_text(text));
+      client.reset();
+    }
+  });
+}
+
+TEST(ProxySessions, OneThatResetBeforeItWasAcceptedOwesItsHeader) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  Rig rig(accepting(folder, server.address()));
+  speak_and_reset(rig, "GET / HTTP/1.1\r\n\r\n", 20);
+  ASSERT_TRUE(eventually([&] { return rig->stats().ended_proxy_header == 20; }));
+  rig.expect_idle();
+  EXPECT_FALSE(server.somebody_waits(0));
+}
+
+TEST(ProxySessions, OneThatResetBeforeItWasAcceptedHasItsHeaderTakenOff) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  Rig rig(accepting(folder, server.address()));
+  speak_and_reset(rig, header_1 + "GET /", 1);
+  Peer upstream = server.accept();
+  StreamEnd how;
+  EXPECT_EQ(upstream.receive_to_end(&how), "GET /");
+}
+
+TEST(ProxySessions, FromElsewhereOneThatResetOwesNothing) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  Rig rig(accepting(folder, server.address(), "10.0.0.0/8"));
+  speak_and_reset(rig, "hello", 1);
+  Peer upstream = server.accept();
+  EXPECT_EQ(upstream.receive(5), "hello");
+}
+
+// Hands over TCP clients that have spoken and are reset by then: where they come from nobody can
+// say.
+void hand_over_reset_clients(Rig& rig, const TemporaryFolder& folder, const std::string& text) {
+  TestServer door(Kind::tcp, folder);
+  Peer client = Peer::connected(door.address());
+  ASSERT_TRUE(client.send_text(text));
+  Peer accepted = door.accept();
+  ASSERT_TRUE(accepted.readable_within(patience_ms));
+  client.reset();
+  ASSERT_TRUE(eventually([&] { return !sys::peer_endpoint(accepted.fd()).has_value(); }));
+  test::HandoffPeer sender = test::HandoffPeer::connect(rig.address(Kind::unix_path).path);
+  ASSERT_EQ(sender.collect(test::Kind::hello, 0).size(), 0u);
+  ASSERT_NE(sender.say(test::Kind::hand, {1}, {accepted.fd()}).bytes, 0u);
+  ASSERT_EQ(sender.collect(test::Kind::taken, 1).size(), 1u);
+  ASSERT_EQ(sender.collect(test::Kind::ended, 1).size(), 1u);
+}
+
+TEST(ProxySessions, AHandedClientThatNobodyKnowsOwesAHeader) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  // Not one of those that owe one, as far as it goes: but nobody can say so.
+  Rig rig(accepting(folder, server.address(), "10.0.0.0/8"));
+  hand_over_reset_clients(rig, folder, "GET / HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(rig->stats().ended_proxy_header, 1u);
+  EXPECT_FALSE(server.somebody_waits(0));
+}
+
+TEST(ProxySessions, UpstreamsAreNeverToldOurOwnAddressForTheClients) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  ForwarderOptions options = options_for(folder, {server.address()});
+  options.proxy.send = true;
+  Rig rig(std::move(options));
+  hand_over_reset_clients(rig, folder, "hello");
+  EXPECT_EQ(rig->stats().ended_by_client, 1u);
+  EXPECT_FALSE(server.somebody_waits(0));
+}
+
+TEST_P(ProxySession, WhyOneWasTurnedAwayIsSaidAtMostOnceInAWhile) {
+  TemporaryFolder own;
+  TestServer server(Kind::unix_path, own);
+  Rig rig(accepting(own, server.address()));
+  for (uint64_t i = 0; i < 10; ++i) {
+    Peer client = Peer::connected(rig.address(GetParam()));
+    ASSERT_TRUE(client.send_text("PROXY TCP9 \r\n"));
+    ASSERT_TRUE(eventually([&] { return rig->stats().ended_proxy_header == i + 1; }));
+  }
+  const std::lock_guard lock(rig.events.mutex);
+  ASSERT_EQ(rig.events.refusals.size(), 1u);
+  EXPECT_NE(rig.events.refusals[0].find("has an unknown family"), std::string::npos);
+  EXPECT_NE(
+      rig.events.refusals[0].find(GetParam() == Kind::tcp ? "from 127.0.0.1:" : "left no address"),
+      std::string::npos)
+      << rig.events.refusals[0];
+}
+
 // What an upstream reads first, as text.
 std::string told_to(Peer& upstream) {
   std::string text;
@@ -137,6 +234,17 @@ TEST(ProxySessions, UpstreamsAreToldWhoTheClientIs) {
     Peer local_upstream = server.accept();
     EXPECT_EQ(told_to(local_upstream), "unknown");
   }
+}
+
+TEST(ProxySessions, UpstreamsAreToldWhoAClientWasThatResetBeforeItWasAccepted) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  ForwarderOptions options = options_for(folder, {server.address()});
+  options.proxy.send = true;
+  Rig rig(std::move(options));
+  speak_and_reset(rig, "hello", 1);
+  Peer upstream = server.accept();
+  EXPECT_EQ(told_to(upstream).rfind("127.0.0.1:", 0), 0u);
 }
 
 // The client of the first proxy is the client that the last one hears of.

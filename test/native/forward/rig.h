@@ -269,6 +269,26 @@ class TestServer {
   sys::Address address_;
 };
 
+// A TCP listener whose queue is full drops handshakes: connecting to it never ends by itself.
+class SilentPort {
+ public:
+  explicit SilentPort(const TemporaryFolder& folder) : server_(Kind::tcp, folder, "", 0) {
+    for (int i = 0; i < 8; ++i) {
+      Peer peer(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      peer.connect_to(server_.address());
+      fillers_.push_back(std::move(peer));
+    }
+    // The queue holds what was acknowledged before it was full.
+    EXPECT_TRUE(server_.somebody_waits(patience_ms));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  [[nodiscard]] const sys::Address& address() const { return server_.address(); }
+
+ private:
+  TestServer server_;
+  std::vector<Peer> fillers_;
+};
+
 inline sys::Address unix_address(const std::string& path) {
   sys::Address address;
   address.kind = sys::Address::Kind::unix_path;
@@ -339,12 +359,17 @@ struct SeenEvents final : ForwarderEvents {
     const std::lock_guard lock(mutex);
     pauses.push_back(reason.message());
   }
+  void on_header_refused(const std::string& message) override {
+    const std::lock_guard lock(mutex);
+    refusals.push_back(message);
+  }
   std::mutex mutex;
   std::vector<size_t> unreachable;
   std::vector<size_t> reachable;
   std::vector<std::string> reasons;
   std::vector<std::string> changes;
   std::vector<std::string> pauses;
+  std::vector<std::string> refusals;
 };
 
 // A forwarder and the thread that runs its loop.

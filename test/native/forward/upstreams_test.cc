@@ -163,6 +163,77 @@ TEST(Upstreams, AClientThatSaysNothingAndGoesIsNobodysFault) {
   EXPECT_EQ(of(rig->stats(), b.address()).ejections, 0u);
 }
 
+// A service that needs its time, and clients that do not wait for it: they ask and leave, by an end
+// or by a reset.
+TEST(Upstreams, ClientsThatAskAndLeaveEjectNobody) {
+  for (const bool resets : {false, true}) {
+    TemporaryFolder folder;
+    TestServer a(Kind::tcp, folder, "a");
+    TestServer b(Kind::tcp, folder, "b");
+    Rig rig(ejecting(folder, {a.address(), b.address()}, 1));
+    for (int i = 0; i < 10; ++i) {
+      TestServer& server = i % 2 == 0 ? a : b;
+      Peer client = Peer::connected(rig.address(Kind::tcp));
+      ASSERT_TRUE(client.send_text("how much?"));
+      Peer upstream = server.accept();
+      ASSERT_EQ(upstream.receive(9), "how much?");
+      if (resets) {
+        client.reset();
+      } else {
+        client.close();
+      }
+      // The service notices and does not answer any more.
+      StreamEnd how;
+      EXPECT_EQ(upstream.receive_to_end(&how), "");
+      upstream.close();
+    }
+    rig.expect_idle();
+    for (const UpstreamStats& each : rig->stats().upstreams) {
+      EXPECT_EQ(each.silent_sessions, 0u) << resets;
+      EXPECT_EQ(each.ejections, 0u);
+      EXPECT_EQ(each.connections, 5u);
+    }
+  }
+}
+
+// Silence is counted when its time is over, whatever the client does; the session goes on.
+TEST(Upstreams, OneThatSaysNothingForItsTimeHasFailed) {
+  TemporaryFolder folder;
+  TestServer a(Kind::unix_path, folder, "a");
+  NamedServer b(Kind::unix_path, folder, "b");
+  ForwarderOptions options = ejecting(folder, {a.address(), b.address()}, 1);
+  options.answer_timeout_ms = 20;
+  Rig rig(std::move(options));
+  Peer client = Peer::connected(rig.address(Kind::tcp));
+  ASSERT_TRUE(client.send_text("anybody there?"));
+  ASSERT_TRUE(
+      eventually([&] { return of(rig->stats(), a.address()).health == UpstreamHealth::ejected; }));
+  EXPECT_EQ(of(rig->stats(), a.address()).silent_sessions, 1u);
+  Peer upstream = a.accept();
+  EXPECT_EQ(upstream.receive(5), "anybo");
+  ASSERT_TRUE(upstream.send_text("yes"));
+  EXPECT_EQ(client.receive(3), "yes");
+  ASSERT_TRUE(
+      eventually([&] { return of(rig->stats(), a.address()).health != UpstreamHealth::ejected; }));
+  client.close();
+  upstream.close();
+  rig.expect_idle();
+  EXPECT_EQ(of(rig->stats(), a.address()).silent_sessions, 1u) << "once for a session";
+}
+
+TEST(Upstreams, OneThatWasNotAskedMaySayNothing) {
+  TemporaryFolder folder;
+  TestServer a(Kind::unix_path, folder, "a");
+  ForwarderOptions options = ejecting(folder, {a.address()}, 1);
+  options.answer_timeout_ms = 5;
+  options.idle_timeout_ms = 60;
+  Rig rig(std::move(options));
+  Peer client = Peer::connected(rig.address(Kind::tcp));
+  EXPECT_NE(client.end(), StreamEnd::timed_out);
+  rig.expect_idle();
+  EXPECT_EQ(of(rig->stats(), a.address()).silent_sessions, 0u);
+}
+
 TEST(Upstreams, NotAllOfThemAreEjected) {
   TemporaryFolder folder;
   MuteServer a(Kind::unix_path, folder, "a");
@@ -252,6 +323,29 @@ class StatusServer {
   std::thread thread_;
 };
 
+std::optional<unsigned> status_of(const std::string& answer, size_t piece) {
+  StatusReader reader;
+  for (size_t at = 0; at < answer.size(); at += piece) {
+    if (const auto status = reader.read(std::string_view(answer).substr(at, piece))) return status;
+  }
+  return std::nullopt;
+}
+
+TEST(StatusReader, FindsTheAnswerBehindInterimOnesWhereverItIsCut) {
+  const std::string hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n";
+  const std::string barest = "HTTP/1.1 100\n\n";
+  for (size_t piece = 1; piece < 60; ++piece) {
+    EXPECT_EQ(status_of(hints + barest + hints + "HTTP/1.1 200 OK\r\n", piece), 200u);
+    EXPECT_EQ(status_of(hints + "HTTP/1.1 503 No\r\n", piece), 503u);
+    EXPECT_EQ(status_of(hints, piece), std::nullopt);
+    EXPECT_EQ(status_of(hints + "nonsense", piece), 0u);
+    EXPECT_EQ(status_of("HTTP/1.1 101 Switching\r\n\r\n", piece), 101u) << "none follows it";
+  }
+  std::string endless;
+  for (unsigned i = 0; i <= limits::check_interim_answers_max; ++i) endless += hints;
+  EXPECT_EQ(status_of(endless, 7), 0u);
+}
+
 std::string ask_something(Rig& rig) {
   Peer client = Peer::connected(rig.address(Kind::tcp));
   client.send_text("something");
@@ -293,6 +387,30 @@ TEST_P(CheckedOn, AStatusThatWasNotExpectedTakesItOutOfUse) {
     std::string both;
     for (int i = 0; i < 4; ++i) both += ask_something(rig);
     EXPECT_NE(both.find('a'), std::string::npos);
+  }
+}
+
+// RFC 9110 15.2: what is said before the answer is not the answer.
+TEST_P(CheckedOn, InterimAnswersAreSkipped) {
+  TemporaryFolder folder;
+  TestServer server(GetParam(), folder, "a");
+  ForwarderOptions options = checking(folder, {server.address()}, Check::http);
+  options.check.timeout_ms = patience_ms;
+  options.check.interval_ms = 1;
+  options.health.fall = 1;
+  options.health.rise = 1;
+  Rig rig(std::move(options));
+  const std::string early =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n";
+  for (const char* last : {"HTTP/1.1 503 No\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"}) {
+    const bool good = std::string(last).find("200") != std::string::npos;
+    const uint64_t before = rig->stats().upstreams[0].checks;
+    Peer upstream = server.accept();
+    for (const char c : early) ASSERT_TRUE(upstream.send_all(&c, 1));
+    EXPECT_EQ(rig->stats().upstreams[0].checks, before) << "it is not over";
+    ASSERT_TRUE(upstream.send_text(last));
+    ASSERT_TRUE(eventually([&] { return rig->stats().upstreams[0].checks > before; }));
+    ASSERT_TRUE(eventually([&] { return rig->stats().upstreams[0].up == good; }));
   }
 }
 
@@ -519,9 +637,11 @@ TEST(Upstreams, ComeAndGo) {
   ASSERT_TRUE(add(a.address()).ok());
   EXPECT_EQ(asked(rig, 2), "aa");
   EXPECT_EQ(add(unix_address("/" + std::string(200, 'x'))).code(), sys::Code::invalid);
-  for (size_t i = 1; i < limits::upstreams_max; ++i) ASSERT_TRUE(add(a.address()).ok());
-  EXPECT_EQ(add(a.address()).code(), sys::Code::overloaded);
-  // All that have one address are one to whoever names it.
+  const auto numbered = [&](size_t i) { return unix_address(folder.file(std::to_string(i))); };
+  for (size_t i = 1; i < limits::upstreams_max; ++i) ASSERT_TRUE(add(numbered(i)).ok());
+  EXPECT_EQ(add(numbered(0)).code(), sys::Code::overloaded);
+  EXPECT_EQ(add(a.address()).code(), sys::Code::exists);
+  for (size_t i = 1; i < limits::upstreams_max; ++i) ASSERT_TRUE(remove(numbered(i)).ok());
   ASSERT_TRUE(remove(a.address()).ok());
   EXPECT_TRUE(rig->stats().upstreams.empty());
 }
@@ -561,6 +681,75 @@ TEST(Upstreams, TimesAreMeasured) {
   EXPECT_EQ(stats.upstreams[1].connect.count, 0u);
   EXPECT_LE(stats.connect.p50_us, stats.connect.p999_us);
   EXPECT_LE(stats.session.p50_us, stats.session.sum_us * 17 / 16 + 1);
+}
+
+// --- one place, one upstream -----------------------------------------------------------------
+
+TEST(Upstreams, TheSamePlaceTwiceIsRefusedHoweverItIsSpelled) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("a");
+  const std::vector<std::pair<std::string, std::string>> pairs = {
+      {path, path},
+      {"/run/a", "/run//./a"},
+      {"Example.test:80", "example.test.:080"},
+      {"[::1]:80", "[0:0:0::1]:80"},
+      {"127.0.0.1:80", "[::ffff:127.0.0.1]:80"},
+  };
+  for (const auto& [first, second] : pairs) {
+    sys::EventLoop loop;
+    ASSERT_TRUE(loop.init().ok());
+    ForwarderOptions options = options_for(
+        folder, {sys::Address::parse(first).value(), sys::Address::parse(second).value()});
+    const auto started = Forwarder::start(loop, std::move(options), nullptr);
+    ASSERT_FALSE(started.ok()) << first << " " << second;
+    EXPECT_NE(started.status().message().find("already"), std::string::npos);
+  }
+  NamedServer a(Kind::unix_path, folder, "a");
+  Rig rig(options_for(folder, {a.address()}));
+  const sys::Status again = changed(rig, [&](Forwarder& forwarder, auto done) {
+    forwarder.add_upstream({unix_address(folder.file("./a")), 1}, std::move(done));
+  });
+  EXPECT_EQ(again.code(), sys::Code::exists) << again.message();
+  EXPECT_EQ(rig->stats().upstreams.size(), 1u);
+}
+
+TEST(Upstreams, CountersOfOneThatIsAddedAgainGoOn) {
+  TemporaryFolder folder;
+  TestServer a(Kind::unix_path, folder, "a");
+  NamedServer b(Kind::unix_path, folder, "b");
+  Rig rig(options_for(folder, {a.address(), b.address()}));
+  const auto remove = [&] {
+    return changed(rig, [&](Forwarder& forwarder, auto done) {
+      forwarder.remove_upstream(a.address().to_string(), std::move(done));
+    });
+  };
+  const auto add = [&] {
+    return changed(rig, [&](Forwarder& forwarder, auto done) {
+      forwarder.add_upstream({a.address(), 1}, std::move(done));
+    });
+  };
+  Peer client = Peer::connected(rig.address(Kind::tcp));
+  Peer upstream = a.accept();
+  ASSERT_TRUE(client.send_text("hello"));
+  ASSERT_EQ(upstream.receive(5), "hello");
+  // While a connection of its first life is open, and after that.
+  ASSERT_TRUE(remove().ok());
+  EXPECT_EQ(of(rig->stats(), a.address()).connections, 1u);
+  ASSERT_TRUE(add().ok());
+  EXPECT_EQ(rig->stats().upstreams.size(), 2u) << "one row for one place";
+  EXPECT_EQ(of(rig->stats(), a.address()).connections, 1u);
+  EXPECT_EQ(of(rig->stats(), a.address()).active, 1u);
+  EXPECT_EQ(of(rig->stats(), a.address()).bytes_to, 5u);
+  client.close();
+  upstream.close();
+  rig.expect_idle();
+  ASSERT_TRUE(remove().ok());
+  EXPECT_EQ(rig->stats().upstreams.size(), 1u);
+  EXPECT_EQ(rig->stats().bytes_up, 5u);
+  ASSERT_TRUE(add().ok());
+  EXPECT_EQ(of(rig->stats(), a.address()).connections, 1u);
+  EXPECT_EQ(of(rig->stats(), a.address()).active, 0u);
+  EXPECT_EQ(rig->stats().bytes_up, 5u) << "counted once";
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ namespace {
 // Keeps what it is given, as many as it has room for. The loop's thread only, but for the counts.
 class Keeper final : public sys::AcceptorOwner {
  public:
-  void on_accepted(sys::Fd fd, bool tcp) override {
+  void on_accepted(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>&) override {
     EXPECT_NE(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
     kept_.push_back(std::move(fd));
@@ -34,7 +34,7 @@ class Keeper final : public sys::AcceptorOwner {
   size_t room_for_handed() override { return room_ - kept_.size(); }
   void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {
     EXPECT_TRUE(origin);
-    on_accepted(std::move(fd), tcp);
+    on_accepted(std::move(fd), tcp, std::nullopt);
   }
   void on_paused() override { pauses_.fetch_add(1); }
   void on_drained() override { drained_.fetch_add(1); }

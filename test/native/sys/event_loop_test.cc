@@ -186,6 +186,25 @@ TEST_F(EventLoopTest, ARedispatchOfARemovedDescriptorIsDropped) {
   EXPECT_EQ(newcomer.calls, 0);
 }
 
+TEST_F(EventLoopTest, ADescriptorInAReusedSlotIsRedispatchedForItself) {
+  Pair pair;
+  Pair next;
+  Handler handler;
+  Handler newcomer;
+  auto token = loop.add(pair.ours.get(), Events::readable, handler);
+  ASSERT_TRUE(token.ok());
+  loop.redispatch(token.value(), Events::readable);
+  loop.remove(token.value(), pair.ours.get());
+  auto reused = loop.add(next.ours.get(), Events::readable, newcomer);
+  ASSERT_TRUE(reused.ok());
+  loop.redispatch(reused.value(), Events::urgent);
+  loop.stop();
+  loop.run();
+  EXPECT_EQ(handler.calls, 0);
+  EXPECT_EQ(newcomer.calls, 1);
+  EXPECT_EQ(newcomer.last, Events::urgent);
+}
+
 TEST_F(EventLoopTest, WhatIsPostedRunsOnceAndInOrderOfEachThread) {
   constexpr int threads = 8;
   constexpr int each = 2'000;

@@ -33,7 +33,9 @@ class Keeper final : public sys::AcceptorOwner {
     uint64_t turn;  // of the loop
   };
   explicit Keeper(const sys::EventLoop& loop) : loop_(loop) {}
-  void on_accepted(sys::Fd, bool) override { ADD_FAILURE() << "nobody connects by themselves"; }
+  void on_accepted(sys::Fd, bool, const std::optional<sys::Endpoint>&) override {
+    ADD_FAILURE() << "nobody connects by themselves";
+  }
   bool has_room() override { return true; }
   size_t room_for_handed() override { return room_ - kept_.size(); }
   void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {

@@ -93,6 +93,11 @@ TEST(IpNetwork, VersionsDoNotMix) {
   EXPECT_TRUE(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
   EXPECT_FALSE(contains("10.0.0.0/8", "::ffff:11.1.2.3"));
   EXPECT_TRUE(contains("::ffff:0:0/96", "::ffff:10.1.2.3"));
+  for (const char* clothed : {"::ffff:10.0.0.0/104", "::ffff:10.1.2.3"}) {
+    EXPECT_TRUE(contains(clothed, "10.1.2.3"));
+    EXPECT_TRUE(contains(clothed, "::ffff:10.1.2.3"));
+    EXPECT_FALSE(contains(clothed, "11.1.2.3"));
+  }
 }
 
 TEST(IpNetwork, WhatIsNoneIsRefused) {

@@ -6,13 +6,16 @@
 #include <netinet/in.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/loop_thread.h"
+#include "sys/limits.h"
 
 namespace espora::test {
 namespace {
@@ -82,9 +85,9 @@ TEST_F(ResolverTest, AnUnknownNameIsSaidAndTheNextOneStillAnswered) {
 }
 
 // Asked from inside an answer as well; each answer on the loop's thread.
-TEST_F(ResolverTest, AnswersComeOnTheLoopInTheOrderOfTheQuestions) {
+TEST_F(ResolverTest, EachQuestionIsAnsweredOnceOnTheLoop) {
   constexpr int count = 200;
-  std::vector<int> order;
+  std::vector<int> answers(count);
   std::atomic<int> answered{0};
   const auto loop_thread = thread_.call([] { return std::this_thread::get_id(); });
   thread_.call([&] {
@@ -92,17 +95,95 @@ TEST_F(ResolverTest, AnswersComeOnTheLoopInTheOrderOfTheQuestions) {
       resolver_->resolve(named("127.0.0.1"), [&, i](const auto& found) {
         EXPECT_TRUE(found.ok());
         EXPECT_EQ(std::this_thread::get_id(), loop_thread);
-        order.push_back(i);
+        ++answers[static_cast<size_t>(i)];
         resolver_->resolve(named("::1"), [&](const auto&) { answered.fetch_add(1); });
       });
     }
-    EXPECT_TRUE(order.empty()) << "not while it is asked";
   });
   ASSERT_TRUE(eventually([&] { return answered.load() == count; }));
+  thread_.call([&] { EXPECT_EQ(answers, std::vector<int>(count, 1)); });
+}
+
+// Name servers that answer when the test says so, or never.
+class SlowNames {
+ public:
+  Result<std::vector<ResolvedAddress>> ask(const Address& address) {
+    std::unique_lock lock(mutex_);
+    ++asked_;
+    changed_.notify_all();
+    if (address.host == "dead") changed_.wait(lock, [this] { return over_; });
+    return sys::resolve(at("127.0.0.1"));
+  }
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] size_t asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+
+ private:
+  static Address at(const std::string& host) {
+    Address address;
+    address.host = host;
+    address.port = 1;
+    return address;
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t asked_ = 0;
+  bool over_ = false;
+};
+
+TEST_F(ResolverTest, DeadNamesHoldUpNobodyElseAndAreBounded) {
+  const auto names = std::make_shared<SlowNames>();
   thread_.call([&] {
-    ASSERT_EQ(order.size(), static_cast<size_t>(count));
-    for (int i = 0; i < count; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
+    resolver_ = std::make_unique<sys::Resolver>(
+        thread_.loop(), [names](const Address& address) { return names->ask(address); });
+    for (size_t i = 1; i < limits::resolver_threads_max; ++i) {
+      resolver_->resolve(named("dead"), [](const auto&) {});
+    }
   });
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(resolved(named("alive")).ok());
+  // The last place is taken as well: what is asked now waits.
+  std::atomic<int> late{0};
+  thread_.call([&] {
+    for (int i = 0; i < 8; ++i) resolver_->resolve(named("dead"), [&](const auto&) { ++late; });
+  });
+  ASSERT_TRUE(eventually([&] { return names->asked() == limits::resolver_threads_max + 20; }));
+  EXPECT_EQ(late.load(), 0);
+  names->finish();
+  ASSERT_TRUE(eventually([&] { return late.load() == 8; }));
+}
+
+TEST_F(ResolverTest, WhoGoesWaitsForNoDeadName) {
+  const auto names = std::make_shared<SlowNames>();
+  thread_.call([&] {
+    resolver_ = std::make_unique<sys::Resolver>(
+        thread_.loop(), [names](const Address& address) { return names->ask(address); });
+    resolver_->resolve(named("dead"), [](const auto&) { ADD_FAILURE() << "it was gone"; });
+  });
+  ASSERT_TRUE(eventually([&] { return names->asked() == 1; }));
+  forget();
+  names->finish();
+  thread_.settle();
+}
+
+TEST(ResolveWithin, SomebodyWaitsForAnAnswerButNotForEver) {
+  const auto names = std::make_shared<SlowNames>();
+  Address address;
+  address.host = "dead";
+  const auto late = sys::resolve_within(
+      1, [names, address] { return names->ask(address); }, "dead");
+  ASSERT_FALSE(late.ok());
+  EXPECT_NE(late.status().message().find("\"dead\""), std::string::npos);
+  names->finish();
+  address.host = "alive";
+  EXPECT_TRUE(sys::resolve_within(
+                  60'000, [names, address] { return names->ask(address); }, "alive")
+                  .ok());
 }
 
 // At every moment: before it is looked up, meanwhile, and with the answer already posted.

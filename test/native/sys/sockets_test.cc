@@ -85,6 +85,20 @@ TEST_F(Sockets, AddressesAreRead) {
   }
 }
 
+TEST_F(Sockets, SpellingsOfOnePlaceHaveOneKey) {
+  const auto key = [](const char* text) { return Address::parse(text).value().key(); };
+  EXPECT_EQ(key("A.Test:80"), key("a.test.:080"));
+  EXPECT_EQ(key("[::1]:80"), key("[0:0::0:1]:80"));
+  EXPECT_EQ(key("127.0.0.1:80"), key("[::ffff:127.0.0.1]:80"));
+  EXPECT_EQ(key("/run/a"), key("//run/.///a"));
+  EXPECT_EQ(key("./a/b"), key("a/./b"));
+  EXPECT_EQ(key(".//a/b"), key("a/b"));
+  for (const char* other : {"/run/b", "run/a", "/run/a/", "/runa", "/run/.a", "/run/a."}) {
+    EXPECT_NE(key("/run/a"), key(other));
+  }
+  EXPECT_NE(key("a.test:80"), key("a.test:81"));
+}
+
 TEST_F(Sockets, AddressesThatAreNoneAreRefused) {
   for (const char* text : {"", "host", ":80", "host:", "host:0", "host:65536", "host:80x",
                            "host:-1", "host: 80", "::1:80", "[::1]", "[]:80", "host:+80"}) {
@@ -93,6 +107,19 @@ TEST_F(Sockets, AddressesThatAreNoneAreRefused) {
     EXPECT_EQ(address.status().code(), Code::invalid);
     EXPECT_NE(address.status().message().find("expected host:port"), std::string::npos);
   }
+  // What looks like a URL, or like a host and port, is no path by mistake.
+  for (const auto& [text, said] : std::vector<std::pair<const char*, const char*>>{
+           {"http://host", "write host:port alone"},
+           {"tcp://10.0.0.1:80", "write host:port alone"},
+           {"unix:/run/a.sock", "write the path alone"},
+           {"unix:///run/a.sock", "write the path alone"},
+           {"localhost:80/", "neither host:port nor a path"}}) {
+    auto address = Address::parse(text);
+    ASSERT_FALSE(address.ok()) << text;
+    EXPECT_NE(address.status().message().find(said), std::string::npos) << text;
+  }
+  EXPECT_TRUE(Address::parse("/run/a:1/b").ok());
+  EXPECT_TRUE(Address::parse("./localhost:80/a").ok());
   auto longer = Address::parse("/" + std::string(limits::unix_path_bytes_max, 'x'));
   ASSERT_FALSE(longer.ok());
   EXPECT_NE(longer.status().message().find("has 108 bytes; the most is 107"), std::string::npos);
