@@ -73,7 +73,8 @@ export interface NativeDatabaseOptions {
   sync: 'always' | 'never' | 'interval';
   syncIntervalMs?: number;
   segmentBytes?: number;
-  accounts: { id: number; limit: number }[];
+  /** To be made; without any, a store has its own, and a new one the contest's. */
+  accounts?: { id: number; limit: number }[];
   bodyBytesMax: number;
   headerTimeoutMs: number;
   bodyTimeoutMs: number;

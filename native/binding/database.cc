@@ -53,7 +53,7 @@ ledger::ServiceOptions to_service_options(const Napi::Object& options) {
   service.store.sync = to_sync(options);
   service.store.flush_interval_ms =
       static_cast<uint32_t>(get_unsigned_or(options, "syncIntervalMs", milliseconds_max, 10));
-  service.accounts = to_accounts(options);
+  if (options.Has("accounts")) service.accounts = to_accounts(options);
   service.http.listen = to_listen_options(get_object(options, "listen"));
   service.http.connections_max =
       static_cast<uint32_t>(get_unsigned(options, "connectionsMax", UINT32_MAX));
@@ -72,6 +72,7 @@ struct Opened {
   uint64_t last_seq = 0;
   bool appendable = true;
   store::Stats store;
+  std::vector<std::string> warnings;
 };
 
 class Database final : public Napi::ObjectWrap<Database>,
@@ -131,7 +132,9 @@ class Database final : public Napi::ObjectWrap<Database>,
     result.Set("volatile", sys::file_system_volatile(store.file_system));
     result.Set("tail", store.unproven_records == 0 ? "clean" : "copied");
     result.Set("readOnly", !opened_.appendable);
-    result.Set("warnings", Napi::Array::New(env));
+    Napi::Array warnings = Napi::Array::New(env);
+    for (const std::string& each : opened_.warnings) warnings.Set(warnings.Length(), each);
+    result.Set("warnings", warnings);
     return result;
   }
 
@@ -190,7 +193,8 @@ class Database final : public Napi::ObjectWrap<Database>,
                .open_ns = sys::monotonic_ns() - begin_ns,
                .last_seq = engine.last_seq(),
                .appendable = engine.appendable(),
-               .store = engine.stats()};
+               .store = engine.stats(),
+               .warnings = service_->warnings()};
     return {};
   }
 

@@ -40,6 +40,8 @@ enum class Defect : uint8_t {
   show_before_flush,
   refuse_before_commit,
   close_with_backlog,
+  take_given_schema,
+  append_before_schema,
   count,
 };
 
@@ -73,6 +75,8 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "show_before_flush",
     "refuse_before_commit",
     "close_with_backlog",
+    "take_given_schema",
+    "append_before_schema",
 };
 
 #ifdef ESPORA_SIMULATION

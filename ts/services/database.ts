@@ -43,7 +43,9 @@ function nativeDatabaseOptions(options: ServiceValues<'database'>): NativeDataba
     sync: relaxed ? 'interval' : 'always',
     ...(relaxed ? { syncIntervalMs: options.fsyncInterval } : {}),
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-    accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })),
+    ...(options.accounts === undefined
+      ? {}
+      : { accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })) }),
     bodyBytesMax: options.bodyBytesMax,
     headerTimeoutMs: options.headerTimeout,
     bodyTimeoutMs: options.bodyTimeout,

@@ -163,6 +163,8 @@ constexpr std::array teeth = {
     Tooth{Defect::show_before_flush, only_durable_visible},
     Tooth{Defect::refuse_before_commit, answered_once},
     Tooth{Defect::close_with_backlog, answered_once},
+    Tooth{Defect::take_given_schema, ledger_is_model},
+    Tooth{Defect::append_before_schema, faults_never_corrupt},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");
