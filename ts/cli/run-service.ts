@@ -125,11 +125,14 @@ export async function runService(kind: ServiceKind, flags: Flags): Promise<numbe
   const channel = new SupervisorChannel();
   let program = `espora ${kind}`;
   try {
-    const values: AnyValues = resolveOptions(kind, sourcesOf(flags)).values as AnyValues;
+    const resolution = resolveOptions(kind, sourcesOf(flags));
+    const values = resolution.values as AnyValues;
     const name = values.name ?? kind;
     program = `espora ${name}`;
     process.title = program;
-    return await live(kind, name, values, flags.json === true, channel);
+    const log = createLogger(name, values);
+    for (const warning of resolution.warnings) log.warn(warning);
+    return await live(kind, name, values, { log, json: flags.json === true, channel });
   } catch (error) {
     if (!channel.exists) return printError(program, error);
     // The supervisor says it; what is no EsporaError is a bug, and its stack belongs in the log.
@@ -145,10 +148,8 @@ async function live(
   kind: ServiceKind,
   name: string,
   values: AnyValues,
-  json: boolean,
-  channel: SupervisorChannel,
+  { log, json, channel }: { log: Logger; json: boolean; channel: SupervisorChannel },
 ): Promise<number> {
-  const log = createLogger(name, values);
   const say = (line: string, event: Readonly<Record<string, unknown>>): void => {
     if (json) printJson({ service: name, pid: process.pid, ...event });
     else print(line);
