@@ -163,6 +163,8 @@ export interface NativeDatabase {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeDatabaseStats>;
+  /** What it runs with, as the addon understood it. */
+  settings(): NativeDatabaseOptions;
 }
 
 export interface NativeUpstream {
@@ -329,6 +331,8 @@ export interface NativeForwarder {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeForwarderStats>;
+  /** What it runs with, as the addon understood it. */
+  settings(): NativeForwarderOptions;
   /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */
   setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
   addUpstream(upstream: NativeUpstream): Promise<void>;

@@ -83,7 +83,8 @@ class Database final : public Napi::ObjectWrap<Database>,
     return DefineClass(
         env, "Database",
         {InstanceMethod<&Database::start>("start"), InstanceMethod<&Database::stop>("stop"),
-         InstanceMethod<&Database::stats>("stats")});
+         InstanceMethod<&Database::stats>("stats"),
+         InstanceMethod<&Database::settings>("settings")});
   }
 
   explicit Database(const Napi::CallbackInfo& info)
@@ -135,6 +136,36 @@ class Database final : public Napi::ObjectWrap<Database>,
     Napi::Array warnings = Napi::Array::New(env);
     for (const std::string& each : opened_.warnings) warnings.Set(warnings.Length(), each);
     result.Set("warnings", warnings);
+    return result;
+  }
+
+  // What it runs with: read from what the service is made of, not from what was given.
+  Napi::Value settings(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Napi::Object result = Napi::Object::New(env);
+    const store::Options& store = options_.store;
+    result.Set("directory", store.directory);
+    const bool always = store.sync == store::Sync::always;
+    result.Set("sync", always ? "always" : store.sync == store::Sync::never ? "never" : "interval");
+    set(result, "syncIntervalMs", store.flush_interval_ms);
+    set(result, "segmentBytes", store.segment_bytes);
+    Napi::Array accounts = Napi::Array::New(env);
+    if (options_.accounts.has_value()) {
+      for (const ledger::AccountLimit& each : options_.accounts->accounts()) {
+        Napi::Object account = Napi::Object::New(env);
+        set(account, "id", each.id);
+        set(account, "limit", static_cast<uint64_t>(each.limit));
+        accounts.Set(accounts.Length(), account);
+      }
+    }
+    result.Set("accounts", accounts);
+    const http::ServerOptions& http = options_.http;
+    result.Set("listen", listen_settings(env, http.listen));
+    set(result, "connectionsMax", http.connections_max);
+    set(result, "bodyBytesMax", http.body_bytes_max);
+    set(result, "headerTimeoutMs", http.header_timeout_ms);
+    set(result, "bodyTimeoutMs", http.body_timeout_ms);
+    set(result, "idleTimeoutMs", http.idle_timeout_ms);
     return result;
   }
 

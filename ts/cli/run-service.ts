@@ -11,6 +11,7 @@ import type { ServiceKind, Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
+import { settingsInForce } from '../services/service.js';
 import type { Started, StopOptions, StoreOpened } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
@@ -36,6 +37,7 @@ interface AnyService {
   start(): Promise<Started>;
   stop(options: StopOptions): Promise<void>;
   stats(): ServiceStats | undefined;
+  [settingsInForce](): object;
   on(event: 'notice' | 'warning' | 'failed', listener: (message: string) => void): unknown;
 }
 
@@ -46,7 +48,7 @@ const classes: Record<ServiceKind, new (options: object) => AnyService> = {
 };
 
 /** The object behind a command: those of its options that are options of the class. */
-function create(kind: ServiceKind, values: AnyValues): AnyService {
+export function createService(kind: ServiceKind, values: AnyValues): AnyService {
   const all = values as Readonly<Record<string, unknown>>;
   const options = Object.fromEntries(serviceOptionsOf(kind).map((name) => [name, all[name]]));
   return new classes[kind](options);
@@ -154,7 +156,7 @@ async function live(
     if (json) printJson({ service: name, pid: process.pid, ...event });
     else print(line);
   };
-  const service = create(kind, values);
+  const service = createService(kind, values);
   service.on('notice', (message) => {
     log.info(message);
   });
@@ -196,7 +198,7 @@ async function live(
       say(metricsLine(values.metricsHost, metrics.port), { event: 'metrics', port: metrics.port });
     }
     const drainMs = await stop.requested;
-    say(serviceLines.stopping(name, drainMs), { event: 'stopping' });
+    say(serviceLines.stopping(name, drainMs), { event: 'stopping', drainMs });
     await service.stop({ drain: drainMs });
     metrics?.close();
     admin?.close();

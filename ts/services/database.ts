@@ -30,6 +30,7 @@ export class Database extends Service<'database', DatabaseStarted, DatabaseStats
         start: async () => report(await native.start()),
         stop: (drainMs) => native.stop(drainMs),
         stats: () => native.stats(),
+        settings: () => native.settings(),
       };
     });
   }

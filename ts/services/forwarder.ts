@@ -116,5 +116,6 @@ export function createForwarder(
     start: async () => listeningOf(await native.start()),
     stop: (drainMs) => native.stop(drainMs),
     stats: () => native.stats(),
+    settings: () => native.settings(),
   };
 }

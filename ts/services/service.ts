@@ -58,7 +58,11 @@ export interface NativeService<Report, Stats> {
   start(): Promise<Report>;
   stop(drainMs: number): Promise<void>;
   stats(): Partial<Stats>;
+  settings(): object;
 }
+
+/** Key of a service's method that tells what its addon runs with. No part of the library's surface. */
+export const settingsInForce = Symbol('settings in force');
 
 interface ServiceEvents {
   /** Something is worth knowing; all is well. */
@@ -225,6 +229,11 @@ export abstract class Service<
   stats(): Readonly<Stats> | undefined {
     if (this.#state !== 'running') return undefined;
     return this.#native.stats() as Stats;
+  }
+
+  /** What the addon runs with, as it understood it. */
+  [settingsInForce](): object {
+    return this.#native.settings();
   }
 
   /** Stops it with the default drain time. */
