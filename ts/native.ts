@@ -57,7 +57,8 @@ export interface NativeDatabaseOptions {
   sync: 'always' | 'never' | 'interval';
   syncIntervalMs?: number;
   segmentBytes?: number;
-  accounts: { id: number; limit: number }[];
+  /** To be made; without any, a store has its own, and a new one the contest's. */
+  accounts?: { id: number; limit: number }[];
   bodyBytesMax: number;
   headerTimeoutMs: number;
   bodyTimeoutMs: number;
@@ -146,6 +147,8 @@ export interface NativeDatabase {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeDatabaseStats>;
+  /** What it runs with, as the addon understood it. */
+  settings(): NativeDatabaseOptions;
 }
 
 export interface NativeUpstream {
@@ -316,6 +319,8 @@ export interface NativeForwarder {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeForwarderStats>;
+  /** What it runs with, as the addon understood it. */
+  settings(): NativeForwarderOptions;
   /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */
   setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
   addUpstream(upstream: NativeUpstream): Promise<void>;

@@ -53,7 +53,7 @@ ledger::ServiceOptions to_service_options(const Napi::Object& options) {
   service.store.sync = to_sync(options);
   service.store.flush_interval_ms =
       static_cast<uint32_t>(get_unsigned_or(options, "syncIntervalMs", milliseconds_max, 10));
-  service.accounts = to_accounts(options);
+  if (options.Has("accounts")) service.accounts = to_accounts(options);
   service.http.listen = to_listen_options(get_object(options, "listen"));
   service.http.connections_max =
       static_cast<uint32_t>(get_unsigned(options, "connectionsMax", UINT32_MAX));
@@ -72,6 +72,7 @@ struct Opened {
   uint64_t last_seq = 0;
   bool appendable = true;
   store::Stats store;
+  std::vector<std::string> warnings;
 };
 
 class Database final : public Napi::ObjectWrap<Database>,
@@ -82,7 +83,8 @@ class Database final : public Napi::ObjectWrap<Database>,
     return DefineClass(
         env, "Database",
         {InstanceMethod<&Database::start>("start"), InstanceMethod<&Database::stop>("stop"),
-         InstanceMethod<&Database::stats>("stats")});
+         InstanceMethod<&Database::stats>("stats"),
+         InstanceMethod<&Database::settings>("settings")});
   }
 
   explicit Database(const Napi::CallbackInfo& info)
@@ -143,7 +145,39 @@ class Database final : public Napi::ObjectWrap<Database>,
     result.Set("volatile", sys::file_system_volatile(store.file_system));
     result.Set("tail", store.unproven_records == 0 ? "clean" : "copied");
     result.Set("readOnly", !opened_.appendable);
-    result.Set("warnings", Napi::Array::New(env));
+    Napi::Array warnings = Napi::Array::New(env);
+    for (const std::string& each : opened_.warnings) warnings.Set(warnings.Length(), each);
+    result.Set("warnings", warnings);
+    return result;
+  }
+
+  // What it runs with: read from what the service is made of, not from what was given.
+  Napi::Value settings(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Napi::Object result = Napi::Object::New(env);
+    const store::Options& store = options_.store;
+    result.Set("directory", store.directory);
+    const bool always = store.sync == store::Sync::always;
+    result.Set("sync", always ? "always" : store.sync == store::Sync::never ? "never" : "interval");
+    set(result, "syncIntervalMs", store.flush_interval_ms);
+    set(result, "segmentBytes", store.segment_bytes);
+    Napi::Array accounts = Napi::Array::New(env);
+    if (options_.accounts.has_value()) {
+      for (const ledger::AccountLimit& each : options_.accounts->accounts()) {
+        Napi::Object account = Napi::Object::New(env);
+        set(account, "id", each.id);
+        set(account, "limit", static_cast<uint64_t>(each.limit));
+        accounts.Set(accounts.Length(), account);
+      }
+    }
+    result.Set("accounts", accounts);
+    const http::ServerOptions& http = options_.http;
+    result.Set("listen", listen_settings(env, http.listen));
+    set(result, "connectionsMax", http.connections_max);
+    set(result, "bodyBytesMax", http.body_bytes_max);
+    set(result, "headerTimeoutMs", http.header_timeout_ms);
+    set(result, "bodyTimeoutMs", http.body_timeout_ms);
+    set(result, "idleTimeoutMs", http.idle_timeout_ms);
     return result;
   }
 
@@ -202,7 +236,8 @@ class Database final : public Napi::ObjectWrap<Database>,
                .open_ns = sys::monotonic_ns() - begin_ns,
                .last_seq = engine.last_seq(),
                .appendable = engine.appendable(),
-               .store = engine.stats()};
+               .store = engine.stats(),
+               .warnings = service_->warnings()};
     return {};
   }
 

@@ -48,6 +48,28 @@ void read_health(const Napi::Object& given, forward::ForwarderOptions& options) 
   check.status_max = get_count(given, "statusMax");
 }
 
+Napi::Object health_settings(Napi::Env env, const forward::ForwarderOptions& options) {
+  Napi::Object result = Napi::Object::New(env);
+  const forward::HealthOptions& health = options.health;
+  set(result, "ejectAfter", health.eject_after);
+  set(result, "ejectWindowMs", health.eject_window_ms);
+  set(result, "ejectTimeMs", health.eject_ms);
+  set(result, "ejectTimeMaxMs", health.eject_ms_max);
+  set(result, "readmitAfter", health.readmit_after);
+  set(result, "fall", health.fall);
+  set(result, "rise", health.rise);
+  const forward::CheckOptions& check = options.check;
+  const bool http = check.check == forward::Check::http;
+  result.Set("check", http ? "http" : check.check == forward::Check::connect ? "connect" : "off");
+  set(result, "intervalMs", check.interval_ms);
+  set(result, "timeoutMs", check.timeout_ms);
+  result.Set("path", check.path);
+  result.Set("host", check.host);
+  set(result, "statusMin", check.status_min);
+  set(result, "statusMax", check.status_max);
+  return result;
+}
+
 // { from: ["10.0.0.0/8", "unix"], send }
 void read_proxy(const Napi::Object& given, forward::ForwarderOptions& options) {
   const Napi::Array from = get_array(given, "from");
@@ -154,6 +176,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
         env, "Forwarder",
         {InstanceMethod<&Forwarder::start>("start"), InstanceMethod<&Forwarder::stop>("stop"),
          InstanceMethod<&Forwarder::stats>("stats"),
+         InstanceMethod<&Forwarder::settings>("settings"),
          InstanceMethod<&Forwarder::set_upstream>("setUpstream"),
          InstanceMethod<&Forwarder::add_upstream>("addUpstream"),
          InstanceMethod<&Forwarder::remove_upstream>("removeUpstream")});
@@ -201,6 +224,43 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     Napi::Object result = Napi::Object::New(env);
     if (port_ != 0) set(result, "port", port_);
     if (!options_.listen.unix_path.empty()) result.Set("unixSocket", options_.listen.unix_path);
+    return result;
+  }
+
+  // What it runs with: read from what the forwarder is made of, not from what was given.
+  Napi::Value settings(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("name", options_.name);
+    result.Set("listen", listen_settings(env, options_.listen));
+    Napi::Array upstreams = Napi::Array::New(env);
+    for (size_t i = 0; i < options_.upstreams.size(); ++i) {
+      Napi::Object upstream = Napi::Object::New(env);
+      upstream.Set("address", options_.upstreams[i].to_string());
+      set(upstream, "weight", options_.weights[i]);
+      upstreams.Set(upstreams.Length(), upstream);
+    }
+    result.Set("upstreams", upstreams);
+    const bool least = options_.balance == forward::Balance::least_connections;
+    result.Set("balance", least ? "least-connections" : "round-robin");
+    const bool handoff = options_.mode == forward::ForwardMode::handoff;
+    result.Set("mode", handoff ? "handoff" : "relay");
+    set(result, "connectTimeoutMs", options_.connect_timeout_ms);
+    set(result, "idleTimeoutMs", options_.idle_timeout_ms);
+    set(result, "halfCloseTimeoutMs", options_.half_close_timeout_ms);
+    set(result, "sessionTimeoutMs", options_.session_timeout_ms);
+    set(result, "connectionsMax", options_.connections_max);
+    set(result, "upstreamConnectionsMax", options_.upstream_connections_max);
+    result.Set("health", health_settings(env, options_));
+    Napi::Object proxy = Napi::Object::New(env);
+    Napi::Array from = Napi::Array::New(env);
+    for (const sys::IpNetwork& network : options_.proxy.from) {
+      from.Set(from.Length(), network.base.to_string() + "/" + std::to_string(network.prefix_bits));
+    }
+    if (options_.proxy.from_unix) from.Set(from.Length(), "unix");
+    proxy.Set("from", from);
+    proxy.Set("send", options_.proxy.send);
+    result.Set("proxyProtocol", proxy);
     return result;
   }
 

@@ -116,4 +116,21 @@ void set(Napi::Object object, const char* name, uint64_t value) {
   object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
 }
 
+Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen) {
+  Napi::Object result = Napi::Object::New(env);
+  if (listen.port.has_value()) {
+    set(result, "port", *listen.port);
+    result.Set("host", listen.host);
+  }
+  result.Set("unixSocket", listen.unix_path);
+  set(result, "unixSocketMode", listen.unix_mode);
+  Napi::Array inherited = Napi::Array::New(env);
+  for (const int fd : listen.inherited) inherited.Set(inherited.Length(), fd);
+  result.Set("inherited", inherited);
+  Napi::Array users = Napi::Array::New(env);
+  for (const uint32_t user : listen.handoff_users) users.Set(users.Length(), user);
+  result.Set("handoffUsers", users);
+  return result;
+}
+
 }  // namespace espora::binding

@@ -33,4 +33,7 @@ sys::ListenOptions to_listen_options(const Napi::Object& listen);
 
 void set(Napi::Object object, const char* name, uint64_t value);
 
+// Where a service listens, under the names that to_listen_options() reads.
+Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen);
+
 }  // namespace espora::binding

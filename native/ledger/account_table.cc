@@ -50,6 +50,28 @@ AccountTable AccountTable::contest() {
   return AccountTable({{1, 100'000}, {2, 80'000}, {3, 1'000'000}, {4, 10'000'000}, {5, 500'000}});
 }
 
+sys::Result<AccountTable> AccountTable::with(const AccountTable& more) const {
+  std::vector<AccountLimit> all = accounts_;
+  for (const AccountLimit& account : more.accounts_) {
+    if (find(account.id) == nullptr) all.push_back(account);
+  }
+  if (all.size() > limits::accounts_max) {
+    return sys::Status(sys::Code::invalid,
+                       "The store has " + std::to_string(accounts_.size()) + " accounts and " +
+                           std::to_string(all.size() - accounts_.size()) +
+                           " more were given; at most " + std::to_string(limits::accounts_max) +
+                           " are possible.");
+  }
+  return create(std::move(all));
+}
+
+const AccountLimit* AccountTable::find(uint32_t id) const noexcept {
+  const auto at =
+      std::lower_bound(accounts_.begin(), accounts_.end(), id,
+                       [](const AccountLimit& each, uint32_t wanted) { return each.id < wanted; });
+  return at != accounts_.end() && at->id == id ? &*at : nullptr;
+}
+
 std::vector<std::byte> AccountTable::encode() const {
   std::vector<std::byte> bytes(header_bytes + account_bytes * accounts_.size());
   std::byte* at = bytes.data();

@@ -28,6 +28,12 @@ class AccountTable {
   // The five accounts of the contest.
   static AccountTable contest();
 
+  // This table and those accounts of `more` that are not in it; what is in it stays as it is.
+  // Code::invalid if that is more than `accounts_max`.
+  [[nodiscard]] sys::Result<AccountTable> with(const AccountTable& more) const;
+  // nullptr if there is no such account.
+  [[nodiscard]] const AccountLimit* find(uint32_t id) const noexcept;
+
   // Bytes that decode() turns into the same table; equal tables have equal bytes. Little-endian:
   //   magic "ACCT" | version u16 | reserved u16 | count u32 | reserved u32 |
   //   count x { id u32 | reserved u32 | limit i64 }

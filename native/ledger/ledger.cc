@@ -107,39 +107,17 @@ sys::Status Ledger::replay(const Entry& entry, uint64_t sequence) {
   return {};
 }
 
-sys::Status Ledger::may_adopt(const AccountTable& configured) const {
-  const auto invalid = [](std::string message) {
-    return sys::Status(sys::Code::invalid, std::move(message));
-  };
-  size_t next = 0;  // in the configured table: both are sorted by id
-  const std::span<const AccountLimit> limits = configured.accounts();
-  for (const Account& account : accounts_) {
-    while (next < limits.size() && limits[next].id < account.id_) ++next;
-    const bool missing = next == limits.size() || limits[next].id != account.id_;
-    if (missing && account.last_change_seq_ != 0) {
-      return invalid("Account " + std::to_string(account.id_) +
-                     " has transactions, but is missing in the configured table.");
-    }
-    if (!missing && account.balance_ < -limits[next].limit) {
-      return invalid("Account " + std::to_string(account.id_) + " has a balance of " +
-                     std::to_string(account.balance_) + ", which its configured limit of " +
-                     std::to_string(limits[next].limit) + " does not allow.");
-    }
+void Ledger::extend(const AccountTable& table) {
+  const size_t known = accounts_.size();
+  for (const AccountLimit& limit : table.accounts()) {
+    const auto end = accounts_.begin() + static_cast<std::ptrdiff_t>(known);
+    const auto at = std::lower_bound(
+        accounts_.begin(), end, limit.id,
+        [](const Account& account, uint32_t wanted) { return account.id() < wanted; });
+    if (at == end || at->id() != limit.id) accounts_.push_back(Account(limit));
   }
-  return {};
-}
-
-sys::Status Ledger::adopt(const AccountTable& configured) {
-  if (sys::Status refused = may_adopt(configured); !refused.ok()) return refused;
-  std::vector<Account> accounts;
-  accounts.reserve(configured.accounts().size());
-  for (const AccountLimit& limit : configured.accounts()) {
-    const Account* known = find(limit.id);
-    accounts.push_back(known != nullptr ? *known : Account(limit));
-    accounts.back().limit_ = limit.limit;
-  }
-  accounts_ = std::move(accounts);
-  return {};
+  std::sort(accounts_.begin(), accounts_.end(),
+            [](const Account& a, const Account& b) { return a.id() < b.id(); });
 }
 
 }  // namespace espora::ledger

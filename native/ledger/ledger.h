@@ -73,7 +73,7 @@ class Ledger {
  public:
   explicit Ledger(const AccountTable& table);
 
-  // nullptr if there is none. Stays valid, and at the same place, until adopt().
+  // nullptr if there is none. Stays valid, and at the same place, until extend().
   [[nodiscard]] Account* find(uint32_t id) noexcept;
   [[nodiscard]] const Account* find(uint32_t id) const noexcept;
 
@@ -88,14 +88,9 @@ class Ledger {
   // sequence that does not grow. Limits are not asked: they may have been others then.
   [[nodiscard]] sys::Status replay(const Entry& entry, uint64_t sequence);
 
-  // Whether the configured table may take the place of the one that the ledger has, after replaying
-  // what was written under that: Code::invalid, naming the account, if one with history is missing
-  // there, or its balance is already below the new limit.
-  [[nodiscard]] sys::Status may_adopt(const AccountTable& configured) const;
-  // Goes over to the configured table; refuses like may_adopt(), with nothing changed. Invalidates
-  // what find() returned. Accounts without history that are not in it are gone: an entry of one
-  // replayed later is corrupt.
-  [[nodiscard]] sys::Status adopt(const AccountTable& configured);
+  // Makes the accounts of `table` that are not there yet. Those that are stay as they are, their
+  // limits too. Invalidates what find() returned.
+  void extend(const AccountTable& table);
 
   // The state that replay() made, for a snapshot: what every account with history has, its limit
   // left out. Equal states have equal bytes. See ledger_state.h.

@@ -17,6 +17,24 @@ constexpr uint64_t make_tag(Resource resource, uint32_t account_id) {
 constexpr Resource resource_of(uint64_t tag) { return static_cast<Resource>(tag >> 32); }
 constexpr uint32_t account_of(uint64_t tag) { return static_cast<uint32_t>(tag); }
 
+// The limits that were given and are not the store's, as one sentence; empty if there are none.
+std::string other_limits(const AccountTable& stored, const AccountTable& given) {
+  std::string text;
+  size_t count = 0;
+  for (const AccountLimit& account : given.accounts()) {
+    const AccountLimit* kept = stored.find(account.id);
+    if (kept == nullptr || kept->limit == account.limit) continue;
+    if (++count > limits::accounts_named_max) continue;
+    text += (count == 1 ? "account " : ", account ") + std::to_string(account.id) + " has " +
+            std::to_string(kept->limit) + " and not " + std::to_string(account.limit);
+  }
+  if (count == 0) return {};
+  if (count > limits::accounts_named_max) {
+    text += ", and " + std::to_string(count - limits::accounts_named_max) + " more";
+  }
+  return "the store keeps its own limits, whatever table of accounts is given: " + text;
+}
+
 }  // namespace
 
 Service::Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOptions options,
@@ -25,7 +43,8 @@ Service::Service(sys::EventLoop& loop, sys::FileSystem& file_system, ServiceOpti
       file_system_(file_system),
       options_(std::move(options)),
       events_(events),
-      ledger_(options_.accounts),
+      accounts_(options_.accounts.value_or(AccountTable::contest())),
+      ledger_(accounts_),
       server_(loop, *this, options_.http),
       teller_(ledger_, *this, stats_),
       maintenance_([](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); }, this) {
@@ -39,11 +58,11 @@ Service::~Service() {
 
 sys::Status Service::start() {
   options_.store.kind = "ledger";
-  options_.store.schema = options_.accounts.encode();
+  options_.store.schema = accounts_.encode();
   auto engine = store::Engine::open(file_system_, options_.store, *this);
   if (!engine.ok()) return engine.status();
   engine_ = std::move(engine).value();
-  if (sys::Status adopted = adopt_accounts(); !adopted.ok()) return adopted;
+  make_accounts();
   // Its hook fires on its own thread, when a segment is ready or a try for one failed.
   housekeeping_ = std::make_unique<store::HousekeepingThread>(
       file_system_, engine_->spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
@@ -71,33 +90,40 @@ sys::Status Service::close() {
 
 // --- Recovery ------------------------------------------------------------------------------------
 
-sys::Status Service::schema_changed(store::Bytes stored, store::Bytes) {
+// A store keeps its own table: a flag that was forgotten, or another limit in it, changes nothing
+// that is there.
+sys::Result<std::vector<std::byte>> Service::schema_changed(store::Bytes stored, store::Bytes) {
   auto table = AccountTable::decode(stored);
   if (!table.ok()) return table.status();
-  // The history was written under the stored table: it is replayed with that one first.
-  ledger_ = Ledger(table.value());
-  return {};
+  accounts_ = std::move(table).value();
+  // The history was written under the stored table: it is replayed with that one.
+  ledger_ = Ledger(accounts_);
+  if (options_.accounts.has_value()) {
+    if (std::string other = other_limits(accounts_, *options_.accounts); !other.empty()) {
+      warnings_.push_back(std::move(other));
+    }
+    auto extended = accounts_.with(*options_.accounts);
+    if (!extended.ok()) return extended.status();
+    accounts_ = std::move(extended).value();
+  }
+  return accounts_.encode();
 }
 
 sys::Status Service::restore(store::Bytes state, uint64_t) { return ledger_.restore_state(state); }
 
-// Every account with history is in the configured table by now, or opening was refused.
 std::unique_ptr<store::SnapshotState> Service::make_state() {
-  return std::make_unique<LedgerState>(options_.accounts);
+  return std::make_unique<LedgerState>(accounts_);
 }
 
 sys::Status Service::record(const store::RecordView& record) {
   return replay_record(ledger_, record);
 }
 
-sys::Status Service::end() { return ledger_.may_adopt(options_.accounts); }
-
-// Not before the last record was replayed: one of the tail may be of an account that the configured
-// table no longer has, and then that table is refused.
-sys::Status Service::adopt_accounts() {
-  if (adopted_ || !engine_->appendable()) return {};
-  adopted_ = true;
-  return ledger_.adopt(options_.accounts);
+// Not before the table that names them is on disk, and the last record was replayed.
+void Service::make_accounts() {
+  if (engine_->appendable() && ledger_.accounts().size() != accounts_.accounts().size()) {
+    ledger_.extend(accounts_);
+  }
 }
 
 // --- Requests ------------------------------------------------------------------------------------
@@ -157,8 +183,8 @@ void Service::on_store_failed(const sys::Status& failure) {
 
 void Service::maintain() {
   if (teller_.failed()) return;
-  sys::Status status = engine_->maintain();
-  if (status.ok()) status = adopt_accounts();
+  const sys::Status status = engine_->maintain();
+  make_accounts();
   if (engine_->poisoned()) {
     teller_.fail(status);
     return;

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "http/server.h"
 #include "ledger/account_table.h"
@@ -21,7 +23,9 @@ namespace espora::ledger {
 
 struct ServiceOptions {
   store::Options store;  // kind and schema are set by the service
-  AccountTable accounts = AccountTable::contest();
+  // Accounts that are made where they are not there yet; those of the store stay as they are.
+  // Without a table a store has its own, and a new one the contest's.
+  std::optional<AccountTable> accounts;
   http::ServerOptions http;
 };
 
@@ -51,7 +55,7 @@ class Service final : private http::Handler,
 
   // Recovers the store (this takes as long as it takes), then opens the listeners. Nothing is
   // accepted before that. Codes: those of store::Engine::open, sys::Acceptor::listen, and invalid
-  // for an account table that contradicts the history.
+  // for more accounts than are possible.
   sys::Status start();
   // No new work; `done` is called on the loop's thread when every client has its answers or
   // `deadline_ms` of the loop's clock has come. The store stays open until close().
@@ -66,19 +70,21 @@ class Service final : private http::Handler,
   }
   [[nodiscard]] const ServiceStats& stats() const noexcept { return stats_; }
   [[nodiscard]] const store::Engine& engine() const noexcept { return *engine_; }
+  // What a person should know about how the store was opened, a sentence each. After start().
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
  private:
   http::HeadVerdict on_head(const http::Request& request) override;
   void on_request(const http::Request& request, uint64_t tag, http::Exchange& exchange) override;
   void on_turn_end() override;
 
-  sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  sys::Result<std::vector<std::byte>> schema_changed(store::Bytes stored,
+                                                     store::Bytes given) override;
   [[nodiscard]] store::History history() const override { return store::History::snapshot; }
   sys::Status restore(store::Bytes state, uint64_t seq) override;
   std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
-  sys::Status end() override;
-  sys::Status adopt_accounts();
+  void make_accounts();
 
   void answer(http::Ticket ticket, const http::Answer& answer) override;
   void open_gate(http::Gate gate) override;
@@ -95,6 +101,7 @@ class Service final : private http::Handler,
   sys::FileSystem& file_system_;
   ServiceOptions options_;
   ServiceEvents& events_;
+  AccountTable accounts_;  // the store's, once it is open, with those that are to be made
   Ledger ledger_;
   std::unique_ptr<store::Engine> engine_;
   std::unique_ptr<store::HousekeepingThread> housekeeping_;
@@ -103,7 +110,7 @@ class Service final : private http::Handler,
   Teller teller_;
   sys::Timer maintenance_;
   std::string housekeeping_told_;  // the failure of it that was told last
-  bool adopted_ = false;           // the configured accounts are in force
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace espora::ledger

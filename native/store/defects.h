@@ -42,6 +42,8 @@ enum class Defect : uint8_t {
   close_with_backlog,
   lock_by_name_only,
   read_by_path,
+  take_given_schema,
+  append_before_schema,
   count,
 };
 
@@ -77,6 +79,8 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "close_with_backlog",
     "lock_by_name_only",
     "read_by_path",
+    "take_given_schema",
+    "append_before_schema",
 };
 
 #ifdef ESPORA_SIMULATION

@@ -18,7 +18,7 @@ bool ends_for_good(Code code) noexcept {
   return code == Code::corrupt || code == Code::unreadable || code == Code::version;
 }
 
-Status RecordVisitor::schema_changed(Bytes stored, Bytes given) {
+sys::Result<std::vector<std::byte>> RecordVisitor::schema_changed(Bytes stored, Bytes given) {
   const auto quoted = [](Bytes bytes) {
     return "\"" + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + "\"";
   };

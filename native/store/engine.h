@@ -76,9 +76,9 @@ class RecordVisitor {
   virtual ~RecordVisitor() = default;
 
   // Before the first record, and only if the stored schema differs from Options::schema (the kind
-  // must always be equal). ok: go on, and if the rest of open() succeeds the store keeps the new
-  // schema from then on. Without this function another schema is refused.
-  virtual sys::Status schema_changed(Bytes stored, Bytes given);
+  // must always be equal). ok: the schema that the store has from then on if the rest of open()
+  // succeeds, the stored one or any other. Without this function another schema is refused.
+  virtual sys::Result<std::vector<std::byte>> schema_changed(Bytes stored, Bytes given);
   [[nodiscard]] virtual History history() const { return History::all; }
   // With History::snapshot: before the first record, if there is a snapshot, what a SnapshotState
   // gave. Records go on behind `seq`.

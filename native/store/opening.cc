@@ -201,11 +201,13 @@ Status Engine::check_store(Bytes given_schema) {
   }
   const std::string given = text_of(given_schema);
   if (given == store_.schema) return {};
-  if (Status changed = visitor_.schema_changed(bytes_of(store_.schema), given_schema);
-      !changed.ok()) {
-    return changed;
-  }
-  store_.schema = given;
+  auto kept = visitor_.schema_changed(bytes_of(store_.schema), given_schema);
+  if (!kept.ok()) return kept.status();
+  std::string schema = text_of(kept.value());
+  ESPORA_DEFECT(take_given_schema) schema = text_of(given_schema);
+  if (schema == store_.schema) return {};
+  ESPORA_CHECK(schema.size() <= limits::store_schema_bytes_max);
+  store_.schema = std::move(schema);
   publish_store_ = true;
   return {};
 }
@@ -350,6 +352,8 @@ Status Engine::try_install() {
     if (status.ok()) status = show_copied();
     if (status.ok()) fresh_ = {};
   }
+  ESPORA_DEFECT(append_before_schema)
+  publish_store_ = publish_store_ && current_.header.number == 1;
   if (status.ok() && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
     install_failure_ = std::move(status);

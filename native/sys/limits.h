@@ -98,6 +98,8 @@ inline constexpr unsigned json_depth_max = 64;
 // Accounts of a table: each takes about 700 bytes of memory and 16 in the store, where the table
 // must fit in one record.
 inline constexpr size_t accounts_max = 10'000;
+// Accounts that one warning names; the others are counted.
+inline constexpr size_t accounts_named_max = 5;
 // The largest answer: a statement of ten transactions whose descriptions are all six-byte escapes
 // takes 1,711 bytes.
 inline constexpr size_t answer_body_bytes_max = 1792;

@@ -82,14 +82,45 @@ for (const [args, sentence] of [
   });
 }
 
-test.serial('a variable of ours that means nothing is refused by every command', async (t) => {
-  for (const command of [['start'], ['database'], ['config', 'api'], ['verify']]) {
-    await refused(t, command, 2, /ESPORA_DTA; did you mean ESPORA_DATA\?$/m, {
-      environment: { ESPORA_DTA: '/x' },
-      cwd: temporaryDirectory(t),
-    });
-  }
-});
+test.serial(
+  'a variable that means nothing is told by every command, once, and stops none',
+  async (t) => {
+    const environment = {
+      ESPORA_DTA: '/x',
+      ESPORA_PORT: 'tcp://10.0.0.1:9999',
+      ESPORA_METRICS_PORT: 'tcp://10.0.0.2:9998',
+      ESPORA_SERVICE_HOST: '10.0.0.1',
+      ESPORA_IMAGE: 'espora:latest',
+      ESPORA_LOG_LEVEL: '',
+      PORT: '0',
+    };
+    const told = /ESPORA_DTA means nothing and is ignored; did you mean ESPORA_DATA\?/g;
+    const cwd = temporaryDirectory(t);
+    const check = (command: string, { stderr }: { readonly stderr: string }): void => {
+      t.is(stderr.match(told)?.length, 1, `${command}: ${stderr}`);
+      t.is(stderr.match(/ignored, because they say where/g)?.length, 1, `${command}: ${stderr}`);
+    };
+    for (const args of [['start'], ['start', '--topology', 'single'], ['database']]) {
+      const program = startEspora(t, [...args, '--json'], { environment, cwd });
+      await program.event('ready');
+      const ended = await program.stop();
+      t.is(ended.exitCode, 0);
+      check(args.join(' '), ended);
+    }
+    for (const args of [
+      ['config', 'api'],
+      ['inspect'],
+      ['verify'],
+      ['export'],
+      ['backup', '--to', 'b'],
+      ['repair', '--to', 'r'],
+    ]) {
+      const ended = await runEspora(t, args, { environment, cwd });
+      t.is(ended.exitCode, 0, ended.stderr);
+      check(args.join(' '), ended);
+    }
+  },
+);
 
 test.serial('a value from the environment or a file is refused with its origin', async (t) => {
   const file = join(temporaryDirectory(t), 'espora.json');

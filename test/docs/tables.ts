@@ -32,7 +32,8 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   data: 'diretório do armazenamento',
   fsyncInterval:
     '0: flush antes de cada resposta; senão relaxado: responde antes, flush dentro deste tempo',
-  accounts: 'contas e seus limites: um array JSON, ou um arquivo que contém um',
+  accounts:
+    'contas a criar, com seus limites: um array JSON, ou um arquivo que contém um; as que o armazenamento já tem ficam como estão; sem valor, as cinco do concurso para um novo',
   segmentBytes:
     'tamanho de cada arquivo do armazenamento, fixado na criação; sem valor, 64MiB para um novo',
   bodyBytesMax: 'maior corpo de uma requisição',

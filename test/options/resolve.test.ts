@@ -1,5 +1,5 @@
 // From flags, environment and file to options: precedence, origins, unknown names, freezing.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
@@ -88,17 +88,79 @@ test('fsync interval: absent, 0 and 0s are strict, anything else is relaxed', (t
   t.is(resolveOptions('database', {}).values.fsyncInterval, 0);
 });
 
-test('an unknown variable of ours is an error with a suggestion, others are not our business', (t) => {
-  const start = (environment: Record<string, string>): string =>
-    refusal(() => resolveOptions('start', { environment }));
-  t.is(
-    start({ ESPORA_FSYNC_INTERVALL: '1s' }),
-    'unknown environment variable ESPORA_FSYNC_INTERVALL; did you mean ESPORA_FSYNC_INTERVAL?',
-  );
-  t.is(start({ ESPORA_XYZZY_QUUX: '1' }), 'unknown environment variable ESPORA_XYZZY_QUUX');
-  t.is(start({ HOME: '/', ESPORA: '1', ESPORA_ADDON: '/x' }), 'accepted');
+test('an unknown variable of ours is a warning with a suggestion, others are not our business', (t) => {
+  const warnings = (environment: Record<string, string>): readonly string[] =>
+    resolveOptions('start', { environment }).warnings;
+  const means = (name: string): string =>
+    `the environment variable ${name} means nothing and is ignored`;
+  t.deepEqual(warnings({ ESPORA_FSYNC_INTERVALL: '1s', ESPORA_XYZZY_QUUX: '1' }), [
+    `${means('ESPORA_FSYNC_INTERVALL')}; did you mean ESPORA_FSYNC_INTERVAL?`,
+    means('ESPORA_XYZZY_QUUX'),
+  ]);
+  // Those of our variables that have no prefix, given one.
+  for (const name of ['PORT', 'DB', 'UPSTREAMS', 'UNIX_SOCKET', 'LISTEN_FDS']) {
+    t.deepEqual(warnings({ [`ESPORA_${name}`]: '8080' }), [
+      `${means(`ESPORA_${name}`)}; did you mean ${name}?`,
+    ]);
+  }
+  t.deepEqual(warnings({ HOME: '/', ESPORA: '1', ESPORA_ADDON: '/x', ESPORA_IMAGE: 'x:1' }), []);
+  t.deepEqual(warnings({ ESPORA_XYZZY_QUUX: '', ESPORA_PORT: '', ESPORA_SERVICE_HOST: '' }), []);
   // Known, but of another service: one environment for all of them is fine.
-  t.is(start({ ESPORA_MODE: 'nonsense', DB: 'nonsense' }), 'accepted');
+  t.deepEqual(warnings({ ESPORA_MODE: 'nonsense', DB: 'nonsense' }), []);
+});
+
+// What Kubernetes sets for the service `name` with the port `port`:
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+function serviceLinks(name: string, port: number): Record<string, string> {
+  const prefix = name.toUpperCase().replaceAll('-', '_');
+  const one = `${prefix}_PORT_${String(port)}_TCP`;
+  return {
+    [`${prefix}_SERVICE_HOST`]: '10.0.0.11',
+    [`${prefix}_SERVICE_PORT`]: String(port),
+    [`${prefix}_SERVICE_PORT_HTTP`]: String(port),
+    [`${prefix}_PORT`]: `tcp://10.0.0.11:${String(port)}`,
+    [one]: `tcp://10.0.0.11:${String(port)}`,
+    [`${one}_PROTO`]: 'tcp',
+    [`${one}_PORT`]: String(port),
+    [`${one}_ADDR`]: '10.0.0.11',
+  };
+}
+
+test('service links of Kubernetes stop nothing and set nothing, whatever the service is called', (t) => {
+  for (const command of commands) {
+    for (const name of ['espora', 'espora-metrics', 'espora-api-1', 'espora-health']) {
+      const environment = serviceLinks(name, 9999);
+      const { values, warnings } = resolveOptions(command, { environment });
+      t.deepEqual(values, resolveOptions(command, {}).values, name);
+      t.is(warnings.length, 1, name);
+      t.regex(warnings[0]!, /^ignored, because .* and 5 more \(in Kubernetes, enableServiceLinks/);
+    }
+  }
+  // For every option whose variable a link can have.
+  for (const name of optionNames
+    .map(variableOf)
+    .filter((variable) => /^ESPORA_.*_PORT$/.test(variable))) {
+    const { settings } = resolveOptions('database', {
+      environment: { [name]: 'udp://10.0.0.1:53' },
+    });
+    t.is(settings.find(({ variable }) => variable === name)?.source, 'default', name);
+  }
+  // The setting of that name is still one, and a wrong value of it is still refused.
+  t.is(resolveOptions('api', { environment: { ESPORA_METRICS_PORT: '9' } }).values.metricsPort, 9);
+  t.regex(
+    refusal(() => resolveOptions('api', { environment: { ESPORA_METRICS_PORT: 'x' } })),
+    /^ESPORA_METRICS_PORT is "x"/,
+  );
+});
+
+test('every variable with our prefix that our own compose files read is known', (t) => {
+  const read = new Set<string>();
+  for (const name of readdirSync('docker')) {
+    const text = readFileSync(join('docker', name), 'utf8');
+    for (const [variable] of text.matchAll(/ESPORA_[A-Z_]+/g)) read.add(variable);
+  }
+  t.true(read.has('ESPORA_IMAGE'));
+  for (const variable of read) t.true(knownVariables.includes(variable), variable);
 });
 
 test('an unknown key of a file is an error with a suggestion', (t) => {
@@ -152,7 +214,11 @@ test('resolved options and their lists are frozen, and no default can be changed
   const { values, settings } = resolveOptions('database', {});
   t.true(Object.isFrozen(values));
   t.true(Object.isFrozen(settings));
-  t.true(Object.isFrozen(values.accounts));
+  t.true(
+    Object.isFrozen(
+      resolveServiceOptions('database', { accounts: '[{"id":1,"limit":2}]' }).accounts,
+    ),
+  );
   t.true(defaultAccounts.every((account) => Object.isFrozen(account)));
   const upstreams = ['/a'];
   const balancer = resolveServiceOptions('balancer', { upstreams });

@@ -1,11 +1,10 @@
 // `espora config`: the options that a command would run with, and where each value came from.
-import { resolveOptions } from '../options/resolve.js';
 import type { Setting } from '../options/resolve.js';
 import { defaultText } from '../options/table.js';
 import type { Command } from '../options/table.js';
 import { print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
-import { sourcesOf } from './sources.js';
+import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 
 function rowOf({ name, flag, variable, text, source, origin }: Setting): readonly string[] {
@@ -16,7 +15,7 @@ function rowOf({ name, flag, variable, text, source, origin }: Setting): readonl
 /** Prints the options of `command`. Returns the exit code; never throws. */
 export function config(command: Command, flags: Flags): number {
   try {
-    const { settings } = resolveOptions(command, sourcesOf(flags));
+    const { settings } = optionsFor('espora config', command, flags);
     if (flags.json === true) {
       const options = settings.map(({ text, ...rest }) => ({ ...rest, value: text ?? null }));
       printJson({ command, options });

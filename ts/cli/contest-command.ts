@@ -225,7 +225,7 @@ async function tell(result: ContestResult, { json, report: file }: RunOptions): 
     printJson(result);
   } else {
     const report = await import('../contest/report.js');
-    const colourful = process.stdout.isTTY && process.env.NO_COLOR === undefined;
+    const colourful = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
     print(report.reportText(result, colourful ? report.colours : report.noColours));
   }
   if (result.outcome === 'interrupted') return interrupted;

@@ -2,9 +2,8 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeCopyReport } from '../native.js';
-import { resolveOptions } from '../options/resolve.js';
 import { number, print, printError, printJson } from './output.js';
-import { sourcesOf } from './sources.js';
+import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 
 /** Flags that only these commands have. */
@@ -17,7 +16,7 @@ async function copy(
   flags: CopyFlags,
 ): Promise<NativeCopyReport & { readonly from: string; readonly to: string }> {
   const { to, ...shared } = flags;
-  const { values } = resolveOptions(command, sourcesOf(shared));
+  const { values } = optionsFor(`espora ${command}`, command, shared);
   if (to === undefined || to === '') {
     throw new EsporaError(
       'ERR_ESPORA_INVALID',

@@ -3,11 +3,10 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeStoreItem } from '../native.js';
-import { resolveOptions } from '../options/resolve.js';
 import { recordOfSchema } from '../store/record.js';
 import type { RecordType } from '../store/record.js';
 import { print, printError, printInStep } from './output.js';
-import { sourcesOf } from './sources.js';
+import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { whole } from './whole.js';
 
@@ -91,7 +90,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decode {
 export async function exportRecords(flags: ExportFlags): Promise<number> {
   const { from, to, limit, format: formatFlag, bytes: bytesFlag, ...shared } = flags;
   try {
-    const { values } = resolveOptions('export', sourcesOf(shared));
+    const { values } = optionsFor('espora export', 'export', shared);
     const csv = oneOf('--format', formatFlag, ['ndjson', 'csv']) === 'csv';
     const encoding = oneOf('--bytes', bytesFlag, ['base64', 'hex']);
     const first = whole('--from', from, 'from').from ?? 0;

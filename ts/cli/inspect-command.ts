@@ -2,10 +2,9 @@
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
-import { resolveOptions } from '../options/resolve.js';
 import { print, printError, printInStep } from './output.js';
 import { whole } from './whole.js';
-import { sourcesOf } from './sources.js';
+import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { plainItem } from './store-report.js';
 
@@ -23,7 +22,7 @@ export interface InspectFlags extends Flags {
 export async function inspect(flags: InspectFlags): Promise<number> {
   const { from, limit, frames, records, ...shared } = flags;
   try {
-    const { values } = resolveOptions('inspect', sourcesOf(shared));
+    const { values } = optionsFor('espora inspect', 'inspect', shared);
     const options: NativeInspectOptions = {
       ...whole('--from', from, 'from'),
       ...whole('--limit', limit, 'limit'),

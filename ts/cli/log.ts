@@ -46,7 +46,7 @@ export function createLogger(
 ): Logger {
   const terminal = process.stderr.isTTY;
   const text = logFormat === 'text' || (logFormat === 'auto' && terminal);
-  const colour = terminal && process.env['NO_COLOR'] === undefined;
+  const colour = terminal && (process.env['NO_COLOR'] ?? '') === '';
   return pino(
     {
       level: logLevel,

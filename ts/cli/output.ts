@@ -33,6 +33,11 @@ export function printError(program: string, error: unknown): number {
   return exitCodeOf(error);
 }
 
+/** Says on stderr what a person should know, and goes on. */
+export function printWarning(program: string, sentence: string): void {
+  process.stderr.write(`${program}: warning: ${sentence}${sentence.endsWith('?') ? '' : '.'}\n`);
+}
+
 /** A number with separators: 1,234,567. */
 export function number(value: number): string {
   return value.toLocaleString('en-US');

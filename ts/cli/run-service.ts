@@ -11,6 +11,7 @@ import type { ServiceKind, Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
+import { settingsInForce } from '../services/service.js';
 import type { Started, StopOptions, StoreOpened } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
@@ -36,6 +37,7 @@ interface AnyService {
   start(): Promise<Started>;
   stop(options: StopOptions): Promise<void>;
   stats(): ServiceStats | undefined;
+  [settingsInForce](): object;
   on(event: 'notice' | 'warning' | 'failed', listener: (message: string) => void): unknown;
 }
 
@@ -46,7 +48,7 @@ const classes: Record<ServiceKind, new (options: object) => AnyService> = {
 };
 
 /** The object behind a command: those of its options that are options of the class. */
-function create(kind: ServiceKind, values: AnyValues): AnyService {
+export function createService(kind: ServiceKind, values: AnyValues): AnyService {
   const all = values as Readonly<Record<string, unknown>>;
   const options = Object.fromEntries(serviceOptionsOf(kind).map((name) => [name, all[name]]));
   return new classes[kind](options);
@@ -125,11 +127,14 @@ export async function runService(kind: ServiceKind, flags: Flags): Promise<numbe
   const channel = new SupervisorChannel();
   let program = `espora ${kind}`;
   try {
-    const values: AnyValues = resolveOptions(kind, sourcesOf(flags)).values as AnyValues;
+    const resolution = resolveOptions(kind, sourcesOf(flags));
+    const values = resolution.values as AnyValues;
     const name = values.name ?? kind;
     program = `espora ${name}`;
     process.title = program;
-    return await live(kind, name, values, flags.json === true, channel);
+    const log = createLogger(name, values);
+    for (const warning of resolution.warnings) log.warn(warning);
+    return await live(kind, name, values, { log, json: flags.json === true, channel });
   } catch (error) {
     if (!channel.exists) return printError(program, error);
     // The supervisor says it; what is no EsporaError is a bug, and its stack belongs in the log.
@@ -145,15 +150,13 @@ async function live(
   kind: ServiceKind,
   name: string,
   values: AnyValues,
-  json: boolean,
-  channel: SupervisorChannel,
+  { log, json, channel }: { log: Logger; json: boolean; channel: SupervisorChannel },
 ): Promise<number> {
-  const log = createLogger(name, values);
   const say = (line: string, event: Readonly<Record<string, unknown>>): void => {
     if (json) printJson({ service: name, pid: process.pid, ...event });
     else print(line);
   };
-  const service = create(kind, values);
+  const service = createService(kind, values);
   service.on('notice', (message) => {
     log.info(message);
   });
@@ -195,7 +198,7 @@ async function live(
       say(metricsLine(values.metricsHost, metrics.port), { event: 'metrics', port: metrics.port });
     }
     const drainMs = await stop.requested;
-    say(serviceLines.stopping(name, drainMs), { event: 'stopping' });
+    say(serviceLines.stopping(name, drainMs), { event: 'stopping', drainMs });
     await service.stop({ drain: drainMs });
     metrics?.close();
     admin?.close();

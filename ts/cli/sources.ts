@@ -1,6 +1,8 @@
 // What a command was given: its flags, the environment, the file that --config names.
-import { readConfigFile } from '../options/resolve.js';
-import type { Sources } from '../options/resolve.js';
+import { readConfigFile, resolveOptions } from '../options/resolve.js';
+import type { Resolution, Sources } from '../options/resolve.js';
+import type { Command } from '../options/table.js';
+import { printWarning } from './output.js';
 
 /** Flags of every command, besides those of the option table. */
 export interface CommonFlags {
@@ -28,4 +30,18 @@ export function sourcesOf(flags: Flags): Sources {
     environment: ownEnvironment(),
     file: flags.config === undefined ? undefined : readConfigFile(flags.config),
   };
+}
+
+/**
+ * The options of a command that ends by itself; what is odd about what was given goes to stderr. A
+ * service tells it in its log.
+ */
+export function optionsFor<C extends Command>(
+  program: string,
+  command: C,
+  flags: Flags,
+): Resolution<C> {
+  const resolution = resolveOptions(command, sourcesOf(flags));
+  for (const warning of resolution.warnings) printWarning(program, warning);
+  return resolution;
 }

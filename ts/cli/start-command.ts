@@ -30,9 +30,10 @@ export async function start(flags: Flags): Promise<number> {
 }
 
 async function run(flags: Flags): Promise<number> {
-  const { values, settings } = resolveOptions('start', sourcesOf(flags));
+  const { values, settings, warnings } = resolveOptions('start', sourcesOf(flags));
   const topology = topologies[values.topology];
   const log = createLogger('supervisor', values);
+  for (const warning of warnings) log.warn(warning);
   const lines = new StartLines(topology, values);
   const runDirectory = openRunDirectory(values.runDirectory);
   // Also for a process.exit() and an exception that nobody caught.

@@ -1,17 +1,16 @@
 // `espora verify`: checks a store without changing it; works beside a running service.
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
-import { resolveOptions } from '../options/resolve.js';
 import { print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
-import { sourcesOf } from './sources.js';
+import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { factRows } from './store-report.js';
 
 /** Prints the report. Resolves with 0 if the store is sound, 1 if not; never rejects. */
 export async function verify(flags: Flags): Promise<number> {
   try {
-    const { values } = resolveOptions('verify', sourcesOf(flags));
+    const { values } = optionsFor('espora verify', 'verify', flags);
     const report = await loadNative().verifyStore(values.data);
     if (flags.json === true) {
       printJson(report);

@@ -1,5 +1,5 @@
-// The table of accounts: the contest's five by default, or any other as JSON, in the option itself
-// or in a file.
+// Tables of accounts, as JSON in the option itself or in a file: what a store is to have besides
+// what it has already.
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { EsporaError } from '../errors.js';
@@ -11,7 +11,7 @@ export interface Account {
   readonly limit: number;
 }
 
-/** Accounts that exist at first start unless others are configured (the contest's). */
+/** The contest's accounts, which a new store gets unless others are given. */
 export const defaultAccounts: readonly Account[] = Object.freeze(
   [
     { id: 1, limit: 100_000 },

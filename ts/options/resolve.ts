@@ -32,7 +32,7 @@ export interface Setting {
 export interface Sources {
   /** By option name, only those that were given. */
   readonly flags?: Readonly<Record<string, unknown>>;
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly environment?: Environment;
   readonly file?: ConfigFile | undefined;
 }
 
@@ -46,26 +46,77 @@ export interface ConfigFile {
 export interface Resolution<C extends Command> {
   readonly values: Values<C>;
   readonly settings: readonly Setting[];
+  /** What a person should know about what was given, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
-// Variables of ours that are no options: they choose which binary of the addon is loaded.
-const otherVariables = ['ESPORA_ADDON'] as const;
+// Variables of ours that are no options: which binary of the addon is loaded, and the image of the
+// compose files.
+const otherVariables = ['ESPORA_ADDON', 'ESPORA_IMAGE'] as const;
+
+const prefix = 'ESPORA_';
 
 /** Every variable with our prefix that means something. */
 export const knownVariables: readonly string[] = Object.freeze([
-  ...optionNames.map(variableOf).filter((name) => name.startsWith('ESPORA_')),
+  ...optionNames.map(variableOf).filter((name) => name.startsWith(prefix)),
   ...otherVariables,
 ]);
 
-/** Throws for the first variable that has our prefix and no meaning. */
-export function checkEnvironment(environment: Readonly<Record<string, string | undefined>>): void {
-  for (const name of Object.keys(environment)) {
-    if (name.startsWith('ESPORA_') && !knownVariables.includes(name)) {
-      throw invalid(`unknown environment variable ${name}${suggestion(name, knownVariables)}`);
+type Environment = Readonly<Record<string, string | undefined>>;
+
+// What Kubernetes and links between containers put into every container for each service there is,
+// whatever its name means to others: for one called espora ESPORA_SERVICE_HOST,
+// ESPORA_PORT=tcp://10.0.0.1:9999, ESPORA_PORT_9999_TCP_ADDR and more, for one called
+// espora-metrics ESPORA_METRICS_PORT=tcp://10.0.0.2:9998.
+const linkNames =
+  /^ESPORA_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+const linkValue = /^(tcp|udp|sctp):\/\//;
+
+/** Whether the variable tells where another service is, and is no setting of ours. */
+function isServiceLink(name: string, value: string): boolean {
+  if (!name.startsWith(prefix)) return false;
+  if (name.endsWith('_PORT') && linkValue.test(value)) return true;
+  return !knownVariables.includes(name) && linkNames.test(name);
+}
+
+/** An empty variable counts as absent: that is what `VARIABLE=${UNSET}` in a compose file gives. */
+function isSet(name: string, value: string | undefined): value is string {
+  return value !== undefined && value !== '' && !isServiceLink(name, value);
+}
+
+const meant = (name: string): string => {
+  // PORT, DB and others have no prefix: it is a natural slip to give them one.
+  const bare = name.slice(prefix.length);
+  if (optionNames.map(variableOf).includes(bare)) return `; did you mean ${bare}?`;
+  return suggestion(name, knownVariables);
+};
+
+const linksNamedMax = 3;
+
+/**
+ * What has our prefix in the environment and means nothing here, a sentence each: a platform sets
+ * variables that nobody asked for, and none of them may stop a service. Pure.
+ */
+export function foreignVariables(environment: Environment): readonly string[] {
+  const warnings: string[] = [];
+  const links: string[] = [];
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith(prefix) || value === undefined || value === '') continue;
+    if (isServiceLink(name, value)) links.push(name);
+    else if (!knownVariables.includes(name)) {
+      warnings.push(`the environment variable ${name} means nothing and is ignored${meant(name)}`);
     }
   }
+  if (links.length > 0) {
+    const more = links.length - linksNamedMax;
+    const named = links.slice(0, linksNamedMax).join(', ') + (more > 0 ? ` and ${more} more` : '');
+    warnings.push(
+      `ignored, because they say where a service of the platform is: ${named} (in Kubernetes, enableServiceLinks: false leaves them out)`,
+    );
+  }
+  return warnings;
 }
 
 /** Reads a configuration file: one JSON object whose keys are names of options. */
@@ -110,8 +161,7 @@ function given(name: OptionName, sources: Sources): Given | undefined {
   if (flag !== undefined) return { value: flag, source: 'flag', origin: flagOf(name) };
   const variable = variableOf(name);
   const text = sources.environment?.[variable];
-  // An empty variable counts as absent: that is what `VARIABLE=${UNSET}` in a compose file gives.
-  if (text !== undefined && text !== '') {
+  if (isSet(variable, text)) {
     return { value: text, source: 'environment', origin: variable };
   }
   if (sources.file !== undefined && Object.hasOwn(sources.file.content, name)) {
@@ -137,9 +187,9 @@ function check(name: OptionName, { value, source, origin }: Given): unknown {
  * ERR_ESPORA_INVALID with one sentence for the first value that is refused. Pure.
  */
 export function resolveOptions<C extends Command>(command: C, sources: Sources): Resolution<C> {
-  if (sources.environment !== undefined) checkEnvironment(sources.environment);
   const { values, settings } = resolveNames(optionsOf(command), sources);
-  return { values: values as unknown as Values<C>, settings };
+  const warnings = foreignVariables(sources.environment ?? {});
+  return { values: values as unknown as Values<C>, settings, warnings };
 }
 
 function resolveNames(

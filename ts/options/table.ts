@@ -1,7 +1,7 @@
 // The one table of options. Flags, environment, configuration file, `espora config`, help texts,
 // the typed options of the classes and the table in the README all derive from it.
 import type { z } from 'zod';
-import { accounts, defaultAccounts } from './accounts.js';
+import { accounts } from './accounts.js';
 import * as kinds from './kinds.js';
 import type { Kind } from './kinds.js';
 
@@ -179,13 +179,12 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: '0: flush before each answer; otherwise relaxed: answer first, flush within this time',
   }),
-  /** Accounts that exist and their limits. */
+  /** Accounts to make, with their limits; those that the store has stay as they are. */
   accounts: option({
     kind: accounts(),
-    default: defaultAccounts,
     commands: ['start', 'database'],
     scope: 'service',
-    help: 'accounts and their limits: a JSON array, or a file that holds one',
+    help: "accounts to make, with their limits: a JSON array, or a file that holds one; those that the store has stay as they are; without one, the contest's five for a new store",
   }),
   /** Size of each of the store's files; fixed when the store is made. */
   segmentBytes: option({
@@ -557,6 +556,5 @@ export function serviceOptionsOf(service: ServiceKind): readonly OptionName[] {
 export function defaultText(name: OptionName): string {
   const spec = optionOf(name);
   if (spec.default === undefined) return 'none';
-  if (spec.default === defaultAccounts) return "the contest's five";
   return spec.kind.format(spec.default);
 }

@@ -30,6 +30,7 @@ export class Database extends Service<'database', DatabaseStarted, DatabaseStats
         start: async (onEvent) => report(await native.start(onEvent)),
         stop: (drainMs) => native.stop(drainMs),
         stats: () => native.stats(),
+        settings: () => native.settings(),
       };
     });
   }
@@ -43,7 +44,9 @@ function nativeDatabaseOptions(options: ServiceValues<'database'>): NativeDataba
     sync: relaxed ? 'interval' : 'always',
     ...(relaxed ? { syncIntervalMs: options.fsyncInterval } : {}),
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-    accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })),
+    ...(options.accounts === undefined
+      ? {}
+      : { accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })) }),
     bodyBytesMax: options.bodyBytesMax,
     headerTimeoutMs: options.headerTimeout,
     bodyTimeoutMs: options.bodyTimeout,

@@ -116,5 +116,6 @@ export function createForwarder(
     start: async (onEvent) => listeningOf(await native.start(onEvent)),
     stop: (drainMs) => native.stop(drainMs),
     stats: () => native.stats(),
+    settings: () => native.settings(),
   };
 }

@@ -59,7 +59,11 @@ export interface NativeService<Report, Stats> {
   start(onEvent: NativeEventHandler): Promise<Report>;
   stop(drainMs: number): Promise<void>;
   stats(): Partial<Stats>;
+  settings(): object;
 }
+
+/** Key of a service's method that tells what its addon runs with. No part of the library's surface. */
+export const settingsInForce = Symbol('settings in force');
 
 interface ServiceEvents {
   /** Something is worth knowing; all is well. */
@@ -226,6 +230,11 @@ export abstract class Service<
     }
     const event = readEvent(name, detail);
     if (event !== undefined) this.emit(event[0], event[1]);
+  }
+
+  /** What the addon runs with, as it understood it. */
+  [settingsInForce](): object {
+    return this.#native.settings();
   }
 
   /** Stops it with the default drain time. */

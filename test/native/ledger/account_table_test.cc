@@ -54,6 +54,33 @@ TEST(AccountTable, WhatCannotBeConfigured) {
   EXPECT_TRUE(AccountTable::create({{UINT32_MAX, limits::amount_max}, {1, 0}}).ok());
 }
 
+TEST(AccountTable, MoreAccountsComeInAndNoneIsChangedOrGoes) {
+  const AccountTable stored = AccountTable::create({{2, 20}, {7, 70}}).value();
+  const auto with = [&](std::vector<AccountLimit> more) {
+    return stored.with(AccountTable::create(std::move(more)).value()).value();
+  };
+  EXPECT_EQ(with({{7, 70}}), stored);
+  EXPECT_EQ(with({{2, 0}, {7, 99}}), stored);
+  EXPECT_EQ(with({{9, 90}, {1, 10}, {7, 1}}),
+            AccountTable::create({{1, 10}, {2, 20}, {7, 70}, {9, 90}}).value());
+  ASSERT_NE(stored.find(7), nullptr);
+  EXPECT_EQ(stored.find(7)->limit, 70);
+  EXPECT_EQ(stored.find(3), nullptr);
+  EXPECT_EQ(stored.find(8), nullptr);
+}
+
+TEST(AccountTable, NotMoreThanPossibleTogether) {
+  std::vector<AccountLimit> many;
+  for (uint32_t id = 1; id < limits::accounts_max; id++) many.push_back({id, 1});
+  const AccountTable stored = AccountTable::create(many).value();
+  EXPECT_TRUE(stored.with(AccountTable::create({{20'001, 1}}).value()).ok());
+  const auto refused =
+      stored.with(AccountTable::create({{1, 1}, {20'001, 1}, {20'002, 1}}).value());
+  EXPECT_EQ(refused.status().code(), sys::Code::invalid);
+  EXPECT_EQ(refused.status().message(),
+            "The store has 9999 accounts and 2 more were given; at most 10000 are possible.");
+}
+
 TEST(AccountTable, BytesAreTheseAndNoOthers) {
   const AccountTable table =
       AccountTable::create({{1, 100'000}, {0x01020304, limits::amount_max}}).value();

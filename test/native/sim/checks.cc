@@ -85,11 +85,14 @@ bool device_holds(const Storage& storage, uint64_t after, uint64_t seq) {
   return after >= seq;
 }
 
-sys::Status Replay::schema_changed(store::Bytes stored, store::Bytes) {
+sys::Result<std::vector<std::byte>> Replay::schema_changed(store::Bytes stored, store::Bytes) {
   auto table = ledger::AccountTable::decode(stored);
   if (!table.ok()) return table.status();
   ledger_ = ledger::Ledger(table.value());
-  return {};
+  auto extended = table.value().with(given_);
+  if (!extended.ok()) return extended.status();
+  accounts_ = std::move(extended).value();
+  return accounts_.encode();
 }
 
 // The state that a snapshot holds is the one that all the records before it make.
@@ -148,14 +151,6 @@ sys::Status Replay::record(const store::RecordView& record) {
                                             " is shown, and the device does not hold it");
   }
   return ledger::replay_record(ledger_, record);
-}
-
-void Replay::adopt() {
-  if (adopted_) return;
-  adopted_ = true;
-  if (sys::Status adopted = ledger_.adopt(accounts_); !adopted.ok()) {
-    findings_.add(ledger_is_model, adopted.message());
-  }
 }
 
 store::Options store_options(const ledger::AccountTable& accounts, store::Sync sync,

@@ -51,19 +51,20 @@ class Replay final : public store::RecordVisitor {
       : model_(model),
         findings_(findings),
         storage_(storage),
+        given_(accounts),
         accounts_(accounts),
         strict_(strict),
         history_(history),
         ledger_(accounts) {}
 
-  sys::Status schema_changed(store::Bytes stored, store::Bytes given) override;
+  sys::Result<std::vector<std::byte>> schema_changed(store::Bytes stored,
+                                                     store::Bytes given) override;
   [[nodiscard]] store::History history() const override { return history_; }
   sys::Status restore(store::Bytes state, uint64_t seq) override;
   std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
-  sys::Status end() override { return ledger_.may_adopt(accounts_); }
   // Once the engine is appendable.
-  void adopt();
+  void make_accounts() { ledger_.extend(accounts_); }
 
   [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
   [[nodiscard]] ledger::Ledger& ledger() noexcept { return ledger_; }
@@ -72,13 +73,13 @@ class Replay final : public store::RecordVisitor {
   const Model& model_;
   Findings& findings_;
   const Storage& storage_;
-  const ledger::AccountTable accounts_;
+  const ledger::AccountTable given_;
+  ledger::AccountTable accounts_;  // the store's, with those that are to be made
   const bool strict_;
   const store::History history_;
   ledger::Ledger ledger_;
   uint64_t rows_ = 0;
   uint64_t last_time_us_ = 0;
-  bool adopted_ = false;
 };
 
 store::Options store_options(const ledger::AccountTable& accounts, store::Sync sync,

@@ -165,6 +165,8 @@ constexpr std::array teeth = {
     Tooth{Defect::close_with_backlog, answered_once},
     Tooth{Defect::lock_by_name_only, nothing_invented},
     Tooth{Defect::read_by_path, faults_never_corrupt},
+    Tooth{Defect::take_given_schema, ledger_is_model},
+    Tooth{Defect::append_before_schema, faults_never_corrupt},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");

@@ -182,7 +182,7 @@ void Workload::open() {
   if (rows < model_.floor()) findings_.add(acknowledged_is_there, "an append is missing");
   if (!model_.whole_batches(rows)) findings_.add(exact_prefix, "a batch is there in part");
   model_.recovered(rows);
-  replay_->adopt();
+  replay_->make_accounts();
   raise_floor();
 }
 

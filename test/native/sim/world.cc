@@ -40,9 +40,8 @@ std::string filler(Random& random, size_t size) {
   return text;
 }
 
-ledger::AccountTable table_of(int64_t limit) {
-  return std::move(ledger::AccountTable::create({{1, limit}, {2, 2 * limit}, {9, 3 * limit}}))
-      .value();
+ledger::AccountTable first_table() {
+  return std::move(ledger::AccountTable::create({{1, 1'000}, {2, 2'000}, {9, 3'000}})).value();
 }
 
 class BesideVisitor final : public store::ReadVisitor {
@@ -91,7 +90,7 @@ World::World(uint64_t seed, FaultCounts& counts, bool trace)
       trace_(trace),
       random_(seed),
       disk_(mix(seed ^ 0xD15C), *this),
-      accounts_(table_of(1'000)) {
+      accounts_(first_table()) {
   plan();
 }
 
@@ -195,11 +194,7 @@ void World::life(size_t steps) {
   note("life", result_.lives);
   leave_files();
   if (random_.chance(1, 12) && model_.last() != 0) {
-    // Limits only grow, so that every history stays allowed.
-    const int64_t limit = accounts_.accounts()[0].limit + int64_t(random_.between(1, 500));
-    accounts_ = table_of(limit);
-    options_.schema = accounts_.encode();
-    hit(Fault::limit_changed);
+    give_other_accounts();
   }
   if (open()) {
     for (size_t i = 0; i < steps && !over() && !disk_.stopped(); i++) {
@@ -209,6 +204,39 @@ void World::life(size_t steps) {
   }
   if (errors_ && provoked_ == 0 && random_.chance(1, 4) && !over()) fail_a_seal();
   if (!over()) end_life();
+}
+
+// Any table: limits that the store must not take over, accounts that it has to make, and not those
+// that it has to keep.
+void World::give_other_accounts() {
+  std::vector<ledger::AccountLimit> given = {{20, static_cast<int64_t>(random_.below(900))}};
+  for (const uint32_t id : {1U, 2U, 9U, 10U, 11U, 12U}) {
+    if (random_.chance(1, 2)) given.push_back({id, static_cast<int64_t>(random_.below(5'000))});
+  }
+  accounts_ = std::move(ledger::AccountTable::create(std::move(given))).value();
+  options_.schema = accounts_.encode();
+  hit(Fault::accounts_given);
+}
+
+// An account that was there once is there for ever, with the limit that it was made with.
+void World::check_accounts() {
+  const ledger::Ledger& ledger = replay_->ledger();
+  for (const auto& [id, limit] : limits_) {
+    const ledger::Account* account = ledger.find(id);
+    if (account == nullptr || account->limit() != limit) {
+      findings_.add(ledger_is_model,
+                    "account " + std::to_string(id) + " had the limit " + std::to_string(limit) +
+                        (account == nullptr ? ", and is gone" : ", and has another"));
+    }
+  }
+  for (const ledger::AccountLimit& given : accounts_.accounts()) {
+    if (ledger.find(given.id) == nullptr) {
+      findings_.add(ledger_is_model, "account " + std::to_string(given.id) + " was not made");
+    }
+  }
+  for (const ledger::Account& account : ledger.accounts()) {
+    limits_.emplace(account.id(), account.limit());
+  }
 }
 
 // ---- opening ----------------------------------------------------------------------------------
@@ -280,7 +308,8 @@ void World::check_recovered() {
   if (over()) return;
   model_.recovered(rows);
   repeated_ = rows;
-  replay_->adopt();
+  replay_->make_accounts();
+  check_accounts();
   if (std::string wrong = model_.ledger_mismatch(replay_->ledger(), rows); !wrong.empty()) {
     findings_.add(ledger_is_model, wrong);
   }
@@ -359,9 +388,9 @@ void World::append() {
 }
 
 void World::post() {
-  const std::array<uint32_t, 3> ids = {1, 2, 9};
   ledger::Ledger& ledger = replay_->ledger();
-  ledger::Account& account = *ledger.find(random_.pick(ids));
+  const uint64_t which = random_.below(ledger.accounts().size());
+  ledger::Account& account = *ledger.find(ledger.accounts()[which].id());
   ledger::Transaction transaction;
   transaction.amount = static_cast<int64_t>(random_.between(1, 900));
   transaction.kind = random_.chance(3, 5) ? ledger::Kind::debit : ledger::Kind::credit;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,6 +67,8 @@ class World final : private Director {
   void plan();
   void plan_life();
   void life(size_t steps);
+  void give_other_accounts();
+  void check_accounts();
   bool open();
   void judge_refusal(const sys::Status& status, uint64_t changes_before);
   void check_recovered();
@@ -114,7 +117,8 @@ class World final : private Director {
   Model model_;
   SimulatedDisk disk_;
   store::Options options_;
-  ledger::AccountTable accounts_;
+  ledger::AccountTable accounts_;       // as they are given
+  std::map<uint32_t, int64_t> limits_;  // of the accounts that were in force
   std::unique_ptr<Replay> replay_;
   std::unique_ptr<store::Engine> engine_;
   SeedResult result_;

@@ -717,6 +717,23 @@ TEST(Engine, AnotherKindSchemaOrSegmentSizeIsRefusedNamingBoth) {
   EXPECT_OK(open_store(real, other)->status);
 }
 
+TEST(Engine, AVisitorMayKeepTheStoredSchema) {
+  const TemporaryDirectory directory;
+  sys::PosixFileSystem real;
+  Options options = options_for(directory.store());
+  const std::string stored = "as it was made";
+  options.schema.assign(bytes_of(stored).begin(), bytes_of(stored).end());
+  ASSERT_OK(open_store(real, options)->put("one"));
+  options.schema.assign(5'000, std::byte{'x'});
+  for (int round = 0; round < 2; round++) {  // asked each time: nothing took its place
+    test::Keeper keeper;
+    keeper.accept_schema = keeper.keep_schema = true;
+    auto engine = Engine::open(real, options, keeper);
+    ASSERT_TRUE(engine.ok()) << engine.status().message();
+    EXPECT_EQ(keeper.stored_schema, stored);
+  }
+}
+
 TEST(Engine, AnAcceptedSchemaIsKeptFromThenOn) {
   const TemporaryDirectory directory;
   sys::PosixFileSystem real;

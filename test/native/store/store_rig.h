@@ -72,14 +72,18 @@ class Keeper final : public store::RecordVisitor {
     ends++;
     return {};
   }
-  sys::Status schema_changed(store::Bytes stored, store::Bytes given) override {
+  sys::Result<std::vector<std::byte>> schema_changed(store::Bytes stored,
+                                                     store::Bytes given) override {
     stored_schema.assign(reinterpret_cast<const char*>(stored.data()), stored.size());
-    return accept_schema ? sys::Status() : RecordVisitor::schema_changed(stored, given);
+    if (!accept_schema) return RecordVisitor::schema_changed(stored, given);
+    const store::Bytes kept = keep_schema ? stored : given;
+    return std::vector<std::byte>(kept.begin(), kept.end());
   }
 
   std::vector<Row> rows;
   uint64_t refuse_seq = 0;
   bool accept_schema = false;
+  bool keep_schema = false;  // the stored one, if it is accepted
   std::string stored_schema;
   int ends = 0;
 };
