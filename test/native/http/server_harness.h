@@ -208,6 +208,8 @@ class Harness final : private sys::TurnHook {
       server_->answer(deferred.ticket, {.body = deferred.body, .gate = gate});
     });
   }
+  // How many requests were deferred so far. The loop's thread only.
+  [[nodiscard]] size_t deferred() const noexcept { return handler_.deferred_.size(); }
   std::vector<std::string> seen() {
     return call([&] { return handler_.seen_; });
   }

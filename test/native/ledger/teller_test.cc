@@ -178,6 +178,7 @@ TEST_F(TellerTest, WhoWaitsForASegmentIsAnsweredInItsOrder) {
   EXPECT_EQ(order_, (std::vector<uint64_t>{1, 2, 3, 4}));
   EXPECT_EQ(told_[3].status, 200);
   EXPECT_EQ(told_[4].status, 422);
+  EXPECT_EQ(stats_.parked, 5u);  // with the filler
   EXPECT_EQ(balance_after_cut(1), -90'000);
 }
 
