@@ -25,7 +25,11 @@
       'cflags_cc': ['-std=c++20', '-fexceptions', '-fno-rtti', '-Wno-missing-field-initializers'],
       # C++ objects that outlive the module would run destructors in unmapped memory; and the exported
       # names of one addon must never meet those of another.
-      'ldflags': ['-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro'],
+      # The C++ runtime is part of the addon: what it needs of a system is the C library alone.
+      'ldflags': [
+        '-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro', '-static-libstdc++', '-static-libgcc',
+        '-Wl,--version-script=<!(node -p "process.cwd()")/native/binding/exports.map',
+      ],
     },
   ],
 }

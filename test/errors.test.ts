@@ -80,6 +80,17 @@ test('a message becomes a sentence, with what to do where that is known', (t) =>
   t.is(say('ERR_ESPORA_INVALID', 'did you mean X?'), 'did you mean X?');
   t.is(
     say('ERR_ESPORA_NO_SPACE', 'it is full'),
-    'it is full; free some space on that file system.',
+    'it is full; free some space on that file system, or inodes where there is space left (df -i).',
+  );
+  // The name of what the system said may say more than the code.
+  const place = '/x: mkdirat: Read-only file system (EROFS)';
+  t.is(
+    say('ERR_ESPORA_PERMISSION', place),
+    `${place}; mount that file system for writing or choose another place.`,
+  );
+  t.regex(say('ERR_ESPORA_PERMISSION', '/x: open: Permission denied (EACCES)'), /give this user/);
+  t.regex(
+    say('ERR_ESPORA_NO_SPACE', '/x: pwrite: Disk quota exceeded (EDQUOT)'),
+    /quota raised\.$/,
   );
 });

@@ -59,7 +59,7 @@ export const errorTable = {
     meaning: 'The disk, a quota or the store is full; nothing was changed.',
     definite: true,
     exitCode: 1,
-    remedy: 'free some space on that file system',
+    remedy: 'free some space on that file system, or inodes where there is space left (df -i)',
   },
   ERR_ESPORA_TOO_LARGE: {
     meaning: 'It is above a limit that has a name.',
@@ -180,11 +180,23 @@ export function asError(thrown: unknown): Error {
   return thrown as Error;
 }
 
+// What to do about a refusal of the operating system, where its name says more than the code does.
+const remedies: Readonly<Record<string, string>> = {
+  EROFS: 'mount that file system for writing or choose another place',
+  EDQUOT: 'free some of what the quota of this user counts, or have the quota raised',
+};
+
+function remedyOf(message: string): string | undefined {
+  const name = /\((E[A-Z0-9]+)\)$/.exec(message)?.[1];
+  return name === undefined ? undefined : remedies[name];
+}
+
 /** The sentence for a person: the message and, where there is one, what to do. */
 export function explain(error: EsporaError): string {
   const row: ErrorRow = errorTable[error.code];
   const message = error.message.replace(/\.$/, '');
-  const sentence = row.remedy === undefined ? message : `${message}; ${row.remedy}`;
+  const remedy = remedyOf(message) ?? row.remedy;
+  const sentence = remedy === undefined ? message : `${message}; ${remedy}`;
   return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 

@@ -482,6 +482,9 @@ export interface NativeCopyReport {
   readonly findings: readonly NativeFinding[];
 }
 
+/** The oldest C library that a binary built ahead runs on; a test compares it with what was built. */
+export const glibcFloor = '2.34';
+
 /** Where an addon may be, and who says so. */
 export interface AddonCandidate {
   readonly path: string;
@@ -574,7 +577,8 @@ function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
     ...lines.map((line) => `  ${line}`),
     'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a',
     'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that',
-    'espora was bundled into needs the addon beside it, as espora.node, or the package installed',
+    'espora was bundled into needs the addon beside it, as espora.node, or the package installed. A binary built ahead',
+    `needs glibc ${glibcFloor} or later; one that was built here, the glibc it was built with`,
   ].join('\n');
   return new EsporaError('ERR_ESPORA_ADDON', message, cause === undefined ? {} : { cause });
 }

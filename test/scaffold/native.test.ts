@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import anyTest, { type TestFn } from 'ava';
 
-import { addonCandidates, loadAddonFrom, loadNative } from '#espora/native.js';
+import { addonCandidates, glibcFloor, loadAddonFrom, loadNative } from '#espora/native.js';
 import { checkout } from './project.js';
 
 const test = anyTest as TestFn<{ root: string }>;
@@ -54,7 +54,8 @@ test('without any, one error names each place and the command that builds it', (
       `  ${join(root, prebuilt)} (built ahead): no such file\n` +
       'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a\n' +
       'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that\n' +
-      'espora was bundled into needs the addon beside it, as espora.node, or the package installed',
+      'espora was bundled into needs the addon beside it, as espora.node, or the package installed. A binary built ahead\n' +
+      `needs glibc ${glibcFloor} or later; one that was built here, the glibc it was built with`,
   });
 });
 

@@ -257,6 +257,9 @@ export const sharedBuildSettings = [
   '-fexceptions',
   'native/sources.txt',
   '-Wl,-z,nodelete',
+  '-static-libstdc++',
+  '-static-libgcc',
+  'native/binding/exports.map',
 ] as const;
 
 /** Settings that one build has and the other lacks; a comment sets nothing. */

@@ -65,13 +65,15 @@ const forgetful: Readonly<Record<string, string>> = {
 
 const weaker = 'writes go through the page cache, a weaker guard against a failing device';
 
-function report(started: NativeDatabaseStarted): DatabaseStarted {
-  const { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail } = started;
+/** @internal What `start` resolves with, and what a person should know of it. */
+export function report(started: NativeDatabaseStarted): DatabaseStarted {
+  const { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly } =
+    started;
   const warnings = [...started.warnings];
   const loss = forgetful[fileSystem];
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
-  else if (!directIo) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
-  const { readOnly } = started;
+  // Without a segment to write to nothing was tried.
+  else if (!directIo && !readOnly) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
   const found = { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly };
   return { ...listeningOf(started), store: { ...found, warnings } };
 }

@@ -31,7 +31,10 @@ export interface StoreOpened {
   readonly lastSeq: number;
   /** How long opening took, in milliseconds. */
   readonly openMs: number;
-  /** False: the file system refused O_DIRECT and the page cache is used, which is weaker. */
+  /**
+   * False: the file system refused O_DIRECT and the page cache is used, which is weaker; or `readOnly`,
+   * where it was not tried.
+   */
   readonly directIo: boolean;
   readonly fileSystem: string;
   /** How the log ended: `clean`, `torn` (cut by a crash) or `copied` (some were unproven). */

@@ -1,0 +1,33 @@
+// What a database says of the store that it opened: only what it found out.
+import test from 'ava';
+import { report } from '#espora/services/database.js';
+import type { NativeDatabaseStarted } from '#espora/native.js';
+
+const started: NativeDatabaseStarted = {
+  port: 9999,
+  records: 0,
+  replayedRecords: 0,
+  snapshotSeq: 0,
+  unprovenRecords: 0,
+  lastSeq: 0,
+  openMs: 1,
+  directIo: true,
+  fileSystem: 'ext4',
+  tail: 'clean',
+  readOnly: false,
+  warnings: [],
+};
+
+for (const [directIo, readOnly, fileSystem, said] of [
+  [true, false, 'ext4', /^$/],
+  [false, false, 'zfs', /^zfs refuses O_DIRECT/],
+  // There was no space for a segment, and so nothing that could have been opened that way.
+  [false, true, 'ext4', /^$/],
+  [false, false, 'tmpfs', /on tmpfs, that is memory/],
+  [false, true, 'tmpfs', /on tmpfs, that is memory/],
+] as const) {
+  test(`direct: ${directIo}, read-only: ${readOnly}, ${fileSystem}`, (t) => {
+    const { store } = report({ ...started, directIo, readOnly, fileSystem });
+    t.regex(store.warnings.join('\n'), said);
+  });
+}
