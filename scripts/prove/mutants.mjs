@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Random } from '../differential/generate.mjs';
 import { isInstalled, requireCMake } from '../lib/cmake.mjs';
 import { locked } from '../lib/lock.mjs';
@@ -108,13 +109,10 @@ async function copyCheckout() {
   // The addon as it was built here: what is mutated is either not native, or built in the copy.
   mkdirSync(dirname(inWork(binary)), { recursive: true });
   copyFileSync(at(binary), inWork(binary));
-  // tsc starts from what it made here; it compares contents.
-  const compiled = typescriptProjects.flatMap(({ source, output }) => [
-    output,
-    `.build/${source}.tsbuildinfo`,
-  ]);
-  if (compiled.some((path) => !existsSync(inWork(path)))) {
-    for (const path of compiled) cpSync(at(path), inWork(path), { recursive: true });
+  // What tsc made here, without what an earlier run left of a mutant.
+  for (const { output } of typescriptProjects) {
+    rmSync(inWork(output), { recursive: true, force: true });
+    cpSync(at(output), inWork(output), { recursive: true });
   }
 }
 
@@ -163,8 +161,6 @@ async function inCopy(command, { seconds = 1800, environment = {}, alone = false
 }
 
 const node = (path, ...args) => [process.execPath, at('node_modules', path), ...args];
-const tsc = (...args) => node('typescript/bin/tsc', '-b', ...args);
-
 async function mustWork(what, command) {
   const { code, output } = await inCopy(command);
   if (code !== 0) throw new Failure(`${what} failed without a mutant:\n${output}`);
@@ -197,49 +193,103 @@ const building = (targets) => [
   ...['--target', ...targets],
 ];
 
-/** The commands that compile a room, and those that test it; what it is compiled to, of one file. */
-function workOf(room) {
-  if (room.programs !== undefined) {
-    const library = `espora_${room.sources.slice('native/'.length)}`;
-    return {
-      compile: building([library]),
-      product: (file) => join(cmakeFolder, 'CMakeFiles', `${library}.dir`, `${file}.o`),
-      tests: room.programs.map(({ target, args }) => ({
-        name: target,
-        build: building([target]),
-        command: [inWork(join(cmakeFolder, target)), ...args],
-      })),
-    };
-  }
-  const ava = node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '2m', ...room.ava);
-  const environment = room.native ? { ESPORA_ADDON: inWork(join(cmakeFolder, 'espora.node')) } : {};
-  return {
-    compile: room.native ? building(['espora']) : tsc('ts'),
-    product: (file) =>
-      room.native
-        ? join(cmakeFolder, 'CMakeFiles/espora.dir', `${file}.o`)
-        : file.replace(/^ts\/(.*)\.ts$/, 'dist/$1.js'),
-    tests: [{ name: 'ava', build: undefined, command: ava, environment }],
-  };
-}
-
 const digest = (file) =>
   createHash('sha256')
     .update(contentOf(inWork(file)) ?? '')
     .digest('hex');
 
-/** Builds a room as it is: what each file is compiled to, and the tests, of which none has run yet. */
-async function prepare(room, files) {
-  const { compile, product, tests } = workOf(room);
-  if (room.ava === undefined || room.native) await configure();
-  await mustWork('Compiling', compile);
-  if (room.ava !== undefined) await mustWork('Compiling the tests', tsc('test'));
-  const made = new Map(files.map((file) => [file, digest(product(file))]));
-  return { compile, tests, isSame: (file) => digest(product(file)) === made.get(file) };
+/** A file's text with a mutant in it. */
+function mutated(text, { number, mutant }) {
+  const lines = text.split('\n');
+  lines[number - 1] = mutant;
+  return lines.join('\n');
 }
 
-/** How long a test may take, by how long it takes without a mutant. It is asked before any mutant is in. */
-async function measured(room, test) {
+// How a room is compiled is a function that puts a mutant into the copy, compiled, and gives back one that
+// takes it out again; or undefined where the mutant does not compile, or the compiler made the same of it.
+
+/** With `command`, which compiles `library`; what was taken out is compiled with the next mutant. */
+async function nativePlanter(files, library, command) {
+  await configure();
+  await mustWork('Compiling', command);
+  const objectOf = (file) => join(cmakeFolder, 'CMakeFiles', `${library}.dir`, `${file}.o`);
+  const made = new Map(files.map((file) => [file, digest(objectOf(file))]));
+  return async (mutant) => {
+    const path = inWork(mutant.file);
+    const original = readFileSync(path, 'utf8');
+    const takeOut = () => writeFileSync(path, original);
+    writeFileSync(path, mutated(original, mutant));
+    const { code } = await inCopy(command);
+    if (code === 0 && digest(objectOf(mutant.file)) !== made.get(mutant.file)) return takeOut;
+    takeOut();
+    return undefined;
+  };
+}
+
+/** What tsc would make of the mutant's file takes the place of what it made; the source stays as it is. */
+async function typescriptPlanter() {
+  const { default: ts } = await import(
+    pathToFileURL(at('node_modules/typescript/lib/typescript.js'))
+  );
+  const { config } = ts.readConfigFile(at('ts/tsconfig.json'), ts.sys.readFile);
+  const { fileNames, options } = ts.parseJsonConfigFileContent(config, ts.sys, at('ts'));
+  let planted; // { path, text }
+  let version = 0;
+  const service = ts.createLanguageService({
+    getCompilationSettings: () => options,
+    getScriptFileNames: () => fileNames,
+    getScriptVersion: (path) => (path === planted?.path ? String(version) : '0'),
+    getScriptSnapshot(path) {
+      const text = path === planted?.path ? planted.text : ts.sys.readFile(path);
+      return text === undefined ? undefined : ts.ScriptSnapshot.fromString(text);
+    },
+    getCurrentDirectory: () => at(),
+    getDefaultLibFileName: ts.getDefaultLibFilePath,
+    fileExists: ts.sys.fileExists,
+    readFile: ts.sys.readFile,
+    readDirectory: ts.sys.readDirectory,
+    directoryExists: ts.sys.directoryExists,
+    getDirectories: ts.sys.getDirectories,
+  });
+  const emitted = (path) =>
+    service.getEmitOutput(path).outputFiles.find(({ name }) => name.endsWith('.js')).text;
+  return async (mutant) => {
+    const path = at(mutant.file);
+    const output = inWork(mutant.file.replace(/^ts\/(.*)\.ts$/, 'dist/$1.js'));
+    const original = readFileSync(output, 'utf8');
+    version += 1;
+    planted = { path, text: mutated(readFileSync(path, 'utf8'), mutant) };
+    const wrong =
+      service.getSyntacticDiagnostics(path).length > 0 ||
+      service.getSemanticDiagnostics(path).length > 0;
+    const text = wrong ? undefined : emitted(path);
+    planted = undefined;
+    if (text === undefined || text === emitted(path)) return undefined;
+    writeFileSync(output, text);
+    return () => writeFileSync(output, original);
+  };
+}
+
+/** A room as it is, built; its tests in their order, and how mutants are planted. */
+async function prepare(room, files) {
+  if (room.programs !== undefined) {
+    const library = `espora_${room.sources.slice('native/'.length)}`;
+    const tests = room.programs.map(({ target, args }) => ({
+      name: target,
+      build: building([target]),
+      command: [inWork(join(cmakeFolder, target)), ...args],
+    }));
+    return { tests, plant: await nativePlanter(files, library, building([library])) };
+  }
+  const ava = node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '2m', ...room.ava);
+  const test = { name: 'ava', command: ava };
+  if (!room.native) return { tests: [test], plant: await typescriptPlanter() };
+  test.environment = { ESPORA_ADDON: inWork(join(cmakeFolder, 'espora.node')) };
+  return { tests: [test], plant: await nativePlanter(files, 'espora', building(['espora'])) };
+}
+
+/** Notes how long a test may take, by how long it takes without a mutant. */
+async function measure(room, test) {
   if (test.build !== undefined) await mustWork('Compiling', test.build);
   const began = performance.now();
   const { code, output } = await inCopy(test.command, { ...test, alone: true });
@@ -251,27 +301,15 @@ async function measured(room, test) {
 
 // --- Playing -------------------------------------------------------------------------------------
 
-/** Puts a mutant into the copy; a function that takes it out again, which is compiled with the next one. */
-function plant({ file, number, mutant }) {
-  const path = inWork(file);
-  const original = readFileSync(path, 'utf8');
-  const lines = original.split('\n');
-  lines[number - 1] = mutant;
-  writeFileSync(path, lines.join('\n'));
-  return () => writeFileSync(path, original);
-}
-
 /** One mutant: 'invalid' where it does not compile or changes nothing, 'killed', or 'survived'. */
-async function play(room, { compile, tests, isSame }, mutant, say) {
+async function play(room, { tests, plant }, mutant, say) {
   const where = `${mutant.file}:${mutant.number}`;
   for (const test of tests) {
-    // The first look at a test is without a mutant: only what the tests before it missed needs it.
-    if (test.seconds === undefined) await measured(room, test);
-    const takeOut = plant(mutant);
+    // Only what the tests before it missed needs a test: it is first looked at when it is needed.
+    if (test.seconds === undefined) await measure(room, test);
+    const takeOut = await plant(mutant);
+    if (takeOut === undefined) return 'invalid';
     try {
-      if ((await inCopy(compile)).code !== 0) return 'invalid';
-      // The compiler made the same of it: that is no mistake.
-      if (isSame(mutant.file)) return 'invalid';
       if (test.build !== undefined && (await inCopy(test.build)).code !== 0) return 'invalid';
       const { code } = await inCopy(test.command, { ...test, alone: true });
       if (code === 0) continue;
