@@ -60,7 +60,7 @@ const nativeRooms = {
 const avaRooms = {
   binding: ['test/store/**/*.test.ts', 'test/services/**/*.test.ts', 'test/metrics/**/*.test.ts'],
   store: ['test/store/**/*.test.ts'],
-  options: ['test/options/**/*.test.ts', 'test/cli/config.test.ts'],
+  options: ['test/options/**/*.test.ts', 'test/cli/config.test.ts', 'test/docs/**/*.test.ts'],
   supervisor: ['test/supervisor/**/*.test.ts', 'test/cli/start.test.ts'],
   services: ['test/services/**/*.test.ts', 'test/cli/service.test.ts'],
   topology: ['test/topology/**/*.test.ts', 'test/cli/start.test.ts'],
