@@ -56,17 +56,22 @@ const nativeRooms = {
   ledger: [roomTests('ledger'), simulation('espora_sim_small')],
 };
 
-/** ts/FOLDER (and native/binding) → the AVA files that are to notice. */
+const testsIn = (...folders) => folders.map((folder) => `test/${folder}/**/*.test.ts`);
+
+/**
+ * ts/FOLDER (and native/binding) → sets of AVA files that are to notice: a set runs where those before it
+ * did not.
+ */
 const avaRooms = {
-  binding: ['test/store/**/*.test.ts', 'test/services/**/*.test.ts', 'test/metrics/**/*.test.ts'],
-  store: ['test/store/**/*.test.ts'],
-  options: ['test/options/**/*.test.ts', 'test/cli/config.test.ts', 'test/docs/**/*.test.ts'],
-  supervisor: ['test/supervisor/**/*.test.ts', 'test/cli/start.test.ts'],
-  services: ['test/services/**/*.test.ts', 'test/cli/service.test.ts'],
-  topology: ['test/topology/**/*.test.ts', 'test/cli/start.test.ts'],
-  metrics: ['test/metrics/**/*.test.ts'],
-  admin: ['test/cli/admin.test.ts'],
-  cli: ['test/cli/**/*.test.ts', 'test/store/copy.test.ts'],
+  binding: [testsIn('store'), testsIn('services', 'metrics')],
+  store: [testsIn('store')],
+  options: [testsIn('options', 'docs'), ['test/cli/config.test.ts']],
+  supervisor: [testsIn('supervisor'), ['test/cli/start.test.ts']],
+  services: [testsIn('services'), ['test/cli/service.test.ts']],
+  topology: [testsIn('topology'), ['test/cli/start.test.ts']],
+  metrics: [testsIn('metrics')],
+  admin: [['test/cli/admin.test.ts']],
+  cli: [testsIn('cli'), ['test/store/copy.test.ts']],
 };
 
 /** Every room: `name`, `sources`, and how it is built and tested. */
@@ -281,11 +286,17 @@ async function prepare(room, files) {
     }));
     return { tests, plant: await nativePlanter(files, library, building([library])) };
   }
-  const ava = node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '2m', ...room.ava);
-  const test = { name: 'ava', command: ava };
-  if (!room.native) return { tests: [test], plant: await typescriptPlanter() };
-  test.environment = { ESPORA_ADDON: inWork(join(cmakeFolder, 'espora.node')) };
-  return { tests: [test], plant: await nativePlanter(files, 'espora', building(['espora'])) };
+  const addon = inWork(join(cmakeFolder, 'espora.node'));
+  const sets = room.ava.map((patterns) => ({
+    name: patterns.join(' '),
+    command: node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '2m', ...patterns),
+    environment: room.native ? { ESPORA_ADDON: addon } : {},
+    build: room.native ? building(['espora']) : undefined,
+  }));
+  const plant = room.native
+    ? await nativePlanter(files, 'espora', building(['espora']))
+    : await typescriptPlanter();
+  return { tests: sets, plant };
 }
 
 /** Notes how long a test may take, by how long it takes without a mutant. */
