@@ -20,9 +20,10 @@ export interface Native {
   verifyStore(directory: string): Promise<NativeVerifyReport>;
   /**
    * Makes a store in `to`, a new directory, out of the one in `from`, which is not changed. With
-   * `giveUp` what is damaged is left out; otherwise it is an error.
+   * `giveUp` what cannot be read is left out; otherwise it is an error. `like`: a store of the same
+   * kind, for a file STORE that is beyond help.
    */
-  copyStore(from: string, to: string, giveUp: boolean): Promise<NativeCopyReport>;
+  copyStore(from: string, to: string, giveUp: boolean, like?: string): Promise<NativeCopyReport>;
   /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
   inspectStore(
     directory: string,
@@ -425,7 +426,7 @@ export interface NativeInspectOptions {
   records?: boolean;
 }
 
-/** One thing in a store: `kind` is store, snapshot, segment, batch, dense, seal, record or finding. */
+/** One thing in a store: `kind` is store, snapshot, segment, batch, dense, seal, record, lost or finding. */
 export type NativeStoreItem = Readonly<Record<string, unknown>> & { readonly kind: string };
 
 /** Something worth knowing about a store; `damage` if it contradicts itself. */
@@ -453,7 +454,10 @@ export interface NativeVerifyReport {
   readonly diskBytes: number;
   readonly batches: number;
   readonly seals: number;
+  /** Lost ones included. */
   readonly records: number;
+  /** That an earlier repair could not read: notes among the findings say which. */
+  readonly lostRecords: number;
   readonly payloadBytes: number;
   readonly lastTimeUs: number;
   readonly findings: readonly NativeFinding[];
@@ -470,6 +474,8 @@ export interface NativeLoss {
 }
 
 export interface NativeCopyReport {
+  /** Whether the source is, whatever could be read of it. */
+  readonly damaged: boolean;
   readonly source: Readonly<Record<string, unknown>>;
   readonly copy: Readonly<Record<string, unknown>>;
   readonly lastSeq: number;

@@ -105,9 +105,11 @@ std::string hexadecimal(const std::string& bytes) {
 }
 
 Napi::Object to_object(Napi::Env env, const RecordItem& record, bool ledger) {
-  Napi::Object object = with_kind(env, "record");
+  const bool lost = record.type == store::lost_record_type;
+  Napi::Object object = with_kind(env, lost ? "lost" : "record");
   set(object, "seq", record.seq);
   set(object, "timeUs", record.time_us);
+  if (lost) return object;
   set(object, "type", record.type);
   set(object, "flags", record.flags);
   if (ledger && record.type == ledger::entry_record_type) {
@@ -376,6 +378,7 @@ class Verification final : public Napi::AsyncWorker {
     set(object, "batches", report.batches);
     set(object, "seals", report.seals);
     set(object, "records", report.records);
+    set(object, "lostRecords", report.lost_records);
     set(object, "payloadBytes", report.payload_bytes);
     set(object, "lastTimeUs", report.last_time_us);
     Napi::Array findings = Napi::Array::New(env, report.findings.size());
@@ -397,13 +400,14 @@ class Verification final : public Napi::AsyncWorker {
 class Copying final : public Napi::AsyncWorker {
  public:
   Copying(Napi::Env env, Place from, std::string to, store::OnDamage on_damage,
-          uint64_t durable_seq)
+          uint64_t durable_seq, std::string like = {})
       : Napi::AsyncWorker(env, "espora.copy"),
         deferred_(Napi::Promise::Deferred::New(env)),
         from_(std::move(from)),
         to_(std::move(to)),
         on_damage_(on_damage),
-        durable_seq_(durable_seq) {}
+        durable_seq_(durable_seq),
+        like_(std::move(like)) {}
 
   [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
 
@@ -411,7 +415,7 @@ class Copying final : public Napi::AsyncWorker {
   void Execute() override {
     auto from = open_place(from_);
     result_ = std::make_unique<sys::Result<store::CopyReport>>(
-        from.ok() ? store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_)
+        from.ok() ? store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_, like_)
                   : from.status());
   }
 
@@ -425,6 +429,7 @@ class Copying final : public Napi::AsyncWorker {
     }
     const store::CopyReport& report = result_->value();
     Napi::Object object = Napi::Object::New(env);
+    object.Set("damaged", report.damaged());
     object.Set("source", to_object(env, report.source));
     object.Set("copy", to_object(env, report.copy));
     set(object, "lastSeq", report.last_seq);
@@ -457,6 +462,7 @@ class Copying final : public Napi::AsyncWorker {
   std::string to_;
   store::OnDamage on_damage_;
   uint64_t durable_seq_;
+  std::string like_;
   std::unique_ptr<sys::Result<store::CopyReport>> result_;
 };
 
@@ -472,11 +478,14 @@ Napi::Promise queue(Napi::Env env, Arguments&&... arguments) {
 
 Napi::Value copy_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsBoolean()) {
-    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp)");
+    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp, like?)");
   }
   const bool give_up = info[2].As<Napi::Boolean>().Value();
+  std::string like;
+  if (info.Length() > 3 && info[3].IsString()) like = to_path(info.Env(), info[3]);
   return queue<Copying>(info.Env(), to_path(info.Env(), info[0]), to_path(info.Env(), info[1]),
-                        give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u);
+                        give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u,
+                        std::move(like));
 }
 
 Napi::Value back_up_directory(Napi::Env env, store::Directory from, std::string to,

@@ -95,16 +95,22 @@ sys::Status Ledger::replay(const Entry& entry, uint64_t sequence) {
     return corrupt("it follows record " + std::to_string(last_change_seq_));
   }
   const int64_t balance = sum(account->balance_, entry.transaction);
-  if (balance != entry.balance_after) {
+  if (balance != entry.balance_after && !doubtful(*account)) {
     return corrupt("the balance after it is " + std::to_string(balance) + ", the record says " +
                    std::to_string(entry.balance_after));
   }
   if (entry.time_us < account->last_time_us_) {
     return corrupt("its time is before that of the account's last one");
   }
-  account->change(entry.transaction, balance, entry.time_us, sequence);
+  correction_ = entry.balance_after - balance;
+  account->change(entry.transaction, entry.balance_after, entry.time_us, sequence);
   last_change_seq_ = sequence;
   return {};
+}
+
+void Ledger::lose(uint64_t sequence) noexcept {
+  last_lost_seq_ = std::max(last_lost_seq_, sequence);
+  correction_ = 0;
 }
 
 void Ledger::extend(const AccountTable& table) {

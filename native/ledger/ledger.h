@@ -85,8 +85,19 @@ class Ledger {
 
   // Recovery: applies an entry read back. Code::corrupt, with nothing changed, if it does not
   // follow from the state: unknown account, a balance that is not the sum, a time that goes back, a
-  // sequence that does not grow. Limits are not asked: they may have been others then.
+  // sequence that does not grow. Limits are not asked: they may have been others then. The first
+  // entry of an account behind a lost record is believed: its balance is what the lost ones made.
   [[nodiscard]] sys::Status replay(const Entry& entry, uint64_t sequence);
+  // The record `sequence` was there and could not be read any more (store::lost_record_type): any
+  // account may have changed with it.
+  void lose(uint64_t sequence) noexcept;
+  // By how much the entry that was replayed last corrected its account's balance, for records that
+  // were lost before it; 0 for nearly all.
+  [[nodiscard]] int64_t correction() const noexcept { return correction_; }
+  // Whether records that were lost since the account changed last may have changed it.
+  [[nodiscard]] bool doubtful(const Account& account) const noexcept {
+    return account.last_change_seq() < last_lost_seq_;
+  }
 
   // Makes the accounts of `table` that are not there yet. Those that are stay as they are, their
   // limits too. Invalidates what find() returned.
@@ -107,6 +118,8 @@ class Ledger {
  private:
   std::vector<Account> accounts_;
   uint64_t last_change_seq_ = 0;
+  uint64_t last_lost_seq_ = 0;
+  int64_t correction_ = 0;
 };
 
 }  // namespace espora::ledger

@@ -13,7 +13,9 @@ namespace {
 
 constexpr char magic[] = {'L', 'E', 'D', 'G'};
 constexpr uint16_t state_version = 1;
+constexpr uint16_t state_version_lost = 2;
 constexpr size_t header_bytes = 24;
+constexpr size_t header_bytes_lost = 32;
 constexpr size_t account_bytes = 32;
 constexpr size_t past_fixed_bytes = 18;
 
@@ -55,14 +57,43 @@ bool take_past(std::span<const std::byte>& bytes, PastTransaction& past) noexcep
 }  // namespace
 
 sys::Status replay_record(Ledger& ledger, const store::RecordView& record) {
+  if (record.type == store::lost_record_type) {
+    ledger.lose(record.seq);
+    return {};
+  }
   if (record.type != entry_record_type) return {};  // of a later version, and skippable
   const auto entry = decode_entry(record.bytes);
   if (!entry.ok()) return entry.status();
   return ledger.replay(entry.value(), record.seq);
 }
 
+std::string LedgerState::remark(const store::RecordView& applied) const {
+  if (applied.type != entry_record_type || ledger_.correction() == 0) return {};
+  const auto entry = decode_entry(applied.bytes);
+  if (!entry.ok()) return {};
+  const int64_t by = ledger_.correction();
+  return "record " + std::to_string(applied.seq) + " corrects the balance of account " +
+         std::to_string(entry.value().account_id) + " by " + (by > 0 ? "+" : "") +
+         std::to_string(by) + ", for records that were lost before it";
+}
+
+std::vector<std::string> LedgerState::doubts() const {
+  std::vector<std::string> doubts;
+  for (const Account& account : ledger_.accounts()) {
+    if (!ledger_.doubtful(account)) continue;
+    doubts.push_back("account " + std::to_string(account.id()) + " has a balance of " +
+                     std::to_string(account.balance()) +
+                     (account.last_change_seq() == 0
+                          ? " without a record"
+                          : " by record " + std::to_string(account.last_change_seq())) +
+                     "; records that were lost after that may have changed it");
+  }
+  return doubts;
+}
+
 std::vector<std::byte> Ledger::encode_state() const {
-  std::vector<std::byte> bytes(header_bytes);
+  const bool lost = last_lost_seq_ != 0;
+  std::vector<std::byte> bytes(lost ? header_bytes_lost : header_bytes);
   uint32_t count = 0;
   for (const Account& account : accounts_) {
     if (account.last_change_seq_ == 0) continue;
@@ -78,9 +109,10 @@ std::vector<std::byte> Ledger::encode_state() const {
     for (size_t age = account.past_count_; age-- > 0;) put_past(bytes, account.past(age));
   }
   std::memcpy(bytes.data(), magic, sizeof magic);
-  store_u16(&bytes[4], state_version);
+  store_u16(&bytes[4], lost ? state_version_lost : state_version);
   store_u32(&bytes[8], count);
   store_u64(&bytes[16], last_change_seq_);
+  if (lost) store_u64(&bytes[24], last_lost_seq_);
   return bytes;
 }
 
@@ -89,14 +121,19 @@ sys::Status Ledger::restore_state(std::span<const std::byte> given) {
   if (bytes.size() < header_bytes || std::memcmp(bytes.data(), magic, sizeof magic) != 0) {
     return corrupt("it does not begin as one");
   }
-  if (const uint16_t version = load_u16(&bytes[4]); version != state_version) {
+  const uint16_t version = load_u16(&bytes[4]);
+  if (version != state_version && version != state_version_lost) {
     return sys::Status(sys::Code::version, "snapshot of the ledger: its format is version " +
                                                std::to_string(version) + ", this program's is " +
-                                               std::to_string(state_version));
+                                               std::to_string(state_version) + " or " +
+                                               std::to_string(state_version_lost));
   }
+  const size_t header = version == state_version ? header_bytes : header_bytes_lost;
+  if (bytes.size() < header) return corrupt("it does not begin as one");
   const uint32_t count = load_u32(&bytes[8]);
   last_change_seq_ = load_u64(&bytes[16]);
-  bytes = bytes.subspan(header_bytes);
+  if (version == state_version_lost) last_lost_seq_ = load_u64(&bytes[24]);
+  bytes = bytes.subspan(header);
   for (uint32_t i = 0; i < count; i++) {
     if (bytes.size() < account_bytes) return corrupt("it ends too early");
     const std::byte* at = bytes.data();

@@ -1,15 +1,18 @@
 // The ledger as the store's snapshots hold it.
 //
 //   magic "LEDG" | version u16 | reserved u16 | count u32 | reserved u32 | last change u64 |
+//   in version 2: last lost record u64 |
 //   count x { id u32 | transactions u8 | reserved u8 x 3 | balance i64 | last change u64 | last
 //   time u64 |
 //             transactions x { time u64 | amount u64 | kind u8 | description: bytes u8 |
 //                              description, zeros up to a multiple of 8 bytes of the whole } }
 //
-// Little-endian. Accounts with history only, by ascending id; transactions oldest first.
+// Little-endian. Version 1, or 2 where a record was lost. Accounts with history only, by ascending
+// id; transactions oldest first.
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "ledger/account_table.h"
@@ -19,7 +22,8 @@
 
 namespace espora::ledger {
 
-// What one record of the store does to a ledger: entries are replayed, other types are passed over.
+// What one record of the store does to a ledger: entries are replayed, lost ones leave the balances
+// open, other types are passed over.
 [[nodiscard]] sys::Status replay_record(Ledger& ledger, const store::RecordView& record);
 
 // A ledger that sees closed segments only. Its table must have every account with history; limits
@@ -33,6 +37,8 @@ class LedgerState final : public store::SnapshotState {
     return replay_record(ledger_, record);
   }
   [[nodiscard]] std::vector<std::byte> encode() const override { return ledger_.encode_state(); }
+  [[nodiscard]] std::string remark(const store::RecordView& applied) const override;
+  [[nodiscard]] std::vector<std::string> doubts() const override;
 
  private:
   Ledger ledger_;

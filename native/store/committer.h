@@ -25,8 +25,6 @@ namespace espora::store {
 
 // The type that the library's records have on disk; readers skip others.
 inline constexpr uint16_t library_record_type = 1;
-// Takes the place of a record that repair() had to give up, so that sequences keep their meaning.
-inline constexpr uint16_t lost_record_type = 0xffff;
 
 // In front of each submitted record; its bytes follow, padded to 8.
 struct SubmittedRecord {

@@ -6,6 +6,7 @@
 
 #include "store/committer.h"
 #include "store/dense.h"
+#include "store/salvage.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -141,153 +142,210 @@ class DenseWriter {
   uint64_t time_us_ = 0;
 };
 
-class Copy final : private ReadVisitor {
+Status check_empty(const Directory& target) {
+  Listing listing;
+  if (Status listed = target.list(listing); !listed.ok()) return listed;
+  if (!listing.has_store && listing.segments.empty() && listing.snapshots.empty() &&
+      listing.temporaries.empty() && listing.foreign.empty()) {
+    return {};
+  }
+  return Status(Code::exists, target.path() + ": is not empty, a copy needs a new directory");
+}
+
+// What both ways of copying share: where it goes, and how far it is.
+class Copy {
  public:
-  Copy(Directory source, OnDamage on_damage)
-      : file_system_(source.file_system()),
-        from_(source.path()),
-        on_damage_(on_damage),
-        source_(std::move(source)) {}
+  explicit Copy(sys::FileSystem& file_system) noexcept : file_system_(file_system) {}
 
-  sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq) {
-    auto walked_over = source_.again();
-    if (!walked_over.ok()) return walked_over.status();
-    auto reader = Reader::open(std::move(walked_over).value(), durable_seq);
-    if (!reader.ok()) return reader.status();
-    report_.source = reader.value()->store();
-    proven_seq_ = reader.value()->last_seq();
-    source_.set_direct(false);
-    auto target = Directory::open(file_system_, to, true, false);
-    if (!target.ok()) return target.status();
-    if (Status empty = check_empty(target.value()); !empty.ok()) return empty;
-    report_.copy = report_.source;
-    const int filled = file_system_.random(std::as_writable_bytes(std::span(report_.copy.uuid)));
+  // A store of its own, of what `source` is.
+  Status begin(const std::string& to, const StoreFacts& source) {
+    report.source = source;
+    auto opened = Directory::open(file_system_, to, true, false);
+    if (!opened.ok()) return opened.status();
+    target_.emplace(std::move(opened).value());
+    if (Status empty = check_empty(*target_); !empty.ok()) return empty;
+    report.copy = source;
+    const int filled = file_system_.random(std::as_writable_bytes(std::span(report.copy.uuid)));
     if (filled < 0) return Status::from_errno(-filled, "getrandom", to);
-    writer_.emplace(target.value(), report_.copy);
-
-    if (Status walked = reader.value()->walk(*this); !walked.ok()) return walked;
-    if (!status_.ok()) return status_;
-    if (last_seq_ < proven_seq_) {
-      if (Status lost = lose(proven_seq_); !lost.ok()) return lost;
-    }
-    if (Status finished = writer_->finish(); !finished.ok()) return finished;
-    report_.last_seq = last_seq_;
-    return std::move(report_);
+    writer_.emplace(*target_, report.copy);
+    return {};
   }
 
- private:
-  static Status check_empty(const Directory& target) {
-    Listing listing;
-    if (Status listed = target.list(listing); !listed.ok()) return listed;
-    if (!listing.has_store && listing.segments.empty() && listing.snapshots.empty() &&
-        listing.temporaries.empty() && listing.foreign.empty()) {
-      return {};
-    }
-    return Status(Code::exists, target.path() + ": is not empty, a copy needs a new directory");
-  }
-
-  bool frame(const FrameView& frame) override {
-    if (!status_.ok()) return false;
-    status_ = take(frame);
-    return status_.ok();
-  }
-
-  void finding(const Finding& finding) override {
-    report_.findings.push_back(finding);
-    if (finding.severity != Severity::damage || !status_.ok()) return;
-    if (on_damage_ == OnDamage::refuse) {
-      status_ = Status(finding.code, from_ + ": " + finding.text());
-      return;
-    }
-    damage_ = finding.place;
-    if (finding.place.segment != 0 && finding.place.block != 0) status_ = salvage(finding.place);
-  }
-
-  Status take(const FrameView& frame) {
-    if (frame.seal()) return {};
-    if (frame.header.first_seq > last_seq_ + 1) {
-      if (Status lost = lose(frame.header.first_seq - 1); !lost.ok()) return lost;
-    }
+  // The records of `frame` from the next one to `last_seq`.
+  Status take(const FrameView& frame, uint64_t last_seq) {
     RecordCursor cursor(frame.header, frame.payload);
     RecordView record;
     bool first = true;
     while (cursor.next(record)) {
-      if (record.seq <= last_seq_ || record.seq > proven_seq_) continue;
+      if (record.seq <= report.last_seq || record.seq > last_seq) continue;
+      // A damaged clock is no reason to lose a record, and no copy has times that go back.
+      record.time_us = std::max(record.time_us, time_us_);
       const bool begins = first || record.time_us != time_us_;
       if (Status put = writer_->put(record, begins); !put.ok()) return put;
       first = false;
-      last_seq_ = record.seq;
+      report.last_seq = record.seq;
       time_us_ = record.time_us;
-      if (record.type != lost_record_type) report_.records++;
+      if (record.type != lost_record_type) report.records++;
     }
     return {};
   }
 
   // Records up to `seq` are gone: something stands in their place, so that no sequence changes.
-  Status lose(uint64_t seq) {
-    const Damage damage =
-        damage_.value_or(Damage{0, 0, last_seq_ + 1, false, "durable records are not there"});
-    report_.losses.push_back({last_seq_ + 1, seq, damage.segment, damage.block, damage.what});
-    if (on_damage_ == OnDamage::refuse) return Status(Code::corrupt, from_ + ": " + damage.text());
-    for (bool first = true; last_seq_ < seq; first = false) {
-      const RecordView lost{++last_seq_, time_us_, lost_record_type, 0, {}};
+  Status lose(uint64_t seq, const Damage& damage) {
+    report.losses.push_back({report.last_seq + 1, seq, damage.segment, damage.block, damage.what});
+    for (bool first = true; report.last_seq < seq; first = false) {
+      const RecordView lost{++report.last_seq, time_us_, lost_record_type, 0, {}};
       if (Status put = writer_->put(lost, first); !put.ok()) return put;
     }
     return {};
   }
 
-  // Frames behind a damaged one of the same segment, each found by itself.
-  Status salvage(const Damage& damage) {
-    auto opened = source_.open_segment(damage.segment, report_.source.segment_bytes);
-    if (!opened.ok()) return {};
-    auto header = source_.read_header(opened.value());
-    if (!header.ok()) return {};
-    LoadedSegment loaded;
-    const uint32_t blocks = blocks_of(opened.value().bytes);
-    if (!source_.load(opened.value(), blocks, loaded).ok()) return {};
-    const FrameWalk evidence(header.value(), loaded.image());
-    for (uint32_t block = damage.block; block < blocks;) {
-      const auto found = evidence.evidence_at(block);
-      FrameView frame;
-      if (!found || found->first_seq <= last_seq_ || found->first_seq > proven_seq_ ||
-          FrameWalk(header.value(), loaded.image(),
-                    {block, found->first_seq, found->previous_frame_crc, 0})
-                  .next(frame) != FrameVerdict::accept) {
-        block++;
-        continue;
-      }
-      if (Status taken = take(frame); !taken.ok()) return taken;
-      block += frame.blocks;
-    }
-    return {};
+  Status finish() { return writer_->finish(); }
+
+  CopyReport report;
+
+ private:
+  sys::FileSystem& file_system_;
+  std::optional<Directory> target_;
+  std::optional<DenseWriter> writer_;
+  uint64_t time_us_ = 0;
+};
+
+// Of a sound store, beside its writer: all that a reader shows, or nothing.
+class Backup final : private ReadVisitor {
+ public:
+  explicit Backup(Directory source)
+      : from_(source.path()), source_(std::move(source)), copy_(source_.file_system()) {}
+
+  sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq) {
+    auto reader = Reader::open(std::move(source_), durable_seq);
+    if (!reader.ok()) return reader.status();
+    last_seq_ = reader.value()->last_seq();
+    if (Status begun = copy_.begin(to, reader.value()->store()); !begun.ok()) return begun;
+    if (Status walked = reader.value()->walk(*this); !walked.ok()) return walked;
+    if (status_.ok() && copy_.report.last_seq < last_seq_) status_ = missing();
+    if (status_.ok()) status_ = copy_.finish();
+    if (!status_.ok()) return status_;
+    return std::move(copy_.report);
   }
 
-  sys::FileSystem& file_system_;
+ private:
+  bool frame(const FrameView& frame) override {
+    if (!status_.ok()) return false;
+    if (frame.seal()) return true;
+    status_ = frame.header.first_seq > copy_.report.last_seq + 1 ? missing()
+                                                                 : copy_.take(frame, last_seq_);
+    return status_.ok();
+  }
+
+  void finding(const Finding& finding) override {
+    copy_.report.findings.push_back(finding);
+    if (finding.severity != Severity::damage || !status_.ok()) return;
+    status_ = Status(finding.code, from_ + ": " + finding.text());
+  }
+
+  [[nodiscard]] Status missing() const {
+    const Damage damage{0, 0, copy_.report.last_seq + 1, false, "durable records are not there"};
+    return Status(Code::corrupt, from_ + ": " + damage.text());
+  }
+
   const std::string from_;
-  const OnDamage on_damage_;
   Directory source_;
-  std::optional<DenseWriter> writer_;
-  CopyReport report_;
+  Copy copy_;
   Status status_;
-  std::optional<Damage> damage_;  // the last that was seen
-  uint64_t proven_seq_ = 0;
   uint64_t last_seq_ = 0;
-  uint64_t time_us_ = 0;
+};
+
+// Of a damaged store that nobody has open: all that can be read, and what cannot.
+class Repair final : private ReadVisitor, private SalvageVisitor {
+ public:
+  explicit Repair(Directory source)
+      : from_(source.path()), source_(std::move(source)), copy_(source_.file_system()) {
+    source_.set_direct(false);
+  }
+
+  sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq,
+                              const std::string& like) {
+    std::optional<StoreFacts> kind;
+    if (!like.empty()) {
+      auto other = Directory::open(source_.file_system(), like, false, false);
+      if (!other.ok()) return other.status();
+      auto facts = other.value().read_store(false);
+      if (!facts.ok()) return facts.status();
+      kind = std::move(facts).value();
+    }
+    // A service would rewrite segments meanwhile, and what is missing then looks like damage.
+    if (source_.in_use()) return in_use();
+    auto salvage = Salvage::open(source_, kind ? &*kind : nullptr);
+    if (!salvage.ok()) return salvage.status();
+    if (Status examined = examine(durable_seq); !examined.ok()) return examined;
+    for (const Finding& finding : salvage.value()->findings()) {
+      copy_.report.findings.push_back(finding);
+    }
+    if (Status begun = copy_.begin(to, salvage.value()->store()); !begun.ok()) return begun;
+    if (Status walked = salvage.value()->walk(*this, durable_seq, copy_.report.damaged());
+        !walked.ok()) {
+      return walked;
+    }
+    if (source_.in_use()) return in_use();
+    if (Status finished = copy_.finish(); !finished.ok()) return finished;
+    return std::move(copy_.report);
+  }
+
+ private:
+  [[nodiscard]] Status in_use() const {
+    return Status(Code::locked,
+                  from_ +
+                      ": the store is open in another process; stop it first, a repair needs "
+                      "files that stay as they are");
+  }
+
+  // What is wrong with it as a store, whether or not a record was lost with that.
+  Status examine(uint64_t durable_seq) {
+    auto again = source_.again();
+    if (!again.ok()) return again.status();
+    auto reader = Reader::open(std::move(again).value(), durable_seq);
+    if (reader.ok()) return reader.value()->walk(*this);
+    const Code code = reader.status().code();
+    // STORE is missing or beyond reading: the salvage knows better, and says so itself.
+    if (code == Code::corrupt || code == Code::unreadable || code == Code::not_found) return {};
+    return reader.status();
+  }
+
+  bool frame(const FrameView&) override { return true; }
+  void finding(const Finding& finding) override { copy_.report.findings.push_back(finding); }
+  Status records(const FrameView& frame, uint64_t, uint64_t last_seq) override {
+    return copy_.take(frame, last_seq);
+  }
+  Status lost(uint64_t last_seq, const Damage& damage) override {
+    return copy_.lose(last_seq, damage);
+  }
+
+  const std::string from_;
+  Directory source_;
+  Copy copy_;
 };
 
 }  // namespace
 
+bool CopyReport::damaged() const noexcept {
+  return !losses.empty() || std::any_of(findings.begin(), findings.end(), [](const Finding& each) {
+    return each.severity == Severity::damage;
+  });
+}
+
 sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
-                                   uint64_t durable_seq) {
-  return Copy(std::move(from), on_damage).run(to, durable_seq);
+                                   uint64_t durable_seq, const std::string& like) {
+  if (on_damage == OnDamage::give_up) return Repair(std::move(from)).run(to, durable_seq, like);
+  return Backup(std::move(from)).run(to, durable_seq);
 }
 
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
-                                   const std::string& to, OnDamage on_damage,
-                                   uint64_t durable_seq) {
+                                   const std::string& to, OnDamage on_damage, uint64_t durable_seq,
+                                   const std::string& like) {
   auto opened = Directory::open(file_system, from, false, true);
   if (!opened.ok()) return opened.status();
-  return copy_store(std::move(opened).value(), to, on_damage, durable_seq);
+  return copy_store(std::move(opened).value(), to, on_damage, durable_seq, like);
 }
 
 }  // namespace espora::store

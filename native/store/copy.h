@@ -35,17 +35,24 @@ struct CopyReport {
   uint64_t records = 0;  // copied, without lost ones
   std::vector<Loss> losses;
   std::vector<Finding> findings;  // of the source
+
+  // Whether the source was; with OnDamage::refuse never.
+  [[nodiscard]] bool damaged() const noexcept;
 };
 
+// With `give_up` nobody may have the source open (Code::locked), every record goes over that is
+// whole anywhere in it, and `like` names a store of the same kind for a file STORE that is beyond
+// help; empty for none.
+//
 // `durable_seq` as for Reader::open(). `to` must not exist or be empty: Code::exists. It is a store
 // only when all of it is durable; what a failed copy leaves there is none, and may be removed.
 // Codes of the source: not_found, corrupt, unreadable, version (its file STORE is beyond help, or
 // `refuse`), of both: io, no_space.
 sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
-                                   uint64_t durable_seq = 0);
+                                   uint64_t durable_seq = 0, const std::string& like = {});
 // For a store that is not open here.
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
                                    const std::string& to, OnDamage on_damage,
-                                   uint64_t durable_seq = 0);
+                                   uint64_t durable_seq = 0, const std::string& like = {});
 
 }  // namespace espora::store

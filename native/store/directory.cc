@@ -277,7 +277,7 @@ int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t 
   return static_cast<int64_t>(done);
 }
 
-sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
+sys::Result<std::vector<std::byte>> Directory::read_store_bytes(bool sync_first) {
   auto opened = open_for_reading(store_name);
   if (!opened.ok()) return opened.status();
   ReadFile file = std::move(opened).value();
@@ -287,20 +287,24 @@ sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
   const std::string where = path_ + "/" + store_name;
   const int64_t size = file_system_.get().size(file.file.get());
   if (size < 0) return error(size, "fstat", store_name);
-  const uint64_t bytes_max = round_up(
+  constexpr uint64_t bytes_max = round_up(
       sizeof(format::StoreHeader) + limits::store_kind_bytes_max + limits::store_schema_bytes_max,
       format::block_bytes);
-  StoreFacts facts;
-  HeaderState state = HeaderState::damaged;
-  if (static_cast<uint64_t>(size) <= bytes_max) {
-    const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
-    const int64_t got = read_at(file, buffer.span(), 0);
-    if (got < 0) {
-      return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
-    }
-    state = decode_store(Bytes(buffer.data(), static_cast<size_t>(got)), facts);
+  if (static_cast<uint64_t>(size) > bytes_max) return std::vector<std::byte>();
+  const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
+  const int64_t got = read_at(file, buffer.span(), 0);
+  if (got < 0) {
+    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
   }
-  switch (state) {
+  return std::vector<std::byte>(buffer.data(), buffer.data() + got);
+}
+
+sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
+  const std::string where = path_ + "/" + store_name;
+  auto bytes = read_store_bytes(sync_first);
+  if (!bytes.ok()) return bytes.status();
+  StoreFacts facts;
+  switch (decode_store(bytes.value(), facts)) {
     case HeaderState::valid:
       break;
     case HeaderState::damaged:
@@ -365,6 +369,17 @@ Status Directory::read_blocks(ReadFile& file, uint32_t block, std::span<std::byt
   if (got == -ENOMEM) return error(got, "pread", file.name);
   if (got < 0) return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
   return Status(Code::corrupt, where + ": the file ends before its content");
+}
+
+Status Directory::read_what_is_there(ReadFile& file, uint32_t block, std::span<std::byte> bytes) {
+  const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
+  if (got == -ENOMEM) return error(got, "pread", file.name);
+  if (got < 0) {
+    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread",
+                              path_ + "/" + file.name + ", block " + std::to_string(block));
+  }
+  std::memset(bytes.data() + got, 0, bytes.size() - static_cast<size_t>(got));
+  return {};
 }
 
 sys::Result<DenseIndex> Directory::read_index(ReadFile& file, const format::SegmentHeader& header) {

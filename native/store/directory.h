@@ -141,6 +141,10 @@ class Directory {
   sys::Result<DenseIndex> read_index(ReadFile& file, const format::SegmentHeader& header);
   // Whole blocks from `block` on. Code::corrupt where the file ends before, unreadable, io.
   sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes);
+  // The same with zeros where the file ends before: of a file that may have been cut short.
+  sys::Status read_what_is_there(ReadFile& file, uint32_t block, std::span<std::byte> bytes);
+  // The whole file STORE as it lies there, up to the size that one can have. Code::unreadable, io.
+  sys::Result<std::vector<std::byte>> read_store_bytes(bool sync_first);
   // The whole file SNAP-<seq>; `state` views into `bytes`. Code::not_found, corrupt, version,
   // unreadable, io.
   sys::Result<format::SnapshotHeader> read_snapshot(uint64_t seq, std::vector<std::byte>& bytes,

@@ -15,9 +15,7 @@ using sys::Status;
 namespace {
 
 // What a Status says about the store itself, as opposed to the environment.
-bool about_store(Code code) noexcept {
-  return code == Code::corrupt || code == Code::unreadable || code == Code::version;
-}
+bool about_store(Code code) noexcept { return code == Code::corrupt || code == Code::unreadable; }
 
 Finding finding_of(Damage damage) {
   const Code code = damage.unreadable ? Code::unreadable : Code::corrupt;
@@ -432,30 +430,47 @@ class Counter final : public ReadVisitor {
     report_.records += frame.header.record_count;
     report_.payload_bytes += frame.payload.size();
     report_.last_time_us = frame.header.time_us;
-    if (state_ != nullptr) replay(frame);
+    RecordCursor cursor(frame.header, frame.payload);
+    RecordView record;
+    while (cursor.next(record)) {
+      count_lost(record);
+      if (state_ != nullptr) replay(record, frame.header);
+    }
     return true;
   }
   void finding(const Finding& finding) override { report_.findings.push_back(finding); }
+  void finish() {
+    end_of_lost();
+    if (state_ == nullptr) return;
+    for (std::string& doubt : state_->doubts()) finding(note_of(std::move(doubt)));
+  }
 
  private:
+  void count_lost(const RecordView& record) {
+    if (record.type != lost_record_type) return end_of_lost();
+    if (lost_from_ == 0) lost_from_ = record.seq;
+    lost_to_ = record.seq;
+    report_.lost_records++;
+  }
+  void end_of_lost() {
+    if (lost_from_ == 0) return;
+    const std::string from = std::to_string(std::exchange(lost_from_, 0));
+    finding(note_of("sequences " + from + " to " + std::to_string(lost_to_) +
+                    " are lost: a repair could not read these records"));
+  }
   // Ends where records are missing: that is a finding already, and nothing follows from the rest.
-  void replay(const FrameView& frame) {
-    RecordCursor cursor(frame.header, frame.payload);
-    RecordView record;
-    while (state_ != nullptr && cursor.next(record)) {
-      if (record.seq != ++replayed_seq_) {
-        state_.reset();
-        return;
-      }
-      if (Status seen = state_->apply(record); !seen.ok()) {
-        finding({Severity::damage,
-                 Code::corrupt,
-                 {frame.header.segment, frame.header.block, record.seq, false, seen.message()}});
-        state_.reset();
-        return;
-      }
-      compare_snapshots();
+  void replay(const RecordView& record, const format::FrameHeader& frame) {
+    if (record.seq != ++replayed_seq_) return state_.reset();
+    if (Status seen = state_->apply(record); !seen.ok()) {
+      finding({Severity::damage,
+               Code::corrupt,
+               {frame.segment, frame.block, record.seq, false, seen.message()}});
+      return state_.reset();
     }
+    if (std::string remark = state_->remark(record); !remark.empty()) {
+      finding(note_of(std::move(remark)));
+    }
+    compare_snapshots();
   }
   void compare_snapshots() {
     for (const format::SnapshotHeader& snapshot : snapshots_) {
@@ -473,6 +488,8 @@ class Counter final : public ReadVisitor {
   std::unique_ptr<SnapshotState> state_;
   std::vector<format::SnapshotHeader> snapshots_;
   uint64_t replayed_seq_ = 0;
+  uint64_t lost_from_ = 0;  // of the run of lost records that goes on; 0 where none does
+  uint64_t lost_to_ = 0;
 };
 
 }  // namespace
@@ -503,6 +520,7 @@ sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_sta
   report.last_seq = reader.last_seq();
   Counter counter(report, make_state ? make_state(report.store) : nullptr);
   if (Status walked = reader.walk(counter); !walked.ok()) return walked;
+  counter.finish();
   return report;
 }
 

@@ -31,7 +31,7 @@ enum class Severity : uint8_t {
 
 struct Finding {
   Severity severity = Severity::note;
-  sys::Code code = sys::Code::ok;  // corrupt, unreadable or version; ok for a note
+  sys::Code code = sys::Code::ok;  // corrupt or unreadable; ok for a note
   Damage place;                    // segment 0 where it is about no segment
 
   [[nodiscard]] std::string text() const;
@@ -89,7 +89,7 @@ class Reader {
   [[nodiscard]] const std::vector<SnapshotFacts>& snapshots() const noexcept { return snapshots_; }
 
   // Every finding, and every frame of the segments from `first_segment` on. Fails only for reasons
-  // that are not the store's (memory, permission).
+  // that are not the store's (memory, permission), and with Code::version.
   sys::Status walk(ReadVisitor& visitor, uint32_t first_segment = 1);
 
  private:
@@ -132,7 +132,8 @@ struct VerifyReport {
   uint64_t disk_bytes = 0;  // segments and snapshots, by the sizes of their files
   uint64_t batches = 0;     // as they were written, or the runs that they became
   uint64_t seals = 0;
-  uint64_t records = 0;
+  uint64_t records = 0;  // lost ones included
+  uint64_t lost_records = 0;
   uint64_t payload_bytes = 0;
   uint64_t last_time_us = 0;
   std::vector<Finding> findings;
@@ -146,7 +147,8 @@ using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts
 // Reads everything up to Reader::last_seq(). Failures of the environment are a Status; everything
 // that is wrong with the store itself, STORE included, is a finding. With `make_state` all records
 // are replayed: one that its owner refuses, and a snapshot that is not what they give, are findings
-// too. `durable_seq` as for Reader::open().
+// too. Records that an earlier repair had to give up are notes, as is what their owner makes of it.
+// A file of another version is no finding but Code::version. `durable_seq` as for Reader::open().
 sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_state = {},
                                  uint64_t durable_seq = 0);
 // For a store that is not open here.

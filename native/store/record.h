@@ -10,6 +10,9 @@
 
 namespace espora::store {
 
+// Takes the place of a record that repair had to give up, so that sequences keep their meaning.
+inline constexpr uint16_t lost_record_type = 0xffff;
+
 struct RecordView {
   uint64_t seq = 0;      // 1, 2, 3, … without gaps
   uint64_t time_us = 0;  // of its batch, since 1970, never decreasing

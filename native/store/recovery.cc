@@ -117,7 +117,7 @@ FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& im
 
 FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
                      const Chain& chain) noexcept
-    : header_(header), image_(image), seed_(frame_seed(header.nonce)), chain_(chain) {}
+    : FrameWalk(header, image, chain, frame_seed(header.nonce)) {}
 
 bool FrameWalk::readable(uint32_t block, uint32_t count) const noexcept {
   const auto bad = std::lower_bound(image_.unreadable.begin(), image_.unreadable.end(), block);

@@ -128,6 +128,10 @@ class FrameWalk {
   // From `chain` on: somewhere inside the segment.
   FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
             const Chain& chain) noexcept;
+  // The same where the nonce was lost, and the seed is known.
+  FrameWalk(const format::SegmentHeader& header, const SegmentImage& image, const Chain& chain,
+            uint32_t seed) noexcept
+      : header_(header), image_(image), seed_(seed), chain_(chain) {}
 
   // Looks at the next place; `frame` is filled, and the chain advanced, only if accepted.
   // `nothing` where no block is left.

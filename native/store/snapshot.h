@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "store/format.h"
@@ -22,6 +23,10 @@ class SnapshotState {
   virtual sys::Status apply(const RecordView& record) = 0;
   // Equal states have equal bytes, however they came about.
   [[nodiscard]] virtual std::vector<std::byte> encode() const = 0;
+  // For a person who has the store verified: what is worth knowing about the record that was
+  // applied last, empty for nothing; and, behind the last one, what lost records leave open.
+  [[nodiscard]] virtual std::string remark(const RecordView&) const { return {}; }
+  [[nodiscard]] virtual std::vector<std::string> doubts() const { return {}; }
 };
 
 // A snapshot that was read.

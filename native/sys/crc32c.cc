@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "sys/check.h"
 
@@ -35,6 +36,26 @@ constexpr Tables make_tables() {
 }
 
 constexpr Tables tables = make_tables();
+
+// A step of the CRC is a step back, too: the high byte of a table's entry tells which one it is.
+constexpr std::array<uint8_t, 256> make_by_high_byte() {
+  std::array<uint8_t, 256> by_high_byte{};
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    by_high_byte[tables[0][byte] >> 24] = static_cast<uint8_t>(byte);
+  }
+  return by_high_byte;
+}
+
+constexpr std::array<uint8_t, 256> by_high_byte = make_by_high_byte();
+
+uint32_t step(uint32_t crc, std::byte byte) noexcept {
+  return (crc >> 8) ^ tables[0][(crc ^ static_cast<uint32_t>(byte)) & 0xFF];
+}
+
+uint32_t step_back(uint32_t crc, std::byte byte) noexcept {
+  const uint32_t entry = by_high_byte[crc >> 24];
+  return ((crc ^ tables[0][entry]) << 8) | (entry ^ static_cast<uint32_t>(byte));
+}
 
 uint64_t load64(const std::byte* at) noexcept {
   uint64_t value;
@@ -156,6 +177,32 @@ uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, uint32_t seed) 
   (void)seed;
   ESPORA_CHECK(false);
 #endif
+}
+
+uint32_t crc32c_seed_of(std::span<const std::byte> bytes, uint32_t crc) noexcept {
+  crc = ~crc;
+  for (size_t at = bytes.size(); at-- > 0;) crc = step_back(crc, bytes[at]);
+  return ~crc;
+}
+
+// What comes before a byte and what has to come behind it leave one value for it, or none.
+std::optional<WrongByte> crc32c_wrong_byte(std::span<const std::byte> bytes, uint32_t crc) {
+  std::vector<uint32_t> before(bytes.size());
+  uint32_t ahead = ~uint32_t{0};
+  for (size_t at = 0; at < bytes.size(); at++) {
+    before[at] = ahead;
+    ahead = step(ahead, bytes[at]);
+  }
+  std::optional<WrongByte> found;
+  uint32_t behind = ~crc;
+  for (size_t at = bytes.size(); at-- > 0; behind = step_back(behind, bytes[at])) {
+    const uint32_t entry = by_high_byte[behind >> 24];
+    if ((behind ^ tables[0][entry]) != before[at] >> 8) continue;
+    const auto right = static_cast<std::byte>(entry ^ (before[at] & 0xFF));
+    if (found || right == bytes[at]) return std::nullopt;
+    found = WrongByte{at, right};
+  }
+  return found;
 }
 
 uint32_t crc32c(std::span<const std::byte> bytes, uint32_t seed) noexcept {

@@ -92,7 +92,7 @@ test('repair gives up one damaged block and nothing else, and says which', async
   closeSync(file);
   const damaged = readFileSync(segment);
 
-  t.is((await runEspora(t, ['verify', '--data', directory])).exitCode, 1);
+  t.is((await runEspora(t, ['verify', '--data', directory])).exitCode, 3);
   const refused = await runEspora(t, [
     'backup',
     '--data',
@@ -104,7 +104,7 @@ test('repair gives up one damaged block and nothing else, and says which', async
 
   const to = join(temporaryDirectory(t), 'new');
   const ran = await runEspora(t, ['repair', '--data', directory, '--to', to, '--json']);
-  t.is(ran.exitCode, 1, ran.stderr);
+  t.is(ran.exitCode, 3, ran.stderr);
   const report = JSON.parse(ran.stdout) as {
     records: number;
     lost: number;

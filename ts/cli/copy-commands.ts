@@ -2,20 +2,22 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeCopyReport } from '../native.js';
-import { number, print, printError, printJson } from './output.js';
+import { damagedExitCode, number, print, printError, printJson } from './output.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 
 /** Flags that only these commands have. */
 export interface CopyFlags extends Flags {
   readonly to?: string;
+  /** Of repair: a store of the same kind. */
+  readonly like?: string;
 }
 
 async function copy(
   command: 'backup' | 'repair',
   flags: CopyFlags,
 ): Promise<NativeCopyReport & { readonly from: string; readonly to: string }> {
-  const { to, ...shared } = flags;
+  const { to, like, ...shared } = flags;
   const { values } = optionsFor(`espora ${command}`, command, shared);
   if (to === undefined || to === '') {
     throw new EsporaError(
@@ -23,7 +25,7 @@ async function copy(
       `--to is missing: espora ${command} needs a new directory for the new store`,
     );
   }
-  const report = await loadNative().copyStore(values.data, to, command === 'repair');
+  const report = await loadNative().copyStore(values.data, to, command === 'repair', like);
   return { from: values.data, to, ...report };
 }
 
@@ -43,13 +45,21 @@ export async function backup(flags: CopyFlags): Promise<number> {
   }
 }
 
+const noneLost = (damaged: boolean): string =>
+  damaged
+    ? 'no record that the files speak of was given up, but the store was damaged: see above'
+    : 'nothing was given up';
+
 /**
- * Copies what can be read, and says what cannot. Resolves with the exit code, 1 if records had to be
- * given up; never rejects.
+ * Copies what can be read, and says what cannot. Resolves with the exit code, 3 if anything
+ * was damaged, whether or not a record was lost with it; never rejects.
  */
 export async function repair(flags: CopyFlags): Promise<number> {
   try {
-    const { from, to, records, lastSeq, lost, losses, findings } = await copy('repair', flags);
+    const { from, to, records, lastSeq, lost, losses, findings, damaged } = await copy(
+      'repair',
+      flags,
+    );
     if (flags.json === true) {
       printJson({ from, to, records, lastSeq, lost, losses, findings });
     } else {
@@ -60,9 +70,9 @@ export async function repair(flags: CopyFlags): Promise<number> {
         print(`given up: ${which}${where}: ${reason}`);
       }
       print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
-      print(lost === 0 ? 'nothing was given up' : `${number(lost)} records were given up`);
+      print(lost === 0 ? noneLost(damaged) : `${number(lost)} records were given up`);
     }
-    return lost === 0 ? 0 : 1;
+    return damaged ? damagedExitCode : 0;
   } catch (error) {
     return printError('espora repair', toEsporaError(error));
   }

@@ -5,7 +5,7 @@ import { loadNative } from '../native.js';
 import type { NativeStoreItem } from '../native.js';
 import { recordOfSchema } from '../store/record.js';
 import type { RecordType } from '../store/record.js';
-import { print, printError, printInStep } from './output.js';
+import { damagedExitCode, print, printError, printInStep } from './output.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { whole } from './whole.js';
@@ -75,8 +75,8 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decode {
       const { account, tipo, valor, descricao, saldo } = item;
       return { seq, timeUs, account, tipo, valor, descricao, saldo };
     }
-    // Of the library's stores: what stands in the place of a lost record, or is of a later version.
-    if (kind !== 'ledger' && item['type'] !== libraryRecordType) return undefined;
+    // Of a later version: a reader skips types that it does not know.
+    if (item['type'] !== libraryRecordType) return undefined;
     const bytes = Buffer.from(String(item['bytes']), 'hex');
     if (type === undefined) return { seq, timeUs, bytes: bytesText(bytes) };
     const fields = Object.entries(type.decode(bytes)).map(
@@ -86,7 +86,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decode {
   };
 }
 
-/** Prints one line per record. Resolves with the exit code, 1 for damage; never rejects. */
+/** Prints one line per record. Resolves with the exit code, 3 for damage; never rejects. */
 export async function exportRecords(flags: ExportFlags): Promise<number> {
   const { from, to, limit, format: formatFlag, bytes: bytesFlag, ...shared } = flags;
   try {
@@ -109,7 +109,8 @@ export async function exportRecords(flags: ExportFlags): Promise<number> {
         if (item.kind === 'finding') {
           const note = item['severity'] === 'note';
           damaged ||= !note;
-          process.stderr.write(`espora export: ${note ? 'note: ' : ''}${String(item['text'])}\n`);
+          const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
+          process.stderr.write(`espora export: ${text}\n`);
         }
         const row = item.kind === 'record' ? decode?.(item) : undefined;
         if (row === undefined) continue;
@@ -121,7 +122,7 @@ export async function exportRecords(flags: ExportFlags): Promise<number> {
       }
       if (lines.length > 0) print(lines.join('\n'));
     });
-    return damaged ? 1 : 0;
+    return damaged ? damagedExitCode : 0;
   } catch (error) {
     return printError('espora export', toEsporaError(error));
   }

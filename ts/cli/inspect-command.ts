@@ -2,7 +2,7 @@
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
-import { print, printError, printInStep } from './output.js';
+import { damagedExitCode, print, printError, printInStep } from './output.js';
 import { whole } from './whole.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
@@ -36,7 +36,7 @@ export async function inspect(flags: InspectFlags): Promise<number> {
       for (const item of items) print(line(item));
       damaged ||= items.some(({ severity }) => severity === 'damage');
     });
-    return damaged ? 1 : 0;
+    return damaged ? damagedExitCode : 0;
   } catch (error) {
     return printError('espora inspect', toEsporaError(error));
   }

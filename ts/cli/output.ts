@@ -1,5 +1,8 @@
 // What goes to stdout: lines for people, or with --json one JSON value per line.
-import { EsporaError, exitCodeOf, explain } from '../errors.js';
+import { EsporaError, errorTable, exitCodeOf, explain } from '../errors.js';
+
+/** What every command ends with that found damage in a store, whatever else it could do. */
+export const damagedExitCode = errorTable.ERR_ESPORA_CORRUPT.exitCode;
 
 /** Writes text for whoever reads stdout; nobody reading is no failure. */
 export function print(text: string): void {

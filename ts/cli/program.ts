@@ -112,6 +112,12 @@ export function createProgram(
     if (command === 'repair' || command === 'backup') {
       added.option('--to <directory>', 'where the new store goes: a new or empty directory');
     }
+    if (command === 'repair') {
+      added.option(
+        '--like <directory>',
+        'a store of the same kind (a backup, or a new one), where the file STORE is beyond help',
+      );
+    }
     addOptions(added, command, json).action(async (flags: Flags) => {
       end(await run(actions, command, flags));
     });

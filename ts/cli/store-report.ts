@@ -10,8 +10,10 @@ function words(name: string): string {
 /** A value on one line; times (microseconds since 1970) as RFC 3339. */
 function shown(name: string, value: unknown): string {
   if (typeof value === 'number') {
-    if (name.endsWith('Us') && value > 0) {
-      const [seconds = ''] = new Date(value / 1000).toISOString().split('.');
+    const date = new Date(value / 1000);
+    // A time that no date has is shown as it is.
+    if (name.endsWith('Us') && value > 0 && !Number.isNaN(date.getTime())) {
+      const [seconds = ''] = date.toISOString().split('.');
       return `${seconds}.${String(value % 1_000_000).padStart(6, '0')}Z`;
     }
     return number(value);

@@ -1,13 +1,13 @@
 // `espora verify`: checks a store without changing it; works beside a running service.
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
-import { print, printError, printJson } from './output.js';
+import { damagedExitCode, print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { factRows } from './store-report.js';
 
-/** Prints the report. Resolves with 0 if the store is sound, 1 if not; never rejects. */
+/** Prints the report. Resolves with 0 if the store is sound, 3 if not; never rejects. */
 export async function verify(flags: Flags): Promise<number> {
   try {
     const { values } = optionsFor('espora verify', 'verify', flags);
@@ -18,7 +18,7 @@ export async function verify(flags: Flags): Promise<number> {
       print(plainTable([], factRows(report)));
       for (const { severity, text } of report.findings) print(`${severity}: ${text}`);
     }
-    return report.ok ? 0 : 1;
+    return report.ok ? 0 : damagedExitCode;
   } catch (error) {
     return printError('espora verify', toEsporaError(error));
   }

@@ -68,6 +68,91 @@ void expect_same(const Ledger& a, const Ledger& b) {
   }
 }
 
+store::RecordView lost_record(uint64_t seq) { return {seq, 0, store::lost_record_type, 0, {}}; }
+
+// What a repair leaves of a ledger's records, any of them lost: the others are believed, and the
+// balances at the end are the true ones for every account that changed after the last loss.
+TEST(LedgerState, RecordsThatWereLostAreMadeUpForByThoseBehindThem) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 200; round++) {
+    Ledger truth(AccountTable::contest());
+    LedgerState state(AccountTable::contest());
+    uint64_t last_lost = 0;
+    for (uint64_t seq = 1; seq <= 60; seq++) {
+      Account& account = *truth.find(static_cast<uint32_t>(1 + random() % 5));
+      Transaction transaction = some_transaction(random);
+      if (decide(account, transaction).verdict != Verdict::accepted) {
+        transaction.kind = Kind::credit;
+      }
+      const Decision decision = decide(account, transaction);
+      const Entry entry = truth.apply(account, transaction, decision.balance_after, seq, seq);
+      std::vector<std::byte> bytes(encoded_entry_bytes(entry));
+      (void)encode_entry(entry, bytes);
+      if (random() % 6 == 0) {
+        last_lost = seq;
+        ASSERT_TRUE(state.apply(lost_record(seq)).ok());
+        EXPECT_EQ(state.remark(lost_record(seq)), "");
+        continue;
+      }
+      const store::RecordView record{seq, seq, entry_record_type, 0, bytes};
+      const sys::Status applied = state.apply(record);
+      ASSERT_TRUE(applied.ok()) << applied.message();
+      const std::string remark = state.remark(record);
+      EXPECT_TRUE(remark.empty() || remark.find("corrects the balance") != std::string::npos);
+      if (last_lost == 0) {
+        EXPECT_EQ(remark, "");
+      }
+      // Through a snapshot and back, at any moment.
+      if (random() % 8 == 0) {
+        LedgerState again(AccountTable::contest());
+        const auto encoded = state.encode();
+        const sys::Status restored = again.restore(encoded);
+        ASSERT_TRUE(restored.ok()) << restored.message();
+        EXPECT_EQ(again.encode(), encoded);
+        state = std::move(again);
+      }
+    }
+    Ledger found(AccountTable::contest());
+    ASSERT_TRUE(found.restore_state(state.encode()).ok());
+    size_t doubtful = 0;
+    for (const Account& account : truth.accounts()) {
+      const Account& other = *found.find(account.id());
+      if (other.last_change_seq() < last_lost) {
+        doubtful++;
+        EXPECT_TRUE(found.doubtful(other));
+      } else {
+        EXPECT_FALSE(found.doubtful(other));
+        EXPECT_EQ(other.balance(), account.balance());
+      }
+    }
+    EXPECT_EQ(state.doubts().size(), doubtful);
+  }
+}
+
+TEST(LedgerState, OnlyTheFirstEntryBehindALostRecordIsBelieved) {
+  const auto bytes_of = [](int64_t amount, int64_t balance) {
+    const Entry entry{1, balance, 5, {amount, Kind::credit, Description("x")}, {}};
+    std::vector<std::byte> bytes(encoded_entry_bytes(entry));
+    (void)encode_entry(entry, bytes);
+    return bytes;
+  };
+  LedgerState state(AccountTable::contest());
+  const auto apply = [&](uint64_t seq, const std::vector<std::byte>& bytes) {
+    return state.apply({seq, 5, entry_record_type, 0, bytes});
+  };
+  EXPECT_EQ(apply(1, bytes_of(10, 11)).code(), sys::Code::corrupt);
+  ASSERT_TRUE(state.apply(lost_record(1)).ok());
+  const auto first = bytes_of(10, 110);
+  ASSERT_TRUE(apply(2, first).ok());
+  EXPECT_EQ(state.remark({2, 5, entry_record_type, 0, first}),
+            "record 2 corrects the balance of account 1 by +100, for records that were lost before "
+            "it");
+  EXPECT_EQ(apply(3, bytes_of(10, 121)).code(), sys::Code::corrupt);
+  const auto second = bytes_of(10, 120);
+  ASSERT_TRUE(apply(3, second).ok());
+  EXPECT_EQ(state.remark({3, 5, entry_record_type, 0, second}), "");
+}
+
 TEST(LedgerState, GoesToBytesAndBack) {
   for (const int transactions : {0, 1, 3, 9, 10, 11, 37, 500}) {
     const Ledger ledger = some_ledger(static_cast<uint64_t>(transactions) + 1, transactions);

@@ -1,0 +1,469 @@
+#include "store/salvage.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "store/mending.h"
+#include "sys/crc32c.h"
+#include "sys/limits.h"
+
+namespace espora::store {
+
+using format::block_bytes;
+using sys::Code;
+using sys::Status;
+
+namespace {
+
+constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
+constexpr uint32_t window_blocks_max = 4 * frame_blocks_max;
+
+bool about_store(Code code) noexcept { return code == Code::corrupt || code == Code::unreadable; }
+
+// The key that most have; nothing for none.
+template <typename Key>
+std::optional<Key> most(const std::map<Key, uint32_t>& votes) {
+  const auto best = std::max_element(
+      votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best == votes.end() ? std::nullopt : std::optional(best->first);
+}
+
+// A header's own fields, where STORE is not known yet.
+bool header_possible(const format::SegmentHeader& header) {
+  StoreFacts own;
+  own.uuid = header.uuid;
+  own.segment_bytes = header.segment_bytes;
+  return header.number != 0 && header.segment_bytes >= limits::segment_bytes_min &&
+         header.segment_bytes <= limits::segment_bytes_max &&
+         !check_header(header, header.number, own, nullptr);
+}
+
+}  // namespace
+
+// A part of a segment's file in memory, with what the device refuses and what is cut off left out.
+class Salvage::Window {
+ public:
+  Window(Directory& directory, ReadFile file)
+      : directory_(directory), file_(std::move(file)), blocks_(blocks_of(file_.bytes)) {}
+
+  [[nodiscard]] uint32_t blocks() const noexcept { return blocks_; }
+  [[nodiscard]] bool unreadable(uint32_t block) const noexcept {
+    return std::binary_search(unreadable_.begin(), unreadable_.end(), block);
+  }
+  // With `block` in it, and as much behind it as the largest frame has.
+  Status show(uint32_t block, SegmentImage& image) {
+    const uint32_t needed = std::min(blocks_, block + frame_blocks_max);
+    if (block < first_ || needed > first_ + count_) {
+      if (Status loaded = load(block); !loaded.ok()) return loaded;
+    }
+    image = {Bytes(buffer_.data(), size_t{count_} * block_bytes), unreadable_, first_};
+    return {};
+  }
+
+ private:
+  Status load(uint32_t block) {
+    if (buffer_.size() == 0) buffer_ = BlockBuffer(size_t{window_blocks_max} * block_bytes);
+    first_ = block;
+    count_ = std::min(window_blocks_max, blocks_ - std::min(block, blocks_));
+    unreadable_.clear();
+    const std::span<std::byte> all(buffer_.data(), size_t{count_} * block_bytes);
+    const Status read = directory_.read_what_is_there(file_, block, all);
+    if (read.code() != Code::unreadable) return read;
+    for (uint32_t i = 0; i < count_; i++) {
+      const std::span<std::byte> one = all.subspan(size_t{i} * block_bytes, block_bytes);
+      const Status part = directory_.read_what_is_there(file_, block + i, one);
+      if (part.ok()) continue;
+      if (part.code() != Code::unreadable) return part;
+      std::memset(one.data(), 0, one.size());
+      unreadable_.push_back(block + i);
+    }
+    return {};
+  }
+
+  Directory& directory_;
+  ReadFile file_;
+  uint32_t blocks_;
+  BlockBuffer buffer_;
+  uint32_t first_ = 0;
+  uint32_t count_ = 0;
+  std::vector<uint32_t> unreadable_;
+};
+
+uint64_t Salvage::Part::lowest_seq() const noexcept {
+  if (header) return header->first_seq;
+  for (const Place& place : places) {
+    if (place.whole) return place.first_seq;
+  }
+  return UINT64_MAX;
+}
+
+sys::Result<std::unique_ptr<Salvage>> Salvage::open(Directory& directory, const StoreFacts* like) {
+  Listing listing;
+  if (Status listed = directory.list(listing); !listed.ok()) return listed;
+  std::unique_ptr<Salvage> salvage(new Salvage(directory));
+  if (!listing.snapshots.empty()) salvage->snapshot_seq_ = listing.snapshots.back();
+  for (const uint32_t number : listing.segments) {
+    if (Status looked = salvage->look_at(number); !looked.ok()) return looked;
+  }
+  salvage->choose_uuid();
+  if (Status read = salvage->read_store(listing.has_store, like); !read.ok()) return read;
+  if (Status looked = salvage->look(); !looked.ok()) return looked;
+  return salvage;
+}
+
+void Salvage::note(std::string what) {
+  findings_.push_back(
+      {Severity::damage, Code::corrupt, {0, 0, 0, false, directory_.path() + what}});
+}
+
+// ---- headers ----------------------------------------------------------------------------------
+
+// Takes the header as it is, or as it was where it can be mended; without one the frames tell.
+Status Salvage::look_at(uint32_t number) {
+  Part part;
+  part.number = number;
+  part.name = segment_name(number);
+  const auto give_up = [&](const Status& status) {
+    if (!about_store(status.code())) return status;
+    part.failure = Damage{number, 0, 0, status.code() == Code::unreadable, status.message()};
+    parts_.push_back(std::move(part));
+    return Status();
+  };
+  auto opened = directory_.open_segment(number, 0);
+  if (!opened.ok()) return give_up(opened.status());
+  const BlockBuffer block(block_bytes);
+  const Status read = directory_.read_what_is_there(opened.value(), 0, block.span());
+  if (!read.ok() && read.code() != Code::unreadable) return give_up(read);
+  format::SegmentHeader header{};
+  HeaderState state = HeaderState::damaged;
+  if (read.ok()) {
+    state = decode_segment_header(block.span(), header);
+    if (state == HeaderState::damaged &&
+        mend_header(block.span(), format::segment_magic, sizeof header)) {
+      state = decode_segment_header(block.span(), header);
+    }
+  }
+  if (state == HeaderState::other_version) {
+    return Status(Code::version,
+                  directory_.path() + "/" + part.name + " has format version " +
+                      std::to_string(header.version) + ", flags " + std::to_string(header.flags) +
+                      "; this program reads version " + std::to_string(format::version) +
+                      " and knows the flags " + std::to_string(format::segment_flags_known));
+  }
+  if (state == HeaderState::valid && header_possible(header)) part.header = header;
+  parts_.push_back(std::move(part));
+  return {};
+}
+
+void Salvage::choose_uuid() {
+  std::map<Uuid, uint32_t> uuids;
+  std::map<uint64_t, uint32_t> sizes;
+  for (const Part& part : parts_) {
+    if (!part.header) continue;
+    uuids[part.header->uuid]++;
+    sizes[part.header->segment_bytes]++;
+  }
+  uuid_ = most(uuids);
+  segment_bytes_ = most(sizes).value_or(0);
+}
+
+// STORE as it is; as it was, where one byte of it is wrong and the segments agree with that; or as
+// another store of the kind has it.
+Status Salvage::read_store(bool has_store, const StoreFacts* like) {
+  const std::string name = std::string("/") + store_name;
+  std::string what = " is missing";
+  if (has_store) {
+    auto bytes = directory_.read_store_bytes(false);
+    if (!bytes.ok() && bytes.status().code() != Code::unreadable) return bytes.status();
+    what = " is damaged";
+    if (bytes.ok()) {
+      HeaderState state = decode_store(bytes.value(), store_);
+      const bool mended = state == HeaderState::damaged && mend_store(bytes.value());
+      if (mended) state = decode_store(bytes.value(), store_);
+      if (state == HeaderState::other_version) {
+        return Status(Code::version, directory_.path() + name + " has format version " +
+                                         std::to_string(store_.version) +
+                                         ", this program reads version " +
+                                         std::to_string(format::version));
+      }
+      const bool agrees =
+          !uuid_ || (*uuid_ == store_.uuid && segment_bytes_ == store_.segment_bytes);
+      if (state == HeaderState::valid && (!mended || agrees)) {
+        if (mended) note(name + " is damaged in one place; its checksum tells what was there");
+        return {};
+      }
+    }
+  }
+  if (parts_.empty() && snapshot_seq_ == 0) {
+    return Status(Code::not_found, directory_.path() + ": there is no store here");
+  }
+  if (like == nullptr) {
+    return Status(Code::corrupt,
+                  directory_.path() + name + what +
+                      ", and only it says what the records are; name another store of the same "
+                      "kind, a backup or a new one, with --like");
+  }
+  store_ = *like;
+  if (uuid_) store_.uuid = *uuid_;
+  if (segment_bytes_ != 0) store_.segment_bytes = segment_bytes_;
+  note(name + what + "; kind and schema are those of the store that was named");
+  return {};
+}
+
+// ---- frames -----------------------------------------------------------------------------------
+
+Status Salvage::look() {
+  for (Part& part : parts_) {
+    if (part.failure) continue;
+    if (part.header && part.header->uuid != store_.uuid) {
+      part.failure = Damage{part.number, 0, 0, false,
+                            "belongs to store " + uuid_text(part.header->uuid) + ", this is " +
+                                uuid_text(store_.uuid)};
+      part.header.reset();
+      continue;
+    }
+    if (Status found = find_frames(part); !found.ok()) return found;
+  }
+  // Under a wrong name it is still what its header says. Of two with the same number the one with
+  // the right name goes first, and the other only where that one holds nothing.
+  for (Part& part : parts_) {
+    if (part.header) part.number = part.header->number;
+  }
+  std::stable_sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
+    const auto rank = [](const Part& part) {
+      return std::pair(part.places.empty(), part.name != segment_name(part.number));
+    };
+    return a.number != b.number ? a.number < b.number : rank(a) < rank(b);
+  });
+  const auto end = std::unique(parts_.begin(), parts_.end(),
+                               [](const Part& a, const Part& b) { return a.number == b.number; });
+  parts_.erase(end, parts_.end());
+  return {};
+}
+
+// A frame at `block` that is whole with some seed: header and payload were given a CRC with the
+// same one, and the one that the header's CRC needs fits the payload's.
+std::optional<format::FrameHeader> Salvage::seeded_frame(Window& window, uint32_t block,
+                                                         uint32_t number, uint32_t& seed) {
+  SegmentImage image;
+  if (!window.show(block, image).ok() || window.unreadable(block)) return std::nullopt;
+  const Bytes rest = image.bytes.subspan(size_t{block - image.first_block} * block_bytes);
+  format::FrameHeader header;
+  std::memcpy(&header, rest.data(), sizeof header);
+  if (header.magic != format::frame_magic || header.segment != number || header.block != block ||
+      header.payload_bytes > std::min(rest.size(), limits::dense_frame_bytes_max) - sizeof header) {
+    return std::nullopt;
+  }
+  seed = sys::crc32c_seed_of(rest.subspan(8, sizeof header - 8), header.header_crc);
+  const Bytes payload = rest.subspan(sizeof header, header.payload_bytes);
+  if (sys::crc32c(payload, seed) != header.payload_crc) return std::nullopt;
+  return header;
+}
+
+// Without a header its nonce is lost, and with it what the CRCs begin with: but every frame that is
+// whole gives that away.
+Status Salvage::assume_header(Part& part, Window& window) {
+  std::map<uint32_t, uint32_t> seeds;
+  std::map<uint32_t, format::FrameHeader> examples;
+  SegmentImage image;
+  for (uint32_t block = 1; block < window.blocks(); block++) {
+    if (Status shown = window.show(block, image); !shown.ok()) return shown;
+    uint32_t seed = 0;
+    if (const auto frame = seeded_frame(window, block, part.number, seed)) {
+      seeds[seed]++;
+      examples.emplace(seed, *frame);
+    }
+  }
+  const auto seed = most(seeds);
+  if (!seed) {
+    part.failure =
+        Damage{part.number, 0, 0, false, "its header is damaged, and no frame in it is whole"};
+    return {};
+  }
+  const format::FrameHeader& example = examples.at(*seed);
+  part.seed = *seed;
+  part.assumed.number = part.number;
+  part.assumed.epoch = example.epoch;
+  part.assumed.flags = example.type == static_cast<uint16_t>(format::FrameType::dense)
+                           ? format::segment_flag_dense
+                           : 0;
+  return {};
+}
+
+Status Salvage::find_frames(Part& part) {
+  auto opened = directory_.open_segment_as(part.name, 0);
+  if (!opened.ok()) return opened.status();
+  Window window(directory_, std::move(opened).value());
+  if (part.header) {
+    part.assumed = *part.header;
+    part.seed = frame_seed(part.header->nonce);
+  } else if (Status assumed = assume_header(part, window); !assumed.ok()) {
+    return assumed;
+  }
+  if (part.failure) return {};
+  SegmentImage image;
+  for (uint32_t block = 1; block < window.blocks();) {
+    if (Status shown = window.show(block, image); !shown.ok()) return shown;
+    const FrameWalk walk(part.assumed, image, {}, part.seed);
+    const auto header = walk.evidence_at(block);
+    if (!header) {
+      block++;
+      continue;
+    }
+    part.durable_seq = std::max(part.durable_seq, header->durable_seq);
+    FrameView frame;
+    const Chain at{block, header->first_seq, header->previous_frame_crc, 0};
+    FrameWalk one(part.assumed, image, at, part.seed);
+    const bool whole = one.next(frame) == FrameVerdict::accept;
+    const uint64_t last_seq = header->first_seq + header->record_count - 1;
+    if (header->record_count != 0) {
+      part.places.push_back({block, frame.blocks, header->first_seq, last_seq, whole});
+    }
+    block += whole ? frame.blocks : 1;
+  }
+  return {};
+}
+
+// ---- the log ----------------------------------------------------------------------------------
+
+// Goes through the parts in order, and gives each record or says that it is lost.
+class Salvage::Walk {
+ public:
+  Walk(Salvage& salvage, SalvageVisitor& visitor, uint64_t durable_seq)
+      : salvage_(salvage),
+        visitor_(visitor),
+        proven_seq_(durable_seq),
+        limits_(salvage.parts_.size(), UINT64_MAX) {
+    for (size_t i = limits_.size(); i-- > 1;) {
+      limits_[i - 1] = std::min(limits_[i], salvage.parts_[i].lowest_seq());
+    }
+    for (const Part& part : salvage.parts_) {
+      proven_seq_ = std::max({proven_seq_, part.durable_seq, salvage.snapshot_seq_});
+      if (!part.header) continue;
+      proven_seq_ = std::max({proven_seq_, proven_by(*part.header), part.header->dense_last_seq});
+    }
+  }
+
+  Status run(bool damaged) {
+    uint32_t expected = 1;
+    for (size_t i = 0; i < salvage_.parts_.size(); i++) {
+      const Part& part = salvage_.parts_[i];
+      if (part.number > expected) {
+        suspect_ = Damage{expected, 0, next_seq_, false,
+                          "is missing, up to segment " + std::to_string(part.number)};
+      }
+      expected = part.number + 1;
+      if (Status walked = walk(i); !walked.ok()) return walked;
+      if (part.failure) suspect_ = part.failure;
+    }
+    const uint64_t end = damaged ? std::max(proven_seq_, claimed_seq_) : proven_seq_;
+    return end >= next_seq_ ? lose(end) : Status();
+  }
+
+ private:
+  // What is known to have been there when a frame of this part is not: then it is damage, and what
+  // lies behind it belongs to the log. Otherwise the log ended there once, and what lies behind is
+  // the rest of writes that were cut short.
+  [[nodiscard]] uint64_t known_seq(size_t index, uint64_t limit) const noexcept {
+    const std::vector<Part>& parts = salvage_.parts_;
+    if (index + 1 == parts.size()) return proven_seq_;
+    const Part& next = parts[index + 1];
+    if (next.header && next.number == parts[index].number + 1) return limit - 1;
+    return parts[index].durable_seq;
+  }
+
+  Status walk(size_t index) {
+    const Part& part = salvage_.parts_[index];
+    if (part.lowest_seq() != UINT64_MAX && part.lowest_seq() > next_seq_) {
+      if (Status lost = lose(part.lowest_seq() - 1); !lost.ok()) return lost;
+    }
+    if (part.places.empty()) return {};
+    auto opened = salvage_.directory_.open_segment_as(part.name, 0);
+    if (!opened.ok()) return opened.status();
+    Window window(salvage_.directory_, std::move(opened).value());
+    const uint64_t limit = limits_[index];
+    const uint64_t known = known_seq(index, limit);
+    uint32_t block = 1;  // where the next frame should be
+    for (const Place& place : part.places) {
+      if (place.last_seq < next_seq_) continue;
+      if (place.first_seq >= limit) break;
+      if (place.first_seq > next_seq_) {
+        if (known < next_seq_) break;
+        if (!suspect_) {
+          if (Status seen = suspect(part, window, block); !seen.ok()) return seen;
+        }
+        if (place.whole) {
+          if (Status lost = lose(place.first_seq - 1); !lost.ok()) return lost;
+        }
+      }
+      if (!place.whole) {
+        claimed_seq_ = std::max(claimed_seq_, std::min(place.last_seq, limit - 1));
+        if (suspect_) continue;
+        if (Status seen = suspect(part, window, place.block); !seen.ok()) return seen;
+        continue;
+      }
+      if (Status taken = take(part, window, place, limit); !taken.ok()) return taken;
+      block = place.block + place.blocks;
+    }
+    if (!suspect_ && next_seq_ < limit) return suspect(part, window, block);
+    return {};
+  }
+
+  Status take(const Part& part, Window& window, const Place& place, uint64_t limit) {
+    SegmentImage image;
+    if (Status shown = window.show(place.block, image); !shown.ok()) return shown;
+    FrameWalk walk(part.assumed, image, {}, part.seed);
+    const auto header = walk.evidence_at(place.block);
+    if (!header) return suspect(part, window, place.block);
+    FrameView frame;
+    walk = FrameWalk(part.assumed, image,
+                     {place.block, header->first_seq, header->previous_frame_crc, 0}, part.seed);
+    if (walk.next(frame) != FrameVerdict::accept) return suspect(part, window, place.block);
+    const uint64_t last_seq = std::min(place.last_seq, limit - 1);
+    const uint64_t first_seq = std::exchange(next_seq_, last_seq + 1);
+    suspect_.reset();
+    return visitor_.records(frame, first_seq, last_seq);
+  }
+
+  // Why there is no whole frame at `block`.
+  Status suspect(const Part& part, Window& window, uint32_t block) {
+    SegmentImage image;
+    FrameVerdict verdict = FrameVerdict::nothing;
+    if (block < window.blocks()) {
+      if (Status shown = window.show(block, image); !shown.ok()) return shown;
+      const FrameWalk walk(part.assumed, image, {}, part.seed);
+      if (window.unreadable(block)) {
+        verdict = FrameVerdict::unreadable;
+      } else if (walk.evidence_at(block)) {
+        verdict = FrameVerdict::torn;
+      }
+    }
+    suspect_ = Damage{part.number, block, next_seq_, verdict == FrameVerdict::unreadable,
+                      std::string(verdict_text(verdict))};
+    return {};
+  }
+
+  Status lose(uint64_t last_seq) {
+    const Damage damage =
+        suspect_.value_or(Damage{0, 0, next_seq_, false, "durable records are not there"});
+    suspect_.reset();
+    next_seq_ = last_seq + 1;
+    return visitor_.lost(last_seq, damage);
+  }
+
+  Salvage& salvage_;
+  SalvageVisitor& visitor_;
+  uint64_t proven_seq_;
+  std::vector<uint64_t> limits_;  // of each part: records from here on are in a later one
+  uint64_t claimed_seq_ = 0;      // by a frame that is not whole
+  uint64_t next_seq_ = 1;
+  std::optional<Damage> suspect_;  // what the next loss is put down to
+};
+
+Status Salvage::walk(SalvageVisitor& visitor, uint64_t durable_seq, bool damaged) {
+  return Walk(*this, visitor, durable_seq).run(damaged);
+}
+
+}  // namespace espora::store
