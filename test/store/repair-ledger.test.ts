@@ -54,6 +54,15 @@ const sums = (last: number, lost: readonly number[] = []): number[] =>
       .reduce((sum, i) => sum + i, 0),
   );
 
+/** Where the batches of a segment lie that was not rewritten, by their first sequence. */
+function* batches(bytes: Buffer): Generator<[seq: number, at: number]> {
+  for (let at = 4096; at < bytes.length; at += 4096) {
+    const batch =
+      bytes.toString('latin1', at, at + 4) === 'EFRM' && bytes.readUInt16LE(at + 8) === 1;
+    if (batch) yield [Number(bytes.readBigUInt64LE(at + 24)), at];
+  }
+}
+
 function change(file: string, edit: (bytes: Buffer) => void): void {
   const bytes = readFileSync(file);
   edit(bytes);
@@ -82,8 +91,12 @@ test('a wrong byte in a header or in STORE costs no transaction', async (t) => {
 
 test('transactions that are lost are made up for by the next ones, and verify says so', async (t) => {
   const data = await filled(t, 200);
-  // Nothing was rewritten yet: transaction n lies in block n. These are of the accounts 5, 1, 2, 3.
-  change(join(data, '00000001.seg'), (bytes) => bytes.fill(0xee, 100 * 4096, 104 * 4096));
+  // Nothing was rewritten yet. These are of the accounts 5, 1, 2 and 3.
+  change(join(data, '00000001.seg'), (bytes) => {
+    for (const [seq, at] of batches(bytes)) {
+      if (seq >= 100 && seq <= 103) bytes.fill(0xee, at, at + 4096);
+    }
+  });
   const to = join(temporaryDirectory(t), 'new');
   t.like(await repaired(t, data, to), { records: 196, lastSeq: 200, lost: 4 });
 
@@ -122,13 +135,7 @@ test('a segment that is gone: the database opens with what is left, and says wha
     .sort()
     .at(-1)!;
   change(join(other, newest), (bytes) => {
-    for (let block = bytes.length / 4096 - 1; block > 0; block--) {
-      const at = block * 4096;
-      if (bytes.toString('latin1', at, at + 4) !== 'EFRM' || bytes.readUInt16LE(at + 8) !== 1)
-        continue;
-      bytes[at + 70]! ^= 1;
-      return;
-    }
+    bytes[[...batches(bytes)].at(-1)![1] + 70]! ^= 1;
   });
   const after = join(temporaryDirectory(t), 'second');
   t.like(await repaired(t, other, after), { records: transactions - 1, lost: 1 });
