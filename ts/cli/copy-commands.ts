@@ -2,7 +2,7 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeCopyReport } from '../native.js';
-import { damagedExitCode, number, print, printError, printJson } from './output.js';
+import { damagedExitCode, number, oneLine, print, printError, printJson } from './output.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 
@@ -36,8 +36,8 @@ export async function backup(flags: CopyFlags): Promise<number> {
     if (flags.json === true) {
       printJson({ from, to, records, lastSeq, findings });
     } else {
-      for (const { severity, text } of findings) print(`${severity}: ${text}`);
-      print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+      for (const { severity, text } of findings) print(oneLine(`${severity}: ${text}`));
+      print(oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`));
     }
     return 0;
   } catch (error) {
@@ -63,13 +63,13 @@ export async function repair(flags: CopyFlags): Promise<number> {
     if (flags.json === true) {
       printJson({ from, to, records, lastSeq, lost, losses, findings });
     } else {
-      for (const { severity, text } of findings) print(`${severity}: ${text}`);
+      for (const { severity, text } of findings) print(oneLine(`${severity}: ${text}`));
       for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
         const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
         const which = firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
-        print(`given up: ${which}${where}: ${reason}`);
+        print(oneLine(`given up: ${which}${where}: ${reason}`));
       }
-      print(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+      print(oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`));
       print(lost === 0 ? noneLost(damaged) : `${number(lost)} records were given up`);
     }
     return damaged ? damagedExitCode : 0;

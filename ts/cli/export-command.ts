@@ -5,7 +5,15 @@ import { loadNative } from '../native.js';
 import type { NativeStoreItem } from '../native.js';
 import { recordOfSchema } from '../store/record.js';
 import type { RecordType } from '../store/record.js';
-import { damagedExitCode, print, printError, printInStep } from './output.js';
+import {
+  damagedExitCode,
+  enough,
+  oneLine,
+  printData,
+  printError,
+  printInStep,
+  stopIfNobodyReads,
+} from './output.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
 import { whole } from './whole.js';
@@ -17,6 +25,8 @@ export interface ExportFlags extends Flags {
   readonly limit?: string;
   readonly format?: string;
   readonly bytes?: string;
+  /** False for --no-formulas. */
+  readonly formulas?: boolean;
 }
 
 /** A record as it is exported: fields by name, bytes as text, 64-bit integers as bigint. */
@@ -37,93 +47,163 @@ function oneOf<Value extends string>(
   );
 }
 
+const numberText = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));
+
 /** JSON with 64-bit integers as numbers of full length, which JSON has no limit for. */
 export function jsonLine(row: ExportedRow): string {
   const members = Object.entries(row).map(([name, value]) => {
     const text =
       typeof value === 'bigint'
         ? String(value)
-        : typeof value === 'number' && !Number.isFinite(value)
-          ? JSON.stringify(String(value))
+        : typeof value === 'number'
+          ? Number.isFinite(value)
+            ? numberText(value)
+            : JSON.stringify(String(value))
           : JSON.stringify(value);
     return `${JSON.stringify(name)}:${text}`;
   });
-  return `{${members.join(',')}}`;
+  return oneLine(`{${members.join(',')}}`);
 }
 
-/** RFC 4180: quoted where it must be, quotes doubled. */
-export function csvLine(values: readonly unknown[]): string {
+// What a spreadsheet takes for a formula.
+const formula = /^[=+\-@\t\r]/;
+
+/** RFC 4180: quoted where it must be, quotes doubled. Without `formulas` text is never one. */
+export function csvLine(values: readonly unknown[], formulas = true): string {
   return values
     .map((value) => {
-      const text = value === undefined || value === null ? '' : `${value as string}`;
+      if (typeof value === 'number') return numberText(value);
+      const given = value === undefined || value === null ? '' : `${value as string}`;
+      const text =
+        !formulas && typeof value === 'string' && formula.test(given) ? `'${given}` : given;
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     })
     .join(',');
 }
 
-type Decode = (item: NativeStoreItem) => ExportedRow | undefined;
+interface Decoder {
+  /** In the order of a row. */
+  readonly columns: readonly string[];
+  /** Undefined for what is no record of the store's owner. */
+  readonly decode: (item: NativeStoreItem) => ExportedRow | undefined;
+}
 
-function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decode {
+const ownColumns = ['seq', 'timeUs'];
+const ledgerColumns = ['account', 'tipo', 'valor', 'descricao', 'saldo'];
+
+function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
   const kind = String(store['storeKind']);
-  const type: RecordType<Record<string, unknown>> | undefined =
-    kind === 'records' ? recordOfSchema(String(store['schema'])) : undefined;
+  if (kind === 'ledger') {
+    const columns = [...ownColumns, ...ledgerColumns];
+    return {
+      columns,
+      // Entries have an account; other types are of a later version.
+      decode: (item) =>
+        item['account'] === undefined
+          ? undefined
+          : Object.fromEntries(columns.map((name) => [name, item[name]])),
+    };
+  }
   const bytesText = (value: unknown): unknown =>
     value instanceof Uint8Array ? Buffer.from(value).toString(encoding) : value;
-  return (item) => {
-    const { seq, timeUs } = item as NativeStoreItem & { seq: number; timeUs: number };
-    if (item['account'] !== undefined) {
-      const { account, tipo, valor, descricao, saldo } = item;
-      return { seq, timeUs, account, tipo, valor, descricao, saldo };
-    }
-    // Of a later version: a reader skips types that it does not know.
-    if (item['type'] !== libraryRecordType) return undefined;
-    const bytes = Buffer.from(String(item['bytes']), 'hex');
-    if (type === undefined) return { seq, timeUs, bytes: bytesText(bytes) };
-    const fields = Object.entries(type.decode(bytes)).map(
-      ([name, value]) => [name, bytesText(value)] as const,
-    );
-    return Object.fromEntries([['seq', seq], ['timeUs', timeUs], ...fields]);
+  const own = ({ seq, timeUs }: NativeStoreItem): [string, unknown][] => [
+    ['seq', seq],
+    ['timeUs', timeUs],
+  ];
+  const bytesOf = (item: NativeStoreItem): Buffer => Buffer.from(String(item['bytes']), 'hex');
+  const rowOf =
+    (fields: (item: NativeStoreItem) => [string, unknown][]): Decoder['decode'] =>
+    // A reader skips types that it does not know.
+    (item) =>
+      item['type'] === libraryRecordType
+        ? Object.fromEntries([...own(item), ...fields(item)])
+        : undefined;
+  if (kind !== 'records') {
+    return {
+      columns: [...ownColumns, 'bytes'],
+      decode: rowOf((item) => [['bytes', bytesText(bytesOf(item))]]),
+    };
+  }
+  const schema = String(store['schema']);
+  const type: RecordType<Record<string, unknown>> = recordOfSchema(schema);
+  const { fields } = JSON.parse(schema) as { fields: [string, unknown][] };
+  // A field may have the name of one of ours, and then has a longer one here.
+  const columnOf = (name: string): string => (ownColumns.includes(name) ? `value.${name}` : name);
+  return {
+    columns: [...ownColumns, ...fields.map(([name]) => columnOf(name))],
+    decode: rowOf((item) =>
+      Object.entries(type.decode(bytesOf(item))).map(([name, value]) => [
+        columnOf(name),
+        bytesText(value),
+      ]),
+    ),
   };
+}
+
+function formatOf(flags: ExportFlags): 'ndjson' | 'csv' {
+  const format = oneOf('--format', flags.format, ['ndjson', 'csv']);
+  if (format === 'csv' && flags.json === true) {
+    throw new EsporaError('ERR_ESPORA_INVALID', '--json and --format csv exclude each other');
+  }
+  if (format !== 'csv' && flags.formulas === false) {
+    throw new EsporaError('ERR_ESPORA_INVALID', '--no-formulas goes with --format csv only');
+  }
+  return format;
 }
 
 /** Prints one line per record. Resolves with the exit code, 3 for damage; never rejects. */
 export async function exportRecords(flags: ExportFlags): Promise<number> {
-  const { from, to, limit, format: formatFlag, bytes: bytesFlag, ...shared } = flags;
+  const { from, to, limit, format, bytes: bytesFlag, formulas, ...shared } = flags;
+  let damaged = false;
   try {
     const { values } = optionsFor('espora export', 'export', shared);
-    const csv = oneOf('--format', formatFlag, ['ndjson', 'csv']) === 'csv';
+    const csv = formatOf(flags) === 'csv';
     const encoding = oneOf('--bytes', bytesFlag, ['base64', 'hex']);
     const first = whole('--from', from, 'from').from ?? 0;
     const last = whole('--to', to, 'to').to ?? Number.MAX_SAFE_INTEGER;
-    const given = whole('--limit', limit, 'limit').limit ?? Number.MAX_SAFE_INTEGER;
-    const most = Math.max(0, Math.min(given, last - Math.max(first, 1) + 1));
+    let left = whole('--limit', limit, 'limit').limit ?? Number.MAX_SAFE_INTEGER;
     printInStep();
-    let damaged = false;
-    let decode: Decode | undefined;
-    let columns: string[] | undefined;
-    const options = { from: first, limit: most, frames: false, records: true };
-    await loadNative().inspectStore(values.data, options, (items) => {
-      const lines: string[] = [];
-      for (const item of items) {
-        if (item.kind === 'store') decode = decoder(item, encoding);
-        if (item.kind === 'finding') {
-          const note = item['severity'] === 'note';
-          damaged ||= !note;
-          const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
-          process.stderr.write(`espora export: ${text}\n`);
-        }
-        const row = item.kind === 'record' ? decode?.(item) : undefined;
-        if (row === undefined) continue;
-        if (csv && columns === undefined) {
-          columns = Object.keys(row);
-          lines.push(csvLine(columns));
-        }
-        lines.push(csv ? csvLine(columns!.map((name) => row[name])) : jsonLine(row));
+    let decode: Decoder['decode'] = () => undefined;
+    let columns: readonly string[] = [];
+    const takeItem = (item: NativeStoreItem, lines: string[]): void => {
+      if (item.kind === 'store') {
+        ({ columns, decode } = decoder(item, encoding));
+        if (csv) lines.push(csvLine(columns));
+        return;
       }
-      if (lines.length > 0) print(lines.join('\n'));
+      if (item.kind === 'finding') {
+        const note = item['severity'] === 'note';
+        damaged ||= !note;
+        const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
+        process.stderr.write(`espora export: ${oneLine(text)}\n`);
+        return;
+      }
+      if (Number(item['seq']) > last || left === 0) throw enough;
+      const row = item.kind === 'record' ? decode(item) : undefined;
+      if (row === undefined) return;
+      left--;
+      lines.push(
+        csv
+          ? csvLine(
+              columns.map((name) => row[name]),
+              formulas,
+            )
+          : jsonLine(row),
+      );
+    };
+    const options = { from: first, frames: false, records: true };
+    await loadNative().inspectStore(values.data, options, (items) => {
+      stopIfNobodyReads();
+      const lines: string[] = [];
+      try {
+        for (const item of items) takeItem(item, lines);
+      } finally {
+        if (lines.length > 0) printData(lines.join('\n'));
+      }
     });
     return damaged ? damagedExitCode : 0;
   } catch (error) {
+    if (error === enough) return damaged ? damagedExitCode : 0;
     return printError('espora export', toEsporaError(error));
   }
 }

@@ -2,7 +2,15 @@
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
-import { damagedExitCode, print, printError, printInStep } from './output.js';
+import {
+  damagedExitCode,
+  enough,
+  jsonText,
+  print,
+  printError,
+  printInStep,
+  stopIfNobodyReads,
+} from './output.js';
 import { whole } from './whole.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
@@ -29,15 +37,17 @@ export async function inspect(flags: InspectFlags): Promise<number> {
       frames: frames !== false,
       records: records !== false,
     };
-    const line = flags.json === true ? JSON.stringify : plainItem;
+    const line = flags.json === true ? jsonText : plainItem;
     printInStep();
     let damaged = false;
     await loadNative().inspectStore(values.data, options, (items: NativeStoreItem[]) => {
+      stopIfNobodyReads();
       for (const item of items) print(line(item));
       damaged ||= items.some(({ severity }) => severity === 'damage');
     });
     return damaged ? damagedExitCode : 0;
   } catch (error) {
+    if (error === enough) return 0;
     return printError('espora inspect', toEsporaError(error));
   }
 }

@@ -4,6 +4,7 @@ import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import type { Values } from '../options/table.js';
+import { oneLine } from './output.js';
 
 const stderrFd = 2;
 
@@ -36,7 +37,7 @@ export function textLine(json: string, colour: boolean): string {
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
   const details = fields.length === 0 ? '' : `  ${fields.join(' ')}`;
-  return `${clock} ${severity} ${String(service)}: ${String(msg)}${details}\n`;
+  return `${clock} ${severity} ${oneLine(`${String(service)}: ${String(msg)}${details}`)}\n`;
 }
 
 /** The logger of a process that is called `service`. */
@@ -59,7 +60,9 @@ export function createLogger(
         ? (line) => {
             writeLine(textLine(line, colour));
           }
-        : writeLine,
+        : (line) => {
+            writeLine(`${oneLine(line.trimEnd())}\n`);
+          },
     },
   );
 }

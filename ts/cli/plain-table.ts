@@ -1,5 +1,6 @@
 // Tables for people that also grep well: columns two spaces apart and nothing else.
 import Table from 'cli-table3';
+import { oneLine } from './output.js';
 
 const columns = {
   top: '',
@@ -26,7 +27,7 @@ export function plainTable(head: readonly string[], rows: readonly (readonly str
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
     head: [...head],
   });
-  for (const row of rows) table.push([...row]);
+  for (const row of rows) table.push(row.map(oneLine));
   return table
     .toString()
     .split('\n')

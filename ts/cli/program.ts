@@ -60,7 +60,11 @@ function addExportOptions(target: Commander): void {
     .option('--to <seq>', 'last sequence number (default: the last durable one)')
     .option('--limit <count>', 'most records (default: all)')
     .option('--format <format>', 'ndjson or csv (default: ndjson)')
-    .option('--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)');
+    .option('--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)')
+    .option(
+      '--no-formulas',
+      "of CSV: put ' before text that a spreadsheet would take for a formula",
+    );
 }
 
 /** What the commands do. Each resolves with an exit code. */

@@ -1,6 +1,6 @@
 // What the addon tells about a store, for people.
 import type { NativeStoreItem, NativeVerifyReport } from '../native.js';
-import { number } from './output.js';
+import { jsonText, number, oneLine } from './output.js';
 
 /** `first seq` for `firstSeq`. */
 function words(name: string): string {
@@ -18,13 +18,13 @@ function shown(name: string, value: unknown): string {
     }
     return number(value);
   }
-  return typeof value === 'string' && name !== 'descricao' ? value : JSON.stringify(value);
+  return typeof value === 'string' && name !== 'descricao' ? oneLine(value) : jsonText(value);
 }
 
 /** One thing in a store on one line. */
 export function plainItem(item: NativeStoreItem): string {
   const { kind, ...rest } = item;
-  if (kind === 'finding') return `${String(rest['severity'])}: ${String(rest['text'])}`;
+  if (kind === 'finding') return oneLine(`${String(rest['severity'])}: ${String(rest['text'])}`);
   const facts = Object.entries(rest)
     .map(([name, value]) => `${words(name).replace(/ us$/, '')} ${shown(name, value)}`)
     .join(', ');

@@ -1,7 +1,7 @@
 // `espora verify`: checks a store without changing it; works beside a running service.
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
-import { damagedExitCode, print, printError, printJson } from './output.js';
+import { damagedExitCode, oneLine, print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
@@ -16,7 +16,7 @@ export async function verify(flags: Flags): Promise<number> {
       printJson(report);
     } else {
       print(plainTable([], factRows(report)));
-      for (const { severity, text } of report.findings) print(`${severity}: ${text}`);
+      for (const { severity, text } of report.findings) print(oneLine(`${severity}: ${text}`));
     }
     return report.ok ? 0 : damagedExitCode;
   } catch (error) {
