@@ -17,6 +17,7 @@
 #include "sim/scope.h"
 #include "sim/world.h"
 #include "store/defects.h"
+#include "sys/limits.h"
 
 namespace espora::sim {
 namespace {
@@ -69,9 +70,12 @@ void print_counts(const FaultCounts& counts) {
   }
 }
 
-// A seed: of the store with its ledger, and of both desks.
+// A seed: of the store with its ledger, and of both desks. These are about segments that fill:
+// where they are large, and filled slowly, every fourth seed does.
 SeedResult play(uint64_t seed, FaultCounts& counts, bool trace) {
   SeedResult result = World(seed, counts, trace).run();
+  constexpr uint64_t desk_seeds = limits::segment_bytes_min < (1U << 20) ? 1 : 4;
+  if (seed % desk_seeds != 0) return result;
   for (const auto& desk : {run_teller, run_committer}) {
     if (result.violation.invariant != 0) break;
     DeskResult more = desk(seed, counts, trace);
