@@ -154,10 +154,18 @@ export class EsporaError extends Error {
   /** True: the operation had no effect. False: it may or may not have had one. */
   readonly definite: boolean;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  /** What to do about it, where the case says more than its row of the table. */
+  readonly remedy: string | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly remedy?: string },
+  ) {
     super(message, options);
     this.code = code;
     this.definite = errorTable[code].definite;
+    this.remedy = options?.remedy;
   }
 }
 
@@ -195,7 +203,7 @@ function remedyOf(message: string): string | undefined {
 export function explain(error: EsporaError): string {
   const row: ErrorRow = errorTable[error.code];
   const message = error.message.replace(/\.$/, '');
-  const remedy = remedyOf(message) ?? row.remedy;
+  const remedy = error.remedy ?? remedyOf(message) ?? row.remedy;
   const sentence = remedy === undefined ? message : `${message}; ${remedy}`;
   return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }

@@ -24,10 +24,19 @@ test('an address that one can click', (t) => {
 });
 
 test('where a service listens', (t) => {
-  t.is(listening('0.0.0.0', { port: 1 }), '0.0.0.0:1');
-  t.is(listening('::', { port: 1 }), '[::]:1');
-  t.is(listening('::', { unixSocket: '/a' }), '/a');
-  t.is(listening('a', { port: 1, unixSocket: '/a' }), 'a:1 and /a');
+  const own = { port: 1, listenFds: undefined };
+  t.is(listening({ ...own, host: '0.0.0.0' }, { port: 1 }), '0.0.0.0:1');
+  t.is(listening({ ...own, host: '::' }, { port: 1 }), '[::]:1');
+  const none = { port: undefined, listenFds: undefined };
+  t.is(listening({ ...none, host: '::' }, { unixSocket: '/a' }), '/a');
+  t.is(listening({ ...own, host: 'a' }, { port: 1, unixSocket: '/a' }), 'a:1 and /a');
+  // Where a socket that was taken over listens is not what --host says.
+  const taken = { host: '0.0.0.0', port: undefined, listenFds: 1 };
+  t.is(listening(taken, { port: 5000 }), '1 inherited socket');
+  t.is(
+    listening({ ...taken, port: 1, listenFds: 2 }, { port: 1 }),
+    '0.0.0.0:1 and 2 inherited sockets',
+  );
 });
 
 test('where a service sends its clients, and how', (t) => {

@@ -169,10 +169,37 @@ test.serial('a port that is taken: exit code 1, by each service and by the whole
   t.is(whole.exitCode, 1);
 });
 
+test.serial(
+  'a socket that is taken: what to do is about that socket, not about a port',
+  async (t) => {
+    const directory = temporaryDirectory(t);
+    const taken = join(directory, 'taken.sock');
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(taken, resolve));
+    t.teardown(() => server.close());
+    const upstreams = ['--upstreams', '/nonexistent'];
+    for (const [args, sentence] of [
+      [
+        ['balancer', ...upstreams, '--unix-socket', taken],
+        /taken\.sock.*--unix-socket names it\.$/m,
+      ],
+      [['api', '--db', '/nonexistent', '--unix-socket', taken], /--unix-socket names it\.$/m],
+      [
+        ['balancer', ...upstreams, '--port', '0', '--admin-socket', taken],
+        /the admin socket .*another process listens there; .* with --admin-socket\.$/m,
+      ],
+    ] as const) {
+      await refused(t, args, 1, sentence);
+      const { stderr } = await runEspora(t, args);
+      t.notRegex(stderr, /--port/);
+    }
+  },
+);
+
 test.serial('a metrics port that is taken: exit code 1', async (t) => {
   const port = String(await takenPort(t));
   const args = ['start', '--port', '0', '--metrics-port', port];
-  await refused(t, args, 1, /the metrics cannot be served: .*EADDRINUSE/);
+  await refused(t, args, 1, /the metrics cannot be served: .*EADDRINUSE.* with --metrics-port\.$/m);
 });
 
 test.serial(

@@ -1,7 +1,8 @@
 // The contest's submission in real containers, each compose file under its limits: the contest, a kill
 // of every container under load, every conformance case. `npm run docker:test` builds the images and
 // runs this; alone it is skipped.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { ComposeProject, startCompose } from '#espora/contest/compose-project.js';
@@ -79,6 +80,25 @@ async function killEach(t: ExecutionContext, project: ComposeProject): Promise<v
   }
 }
 
+/** Runs `work`; if it fails, what its containers said and what became of them is kept in files. */
+async function keepingEvidence(
+  t: ExecutionContext,
+  project: ComposeProject,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const directory = resolve('.build/docker-test', `${String(Date.now())}-${String(process.pid)}`);
+    mkdirSync(directory, { recursive: true });
+    for (const [name, text] of Object.entries(await project.evidence())) {
+      writeFileSync(join(directory, name), text);
+    }
+    t.log(`what the containers said and did is in ${directory}`);
+    throw error;
+  }
+}
+
 for (const name of ['proxy', 'handoff', 'nginx']) {
   const file = `docker/${name}.yml`;
   if (!existsSync(file)) continue;
@@ -88,26 +108,28 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
     async (t) => {
       const subject = await startCompose(file, { port: await freePort() });
       t.teardown(() => subject.stop());
-      const limits = subject.services.map((service) => service.limits);
-      t.true(limits.reduce((sum, { cpus }) => sum + cpus, 0) <= 1.5 + 1e-9);
-      t.true(limits.reduce((sum, { memoryMegabytes }) => sum + memoryMegabytes, 0) <= 550);
-      for (const { cpus, memoryMegabytes } of limits) t.true(cpus > 0 && memoryMegabytes > 0);
-      const result = await playUnderLimits(subject, { plan, seed: 1 });
-      t.deepEqual(result.failureGroups, []);
-      const { audit } = result.underLimits!.afterKill!;
-      t.deepEqual(
-        [...result.audit, ...audit].flatMap(({ problem }) => problem ?? []),
-        [],
-      );
-      t.is(result.outcome, 'passed');
-      t.is(result.requests, requestsOf(plan));
-      t.is(audit.length, 5);
-      t.true(result.underLimits!.commits.commits > 0, 'the database was asked');
-      for (const service of result.underLimits!.services) {
-        t.true(service.cpuSeconds > 0 && service.periods > 0, `${service.name} was watched`);
-        t.true(service.memoryPeakBytes > 0 && service.memoryPercentOfLimit < 70, service.name);
-      }
-      await killEach(t, subject.project);
+      await keepingEvidence(t, subject.project, async () => {
+        const limits = subject.services.map((service) => service.limits);
+        t.true(limits.reduce((sum, { cpus }) => sum + cpus, 0) <= 1.5 + 1e-9);
+        t.true(limits.reduce((sum, { memoryMegabytes }) => sum + memoryMegabytes, 0) <= 550);
+        for (const { cpus, memoryMegabytes } of limits) t.true(cpus > 0 && memoryMegabytes > 0);
+        const result = await playUnderLimits(subject, { plan, seed: 1 });
+        t.deepEqual(result.failureGroups, []);
+        const { audit } = result.underLimits!.afterKill!;
+        t.deepEqual(
+          [...result.audit, ...audit].flatMap(({ problem }) => problem ?? []),
+          [],
+        );
+        t.is(result.outcome, 'passed');
+        t.is(result.requests, requestsOf(plan));
+        t.is(audit.length, 5);
+        t.true(result.underLimits!.commits.commits > 0, 'the database was asked');
+        for (const service of result.underLimits!.services) {
+          t.true(service.cpuSeconds > 0 && service.periods > 0, `${service.name} was watched`);
+          t.true(service.memoryPeakBytes > 0 && service.memoryPercentOfLimit < 70, service.name);
+        }
+        await killEach(t, subject.project);
+      });
     },
   );
 
@@ -118,9 +140,11 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
     const project = await ComposeProject.open(file, await freePort());
     t.teardown(() => project.down());
     await project.up();
-    const accounts = new ModelAccounts();
-    for (const one of loadCases()) {
-      await playCase(t, { host: '127.0.0.1', port: project.port }, one, accounts);
-    }
+    await keepingEvidence(t, project, async () => {
+      const accounts = new ModelAccounts();
+      for (const one of loadCases()) {
+        await playCase(t, { host: '127.0.0.1', port: project.port }, one, accounts);
+      }
+    });
   });
 }

@@ -39,7 +39,8 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   bodyBytesMax: 'maior corpo de uma requisição',
   headerTimeout: 'quanto tempo o cabeçalho de uma requisição pode levar para chegar',
   bodyTimeout: 'quanto tempo o corpo de uma requisição pode levar para chegar',
-  keepAliveTimeout: 'quanto tempo uma conexão pode ficar aberta entre requisições',
+  keepAliveTimeout:
+    'quanto tempo uma conexão pode ficar aberta entre requisições; mais do que os proxies à frente a guardam',
   connectTimeout: 'quanto tempo uma tentativa de alcançar um upstream pode levar',
   idleTimeout: 'quanto tempo uma conexão encaminhada pode ficar em silêncio',
   halfCloseTimeout:

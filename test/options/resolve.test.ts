@@ -163,6 +163,76 @@ test('every variable with our prefix that our own compose files read is known', 
   for (const variable of read) t.true(knownVariables.includes(variable), variable);
 });
 
+test('a name that a file has twice is an error that names it, at any depth', (t) => {
+  t.is(
+    refusal(() => parseConfigFile('f.json', '{"port": 1, "host": "::", "\\u0070ort": 2}')),
+    'port is in f.json twice: give it once',
+  );
+  t.is(
+    refusal(() => parseConfigFile('f.json', '{"accounts": [{"id": 1, "limit": 1, "limit": 2}]}')),
+    'limit is in f.json twice: give it once',
+  );
+  // Texts and several objects may say the same.
+  const fine =
+    '{"name": "name", "host": "a:b", "accounts": [{"id": 1, "limit": 1}, {"id": 2, "limit": 1}]}';
+  t.is(
+    refusal(() => parseConfigFile('f.json', fine)),
+    'accepted',
+  );
+});
+
+test('a table of accounts says which account is wrong, and in what', (t) => {
+  for (const [table, message] of [
+    [
+      '[{"id":1,"limit":2},{"id":2,"limit":-5}]',
+      /limit of account 2 of the table is -5: it must be a whole number from 0/,
+    ],
+    ['[{"id":0,"limit":2}]', /id of account 1 of the table is 0: it must be a whole number from 1/],
+    ['[{"id":1}]', /limit of account 1 of the table is missing/],
+    [
+      '[{"id":1,"limit":2,"limite":3}]',
+      /account 1 of the table has limite: an account has id and limit/,
+    ],
+    ['[{"id":1,"limit":2},7]', /account 2 of the table must be an object/],
+    ['[{"id":1,"limit":2,"id":3}]', /an account has id twice/],
+    ['[{"id":1,', /as JSON it is wrong/],
+    [
+      JSON.stringify(Array.from({ length: 10_001 }, (_, i) => ({ id: i + 1, limit: 0 }))),
+      /it has 10001 accounts, and at most 10000 are possible/,
+    ],
+  ] as const) {
+    t.regex(
+      refusal(() => resolveOptions('database', { flags: { accounts: table } })),
+      message,
+    );
+  }
+});
+
+test('a list that is too long names its limit', (t) => {
+  const many = (count: number, text: string): string =>
+    Array.from({ length: count }, () => text).join(',');
+  for (const [name, text, message] of [
+    ['upstreams', many(257, '/a'), /there are 257 addresses, and at most 256 are possible/],
+    ['proxyProtocolFrom', many(257, '10.0.0.0/8'), /there are 257 networks, and at most 256/],
+    ['handoffUsers', many(65, '1'), /there are 65 users, and at most 64/],
+    ['healthPath', `/${'x'.repeat(1024)}`, /at most 1024 characters/],
+  ] as const) {
+    t.regex(
+      refusal(() => resolveOptions('balancer', { flags: { [name]: text } })),
+      message,
+    );
+  }
+});
+
+test('idle connections are kept longer than by what stands in front', (t) => {
+  const keepAliveMs = optionOf('keepAliveTimeout').default as number;
+  const nginx = readFileSync('docker/nginx.conf', 'utf8');
+  const seconds = Number(/keepalive_timeout (\d+)s;/.exec(nginx)?.[1]);
+  t.true(seconds * 1000 < keepAliveMs, 'nginx');
+  // A relay is silent as long as its client is: the database gives up first, and says so in HTTP.
+  t.true(keepAliveMs < (optionOf('idleTimeout').default as number), 'balancer and api');
+});
+
 test('an unknown key of a file is an error with a suggestion', (t) => {
   t.is(
     refusal(() => parseConfigFile('f.json', '{"prot": 1}')),

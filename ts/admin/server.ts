@@ -39,7 +39,11 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 };
 
 const cannotServe = (code: ErrorCode, path: string, why: string): EsporaError =>
-  new EsporaError(code, `the admin socket ${path} cannot be served: ${why}`);
+  new EsporaError(code, `the admin socket ${path} cannot be served: ${why}`, {
+    ...(code === 'ERR_ESPORA_ADDRESS_IN_USE'
+      ? { remedy: 'stop it or choose another path with --admin-socket' }
+      : {}),
+  });
 
 /** Whether somebody accepts connections on the socket. */
 function isAlive(path: string): Promise<boolean> {

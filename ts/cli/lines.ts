@@ -6,6 +6,8 @@ import type { SupervisorEvent } from '../supervisor/supervisor.js';
 import type { Topology } from '../topology/topology.js';
 import { number } from './output.js';
 
+type ListeningOptions = Pick<Values<'balancer'>, 'host' | 'port' | 'listenFds'>;
+
 const { format: time } = duration({ minMs: 0, maxMs: 0 });
 
 function seconds(ms: number): string {
@@ -19,11 +21,21 @@ export function url(host: string, port: number): string {
   return `http://${name}:${String(port)}`;
 }
 
-/** `0.0.0.0:9999 and /run/espora/db.sock`. */
-export function listening(host: string, { port, unixSocket }: Listening): string {
+/** `0.0.0.0:9999 and /run/espora/db.sock`; what was taken over is named as that, its host unknown. */
+export function listening(
+  { host, port: ownPort, listenFds }: ListeningOptions,
+  { port, unixSocket }: Listening,
+): string {
+  const own = ownPort === undefined ? undefined : port;
   const tcp =
-    port === undefined ? [] : [`${host.includes(':') ? `[${host}]` : host}:${String(port)}`];
-  return [...tcp, ...(unixSocket === undefined ? [] : [unixSocket])].join(' and ');
+    own === undefined ? [] : [`${host.includes(':') ? `[${host}]` : host}:${String(own)}`];
+  const taken = listenFds ?? 0;
+  const inherited = `${String(taken)} inherited socket${taken === 1 ? '' : 's'}`;
+  return [
+    ...tcp,
+    ...(unixSocket === undefined ? [] : [unixSocket]),
+    ...(taken === 0 ? [] : [inherited]),
+  ].join(' and ');
 }
 
 /** Where metrics are. */
@@ -121,7 +133,7 @@ export const serviceLines = {
     started: Started,
     options: Values<'balancer'> | Values<'api'> | Values<'database'>,
   ): string {
-    const where = listening(options.host, started);
+    const where = listening(options, started);
     const what =
       'data' in options && started.store !== undefined
         ? storeState(started.store, options)

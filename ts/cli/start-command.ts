@@ -12,7 +12,7 @@ import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { oneLine, print, printError, printJson } from './output.js';
 import { serviceCommand } from './service-command.js';
-import { sourcesOf } from './sources.js';
+import { isGivenSockets, sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
 
@@ -34,6 +34,11 @@ async function run(flags: Flags): Promise<number> {
   const topology = topologies[values.topology];
   const log = createLogger('supervisor', values);
   for (const warning of warnings) log.warn(warning);
+  if (isGivenSockets()) {
+    log.warn(
+      'espora start takes no sockets over: it listens by itself; give them to espora balancer or espora database',
+    );
+  }
   const lines = new StartLines(topology, values);
   const runDirectory = openRunDirectory(values.runDirectory);
   // Also for a process.exit() and an exception that nobody caught.

@@ -103,6 +103,7 @@ export class ComposeProject {
   readonly #command: readonly string[];
   readonly #env: Environment;
   readonly #directory: string;
+  readonly #begunMs = Date.now();
 
   private constructor(
     file: string,
@@ -195,6 +196,39 @@ export class ComposeProject {
   /** What the containers said last. */
   async logs(): Promise<string> {
     return (await this.#compose('logs', '--no-color', '--tail', '50')).stdout;
+  }
+
+  /**
+   * All that tells what happened, as files by name: what each container said, its state with exit code
+   * and restarts, and what the engine did with it. Never rejects: what can't be had is said in its place.
+   */
+  async evidence(): Promise<Readonly<Record<string, string>>> {
+    const files: Record<string, string> = {};
+    const { stdout } = await this.#compose('ps', '--all', '--quiet');
+    for (const id of stdout.split('\n').filter((line) => line !== '')) {
+      const inspected = await run('docker', ['inspect', id], this.#env);
+      const logged = await run('docker', ['logs', '--timestamps', id], this.#env);
+      const name = /"com\.docker\.compose\.service": "([^"]+)"/.exec(inspected.stdout)?.[1] ?? id;
+      files[`${name}.json`] = `${inspected.stdout}${inspected.stderr}`;
+      files[`${name}.log`] = `${logged.stdout}${logged.stderr}`;
+    }
+    const seconds = (ms: number): string => String(Math.ceil(ms / 1000));
+    const project = `label=com.docker.compose.project=${String(this.#env['COMPOSE_PROJECT_NAME'])}`;
+    const events = await run(
+      'docker',
+      [
+        'events',
+        '--since',
+        seconds(this.#begunMs - 1000),
+        '--until',
+        seconds(Date.now()),
+        '--filter',
+        project,
+      ],
+      this.#env,
+    );
+    files['events.txt'] = `${events.stdout}${events.stderr}`;
+    return files;
   }
 
   /** Removes containers and volumes. Never rejects. */

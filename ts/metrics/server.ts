@@ -27,8 +27,11 @@ export async function serveMetrics(
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const code = error.code === 'EADDRINUSE' ? 'ERR_ESPORA_ADDRESS_IN_USE' : 'ERR_ESPORA_IO';
-      reject(new EsporaError(code, `the metrics cannot be served: ${error.message}`));
+      const taken = error.code === 'EADDRINUSE';
+      const code = taken ? 'ERR_ESPORA_ADDRESS_IN_USE' : 'ERR_ESPORA_IO';
+      const message = `the metrics cannot be served: ${error.message}`;
+      const remedy = 'stop what listens there or choose another port with --metrics-port';
+      reject(new EsporaError(code, message, taken ? { remedy } : {}));
     });
     server.listen(listen.port, listen.host, resolve);
   });

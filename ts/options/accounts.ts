@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { EsporaError } from '../errors.js';
+import { repeatedName } from './json.js';
 import type { Kind } from './kinds.js';
 
 /** One account; `limit` is how far below zero its balance may go, in cents. */
@@ -33,10 +34,36 @@ const accountSchema = z.strictObject({
 const expected =
   'a JSON array of accounts such as [{"id": 1, "limit": 100000}], or the path of a file that holds one';
 
+const members: Readonly<Record<string, string>> = {
+  id: 'it must be a whole number from 1 to 4294967295',
+  limit: `it must be a whole number from 0 to ${String(Number.MAX_SAFE_INTEGER)}, in cents`,
+};
+
+/** What is wrong with which account, in words. */
+function refusalOf(issue: z.core.$ZodIssue, input: unknown): string {
+  const [index, member] = issue.path;
+  if (typeof index !== 'number' || !Array.isArray(input)) return `it must be ${expected}`;
+  const where = `account ${String(index + 1)} of the table`;
+  const given: unknown = input[index];
+  if (issue.code === 'unrecognized_keys') {
+    return `${where} has ${issue.keys.join(', ')}: an account has id and limit, and nothing else`;
+  }
+  if (typeof member !== 'string')
+    return `${where} must be an object such as {"id": 1, "limit": 100000}`;
+  const value = (given as Readonly<Record<string, unknown>>)[member];
+  const shown = value === undefined ? 'missing' : JSON.stringify(value);
+  return `${member} of ${where} is ${shown}: ${members[member] ?? 'it is wrong'}`;
+}
+
 /** What is wrong with a table, in words; otherwise the table, frozen. */
 function check(input: unknown): readonly Account[] | { readonly refused: string } {
-  const parsed = z.array(accountSchema).min(1).max(accountsMax).safeParse(input);
-  if (!parsed.success) return { refused: `it must be ${expected}` };
+  if (Array.isArray(input) && input.length > accountsMax) {
+    return {
+      refused: `it has ${String(input.length)} accounts, and at most ${String(accountsMax)} are possible`,
+    };
+  }
+  const parsed = z.array(accountSchema).min(1).safeParse(input);
+  if (!parsed.success) return { refused: refusalOf(parsed.error.issues[0]!, input) };
   const seen = new Set<number>();
   for (const { id } of parsed.data) {
     if (seen.has(id)) return { refused: `account ${String(id)} is in the table twice` };
@@ -46,11 +73,15 @@ function check(input: unknown): readonly Account[] | { readonly refused: string 
 }
 
 function parse(json: string): readonly Account[] | { readonly refused: string } {
+  let input: unknown;
   try {
-    return check(JSON.parse(json));
-  } catch {
-    return { refused: `it must be ${expected}` };
+    input = JSON.parse(json);
+  } catch (error) {
+    return { refused: `it must be ${expected}; as JSON it is wrong: ${(error as Error).message}` };
   }
+  const repeated = repeatedName(json);
+  if (repeated !== undefined) return { refused: `an account has ${repeated} twice` };
+  return check(input);
 }
 
 type AccountsInput = string | readonly Account[];

@@ -41,6 +41,11 @@ function kind<Input, Value>(definition: {
   return { schema, expected, placeholder, format };
 }
 
+/** The refusal of a list that is too long; names the limit. */
+const tooMany = (what: string, count: number, max: number): { readonly refused: string } => ({
+  refused: `there are ${String(count)} ${what}, and at most ${String(max)} are possible`,
+});
+
 const text = (expected: string): z.ZodType<string, string> =>
   z.string({ error: `it must be ${expected}` });
 const textOrNumber = (expected: string): z.ZodType<string | number, string | number> =>
@@ -351,7 +356,8 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
     }),
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0 || list.length > addressesMax) return undefined;
+      if (list.length === 0) return undefined;
+      if (list.length > addressesMax) return tooMany('addresses', list.length, addressesMax);
       const texts: string[] = [];
       const places = new Set<string>();
       for (const one of list) {
@@ -385,6 +391,8 @@ function isNetwork(text: string): boolean {
   return prefix === undefined || wholeNumber(prefix, 0, version === 4 ? 32 : 128) !== undefined;
 }
 
+const networksMax = 256;
+
 /** IP networks, or `unix` for all clients on the unix socket, as text separated by commas. */
 export function networks(): Kind<string | readonly string[], readonly string[]> {
   const expected =
@@ -395,7 +403,8 @@ export function networks(): Kind<string | readonly string[], readonly string[]> 
     }),
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0 || list.length > 256) return undefined;
+      if (list.length === 0) return undefined;
+      if (list.length > networksMax) return tooMany('networks', list.length, networksMax);
       return list.every((one) => one === 'unix' || isNetwork(one))
         ? Object.freeze([...list])
         : undefined;
@@ -407,6 +416,7 @@ export function networks(): Kind<string | readonly string[], readonly string[]> 
 }
 
 const userIdMax = 2 ** 32 - 2;
+const userIdsMax = 64;
 
 /** Users of this machine by their numbers, as text separated by commas. */
 export function userIds(): Kind<string | readonly number[], readonly number[]> {
@@ -417,7 +427,8 @@ export function userIds(): Kind<string | readonly number[], readonly number[]> {
     }),
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0 || list.length > 64) return undefined;
+      if (list.length === 0) return undefined;
+      if (list.length > userIdsMax) return tooMany('users', list.length, userIdsMax);
       const ids = list.map((one) => wholeNumber(one, 0, userIdMax));
       return ids.every((id) => id !== undefined) ? Object.freeze(ids) : undefined;
     },
@@ -429,7 +440,7 @@ export function userIds(): Kind<string | readonly number[], readonly number[]> {
 
 /** The path of a request, with its query if there is one. */
 export function requestPath(): Kind<string, string> {
-  const expected = 'a path that begins with a slash, such as /health';
+  const expected = 'a path of at most 1024 characters that begins with a slash, such as /health';
   return kind<string, string>({
     input: text(expected),
     read: (input) => (/^\/[\x21-\x22\x24-\x7e]{0,1023}$/.test(input) ? input : undefined),

@@ -2,6 +2,7 @@
 // command, with where each value came from.
 import { readFileSync } from 'node:fs';
 import { EsporaError } from '../errors.js';
+import { repeatedName } from './json.js';
 import { suggestion } from './suggest.js';
 import { flagOf, optionNames, optionOf, optionsOf, serviceOptionsOf, variableOf } from './table.js';
 import type {
@@ -141,6 +142,10 @@ export function parseConfigFile(path: string, json: string): ConfigFile {
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw invalid(`the configuration file ${path} must hold one JSON object`);
+  }
+  const repeated = repeatedName(json);
+  if (repeated !== undefined) {
+    throw invalid(`${repeated} is in ${path} twice: give it once`);
   }
   for (const key of Object.keys(content)) {
     if (!(optionNames as readonly string[]).includes(key)) {

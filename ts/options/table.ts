@@ -220,10 +220,12 @@ export const optionTable = Object.freeze({
   /** How long a connection may stay open between requests. */
   keepAliveTimeout: option({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
-    default: 60_000,
+    // Longer than proxies keep idle connections to us, which is a minute as a rule: who closes first
+    // must be the side that sends the next request, or that request meets a closed connection.
+    default: 75_000,
     commands: ['start', 'database'],
     scope: 'service',
-    help: 'how long a connection may stay open between requests',
+    help: 'how long a connection may stay open between requests; longer than proxies in front keep it',
   }),
   /** How long one attempt to reach an upstream may take. */
   connectTimeout: option({

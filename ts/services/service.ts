@@ -141,6 +141,17 @@ function readDrain(drain: number | string | undefined): number {
   throw new EsporaError('ERR_ESPORA_INVALID', message);
 }
 
+/** The same error; where it is about the unix socket, what to do is about that, and not a port. */
+function aboutSocket(
+  error: unknown,
+  { unixSocket }: { readonly unixSocket?: string | undefined },
+): unknown {
+  if (!(error instanceof EsporaError) || error.code !== 'ERR_ESPORA_ADDRESS_IN_USE') return error;
+  if (unixSocket === undefined || !error.message.includes(unixSocket)) return error;
+  const remedy = '--unix-socket names it';
+  return new EsporaError(error.code, error.message, { cause: error, remedy });
+}
+
 /** A service of this process. Made once, started once, stopped once. */
 export abstract class Service<
   Kind extends ServiceKind,
@@ -186,7 +197,10 @@ export abstract class Service<
       },
       (error: unknown) => {
         this.#state = 'stopped';
-        throw toEsporaError(error);
+        throw aboutSocket(
+          toEsporaError(error),
+          this.options,
+        );
       },
     );
     return this.#starting;

@@ -1,5 +1,6 @@
 // Compose files out of topologies, so that containers run what `espora start` runs. Pure.
 import { resolveOptions } from '../options/resolve.js';
+import { optionTable } from '../options/table.js';
 import { planServices, socketName } from './topology.js';
 import type { ResourceLimits, ServicePlan, Topology } from './topology.js';
 
@@ -25,6 +26,9 @@ const metricsPort = '${METRICS_PORT:-9998}';
 const healthInterval = '${HEALTHCHECK_INTERVAL:-30s}';
 const image = '${ESPORA_IMAGE:-espora:latest}';
 const nginxImage = '${NGINX_IMAGE:-nginx:1.28-bookworm}';
+
+// nginx must give an idle connection up before the service does, with time for what is on its way.
+const nginxKeepAliveSeconds = Math.floor(optionTable.keepAliveTimeout.default / 1000) - 15;
 
 type Yaml = string | number | boolean | readonly Yaml[] | { readonly [key: string]: Yaml };
 
@@ -193,6 +197,8 @@ http {
     upstream api {
 ${servers.join('\n')}
         keepalive 256;
+        # Less than the service's --keep-alive-timeout: who sends requests has to close first.
+        keepalive_timeout ${nginxKeepAliveSeconds}s;
     }
 
     server {
