@@ -14,7 +14,7 @@ export interface ErrorRow {
 }
 
 /**
- * The codes up to `_UNREADABLE` are those of `native/sys/status.h`, in its order; the rest belong
+ * The codes up to `_RESOURCES` are those of `native/sys/status.h`, in its order; the rest belong
  * to the control plane.
  */
 export const errorTable = {
@@ -111,6 +111,12 @@ export const errorTable = {
     meaning: 'The device does not give back what was stored: a read error.',
     definite: true,
     exitCode: 3,
+  },
+  ERR_ESPORA_RESOURCES: {
+    meaning: 'No descriptor, memory or thread is left for it.',
+    definite: true,
+    exitCode: 1,
+    remedy: 'raise the limit (ulimit -n, ulimit -u, memory) or close what is not needed',
   },
   ERR_ESPORA_ADDON: {
     meaning: 'The native addon is missing or does not fit this Node.js.',

@@ -33,6 +33,9 @@ inline constexpr Error balance_too_large{422, "saldo_grande_demais",
 // The write or flush of this transaction, or of what this answer reveals, failed.
 inline constexpr Error store_failed{
     503, "armazenamento_falhou", "Não se sabe se a operação chegou ao disco; o serviço vai parar."};
+// Nothing is known to have failed, and nothing can be taken just now: no descriptor, no right.
+inline constexpr Error store_refuses{503, "armazenamento_indisponivel",
+                                     "O armazenamento não pode gravar agora; nada foi alterado."};
 inline constexpr Error store_full{507, "armazenamento_cheio",
                                   "Não há espaço em disco; nada foi alterado."};
 

@@ -30,8 +30,10 @@ Posting post(store::Engine& engine, Ledger& ledger, Account& account,
                            seq);
       }
       return Posting::store_full;
-    default:
+    case sys::Code::closed:
       return Posting::store_failed;
+    default:
+      return engine.poisoned() ? Posting::store_failed : Posting::store_refuses;
   }
   const Entry entry =
       ledger.apply(account, transaction, decision.balance_after, engine.batch_time_us(), seq);

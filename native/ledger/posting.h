@@ -14,9 +14,10 @@ enum class Posting : uint8_t {
   accepted,            // applied, and in the store's open batch: account.last_change_seq()
   limit_insufficient,  // as decide() says; nothing changed, like all below
   balance_too_large,
-  must_wait,     // for the next segment, or for the open batch to be committed
-  store_full,    // definite
-  store_failed,  // or closed
+  must_wait,      // for the next segment, or for the open batch to be committed
+  store_full,     // definite
+  store_refuses,  // likewise, for want of something else than space
+  store_failed,   // or closed
 };
 
 // Space is reserved before anything is changed: a refusal for want of it is definite. On the

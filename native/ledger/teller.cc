@@ -63,6 +63,9 @@ Teller::MaybeAnswer Teller::transact(Account& account, const Transaction& transa
       ++stats_.store_full;
       error = &errors::store_full;
       break;
+    case Posting::store_refuses:
+      error = &errors::store_refuses;
+      break;
     case Posting::store_failed:
       return http::Answer{.error = &errors::store_failed};
   }

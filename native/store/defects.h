@@ -42,6 +42,7 @@ enum class Defect : uint8_t {
   close_with_backlog,
   lock_by_name_only,
   read_by_path,
+  any_failure_is_full,
   take_given_schema,
   append_before_schema,
   count,
@@ -79,6 +80,7 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "close_with_backlog",
     "lock_by_name_only",
     "read_by_path",
+    "any_failure_is_full",
     "take_given_schema",
     "append_before_schema",
 };

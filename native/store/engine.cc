@@ -45,13 +45,32 @@ bool Engine::housekeeping_failed() {
   return true;
 }
 
+// Why there is no next segment. It is prepared anew each second, so that what kept it back is no
+// failure of the store: nothing was changed, whatever it was.
+Status Engine::no_segment(const Status& why) const {
+  Code code = why.code();
+  switch (code) {
+    case Code::no_space:
+    case Code::resources:
+    case Code::permission:
+    case Code::unsupported:
+      break;
+    default:
+      code = Code::failed;
+  }
+  ESPORA_DEFECT(any_failure_is_full) code = Code::no_space;
+  return Status(code, directory_.path() + ": there is no next segment: " + why.message());
+}
+
 // Why nothing can be appended, whatever its size.
 Status Engine::refusal() const {
   if (closed_) return Status(Code::closed, directory_.path() + ": the store is closed");
   if (poisoned()) return poison(Code::failed);
   if (!appendable_) {
-    return Status(Code::no_space,
-                  directory_.path() + ": no space for a segment: " + spares_->failure().message());
+    const Status spare = spares_->failure();
+    if (!spare.ok()) return no_segment(spare);
+    if (!install_failure_.ok()) return no_segment(install_failure_);
+    return Status(Code::no_space, directory_.path() + ": there was no space for a segment");
   }
   return {};
 }
@@ -70,9 +89,7 @@ Status Engine::reserve(size_t payload_bytes, uint32_t records) {
   }
   if (next_block_ + blocks_of(end) > segment_blocks_ && !reserved_spare_.file.valid() &&
       !spares_->take(reserved_spare_)) [[unlikely]] {
-    if (Status failed = spares_->failure(); !failed.ok()) {
-      return Status(Code::no_space, directory_.path() + ": no space: " + failed.message());
-    }
+    if (const Status failed = spares_->failure(); !failed.ok()) return no_segment(failed);
     spares_->hurry();
     return Status(Code::unavailable, "the next segment is not ready yet");
   }

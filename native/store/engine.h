@@ -134,6 +134,7 @@ class Engine {
   // reserve(), begin_commit() or begin_seal(). Nothing is changed unless ok:
   //   ok           append() cannot fail now
   //   no_space     definite: no room on disk, now; tried again by itself each second
+  //   resources, permission, unsupported: definite, likewise; why there is no next segment
   //   unavailable  the next segment is merely late: keep the request and try again when
   //                SparePreparer's hook fires, or after the next turn
   //   overloaded   the open batch is full: commit first, then try again
@@ -318,6 +319,7 @@ class Engine {
   sys::Status run() noexcept;
   [[nodiscard]] bool can_seal() const noexcept;
   [[nodiscard]] sys::Status refusal() const;
+  [[nodiscard]] sys::Status no_segment(const sys::Status& why) const;
   [[nodiscard]] sys::Status poison(sys::Code code) const;
   bool housekeeping_failed();
 

@@ -39,8 +39,6 @@ Status status_of(const std::string& path, const Damage& damage) {
   return Status(damage.unreadable ? Code::unreadable : Code::corrupt, path + ": " + damage.text());
 }
 
-bool is_full(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
-
 }  // namespace
 
 Engine::Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
@@ -373,8 +371,8 @@ Status Engine::install(Spare spare) {
   const std::string spare_path = directory_.path() + "/" + spare.name;
   const auto give_up = [&](int result, const char* call) {
     (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
-    const Code code = is_full(-result) ? Code::no_space : Code::io;
-    return Status::from_errno(code, -result, call, spare_path);
+    const Code code = sys::code_from_errno(-result);
+    return Status::from_errno(code == Code::no_space ? code : Code::io, -result, call, spare_path);
   };
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
   if (result < 0) return give_up(result, "getrandom");

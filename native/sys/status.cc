@@ -45,6 +45,8 @@ std::string_view code_name(Code code) noexcept {
       return "unsupported";
     case Code::unreadable:
       return "unreadable";
+    case Code::resources:
+      return "resources";
   }
   return "unknown";
 }
@@ -57,6 +59,7 @@ Code code_from_errno(int error) noexcept {
     case ENAMETOOLONG:
     case ENOTDIR:
     case EISDIR:
+    case ELOOP:
       return Code::invalid;
     case ENOENT:
       return Code::not_found;
@@ -76,6 +79,13 @@ Code code_from_errno(int error) noexcept {
     case ENOSPC:
     case EDQUOT:
       return Code::no_space;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOLCK:
+    case EAGAIN:
+      return Code::resources;
     case EFBIG:
       return Code::too_large;
     case EOPNOTSUPP:

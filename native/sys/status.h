@@ -19,7 +19,7 @@ enum class Code : uint8_t {
   permission,      // EACCES, EPERM, EROFS
   address_in_use,  // EADDRINUSE
   unavailable,     // nobody listens, or not now
-  no_space,        // definite refusal: ENOSPC, EDQUOT, or a store that is full
+  no_space,        // definite refusal: ENOSPC, EDQUOT, or a store that is full; nothing else is
   too_large,       // above a named limit
   overloaded,      // a bounded queue is full
   io,              // a read, write or flush failed
@@ -30,6 +30,7 @@ enum class Code : uint8_t {
   closed,          // the object was closed
   unsupported,     // this kernel or file system cannot
   unreadable,      // the device does not give back what was stored: a read error
+  resources,       // no descriptor, memory or thread is left: EMFILE, ENFILE, ENOMEM, EAGAIN, …
 };
 
 // Stable spelling of a code, for logs, JSON and error codes of the library ("no_space").

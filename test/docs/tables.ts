@@ -102,6 +102,7 @@ const errorMeaning: Readonly<Record<ErrorCode, string>> = {
   ERR_ESPORA_CLOSED: 'O objeto foi fechado ou parado.',
   ERR_ESPORA_UNSUPPORTED: 'Este kernel, sistema de arquivos ou versão não consegue.',
   ERR_ESPORA_UNREADABLE: 'O dispositivo não devolve o que foi guardado: erro de leitura.',
+  ERR_ESPORA_RESOURCES: 'Não resta descritor, memória ou thread para isso.',
   ERR_ESPORA_ADDON: 'O addon nativo falta ou não serve a este Node.js.',
   ERR_ESPORA_SERVICE: 'Um serviço iniciado pelo supervisor terminou antes de ficar pronto.',
 };

@@ -169,6 +169,7 @@ constexpr std::array teeth = {
     Tooth{Defect::close_with_backlog, answered_once},
     Tooth{Defect::lock_by_name_only, nothing_invented},
     Tooth{Defect::read_by_path, faults_never_corrupt},
+    Tooth{Defect::any_failure_is_full, progress_resumes},
     Tooth{Defect::take_given_schema, ledger_is_model},
     Tooth{Defect::append_before_schema, faults_never_corrupt},
 };

@@ -139,6 +139,7 @@ void World::plan() {
 void World::plan_life() {
   rates_ = {};
   no_space_ = NoSpace::never;
+  space_was_short_ = false;
   if (errors_) {
     const auto rate = [&] { return random_.pick(std::array{0U, 0U, 20U, 100U, 400U}); };
     rates_.write = rate();
@@ -456,7 +457,15 @@ void World::submit_filler(size_t count, size_t size) {
       break;
     case Code::unavailable:
     case Code::overloaded:
+      return;
     case Code::no_space:
+      if (!space_was_short_) {
+        findings_.add(progress_resumes, "full, and no call said so: " + reserved.message());
+      }
+      return;
+    case Code::resources:
+    case Code::failed:
+      if (faults_in_open_ == 0) findings_.add(progress_resumes, reserved.message());
       return;
     case Code::too_large:
       if (count * (size + 16) <= largest) {
@@ -1067,6 +1076,7 @@ Outcome World::before(const Call& call) {
     }
   }
   const Outcome outcome = fault_of(call);
+  if (outcome.error == ENOSPC || outcome.error == EDQUOT) space_was_short_ = true;
   note_failure(call, outcome);
   return outcome;
 }

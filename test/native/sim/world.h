@@ -127,8 +127,9 @@ class World final : private Director {
   bool errors_ = false;
   Rates rates_;
   NoSpace no_space_ = NoSpace::never;
-  bool quiet_ = false;  // no fault of any kind
-  bool moved_ = false;  // the open store's directory has another name
+  bool space_was_short_ = false;  // a call of this life said ENOSPC or EDQUOT
+  bool quiet_ = false;            // no fault of any kind
+  bool moved_ = false;            // the open store's directory has another name
   bool opening_ = false;
   bool stepping_ = false;
   bool reading_ = false;

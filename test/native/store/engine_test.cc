@@ -19,6 +19,7 @@
 #include "store/housekeeping_thread.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "sys/limits.h"
 
 namespace espora::store {
 namespace {
@@ -590,6 +591,42 @@ TEST(Engine, ARelaxedStoresUnprovenTailIsCopiedWhole) {
   EXPECT_EQ((*store)->stats().unproven_records, 200u);
   EXPECT_EQ((*store)->durable_seq(), 200u);  // the copy was flushed
   EXPECT_EQ((*store)->stats().segment, 1u);
+}
+
+// ---- what a refusal for want of a segment is called -------------------------------------------
+
+TEST(Engine, OnlyAFullDiskOrQuotaIsFull) {
+  struct Refusal {
+    int error;
+    Code code;
+  };
+  for (const Refusal row : {Refusal{ENOSPC, Code::no_space}, Refusal{EDQUOT, Code::no_space},
+                            Refusal{EMFILE, Code::resources}, Refusal{ENFILE, Code::resources},
+                            Refusal{ENOMEM, Code::resources}, Refusal{EACCES, Code::permission},
+                            Refusal{EROFS, Code::permission}, Refusal{ENOENT, Code::failed},
+                            Refusal{EFBIG, Code::failed}, Refusal{EIO, Code::failed}}) {
+    const TemporaryDirectory directory;
+    FaultyFileSystem fs;
+    auto store = open_store(fs, options_for(directory.store()));
+    ASSERT_OK(store->status);
+    const Fault fault{row.error};
+    fs.set_rule([&](Call call, const std::string& name, uint64_t) {
+      return call == Call::open && name.starts_with("spare-") ? &fault : nullptr;
+    });
+    sys::Status refused;
+    for (int i = 0; i < 10 && refused.ok(); i++) refused = store->put(text_of(i, 200'000));
+    EXPECT_EQ(refused.code(), row.code) << refused.message();
+    EXPECT_NE(refused.message().find(sys::errno_name(row.error)), std::string::npos)
+        << refused.message();
+    EXPECT_FALSE((*store)->poisoned());
+    const uint64_t last = (*store)->last_seq();
+
+    fs.set_rule({});
+    fs.sleep_ns(2 * limits::spare_retry_ns);
+    for (int i = 0; i < 100; i++) (void)(*store)->spare_preparer().step();
+    ASSERT_OK(store->put("on it goes"));
+    EXPECT_EQ((*store)->last_seq(), last + 1);
+  }
 }
 
 // ---- two at once ------------------------------------------------------------------------------

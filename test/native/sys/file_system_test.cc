@@ -2,15 +2,23 @@
 #include "sys/file_system.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
 #include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <new>
+#include <vector>
 
 namespace espora::sys {
 namespace {
@@ -73,6 +81,71 @@ TEST_F(FileSystemTest, ErrorsComeBackAsErrno) {
   EXPECT_EQ(fs_.type(-1), -EBADF);
   std::vector<std::string> names;
   EXPECT_EQ(fs_.list(-1, names), -EBADF);
+}
+
+// From here on the kernel answers this system call of this process with EIO, seccomp(2).
+bool refuse(const std::vector<long>& calls) {
+  std::vector<sock_filter> filter = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+  };
+  for (const long call : calls) {
+    filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1));
+    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EIO));
+  }
+  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// What each function says when the kernel refuses its call, the second of several too: above all
+// that a directory which can't be read to its end has not ended.
+TEST_F(FileSystemTest, EachCallThatFailsSaysSo) {
+  const File file = open("a", {.write = true, .create = true});
+  ASSERT_TRUE(file.valid());
+  std::array<std::byte, 16> bytes{};
+  std::vector<std::string> names;
+  struct Row {
+    const char* name;
+    std::vector<long> calls;
+    std::function<int64_t()> run;
+  };
+  const std::vector<Row> rows = {
+      {"open", {SYS_openat}, [&] { return fs_.open(directory_.get(), "a", {}); }},
+      {"pwrite", {SYS_pwrite64}, [&] { return fs_.pwrite(file.get(), bytes.data(), 16, 0); }},
+      {"pread", {SYS_pread64}, [&] { return fs_.pread(file.get(), bytes.data(), 16, 0); }},
+      {"fdatasync", {SYS_fdatasync}, [&] { return fs_.fdatasync(file.get()); }},
+      {"fsync", {SYS_fsync}, [&] { return fs_.fsync(file.get()); }},
+      {"allocate", {SYS_fallocate}, [&] { return fs_.allocate(file.get(), 1 << 16); }},
+      {"size", {SYS_fstat, SYS_newfstatat}, [&] { return fs_.size(file.get()); }},
+      {"drop_cache", {SYS_fadvise64}, [&] { return fs_.drop_cache(file.get()); }},
+      {"try_lock", {SYS_flock}, [&] { return fs_.try_lock(file.get()); }},
+      {"try_lock_shared", {SYS_flock}, [&] { return fs_.try_lock_shared(file.get()); }},
+      {"rename",
+       {SYS_renameat, SYS_renameat2},
+       [&] { return fs_.rename(directory_.get(), "a", "b"); }},
+      {"unlink", {SYS_unlinkat}, [&] { return fs_.unlink(directory_.get(), "a"); }},
+      {"make_directory", {SYS_mkdirat}, [&] { return fs_.make_directory(directory_.get(), "d"); }},
+      {"list, open", {SYS_openat}, [&] { return fs_.list(directory_.get(), names); }},
+      {"list, readdir", {SYS_getdents64}, [&] { return fs_.list(directory_.get(), names); }},
+      {"type", {SYS_fstatfs}, [&] { return fs_.type(file.get()); }},
+      {"random", {SYS_getrandom}, [&] { return fs_.random(bytes); }},
+  };
+  for (const Row& row : rows) {
+    ASSERT_GE(row.run(), 0) << row.name;
+    open("a", {.write = true, .create = true});
+    std::filesystem::remove(std::filesystem::path(path_) / "d");
+    const pid_t child = fork();
+    if (child == 0) {
+      if (!refuse(row.calls)) _exit(77);
+      _exit(row.run() == -EIO ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status)) << row.name;
+    if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(WEXITSTATUS(status), 0) << row.name;
+  }
 }
 
 TEST_F(FileSystemTest, ListsNamesEachTimeFromTheStart) {
