@@ -22,3 +22,13 @@ export function shown(value: unknown): string {
       return `a ${typeof value}`;
   }
 }
+
+/** As JSON where that is possible and short: for values that came from a file or a variable too. */
+export function asJson(value: unknown): string {
+  try {
+    const json = JSON.stringify(value) as string | undefined;
+    return json === undefined || json.length > 200 ? shown(value) : json;
+  } catch {
+    return shown(value); // a bigint, a circle, or code of the value that threw
+  }
+}

@@ -1,5 +1,6 @@
 // From what was given (flags, environment, configuration file) to the checked, frozen options of a
 // command, with where each value came from.
+import { asJson } from '../shown.js';
 import { readFileSync } from 'node:fs';
 import { EsporaError } from '../errors.js';
 import { repeatedName } from './json.js';
@@ -175,16 +176,11 @@ function given(name: OptionName, sources: Sources): Given | undefined {
   return undefined;
 }
 
-const shown = (value: unknown): string => {
-  const json = JSON.stringify(value) as string | undefined;
-  return json === undefined || json.length > 200 ? 'wrong' : json;
-};
-
 function check(name: OptionName, { value, source, origin }: Given): unknown {
   const parsed = optionOf(name).kind.schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const where = source === 'file' ? `${name} in ${origin}` : origin;
-  throw invalid(`${where} is ${shown(value)}: ${parsed.error.issues[0]!.message}`);
+  throw invalid(`${where} is ${asJson(value)}: ${parsed.error.issues[0]!.message}`);
 }
 
 /**

@@ -1,4 +1,5 @@
 // The balancer: layer 4, one of its upstreams for each connection, usable in front of any service.
+import { asJson, shown } from '../shown.js';
 import { EsporaError, toEsporaError } from '../errors.js';
 import type { NativeForwarderStats, UpstreamHealth, UpstreamState } from '../native.js';
 import { count, weightMax } from '../options/kinds.js';
@@ -40,8 +41,16 @@ const weightKind = count({ min: 1, max: weightMax });
 
 const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
+function checkAddress(address: unknown): void {
+  if (typeof address === 'string') return;
+  throw invalid(`an upstream is named by its address, a string, not ${shown(address)}`);
+}
+
 /** The same change with nothing in it that cannot be right. Throws ERR_ESPORA_INVALID. */
 export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; weight?: number } {
+  if (typeof update !== 'object' || (update as unknown) === null) {
+    throw invalid('what changes has to be an object with state or weight');
+  }
   const { state, weight, ...others } = update;
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) {
@@ -51,10 +60,10 @@ export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; wei
     throw invalid('nothing to change: give a state or a weight');
   }
   if (state !== undefined && !states.includes(state)) {
-    throw invalid(`state is ${JSON.stringify(state)}: it must be up, draining or down`);
+    throw invalid(`state is ${asJson(state)}: it must be up, draining or down`);
   }
   if (weight !== undefined && !weightKind.schema.safeParse(weight).success) {
-    throw invalid(`weight is ${JSON.stringify(weight)}: it must be ${weightKind.expected}`);
+    throw invalid(`weight is ${asJson(weight)}: it must be ${weightKind.expected}`);
   }
   return {
     ...(state === undefined ? {} : { state }),
@@ -91,6 +100,7 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
    */
   async setUpstream(address: string, update: UpstreamUpdate): Promise<void> {
     const checked = readUpdate(update);
+    checkAddress(address);
     await this.#change(() => this.#forwarder.native.setUpstream(address, checked));
   }
 
@@ -102,6 +112,7 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
 
   /** The upstream gets no further connections, and is forgotten with its last. */
   async removeUpstream(address: string): Promise<void> {
+    checkAddress(address);
     await this.#change(() => this.#forwarder.native.removeUpstream(address));
   }
 

@@ -56,10 +56,17 @@ const forOneUpstream: BalancerOnly = Object.freeze({
 
 /** One upstream with its weight, from text or parts. Throws ERR_ESPORA_INVALID. */
 export function readUpstream(given: string | WeightedAddress): Weighted {
-  const text =
+  const { address, weight } =
     typeof given === 'string'
-      ? given
-      : `${given.address}${given.weight === undefined ? '' : ` weight=${String(given.weight)}`}`;
+      ? { address: given, weight: undefined }
+      : ((given as WeightedAddress | null | undefined) ?? { address: undefined });
+  if (typeof address !== 'string' || (weight !== undefined && typeof weight !== 'number')) {
+    throw new EsporaError(
+      'ERR_ESPORA_INVALID',
+      'an upstream has to be an address, or { address, weight } with a string and a number',
+    );
+  }
+  const text = `${address}${weight === undefined ? '' : ` weight=${weight}`}`;
   const parsed = parseUpstream(text);
   if (parsed !== undefined && !('refused' in parsed)) return parsed;
   const problem =

@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import { EsporaError, toEsporaError } from '../errors.js';
 import { duration } from '../options/kinds.js';
+import { asJson } from '../shown.js';
 import { resolveServiceOptions } from '../options/resolve.js';
 import type { ServiceInput, ServiceKind, ServiceValues } from '../options/table.js';
 import type {
@@ -137,7 +138,7 @@ const defaultDrainMs = 5000;
 function readDrain(drain: number | string | undefined): number {
   const parsed = drainKind.schema.safeParse(drain ?? defaultDrainMs);
   if (parsed.success) return parsed.data;
-  const message = `drain is ${JSON.stringify(drain)}: it must be ${drainKind.expected}`;
+  const message = `drain is ${asJson(drain)}: it must be ${drainKind.expected}`;
   throw new EsporaError('ERR_ESPORA_INVALID', message);
 }
 
