@@ -114,6 +114,22 @@ test('the file needs nothing else, and says what happened', async (t) => {
   t.notRegex(contentOf(page), /NaN|undefined|Infinity/);
 });
 
+test('one request is one, and only the whole test has the prize of the contest', async (t) => {
+  const result = await wholeResult(t);
+  const [phase] = result.phases;
+  const one = htmlReport({ ...result, phases: [{ ...phase!, requests: 1 }] });
+  t.regex(one, />request</);
+  t.regex(one, />requisição</);
+  t.regex(htmlReport({ ...result, plan: 'quick' }), /not the whole test/);
+  t.notRegex(htmlReport({ ...result, plan: 'full' }), /not the whole test/);
+});
+
+test('a table of latencies has its failures where a narrow screen shows them', async (t) => {
+  const page = htmlReport(await wholeResult(t));
+  t.true(page.indexOf('>falhas</span') < page.indexOf('>p50<'));
+  t.regex(page, />p99,9</);
+});
+
 test('a bad run: what failed is shown, and nothing in it becomes markup', async (t) => {
   const { port } = await referenceServer(t, {
     answer: ({ client }) =>

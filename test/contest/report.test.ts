@@ -102,6 +102,13 @@ test('more kinds of failures than fit are counted', async (t) => {
   t.regex(report, /and 3 more kinds/);
 });
 
+test('one request is one', async (t) => {
+  const result = await playOn((await referenceServer(t)).port, short);
+  const [phase] = result.phases;
+  const report = reportText({ ...result, phases: [{ ...phase!, requests: 1 }] }, noColours);
+  t.regex(report, / 1 request in /);
+});
+
 test('a run that was stopped has no prize', async (t) => {
   const { port } = await referenceServer(t);
   const result = await playOn(port, short, { signal: AbortSignal.abort() });

@@ -116,7 +116,7 @@ function phaseText({ phases }: ContestResult, paint: Paint): string[] {
     const verdict =
       failures === 0 ? paint('green', 'ok') : paint('red', `${count(failures)} failed`);
     const took = endMs - startMs < 10_000 ? `${endMs - startMs} ms` : duration(endMs - startMs);
-    return `  ${title.padEnd(width)}   ${count(requests).padStart(7)} requests in ${took}: ${verdict}`;
+    return `  ${title.padEnd(width)}   ${count(requests).padStart(7)} ${requests === 1 ? 'request' : 'requests'} in ${took}: ${verdict}`;
   });
 }
 

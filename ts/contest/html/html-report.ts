@@ -87,6 +87,16 @@ function verdict({ outcome, failures, inconsistencies, fastPercent }: ContestRes
   )}</span>`;
 }
 
+/** What the figure in the head is: only the whole test has the contest's prize. */
+function prizeTitle({ plan }: ContestResult): Html {
+  return plan === 'full'
+    ? say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')
+    : say(
+        `Rinha de Backend 2024/Q1 · what a prize would be after the plan ${plan}, not the whole test`,
+        `Rinha de Backend 2024/Q1 · quanto seria o prêmio depois do plano ${plan}, não do teste inteiro`,
+      );
+}
+
 function head(result: ContestResult): Html {
   const { underLimits, service, plan, startedAt, durationMs, seed } = result;
   const title = underLimits?.title ?? service;
@@ -107,7 +117,7 @@ function head(result: ContestResult): Html {
   const prize =
     result.outcome === 'interrupted' ? say('no prize', 'sem prêmio') : dollars(result.prize.usd);
   return markup`<header>
-    <p class="what">${say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')}</p>
+    <p class="what">${prizeTitle(result)}</p>
     <h1>${prize}</h1>
     <p class="verdict">${verdict(result)}</p>
     <p class="note meta">${meta.map((one, index) => markup`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>
@@ -143,9 +153,10 @@ function latencyRow(name: Html, figures: Figures, total = false): Html {
   return tableRow(
     [
       name,
+      // Failures first: a narrow screen shows the left of a table.
+      failures,
       ...[p50, p75, p95, p99, p999, max].map(milliseconds),
       number(figures.requests),
-      failures,
     ],
     total,
   );
@@ -180,10 +191,11 @@ function latency(result: ContestResult): Html {
   const limit = { label: escape(`${fastBelowMs} ms`), value: fastBelowMs };
   const head = [
     escape(''),
-    ...['p50', 'p75', 'p95', 'p99', 'p99.9'].map(escape),
+    say('failures', 'falhas'),
+    ...['p50', 'p75', 'p95', 'p99'].map(escape),
+    say('p99.9', 'p99,9'),
     say('max', 'máx'),
     say('requests', 'requisições'),
-    say('failures', 'falhas'),
   ];
   return section(
     'latency',
@@ -302,7 +314,7 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
     say('What the services use of their limits', 'O que os serviços usam de seus limites'),
     say(
       `${Number(cpus.toFixed(3))} CPUs and ${memory} MiB in all, enforced by the kernel's control groups. A throttled period is a tenth of a second in which a service had used up its share.`,
-      `${Number(cpus.toFixed(3))} CPUs e ${memory} MiB no total, impostos pelos control groups do kernel. Um período contido é um décimo de segundo em que o serviço esgotou sua cota.`,
+      `${Number(cpus.toFixed(3)).toLocaleString('pt-BR')} CPUs e ${memory} MiB no total, impostos pelos control groups do kernel. Um período contido é um décimo de segundo em que o serviço esgotou sua cota.`,
     ),
     table(
       [
@@ -450,7 +462,7 @@ function checks(result: ContestResult): Html {
         check(
           failures === 0,
           phaseTitle(title),
-          markup`${number(requests)} ${say('requests', 'requisições')}${failures === 0 ? undefined : markup`, <span class="bad">${number(failures)} ${say('failed', 'falharam')}</span>`}`,
+          markup`${number(requests)} ${requests === 1 ? say('request', 'requisição') : say('requests', 'requisições')}${failures === 0 ? undefined : markup`, <span class="bad">${number(failures)} ${say('failed', 'falharam')}</span>`}`,
         ),
       )}
       ${failureGroups
