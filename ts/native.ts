@@ -83,6 +83,8 @@ export interface NativeDatabaseStarted extends NativeStarted {
   /** 'clean', 'torn' or 'copied'. */
   tail: string;
   readOnly: boolean;
+  /** False: the newest transactions could not be secured, and everything is answered 503. */
+  whole: boolean;
   warnings: string[];
 }
 

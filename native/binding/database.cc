@@ -71,6 +71,7 @@ struct Opened {
   uint64_t open_ns = 0;
   uint64_t last_seq = 0;
   bool appendable = true;
+  bool whole = true;
   store::Stats store;
   std::vector<std::string> warnings;
 };
@@ -145,6 +146,7 @@ class Database final : public Napi::ObjectWrap<Database>,
     result.Set("volatile", sys::file_system_volatile(store.file_system));
     result.Set("tail", store.unproven_records == 0 ? "clean" : "copied");
     result.Set("readOnly", !opened_.appendable);
+    result.Set("whole", opened_.whole);
     Napi::Array warnings = Napi::Array::New(env);
     for (const std::string& each : opened_.warnings) warnings.Set(warnings.Length(), each);
     result.Set("warnings", warnings);
@@ -236,6 +238,7 @@ class Database final : public Napi::ObjectWrap<Database>,
                .open_ns = sys::monotonic_ns() - begin_ns,
                .last_seq = engine.last_seq(),
                .appendable = engine.appendable(),
+               .whole = engine.whole(),
                .store = engine.stats(),
                .warnings = service_->warnings()};
     return {};

@@ -36,6 +36,10 @@ inline constexpr Error store_failed{
 // Nothing is known to have failed, and nothing can be taken just now: no descriptor, no right.
 inline constexpr Error store_refuses{503, "armazenamento_indisponivel",
                                      "O armazenamento não pode gravar agora; nada foi alterado."};
+// Opened on a full disk: the newest transactions are there, but could not be made durable yet.
+inline constexpr Error store_waits_for_space{
+    503, "armazenamento_espera_espaco",
+    "Não há espaço em disco para assegurar as últimas transações; o serviço espera por espaço."};
 inline constexpr Error store_full{507, "armazenamento_cheio",
                                   "Não há espaço em disco; nada foi alterado."};
 

@@ -16,6 +16,11 @@ void Teller::on_request(Resource resource, uint32_t account_id, std::string_view
     exchange.answer({.error = &errors::store_failed});
     return;
   }
+  // What the ledger holds may be older than what was answered before the start.
+  if (!engine_->whole()) {
+    exchange.answer({.error = &errors::store_waits_for_space});
+    return;
+  }
   Account& account = *ledger_.find(account_id);
   if (resource == Resource::statement) {
     exchange.answer(statement(account));

@@ -111,6 +111,12 @@ void Committer::run() {
 Status Committer::open() {
   auto opened = Engine::open(file_system_, options_, *this);
   if (!opened.ok()) return opened.status();
+  // Readers would be shown an older state than the one that was told to them before.
+  if (!opened.value()->whole()) {
+    Status refused = opened.value()->reserve(1, 1);
+    (void)opened.value()->close();
+    return refused;
+  }
   auto directory = opened.value()->directory().again();
   if (!directory.ok()) {
     (void)opened.value()->close();

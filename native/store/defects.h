@@ -45,6 +45,8 @@ enum class Defect : uint8_t {
   any_failure_is_full,
   take_given_schema,
   append_before_schema,
+  start_with_an_older_state,
+  no_reserve,
   count,
 };
 
@@ -83,6 +85,8 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "any_failure_is_full",
     "take_given_schema",
     "append_before_schema",
+    "start_with_an_older_state",
+    "no_reserve",
 };
 
 #ifdef ESPORA_SIMULATION

@@ -87,7 +87,7 @@ Status Engine::reserve(size_t payload_bytes, uint32_t records) {
   if (end > batch_bytes_max_) [[unlikely]] {
     return Status(Code::overloaded, "the open batch is full");
   }
-  if (next_block_ + blocks_of(end) > segment_blocks_ && !reserved_spare_.file.valid() &&
+  if (next_block_ + blocks_of(end) > batches_end() && !reserved_spare_.file.valid() &&
       !spares_->take(reserved_spare_)) [[unlikely]] {
     if (const Status failed = spares_->failure(); !failed.ok()) return no_segment(failed);
     spares_->hurry();
@@ -147,7 +147,7 @@ bool Engine::begin_commit() noexcept {
   ESPORA_DEFECT(rewrite_partial_block) absorb_last_frame();
   begin(WorkKind::batch, Phase::write);
   const uint32_t blocks = blocks_of(open_.used);
-  if (next_block_ + blocks > segment_blocks_) {
+  if (next_block_ + blocks > batches_end()) {
     ESPORA_CHECK(reserved_spare_.file.valid());
     work_.roll = true;
     work_.spare = std::move(reserved_spare_);
@@ -432,7 +432,10 @@ Status Engine::commit() {
 
 Status Engine::flush() {
   if (poisoned()) return poison(Code::failed);
-  return begin_flush() ? run() : Status();
+  if (begin_flush()) {
+    if (Status flushed = run(); !flushed.ok()) return flushed;
+  }
+  return options_.sync == Sync::always ? Status() : seal();
 }
 
 Status Engine::seal() {
@@ -448,7 +451,7 @@ Status Engine::maintain() {
   const uint64_t now_ns = file_system_.monotonic_ns();
   if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_ &&
       now_ns - unflushed_since_ns_ >= uint64_t{options_.flush_interval_ms} * 1'000'000) {
-    if (Status flushed = flush(); !flushed.ok()) return flushed;
+    if (Status flushed = begin_flush() ? run() : Status(); !flushed.ok()) return flushed;
   }
   if (options_.sync != Sync::never && now_ns - idle_since_ns_ >= limits::seal_idle_ns) {
     return seal();
@@ -479,6 +482,8 @@ Status Engine::close() {
   if (poisoned()) housekeeping_->stop();
   housekeeping_->discard();
   spares_->discard();
+  // Everything is proven: there is nothing left that it could be needed for.
+  if (status.ok() && appendable_ && !unsealed_) (void)directory_.remove(reserve_name);
   if (reserved_spare_.file.valid()) {
     reserved_spare_.file.reset();
     (void)directory_.remove(reserved_spare_.name);

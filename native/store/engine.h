@@ -177,10 +177,17 @@ class Engine {
   [[nodiscard]] bool poisoned() const noexcept { return !failure_.ok(); }
   [[nodiscard]] const sys::Status& failure() const noexcept { return failure_; }
 
-  // False while an opened store had no space for its fresh segment: the visitor has seen only what
-  // is proven durable, reserve() refuses. maintain() goes on from there once there is space; the
-  // visitor then sees the rest, if any.
+  // False while an opened store had no space for its fresh segment: reserve() refuses. maintain()
+  // goes on from there once there is space.
   [[nodiscard]] bool appendable() const noexcept { return appendable_; }
+  // False while, besides, the newest records could not be made durable, and so not be shown: what
+  // the visitor has seen may be older than what was answered, and must be shown to nobody. With
+  // Sync::always it takes a file system that gives no room which it had reserved, or whatever took
+  // the reserve away. maintain() shows the visitor the rest once there is space.
+  [[nodiscard]] bool whole() const noexcept {
+    ESPORA_DEFECT(start_with_an_older_state) return true;
+    return whole_;
+  }
 
   // Each begins one piece of work if there is any and none is under way. A commit takes the open
   // batch; appends then go into the next one. A flush makes all that was written durable. A seal
@@ -194,6 +201,7 @@ class Engine {
 
   // begin, all steps, complete: for the inline driver. ok when there is nothing to do.
   [[nodiscard]] sys::Status commit();
+  // What it promises is also said on disk, by a seal, where no later batch says it at once.
   [[nodiscard]] sys::Status flush();
   [[nodiscard]] sys::Status seal();
 
@@ -298,6 +306,8 @@ class Engine {
   sys::Status show(const format::FrameHeader& frame, Bytes payload);
   sys::Status show_copied();
   sys::Status prepare(const Listing& listing);
+  sys::Status make_reserve();
+  sys::Status secure();
   sys::Status install(Spare spare);
   int write_fresh(const Spare& spare, std::span<const CopiedBatch> copies);
   void adopt_fresh(Spare spare);
@@ -318,6 +328,9 @@ class Engine {
   void begin(WorkKind kind, Phase phase) noexcept;
   sys::Status run() noexcept;
   [[nodiscard]] bool can_seal() const noexcept;
+  // Batches end before it: the last block is for a seal, so that what is durable can always be said
+  // to be.
+  [[nodiscard]] uint32_t batches_end() const noexcept { return segment_blocks_ - 1; }
   [[nodiscard]] sys::Status refusal() const;
   [[nodiscard]] sys::Status no_segment(const sys::Status& why) const;
   [[nodiscard]] sys::Status poison(sys::Code code) const;
@@ -353,6 +366,8 @@ class Engine {
 
   // ---- opening that waits for space ----
   FreshSegment fresh_;
+  FreshSegment least_;  // what the reserve has to hold, while something is not shown
+  bool whole_ = true;
   bool publish_store_ = false;  // before the fresh segment
   uint64_t install_retry_ns_ = 0;
   sys::Status install_failure_;  // why the last attempt found no space, if the spare was there

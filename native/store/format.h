@@ -252,9 +252,10 @@ constexpr size_t record_extent(size_t size) {
   return sizeof(format::RecordHeader) + round_up(size, 8);
 }
 
-// The largest batch in bytes of whole blocks: the limit, or what a segment can hold.
+// The largest batch in bytes of whole blocks: the limit, or what a segment can hold beside its
+// header and the block that is kept free for a seal.
 constexpr size_t batch_bytes_max_of(uint64_t segment_bytes) {
-  const uint64_t room = segment_bytes - format::block_bytes;
+  const uint64_t room = segment_bytes - 2 * uint64_t{format::block_bytes};
   return room < limits::batch_bytes_max ? room : limits::batch_bytes_max;
 }
 
@@ -280,7 +281,15 @@ struct Name {
 
 Name parse_name(std::string_view name) noexcept;
 std::string segment_name(uint32_t number);
-std::string spare_name(uint64_t count);
+std::string spare_name(uint64_t count);  // from 1 on
+// A file of a segment's size, of which only so much has room on the device that it can hold the
+// header and two batches: see Engine::make_reserve().
+inline constexpr const char* reserve_name = "spare-0.tmp";
+inline constexpr const char* reserve_temporary_name = "dense-0.tmp";
+constexpr uint64_t reserve_bytes_of(uint64_t segment_bytes) {
+  const uint64_t bytes = format::block_bytes + uint64_t{2} * limits::batch_bytes_max;
+  return bytes < segment_bytes ? bytes : segment_bytes;
+}
 // While segment `number` is rewritten.
 std::string dense_temporary_name(uint32_t number);
 std::string snapshot_name(uint64_t seq);

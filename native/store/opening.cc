@@ -174,6 +174,8 @@ Status Engine::recover(const Listing& listing) {
   if (Status ended = visitor_.end(); !ended.ok()) return ended;
 
   fresh_ = plan_fresh_segment(last, tail);
+  whole_ = tail.end.last_seq() <= tail.proven_seq;
+  if (!whole_) least_ = plan_fresh_segment(last, tail, true);
   last_seq_ = acknowledged_seq_ = durable_seq_ = tail.proven_seq;
   // Its directory's flush may have failed when the store was made.
   if (last.number == 1 && tail.proven_seq == 0) {
@@ -182,7 +184,7 @@ Status Engine::recover(const Listing& listing) {
   }
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
   Status installed = try_install();
-  ESPORA_DEFECT(serve_tail_without_space) if (!appendable_)(void) show_copied();
+  ESPORA_DEFECT(serve_tail_without_space) if (!whole_)(void) show_copied();
   return installed;
 }
 
@@ -314,12 +316,15 @@ Status Engine::show(const format::FrameHeader& frame, Bytes payload) {
 // Nothing on disk was changed up to here.
 Status Engine::prepare(const Listing& listing) {
   for (const std::string& name : listing.temporaries) {
+    // What proves everything may itself be on no device: see make_reserve().
+    if (name == reserve_name) continue;
     if (Status removed = directory_.remove(name); !removed.ok()) return removed;
   }
   batch_bytes_max_ = batch_bytes_max_of(store_.segment_bytes);
   segment_blocks_ = blocks_of(store_.segment_bytes);
-  open_.buffer = BlockBuffer(batch_bytes_max_);
-  work_.buffer = BlockBuffer(batch_bytes_max_);
+  // A batch of an earlier version, which kept no block for a seal, may be one block longer.
+  open_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
+  work_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
   spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), store_.segment_bytes,
                                             directory_.direct());
   Housekeeping::Plan plan;
@@ -343,20 +348,28 @@ Status Engine::try_install() {
   if (now_ns < install_retry_ns_) return {};
   install_retry_ns_ = now_ns + limits::spare_retry_ns;
   Status status;
+  bool waits = false;
   if (!current_.file.valid()) {
-    Spare spare;
-    if (!spares_->take(spare)) return {};
-    status = install(std::move(spare));
-    if (status.ok()) status = show_copied();
-    if (status.ok()) fresh_ = {};
+    waits = !spares_->ready();
+    if (!waits) status = make_reserve();
+    if (!waits && status.ok()) {
+      Spare spare;
+      ESPORA_CHECK(spares_->take(spare));
+      status = install(std::move(spare));
+      if (status.ok()) status = show_copied();
+      if (status.ok()) fresh_ = least_ = {};
+    }
   }
   ESPORA_DEFECT(append_before_schema)
   publish_store_ = publish_store_ && current_.header.number == 1;
-  if (status.ok() && publish_store_) status = directory_.publish_store(store_);
+  if (status.ok() && !waits && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
     install_failure_ = std::move(status);
-    return {};
+    status = {};
+    waits = true;
   }
+  if (waits) status = secure();
+  if (waits && status.ok()) return {};
   appendable_ = status.ok();
   if (status.ok()) {
     housekeeping_->closed(current_.header.number, stats_.direct_io);
@@ -367,10 +380,87 @@ Status Engine::try_install() {
   return status;
 }
 
+// Before the first append: a file with room for the header of a segment and for what a crash leaves
+// unproven, so that an opening on a full disk can make that durable and show it. It gets its name
+// when it is whole and flushed, and keeps it from one opening to the next; the directory's flush
+// that publishes the fresh segment makes the name durable.
+Status Engine::make_reserve() {
+  ESPORA_DEFECT(no_reserve) return {};
+  const auto failed = [&](int64_t result, const char* call) {
+    return Status::from_errno(static_cast<int>(-result), call,
+                              directory_.path() + "/" + reserve_name);
+  };
+  const auto open = [&](const char* name, sys::OpenFlags flags) {
+    return sys::File(file_system_, file_system_.open(directory_.handle(), name, flags));
+  };
+  if (const sys::File there = open(reserve_name, {}); there.valid()) {
+    const int64_t size = file_system_.size(there.get());
+    if (size < 0) return failed(size, "fstat");
+    if (static_cast<uint64_t>(size) == store_.segment_bytes) return {};
+  }
+  // Left over from an attempt of this same opening.
+  if (Status removed = directory_.remove(reserve_temporary_name); !removed.ok()) return removed;
+  const sys::File file =
+      open(reserve_temporary_name, {.write = true, .create = true, .exclusive = true});
+  if (!file.valid()) return failed(file.get(), "open");
+  const uint64_t bytes = reserve_bytes_of(store_.segment_bytes);
+  int result;
+  while ((result = file_system_.allocate(file.get(), bytes)) == -EINTR) {
+  }
+  if (result < 0 && result != -EOPNOTSUPP && result != -ENOSYS) return failed(result, "fallocate");
+  const std::span<std::byte> zeros = work_.buffer.span().first(batch_bytes_max_);
+  std::memset(zeros.data(), 0, zeros.size());
+  for (uint64_t at = 0; at < bytes; at += zeros.size()) {
+    const Bytes part = zeros.first(std::min<uint64_t>(zeros.size(), bytes - at));
+    result = write_all(file_system_, file.get(), part, at);
+    if (result < 0) return failed(result, "pwrite");
+  }
+  // It has a segment's size, but room for its beginning only.
+  result = write_all(file_system_, file.get(), zeros.first(block_bytes),
+                     store_.segment_bytes - block_bytes);
+  if (result < 0) return failed(result, "pwrite");
+  result = file_system_.fsync(file.get());
+  if (result < 0) return failed(result, "fsync");
+  result = file_system_.rename(directory_.handle(), reserve_temporary_name, reserve_name);
+  return result < 0 ? failed(result, "rename") : Status();
+}
+
+// There is no space for a segment: what is not proven goes into the reserve, as a segment that
+// nothing is appended to. The one that is made later, with all its room, takes its place. ok also
+// where that is not possible, and then whole() stays false.
+Status Engine::secure() {
+  if (whole_) return {};
+  uint64_t blocks = 1;
+  for (const CopiedBatch& batch : least_.batches) {
+    blocks += blocks_of(sizeof(format::FrameHeader) + batch.payload.size());
+  }
+  if (blocks * block_bytes > reserve_bytes_of(store_.segment_bytes)) return {};
+  const bool direct = directory_.direct();
+  Spare reserve{{}, reserve_name, direct};
+  reserve.file = sys::File(file_system_, file_system_.open(directory_.handle(), reserve_name,
+                                                           {.write = true, .direct = direct}));
+  if (!reserve.file.valid() ||
+      file_system_.size(reserve.file.get()) != static_cast<int64_t>(store_.segment_bytes)) {
+    return {};
+  }
+  std::swap(fresh_, least_);
+  Status status = install(std::move(reserve));
+  if (status.ok()) status = show_copied();
+  current_.file.reset();
+  if (!status.ok()) std::swap(fresh_, least_);
+  if (status.code() == Code::no_space) {
+    install_failure_ = std::move(status);
+    return {};
+  }
+  return status;
+}
+
 Status Engine::install(Spare spare) {
   const std::string spare_path = directory_.path() + "/" + spare.name;
   const auto give_up = [&](int result, const char* call) {
-    (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
+    if (spare.name != reserve_name) {
+      (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
+    }
     const Code code = sys::code_from_errno(-result);
     return Status::from_errno(code == Code::no_space ? code : Code::io, -result, call, spare_path);
   };
@@ -485,7 +575,9 @@ Status Engine::show_copied() {
     stats_.unproven_records += batch.record_count;
     if (Status shown = show(frame, batch.payload); !shown.ok()) return shown;
   }
-  return any ? visitor_.end() : Status();
+  const Status ended = any ? visitor_.end() : Status();
+  whole_ = whole_ || ended.ok();
+  return ended;
 }
 
 }  // namespace espora::store

@@ -438,13 +438,14 @@ CopiedBatch copy_of(const FrameView& batch, bool proven) {
 
 }  // namespace
 
-FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail) {
+FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail, bool least) {
   ESPORA_CHECK(!tail.damage);
   size_t payload_bytes = 0;
   for (const FrameView& batch : tail.batches) payload_bytes += batch.payload.size();
   const size_t room = batch_bytes_max_of(last.segment_bytes) - sizeof(format::FrameHeader);
-  const Placement placement = judge_placement(
-      {tail.proven_batches != 0, payload_bytes <= room, tail.end.last_seq() > last.durable_seq});
+  const Placement placement =
+      judge_placement({tail.proven_batches != 0, !least && payload_bytes <= room,
+                       tail.end.last_seq() > last.durable_seq});
 
   FreshSegment fresh;
   fresh.header = last;

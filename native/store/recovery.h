@@ -278,6 +278,8 @@ struct FreshSegment {
 };
 
 FreshSegment plan_first_segment(const StoreFacts& store) noexcept;
-FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail);
+// `least`: where space is short, copies nothing that may stay where it is.
+FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail,
+                                bool least = false);
 
 }  // namespace espora::store

@@ -163,6 +163,8 @@ std::string file_system_name(int64_t type) {
       return "f2fs";
     case 0x2FC12FC1:
       return "zfs";
+    case 0xCA451A4E:
+      return "bcachefs";
     case TMPFS_MAGIC:
       return "tmpfs";
     case RAMFS_MAGIC:

@@ -15,6 +15,7 @@ const started: NativeDatabaseStarted = {
   fileSystem: 'ext4',
   tail: 'clean',
   readOnly: false,
+  whole: true,
   warnings: [],
 };
 
@@ -31,3 +32,13 @@ for (const [directIo, readOnly, fileSystem, said] of [
     t.regex(store.warnings.join('\n'), said);
   });
 }
+
+test('what could not be secured on a full disk is said', (t) => {
+  const { store } = report({ ...started, readOnly: true, whole: false });
+  t.regex(store.warnings.join('\n'), /^there is no space to secure the newest transactions/);
+});
+
+test('where reserved space is not certain is said', (t) => {
+  const { store } = report({ ...started, fileSystem: 'btrfs' });
+  t.regex(store.warnings.join('\n'), /^btrfs copies on write/);
+});

@@ -65,6 +65,15 @@ const forgetful: Readonly<Record<string, string>> = {
 
 const weaker = 'writes go through the page cache, a weaker guard against a failing device';
 
+// File systems that may need room to write over what is there.
+const copying: ReadonlySet<string> = new Set(['btrfs', 'zfs', 'bcachefs']);
+
+const unreserved =
+  'space that was reserved is not certain there, so keep some of it free, and take no snapshots of the data directory on a full disk';
+
+const unsecured =
+  'there is no space to secure the newest transactions: every request is answered 503 until there is';
+
 /** @internal What `start` resolves with, and what a person should know of it. */
 export function report(started: NativeDatabaseStarted): DatabaseStarted {
   const { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly } =
@@ -74,6 +83,8 @@ export function report(started: NativeDatabaseStarted): DatabaseStarted {
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
   // Without a segment to write to nothing was tried.
   else if (!directIo && !readOnly) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
+  if (copying.has(fileSystem)) warnings.push(`${fileSystem} copies on write: ${unreserved}`);
+  if (!started.whole) warnings.push(unsecured);
   const found = { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly };
   return { ...listeningOf(started), store: { ...found, warnings } };
 }

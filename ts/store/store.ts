@@ -190,8 +190,9 @@ function closeAllAtExit(): void {
  *
  * Rejects with `ERR_ESPORA_LOCKED` (another process has it), `_NOT_FOUND` (with `create: false`),
  * `_INVALID` (other kind or schema of records, a wrong option), `_VERSION`, `_CORRUPT`,
- * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store only: an old one on a full disk
- * opens for reading, and appends are refused until there is space).
+ * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store, or one whose newest records can't be
+ * secured on a full disk; otherwise an old one opens there for reading, and appends are refused
+ * until there is space).
  */
 export async function openStore(directory: string, options?: StoreOptions): Promise<Store>;
 export async function openStore<T>(

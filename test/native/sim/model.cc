@@ -22,6 +22,7 @@ const char* invariant_text(int invariant) noexcept {
       "the same seed gives the same trace",
       "where nobody has a store open, every tool shows exactly what opening takes",
       "whatever is asked is answered once, in its order, and the store holds what the answer says",
+      "a start on a full disk shows what a start with space does, or says that it does not",
   };
   return texts[static_cast<size_t>(invariant)];
 }

@@ -27,7 +27,8 @@ inline constexpr int time_never_decreases = 10;
 inline constexpr int progress_resumes = 11;  // when faults stop
 inline constexpr int same_seed_same_trace = 12;
 inline constexpr int tools_show_what_opening_takes = 13;  // where nobody has the store open
-inline constexpr int answered_once = 14;  // in order, and truly
+inline constexpr int answered_once = 14;                  // in order, and truly
+inline constexpr int full_start_is_no_older_state = 15;   // all that was answered, or nothing
 const char* invariant_text(int invariant) noexcept;
 
 struct Violation {

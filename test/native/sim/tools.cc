@@ -1,5 +1,6 @@
 #include "sim/tools.h"
 
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,28 @@ class Quiet final : public Director {
  public:
   Outcome before(const Call&) override { return {}; }
   void after(const Call&, int64_t) override {}
+};
+
+// A disk without room for anything new. What was written before may be written again, unless the
+// file system copies on write.
+class Full final : public Director {
+ public:
+  explicit Full(bool copies_on_write) noexcept : copies_on_write_(copies_on_write) {}
+
+  Outcome before(const Call& call) override {
+    const bool temporary = store::parse_name(call.name).kind == store::NameKind::temporary;
+    // An empty LOCK takes no space.
+    const bool makes = call.creates && call.name != store::lock_name;
+    const bool grows = makes || call.kind == CallKind::allocate ||
+                       (call.kind == CallKind::pwrite && temporary &&
+                        (copies_on_write_ || call.name != store::reserve_name));
+    if (grows) return {Outcome::Kind::fail, ENOSPC};
+    return {};
+  }
+  void after(const Call&, int64_t) override {}
+
+ private:
+  const bool copies_on_write_;
 };
 
 // What was found, in order and without a gap, and the first damage.
@@ -53,11 +76,19 @@ class Shown final : public store::ReadVisitor {
 class AtRest {
  public:
   AtRest(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-         const ledger::AccountTable& accounts, Findings& findings)
-      : disk_(disk), options_(options), model_(model), accounts_(accounts), findings_(findings) {}
+         const ledger::AccountTable& accounts, bool trusting, Findings& findings)
+      : disk_(disk),
+        options_(options),
+        model_(model),
+        accounts_(accounts),
+        trusting_(trusting),
+        findings_(findings) {}
 
   void check() {
     const std::optional<uint64_t> taken = open(store_path);
+    if (taken && *taken != 0) {
+      for (const bool copies_on_write : {false, true}) start_full(*taken, copies_on_write);
+    }
     if (findings_.any()) return;
     check_reader(taken);
     if (!findings_.any()) check_verify(taken);
@@ -65,10 +96,50 @@ class AtRest {
   }
 
  private:
-  [[nodiscard]] std::unique_ptr<SimulatedDisk> play() {
-    auto disk = std::make_unique<SimulatedDisk>(1, quiet_);
+  [[nodiscard]] std::unique_ptr<SimulatedDisk> play() { return play(quiet_); }
+  [[nodiscard]] std::unique_ptr<SimulatedDisk> play(Director& director) {
+    auto disk = std::make_unique<SimulatedDisk>(1, director);
     disk->take_after(disk_);
     return disk;
+  }
+
+  // A start on a full disk, a power cut, and a start with space again.
+  void start_full(uint64_t taken, bool copies_on_write) {
+    Full full(copies_on_write);
+    const auto disk = play(full);
+    bool shown = false;
+    {
+      Findings ignored;
+      Replay replay(model_, ignored, disk->storage(), accounts_, false, store::History::all);
+      const auto opened = store::Engine::open(*disk, options_, replay);
+      if (opened.ok()) {
+        shown = opened.value()->whole();
+        if (shown && replay.rows() != taken) {
+          findings_.add(full_start_is_no_older_state,
+                        "a start on a full disk ends with record " + std::to_string(replay.rows()) +
+                            ", one with space with " + std::to_string(taken));
+        }
+      }
+      // Batches are flushed one by one: at most the newest and one that was under way are unproven.
+      if (!shown && !copies_on_write && options_.sync == store::Sync::always) {
+        findings_.add(progress_resumes,
+                      "a start on a full disk shows nothing: " +
+                          (opened.ok() ? std::string("no reserve") : opened.status().message()));
+      }
+    }
+    if (!trusting_) return;
+    disk->stop(true);
+    disk->restart([] { return false; });
+    const auto reader_disk = std::make_unique<SimulatedDisk>(1, quiet_);
+    reader_disk->take_after(*disk);
+    const std::optional<uint64_t> again = open(store_path, reader_disk.get());
+    if (!again || (shown && *again != taken)) {
+      findings_.add(again ? acknowledged_is_there : faults_never_corrupt,
+                    "after a start on a full disk and a power cut: " +
+                        (again ? "record " + std::to_string(*again) + " is the last one, not " +
+                                     std::to_string(taken)
+                               : refusal_));
+    }
   }
 
   // The last record that opening takes; nothing if it refuses.
@@ -150,6 +221,7 @@ class AtRest {
   const store::Options& options_;
   const Model& model_;
   const ledger::AccountTable& accounts_;
+  const bool trusting_;
   Findings& findings_;
   Quiet quiet_;
   std::string refusal_;  // of the last opening
@@ -158,8 +230,8 @@ class AtRest {
 }  // namespace
 
 void check_at_rest(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-                   const ledger::AccountTable& accounts, Findings& findings) {
-  AtRest(disk, options, model, accounts, findings).check();
+                   const ledger::AccountTable& accounts, bool trusting, Findings& findings) {
+  AtRest(disk, options, model, accounts, trusting, findings).check();
 }
 
 }  // namespace espora::sim

@@ -10,8 +10,8 @@
 namespace espora::sim {
 
 // Plays on copies of `disk`, which has no open files: a reader, verify and a copy, then opening.
-// The disk itself is not touched.
+// The disk itself is not touched. `trusting`: its flushes did what they said.
 void check_at_rest(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-                   const ledger::AccountTable& accounts, Findings& findings);
+                   const ledger::AccountTable& accounts, bool trusting, Findings& findings);
 
 }  // namespace espora::sim

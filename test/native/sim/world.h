@@ -14,6 +14,7 @@
 #include "sim/disk.h"
 #include "sim/faults.h"
 #include "sim/model.h"
+#include "store/format.h"
 #include "store/reader.h"
 #include "store/record_reader.h"
 
@@ -49,7 +50,7 @@ class World final : private Director {
   struct Evidence {
     int inode;
     uint64_t offset;
-    std::array<std::byte, 128> bytes;
+    std::array<std::byte, sizeof(store::format::SegmentHeader)> bytes;
     size_t count;
     uint64_t durable;
   };

@@ -173,17 +173,18 @@ TEST(Engine, BatchesOfEverySizeUpToTheLimit) {
   auto store = open_store(directory.store());
   ASSERT_OK(store->status);
   const size_t room = (*store)->batch_payload_bytes_max();
-  EXPECT_EQ(room, (uint64_t{1} << 20) - 4096 - 64);
+  EXPECT_EQ(room, (uint64_t{1} << 20) - 2 * 4096 - 64);
   EXPECT_EQ((*store)->reserve(room - 8 + 1, 1).code(), Code::too_large);
   EXPECT_EQ((*store)->reserve(SIZE_MAX / 2, 1).code(), Code::too_large);
   EXPECT_EQ((*store)->reserve(1, UINT32_MAX).code(), Code::too_large);
   ASSERT_OK(store->put(text_of(1, room - 8)));  // fills a segment by itself
   ASSERT_OK(store->put(text_of(2, room - 8)));
-  EXPECT_EQ((*store)->stats().blocks_free, 0u);
   EXPECT_EQ((*store)->stats().rolls, 1u);
-  // A full segment leaves no block for a seal: that is no error.
+  // A full segment has a block left for the seal that proves its last batch.
+  EXPECT_EQ((*store)->stats().blocks_free, 1u);
   ASSERT_OK((*store)->seal());
-  EXPECT_EQ((*store)->stats().seals, 0u);
+  EXPECT_EQ((*store)->stats().seals, 1u);
+  EXPECT_EQ((*store)->stats().blocks_free, 0u);
   EXPECT_EQ((*store)->maintenance_due_ns(), UINT64_MAX);
 
   ASSERT_OK(store->append(text_of(3, room - 8 - 16)));
@@ -196,6 +197,41 @@ TEST(Engine, BatchesOfEverySizeUpToTheLimit) {
   ASSERT_OK((*store)->close());
   store = open_store(directory.store());
   EXPECT_EQ(store->keeper.rows, rows);
+}
+
+// Whatever fills a segment, what was answered can be proven: there is always a block for a seal.
+TEST(Engine, ASegmentNeverFillsUpBeforeItsSeal) {
+  for (const size_t size : {100u, 5'000u, 60'000u, 500'000u}) {
+    const TemporaryDirectory directory;
+    auto store = open_store(directory.store());
+    ASSERT_OK(store->status);
+    for (int i = 0; i < 300; i++) {
+      ASSERT_OK(store->put(text_of(i, size)));
+      ASSERT_GE((*store)->stats().blocks_free, 1u) << "record " << i << " of " << size << " bytes";
+      if ((*store)->stats().rolls == 2) break;
+      if ((*store)->stats().blocks_free != 1) continue;
+      ASSERT_OK((*store)->seal());
+      EXPECT_EQ((*store)->stats().blocks_free, 0u);
+    }
+  }
+}
+
+// A flush that was asked for is proven on disk, in the modes in which no later frame does it soon.
+TEST(Engine, AFlushOfARelaxedStoreIsProven) {
+  for (const Sync sync : {Sync::interval, Sync::never}) {
+    const TemporaryDirectory directory;
+    Options options = options_for(directory.store());
+    options.sync = sync;
+    sys::PosixFileSystem fs;
+    auto store = test::open_store(fs, options);
+    ASSERT_OK(store->status);
+    for (int i = 0; i < 20; i++) ASSERT_OK(store->put(text_of(i, 100)));
+    ASSERT_OK((*store)->flush());
+    store.reset();  // killed
+    const auto report = verify(fs, directory.store());
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report.value().proven_seq, 20u);
+  }
 }
 
 TEST(Engine, AReservationForSeveralRecordsHoldsForAnySplit) {
@@ -563,9 +599,9 @@ TEST(Engine, NeverModeFlushesOnDemandAndAtClose) {
   EXPECT_EQ((*store)->durable_seq(), 0u);
   ASSERT_OK((*store)->flush());
   EXPECT_EQ((*store)->durable_seq(), 20u);
-  EXPECT_EQ(fs.calls(Call::fdatasync), flushes + 1);
+  EXPECT_EQ(fs.calls(Call::fdatasync), flushes + 2) << "and one for the seal that proves it";
   ASSERT_OK((*store)->flush());
-  EXPECT_EQ(fs.calls(Call::fdatasync), flushes + 1);
+  EXPECT_EQ(fs.calls(Call::fdatasync), flushes + 2) << "and one for the seal that proves it";
   ASSERT_OK(store->put("last"));
   ASSERT_OK((*store)->close());
   const auto rows = store->all();

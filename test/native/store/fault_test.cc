@@ -396,7 +396,7 @@ TEST(Faults, NoNewSpareBeforeTheFailedOneIsGone) {
 
 // ---- opening on a full disk -------------------------------------------------------------------
 
-TEST(Faults, OpeningAFullDiskServesWhatIsProvenAndGoesOnLater) {
+TEST(Faults, OpeningAFullDiskSecuresTheTailOrSaysThatItDidNotAndGoesOnLater) {
   struct Case {
     Call call;
     const char* name;
@@ -424,10 +424,13 @@ TEST(Faults, OpeningAFullDiskServesWhatIsProvenAndGoesOnLater) {
     EXPECT_FALSE((*store)->appendable());
     EXPECT_FALSE((*store)->poisoned());
     if (!of_store) {
-      EXPECT_EQ(store->keeper.rows.size(), 2u);  // the third is proven by nothing
-      EXPECT_EQ(store->keeper.ends, 1);
-      EXPECT_EQ((*store)->last_seq(), 2u);
-      EXPECT_EQ((*store)->durable_seq(), 2u);
+      // The third is proven by nothing. The reserve needs no room, but the other calls.
+      const bool secured = each.call == Call::allocate;
+      EXPECT_EQ((*store)->whole(), secured);
+      EXPECT_EQ(store->keeper.rows.size(), secured ? 3u : 2u);
+      EXPECT_EQ(store->keeper.ends, secured ? 2 : 1);
+      EXPECT_EQ((*store)->last_seq(), secured ? 3u : 2u);
+      EXPECT_EQ((*store)->durable_seq(), secured ? 3u : 2u);
     }
     EXPECT_EQ((*store)->reserve(1, 1).code(), Code::no_space);
     EXPECT_OK((*store)->commit());
@@ -448,8 +451,50 @@ TEST(Faults, OpeningAFullDiskServesWhatIsProvenAndGoesOnLater) {
       ASSERT_OK((*store)->maintain());
     }
     ASSERT_TRUE((*store)->appendable());
+    EXPECT_TRUE((*store)->whole());
     EXPECT_EQ(store->keeper.rows, history);
     EXPECT_EQ(store->keeper.ends, 2);
+    ASSERT_OK(store->put("afterwards"));
+    history = store->all();
+    store.reset();
+    expect_prefix(directory.store(), options, history, history.size());
+  }
+}
+
+// No space for a segment, start after start: each shows everything, and what the first one secured
+// in the reserve is a store like any other.
+TEST(Faults, StartsOnAFullDiskShowEverythingAgainAndAgain) {
+  for (const int batches : {1, 2, 40}) {
+    SCOPED_TRACE(batches);
+    const TemporaryDirectory directory;
+    const Options options = options_for(directory.store());
+    FaultyFileSystem fs;
+    std::vector<Row> history;
+    {
+      auto store = open_store(fs, options);
+      for (int i = 0; i < batches; i++) ASSERT_OK(store->put(text_of(i, i % 3 == 0 ? 40'000 : 50)));
+      history = store->all();
+    }
+    fs.set_rule(always(Call::allocate, "spare-", enospc));
+    for (int start = 0; start < 3; start++) {
+      auto store = open_store(fs, options);
+      ASSERT_OK(store->status);
+      EXPECT_FALSE((*store)->appendable());
+      EXPECT_TRUE((*store)->whole());
+      EXPECT_EQ(store->keeper.rows, history);
+      EXPECT_EQ((*store)->durable_seq(), history.size());
+      EXPECT_EQ((*store)->reserve(1, 1).code(), Code::no_space);
+      if (start == 1) ASSERT_OK((*store)->close());
+      store.reset();
+      const auto report = verify(fs, directory.store());
+      ASSERT_TRUE(report.ok());
+      EXPECT_FALSE(report.value().damaged());
+      EXPECT_EQ(report.value().proven_seq, history.size());
+    }
+    fs.clear();
+    auto store = open_store(fs, options);
+    ASSERT_OK(store->status);
+    EXPECT_TRUE((*store)->appendable());
     ASSERT_OK(store->put("afterwards"));
     history = store->all();
     store.reset();
