@@ -116,7 +116,7 @@ TEST(ErrorTable, CodesAreUniqueAlsoAmongThoseOfHttp) {
     EXPECT_TRUE(test::JsonReader::read("\"" + std::string(error->code) + "\"").has_value());
     EXPECT_EQ(error->message.back(), '.') << error->code;
   }
-  EXPECT_EQ(errors::all().size(), 15u);
+  EXPECT_EQ(errors::all().size(), 16u);
 }
 
 }  // namespace
