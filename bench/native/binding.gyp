@@ -24,6 +24,7 @@
       'defines': [
         'NAPI_VERSION=9',
         'NAPI_CPP_EXCEPTIONS',
+        'NODE_ADDON_API_CPP_EXCEPTIONS_ALL',
         'NODE_ADDON_API_DISABLE_DEPRECATED',
         'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
         'NDEBUG',
@@ -33,7 +34,10 @@
       'cflags': ['-O2', '-g1', '-fvisibility=hidden', '-Wall', '-Wextra'],
       'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20', '-std=gnu++23', '-O3'],
       'cflags_cc': ['-std=c++20', '-fexceptions', '-fno-rtti', '-Wno-missing-field-initializers'],
-      'ldflags': ['-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro'],
+      'ldflags': [
+        '-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro', '-static-libstdc++', '-static-libgcc',
+        '-Wl,--version-script=<!(node -p "process.cwd()")/../../native/binding/exports.map',
+      ],
     },
   ],
 }
