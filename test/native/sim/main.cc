@@ -171,7 +171,7 @@ constexpr std::array teeth = {
     Tooth{Defect::read_by_path, faults_never_corrupt},
     Tooth{Defect::any_failure_is_full, progress_resumes},
     Tooth{Defect::take_given_schema, ledger_is_model},
-    Tooth{Defect::append_before_schema, faults_never_corrupt},
+    Tooth{Defect::append_before_schema, damage_never_silent},
     Tooth{Defect::start_with_an_older_state, full_start_is_no_older_state},
     Tooth{Defect::no_reserve, progress_resumes},
 };
