@@ -53,6 +53,7 @@ Napi::Object health_settings(Napi::Env env, const forward::ForwarderOptions& opt
   const forward::HealthOptions& health = options.health;
   set(result, "ejectAfter", health.eject_after);
   set(result, "ejectWindowMs", health.eject_window_ms);
+  set(result, "ejectSilenceMs", options.answer_timeout_ms);
   set(result, "ejectTimeMs", health.eject_ms);
   set(result, "ejectTimeMaxMs", health.eject_ms_max);
   set(result, "readmitAfter", health.readmit_after);
@@ -248,6 +249,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     set(result, "connectTimeoutMs", options_.connect_timeout_ms);
     set(result, "idleTimeoutMs", options_.idle_timeout_ms);
     set(result, "halfCloseTimeoutMs", options_.half_close_timeout_ms);
+    set(result, "resolveIntervalMs", options_.resolve_interval_ms);
     set(result, "sessionTimeoutMs", options_.session_timeout_ms);
     set(result, "connectionsMax", options_.connections_max);
     set(result, "upstreamConnectionsMax", options_.upstream_connections_max);

@@ -58,6 +58,7 @@ const forwarding = {
   idleTimeout: ms('idleTimeoutMs', 2002),
   halfCloseTimeout: ms('halfCloseTimeoutMs', 2003),
   sessionTimeout: ms('sessionTimeoutMs', 2004),
+  resolveInterval: ms('resolveIntervalMs', 2005),
   proxyProtocolFrom: {
     text: '10.9.0.0/16,unix',
     at: 'proxyProtocol.from',
@@ -96,6 +97,7 @@ const proofs: Readonly<Record<ServiceKind, Partial<Record<OptionName, Proof>>>> 
     upstreamConnectionsMax: count('upstreamConnectionsMax', 1002),
     ejectAfter: count('health.ejectAfter', 41),
     ejectWindow: ms('health.ejectWindowMs', 4002),
+    ejectSilence: ms('health.ejectSilenceMs', 4005),
     ejectTime: ms('health.ejectTimeMs', 4003),
     ejectTimeMax: ms('health.ejectTimeMaxMs', 4004),
     readmitAfter: count('health.readmitAfter', 45),

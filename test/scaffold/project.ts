@@ -36,6 +36,7 @@ export class Project {
   static async make(): Promise<Project> {
     const project = new Project(await mkdtemp(join(tmpdir(), 'espora-scaffold-')));
     const copied = ['scripts', 'binding.gyp', 'package.json', 'package-lock.json'];
+    copied.push('native/binding/exports.map');
     copied.push('tsconfig.json', 'tsconfig.base.json', 'ts/tsconfig.json');
     copied.push('test/tsconfig.json', 'bench/tsconfig.json');
     for (const path of copied) {
