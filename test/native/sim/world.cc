@@ -939,31 +939,34 @@ void World::damage() {
   const uint64_t at = any_page();
   storage.read(inode, at * page_bytes, page.data(), page_bytes, View::cached);
   const size_t sector = random_.chance(1, 2) ? 0 : random_.below(sectors_per_page);
-  switch (random_.below(9)) {
-    case 0: {
+  switch (random_.below(11)) {
+    case 0:
+    case 1:
+    case 2: {
       hit(Fault::bit_flip);
-      const size_t within = random_.chance(1, 2) ? random_.below(64) : random_.below(page_bytes);
+      // Most of all in what decides what the rest means: the header of a frame or a segment.
+      const size_t within = random_.chance(3, 4) ? random_.below(64) : random_.below(page_bytes);
       page[within] ^= static_cast<std::byte>(1U << random_.below(8));
       return put(inode, at * page_bytes, page.data(), page_bytes);
     }
-    case 1:
-    case 2:
+    case 3:
+    case 4:
       hit(Fault::sector_zeroed);
       std::memset(page.data() + sector * sector_bytes, 0, sector_bytes);
       return put(inode, at * page_bytes, page.data(), page_bytes);
-    case 3: {
+    case 5: {
       if (!old_.has(inode)) return;
       hit(Fault::sector_of_old);
       std::byte* into = page.data() + sector * sector_bytes;
       old_.read(inode, at * page_bytes + sector * sector_bytes, into, sector_bytes, View::device);
       return put(inode, at * page_bytes, page.data(), page_bytes);
     }
-    case 4: {
+    case 6: {
       hit(Fault::frame_copied);
       const int other = segments[random_.below(segments.size())].second;
       return put(other, any_page() * page_bytes, page.data(), page_bytes);
     }
-    case 5: {
+    case 7: {
       hit(Fault::frames_swapped);
       const uint64_t to = any_page();
       Page second{};
@@ -971,11 +974,11 @@ void World::damage() {
       put(inode, to * page_bytes, page.data(), page_bytes);
       return put(inode, at * page_bytes, second.data(), page_bytes);
     }
-    case 6:
+    case 8:
       hit(Fault::segment_deleted);
       storage.remove_entry(directory, name);
       return storage.end_flush(directory);
-    case 7:
+    case 9:
       hit(Fault::segment_truncated);
       storage.resize(inode, random_.below(storage.at(inode).size));
       storage.at(inode).device_size = storage.at(inode).size;
