@@ -138,13 +138,14 @@ test.serial('a store that is damaged under the supervisor ends it with exit code
 
 traced('no space for a next segment: definite 507, reads go on, nothing is lost', async (t) => {
   await inDirectory(async (directory) => {
-    // Opening allocates the first segments; later spares find no space.
-    const database = await startTraced(t, directory, 'fallocate:error=ENOSPC:when=2+', small);
+    // Opening allocates the first segment and the reserve, and each thread counts for itself: spares find no
+    // space from the third on.
+    const database = await startTraced(t, directory, 'fallocate:error=ENOSPC:when=3+', small);
     const client = await RawClient.open({ path: database.path });
     let accepted = 0;
     let refusal: { status: number; body: string } | undefined;
     // One by one each takes a block: 1 MiB holds fewer than 256.
-    for (let i = 0; i < 600 && refusal === undefined; i++) {
+    for (let i = 0; i < 1200 && refusal === undefined; i++) {
       client.send(post(3, 'c', 1, 'one'));
       const answer = await client.answer();
       if (answer.status === 200) accepted++;
