@@ -153,7 +153,7 @@ test('what was made later outlives snapshots, rewriting, kill -9 and copies', as
   t.is((await credit(one, 1, 1)).status, 200);
   await first.stop();
 
-  // One by one each takes a block: 255 fill a segment, and account 7 is in the closed ones only.
+  // One by one each takes a block: 254 fill a segment, and account 7 is in the closed ones only.
   const second = await start(t, data, [{ id: 7, limit: 70 }]);
   for (let i = 0; i < 260; i++) t.is((await credit(second, i < 200 ? 7 : 1, 1)).status, 200);
   t.is(await debit(second, 7, 270), 200);

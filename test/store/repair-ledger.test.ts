@@ -12,7 +12,7 @@ const transactions = 290;
 const open = (data: string): Database =>
   new Database({ data, host: '127.0.0.1', port: 0, segmentBytes: 2 ** 20 });
 
-/** Credits of 1 to `count` cents, one batch each, 255 to a segment; the last is the fifth account's. */
+/** Credits of 1 to `count` cents, one batch each, 254 to a segment; the last is the fifth account's. */
 async function filled(t: ExecutionContext, count = transactions): Promise<string> {
   const data = join(temporaryDirectory(t), 'data');
   const database = open(data);
