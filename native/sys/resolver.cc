@@ -81,9 +81,8 @@ Resolver::Found resolve_within(uint64_t patience_ms, std::function<Resolver::Fou
                                const std::string& name) {
   auto promise = std::make_shared<std::promise<Resolver::Found>>();
   std::future<Resolver::Found> found = promise->get_future();
-  auto thread = start_thread("espora-resolve", [promise, ask = std::move(ask)] {
-    promise->set_value(ask());
-  });
+  auto thread = start_thread("espora-resolve",
+                             [promise, ask = std::move(ask)] { promise->set_value(ask()); });
   if (!thread.ok()) return thread.status();
   thread.value().detach();
   if (found.wait_for(std::chrono::milliseconds(patience_ms)) == std::future_status::ready) {

@@ -142,7 +142,8 @@ function addonStep({ name, stamp: stampName, folder, target, inputs: listInputs,
   };
 }
 
-const sourceFiles = (folder) => filesBelow(folder, (name) => /\.(cc|h|map)$|^sources\.txt$/.test(name));
+const sourceFiles = (folder) =>
+  filesBelow(folder, (name) => /\.(cc|h|map)$|^sources\.txt$/.test(name));
 
 const compilerAdvice =
   'It needs g++ 12 or later, make and Python 3 ' +

@@ -198,10 +198,7 @@ export abstract class Service<
       },
       (error: unknown) => {
         this.#state = 'stopped';
-        throw aboutSocket(
-          toEsporaError(error),
-          this.options,
-        );
+        throw aboutSocket(toEsporaError(error), this.options);
       },
     );
     return this.#starting;
