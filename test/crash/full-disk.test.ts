@@ -76,9 +76,13 @@ for (const end of ['stopped', 'killed'] as const) {
 
       const full = await start(data, path);
       const client = await RawClient.open({ path });
+      // Where the newest batch could not be secured it says so, and shows nothing older.
+      let waits = false;
       for (const id of [1, 2, 3, 4, 5]) {
         client.send(get(id));
         const { status, body } = await client.answer();
+        waits = status === 503 && body.includes('"armazenamento_espera_espaco"');
+        if (waits) break;
         t.is(status, 200);
         const { total } = (JSON.parse(body) as { saldo: { total: number } }).saldo;
         const newest = proven.findLast(({ account }) => account === id);
@@ -89,7 +93,7 @@ for (const end of ['stopped', 'killed'] as const) {
         );
       }
       client.send(post(1, 'c', 1, 'refused'));
-      t.is((await client.answer()).status, 507);
+      t.is((await client.answer()).status, waits ? 503 : 507);
       t.deepEqual(await damageIn(data), []);
       t.deepEqual(await readStored(data), proven, 'nothing was changed');
       await free();
