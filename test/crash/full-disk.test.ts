@@ -76,12 +76,14 @@ for (const end of ['stopped', 'killed'] as const) {
 
       const full = await start(data, path);
       const client = await RawClient.open({ path });
-      // Where the newest batch could not be secured it says so, and shows nothing older.
+      // Under a sanitizer the reserve was once not there in time, and the service then says that it waits for
+      // space: not understood. Never an older state, and without a sanitizer never that answer.
+      const mayWait = process.env['ESPORA_SANITIZED'] !== undefined;
       let waits = false;
       for (const id of [1, 2, 3, 4, 5]) {
         client.send(get(id));
         const { status, body } = await client.answer();
-        waits = status === 503 && body.includes('"armazenamento_espera_espaco"');
+        waits = mayWait && status === 503 && body.includes('"armazenamento_espera_espaco"');
         if (waits) break;
         t.is(status, 200);
         const { total } = (JSON.parse(body) as { saldo: { total: number } }).saldo;
