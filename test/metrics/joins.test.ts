@@ -438,7 +438,7 @@ test.serial('forwarder: what a peer does not take is held, and given back', asyn
   const held = (now: Samples): number => now.get('buffers_in_use')! + now.get('pipes_in_use')!;
   const during = await until('something is held', async () => {
     const now = await samples();
-    return held(now) > 0 && now;
+    return slow !== undefined && held(now) > 0 && now;
   });
   compare(t, during, { buffers_in_use: [0, 1], pipes_in_use: [0, 1], sessions_active: 1 });
   slow!.resume();
