@@ -44,7 +44,10 @@ const limits = ['--data=6442450944', '--fsize=4294967296', '--core=0'];
 const timeFactor = 3;
 const timeMoreSeconds = 20;
 
-const roomTests = (room) => ({ target: `espora_${room}_tests`, args: ['--gtest_brief=1'] });
+const roomTests = (room) => ({
+  target: `espora_${room}_tests`,
+  args: ['--gtest_brief=1', '--gtest_fail_fast'],
+});
 const simulation = (target) => ({ target, args: ['run', '--seeds', '400'] });
 
 /** native/ROOM → the programs that are to notice, first the one that does most likely. */
@@ -65,7 +68,11 @@ const testsIn = (...folders) => folders.map((folder) => `test/${folder}/**/*.tes
 const avaRooms = {
   binding: [testsIn('store'), testsIn('services', 'metrics')],
   store: [testsIn('store')],
-  options: [testsIn('options', 'docs'), ['test/cli/config.test.ts']],
+  // First those that start no process.
+  options: [
+    ['test/options/!(process-*).test.ts'],
+    [...testsIn('docs'), 'test/options/process-*.test.ts', 'test/cli/config.test.ts'],
+  ],
   supervisor: [testsIn('supervisor'), ['test/cli/start.test.ts']],
   services: [testsIn('services'), ['test/cli/service.test.ts']],
   topology: [testsIn('topology'), ['test/cli/start.test.ts']],
@@ -312,9 +319,12 @@ async function measure(room, test) {
 
 // --- Playing -------------------------------------------------------------------------------------
 
+const secondsSince = (began) => ((performance.now() - began) / 1000).toFixed(0);
+
 /** One mutant: 'invalid' where it does not compile or changes nothing, 'killed', or 'survived'. */
 async function play(room, { tests, plant }, mutant, say) {
   const where = `${mutant.file}:${mutant.number}`;
+  const began = performance.now();
   for (const test of tests) {
     // Only what the tests before it missed needs a test: it is first looked at when it is needed.
     if (test.seconds === undefined) await measure(room, test);
@@ -324,13 +334,13 @@ async function play(room, { tests, plant }, mutant, say) {
       if (test.build !== undefined && (await inCopy(test.build)).code !== 0) return 'invalid';
       const { code } = await inCopy(test.command, { ...test, alone: true });
       if (code === 0) continue;
-      say(`${where}: killed by ${test.name} (exit code ${code})`);
+      say(`${where}: killed by ${test.name} (exit code ${code}, ${secondsSince(began)} s)`);
       return 'killed';
     } finally {
       takeOut();
     }
   }
-  say(`${where}: SURVIVED`);
+  say(`${where}: SURVIVED (${secondsSince(began)} s)\n${shown(mutant)}`);
   return 'survived';
 }
 

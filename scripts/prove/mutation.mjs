@@ -32,8 +32,16 @@ function insideStrings(line) {
   return inside;
 }
 
+/** Whether a line is a part of a text that goes over several lines, and nothing else. */
+function isText(line) {
+  const inside = insideStrings(line);
+  const of = (wanted) => [...line].filter((_, i) => inside[i] === wanted).join('');
+  return of(true).includes(' ') && /^["'`+);\s]*$/.test(of(false));
+}
+
 /** Whether the first difference of two lines lies in a string: texts are for people, and not judged. */
 function changesText(line, mutant) {
+  if (isText(line)) return true;
   let i = 0;
   while (i < line.length && line[i] === mutant[i]) i++;
   return insideStrings(line)[i] === true;

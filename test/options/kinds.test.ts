@@ -325,6 +325,7 @@ test('a choice takes its names only, and says why a known other one is refused',
   t.is(taken(choice, 'd'), 'refused: it must be a or b');
   t.true(refused(choice, 'toString'));
   t.true(refused(choice, 1));
+  t.is(taken(kinds.choice(['a']), 'b'), 'refused: it must be a');
 });
 
 test('accounts are a list, a JSON array, or the path of a file', (t) => {

@@ -191,13 +191,26 @@ TEST_F(FileSystemTest, DirectFilesWantWholeBlocks) {
 
 TEST_F(FileSystemTest, KnowsWhereFilesDoNotLast) {
   EXPECT_GT(fs_.type(directory_.get()), 0);
-  EXPECT_EQ(file_system_name(TMPFS_MAGIC), "tmpfs");
-  EXPECT_EQ(file_system_name(OVERLAYFS_SUPER_MAGIC), "overlayfs");
-  EXPECT_EQ(file_system_name(EXT4_SUPER_MAGIC), "ext4");
-  EXPECT_EQ(file_system_name(0x1234), "0x1234");
-  EXPECT_TRUE(file_system_volatile(TMPFS_MAGIC));
-  EXPECT_TRUE(file_system_volatile(OVERLAYFS_SUPER_MAGIC));
-  EXPECT_FALSE(file_system_volatile(EXT4_SUPER_MAGIC));
+  constexpr struct {
+    int64_t type;
+    const char* name;
+    bool is_volatile;
+  } known[] = {{EXT4_SUPER_MAGIC, "ext4", false},
+               {XFS_SUPER_MAGIC, "xfs", false},
+               {BTRFS_SUPER_MAGIC, "btrfs", false},
+               {F2FS_SUPER_MAGIC, "f2fs", false},
+               {0x2FC12FC1, "zfs", false},
+               {0xCA451A4E, "bcachefs", false},
+               {NFS_SUPER_MAGIC, "nfs", false},
+               {FUSE_SUPER_MAGIC, "fuse", false},
+               {TMPFS_MAGIC, "tmpfs", true},
+               {RAMFS_MAGIC, "ramfs", true},
+               {OVERLAYFS_SUPER_MAGIC, "overlayfs", true},
+               {0x1234, "0x1234", false}};
+  for (const auto& each : known) {
+    EXPECT_EQ(file_system_name(each.type), each.name);
+    EXPECT_EQ(file_system_volatile(each.type), each.is_volatile) << each.name;
+  }
 }
 
 TEST_F(FileSystemTest, ClocksAndRandomness) {

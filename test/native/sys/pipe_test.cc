@@ -126,6 +126,32 @@ TEST(PipePool, OneThatHoldsBytesIsNeverLentAgain) {
   }
 }
 
+// What is in a pipe goes along; what is left behind holds nothing and is no loan.
+TEST(PipePool, AMovedPipeTakesItsBytesAlong) {
+  PipePool pool(2);
+  Pair from;
+  const auto filled = [&] {
+    LentPipe pipe = pool.lend();
+    EXPECT_EQ(::send(from.here.get(), "1234", 4, 0), 4);
+    EXPECT_EQ(pipe.fill_from(from.there.get()).bytes, 4u);
+    return pipe;
+  };
+  const auto expect_moved = [&](const LentPipe& to, const LentPipe& left) {
+    EXPECT_EQ(to.size(), 4u);
+    EXPECT_FALSE(to.empty());
+    EXPECT_FALSE(left.valid());
+    EXPECT_EQ(left.size(), 0u);
+    EXPECT_TRUE(left.empty());
+  };
+  LentPipe first = filled();
+  LentPipe second(std::move(first));
+  expect_moved(second, first);
+  LentPipe third = pool.lend();
+  third = std::move(second);
+  expect_moved(third, second);
+  EXPECT_EQ(pool.in_use().get(), 1u) << "what stood there was not given back";
+}
+
 TEST(PipePool, AnEmptiedOneIsLentAgain) {
   const size_t before = open_ends();
   PipePool pool(1);
