@@ -100,13 +100,16 @@ function startBalancer(
   const socket = join(directory, 'balancer.sock');
   // A dead name is waited for longer than any test waits.
   writeFileSync(resolv, `nameserver ${server}\noptions timeout:30 attempts:5\n`);
+  // A sanitizer's library is for the balancer alone: a shell ends at ThreadSanitizer's.
+  const { LD_PRELOAD: library } = process.env;
   const program = new Program(
     t,
-    'unshare',
+    'env',
     [
-      ...['-m', 'sh', '-c', 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', 'sh'],
-      ...[resolv, process.execPath, main, 'balancer', '--unix-socket', socket],
-      ...['--upstreams', upstreams, ...options],
+      ...['-u', 'LD_PRELOAD', 'unshare', '-m'],
+      ...['sh', '-c', 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', 'sh', resolv],
+      ...['env', ...(library === undefined ? [] : [`LD_PRELOAD=${library}`]), process.execPath],
+      ...[main, 'balancer', '--unix-socket', socket, '--upstreams', upstreams, ...options],
     ],
     {},
   );
