@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "store/committer.h"
+#include "store/defects.h"
 #include "store/dense.h"
 #include "store/salvage.h"
 #include "sys/limits.h"
@@ -51,6 +52,7 @@ class DenseWriter {
     if (allocated < 0) return error(allocated, "fallocate");
     if (Status published = publish_segment(); !published.ok()) return published;
     if (Status published = directory_.publish_store(facts_); !published.ok()) return published;
+    ESPORA_DEFECT(copy_path_unflushed) return {};
     return directory_.sync_path();
   }
 
@@ -123,12 +125,15 @@ class DenseWriter {
     encode_segment_header(header_, block.span());
     const int wrote = write_all(fs(), file_.get(), block.span(), 0);
     if (wrote < 0) return error(wrote, "pwrite");
-    const int synced = fs().fsync(file_.get());
+    int synced = 0;
+    ESPORA_DEFECT(copy_unflushed) synced = 1;
+    if (synced == 0) synced = fs().fsync(file_.get());
     if (synced < 0) return error(synced, "fsync");
     file_.reset();
     const int renamed =
         fs().rename(directory_.handle(), temporary().c_str(), segment_name(header_.number).c_str());
     if (renamed < 0) return error(renamed, "rename");
+    ESPORA_DEFECT(copy_directory_unflushed) return {};
     return directory_.sync();
   }
 

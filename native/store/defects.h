@@ -47,6 +47,9 @@ enum class Defect : uint8_t {
   append_before_schema,
   start_with_an_older_state,
   no_reserve,
+  copy_unflushed,
+  copy_directory_unflushed,
+  copy_path_unflushed,
   count,
 };
 
@@ -87,6 +90,9 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "append_before_schema",
     "start_with_an_older_state",
     "no_reserve",
+    "copy_unflushed",
+    "copy_directory_unflushed",
+    "copy_path_unflushed",
 };
 
 #ifdef ESPORA_SIMULATION

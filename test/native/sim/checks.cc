@@ -71,6 +71,84 @@ void take_frames(const Storage& storage, int inode, uint64_t& after, uint64_t se
 
 }  // namespace
 
+namespace {
+
+struct ReadSegment {
+  int inode = 0;
+  uint32_t number = 0;
+  store::format::SegmentHeader header{};
+  bool whole = false;
+};
+
+// As a reader sees it and as the device has it: nothing is asked of what they disagree about.
+bool read_both(const Storage& storage, int inode, uint64_t offset, std::span<std::byte> bytes) {
+  const Inode& file = storage.at(inode);
+  if (offset + bytes.size() > std::min(file.size, file.device_size)) return false;
+  std::vector<std::byte> device(bytes.size());
+  storage.read(inode, offset, bytes.data(), bytes.size(), View::cached);
+  storage.read(inode, offset, device.data(), device.size(), View::device);
+  return std::memcmp(bytes.data(), device.data(), device.size()) == 0;
+}
+
+void take_whole_frames(const Storage& storage, const ReadSegment& segment, uint64_t last_seq,
+                       std::set<uint64_t>& found) {
+  const uint32_t seed = sys::crc32c(std::as_bytes(std::span(&segment.header.nonce, 1)));
+  const uint64_t size = storage.at(segment.inode).size;
+  std::vector<std::byte> bytes;
+  for (uint64_t block = 1; (block + 1) * page_bytes <= size; block++) {
+    store::format::FrameHeader frame{};
+    const std::span<std::byte> head = std::as_writable_bytes(std::span(&frame, 1));
+    if (!read_both(storage, segment.inode, block * page_bytes, head) ||
+        frame.magic != store::format::frame_magic || frame.segment != segment.number ||
+        frame.block != block || frame.epoch != segment.header.epoch || frame.record_count == 0 ||
+        frame.header_crc != sys::crc32c(store::Bytes(head).subspan(8), seed)) {
+      continue;
+    }
+    bytes.resize(store::round_up(sizeof frame + frame.payload_bytes, page_bytes));
+    if (!read_both(storage, segment.inode, block * page_bytes, bytes)) continue;
+    const store::Bytes payload = store::Bytes(bytes).subspan(sizeof frame, frame.payload_bytes);
+    const auto padding = bytes.begin() + static_cast<std::ptrdiff_t>(sizeof frame + payload.size());
+    if (sys::crc32c(payload, seed) != frame.payload_crc ||
+        std::any_of(padding, bytes.end(), [](std::byte each) { return each != std::byte{0}; })) {
+      continue;
+    }
+    for (uint32_t i = 0; i < frame.record_count; i++) {
+      if (frame.first_seq + i <= last_seq) found.insert(frame.first_seq + i);
+    }
+  }
+}
+
+}  // namespace
+
+std::set<uint64_t> readable_records(const Storage& storage, uint64_t proven) {
+  std::set<uint64_t> found;
+  const int directory = store_directory(storage, false);
+  if (directory == 0) return found;
+  std::vector<ReadSegment> segments;
+  for (const auto& [name, inode] : storage.at(directory).entries) {
+    const store::Name parsed = store::parse_name(name);
+    if (parsed.kind != store::NameKind::segment) continue;
+    ReadSegment segment{inode, static_cast<uint32_t>(parsed.number), {}, false};
+    std::array<std::byte, page_bytes> block{};
+    segment.whole =
+        read_both(storage, inode, 0, block) &&
+        store::decode_segment_header(block, segment.header) == store::HeaderState::valid &&
+        segment.header.number == segment.number;
+    segments.push_back(segment);
+  }
+  for (size_t i = 0; i < segments.size(); i++) {
+    if (!segments[i].whole) continue;
+    uint64_t last_seq = proven;
+    if (i + 1 < segments.size()) {
+      const ReadSegment& next = segments[i + 1];
+      if (!next.whole || next.number != segments[i].number + 1) continue;
+      last_seq = next.header.first_seq - 1;
+    }
+    take_whole_frames(storage, segments[i], last_seq, found);
+  }
+  return found;
+}
+
 bool device_holds(const Storage& storage, uint64_t after, uint64_t seq) {
   if (seq <= after) return true;
   const int directory = store_directory(storage, true);

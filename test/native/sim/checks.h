@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "ledger/account_table.h"
@@ -39,6 +40,10 @@ int store_directory(const Storage& storage, bool device);
 // Whether a power cut right now, at its worst, leaves every record above `after` up to `seq` in a
 // published segment. Reads the format by itself.
 bool device_holds(const Storage& storage, uint64_t after, uint64_t seq);
+
+// Records up to `proven` whose frames lie whole in a published segment, before the next one takes
+// over; of segments whose headers, and their successors', are whole. Reads the format by itself.
+std::set<uint64_t> readable_records(const Storage& storage, uint64_t proven);
 
 // Compares each record that the store shows with the model, and replays the ledger, as the service
 // does when it starts.

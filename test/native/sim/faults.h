@@ -64,6 +64,7 @@ enum class Fault : uint8_t {
   segment_replaced,
   snapshot_damaged,
   snapshot_deleted,
+  store_damaged,
   flush_lied,
   flush_late,
   count,
@@ -124,6 +125,7 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Fault::count)>
     "damage: segment replaced",
     "damage: snapshot damaged",
     "damage: snapshot deleted",
+    "damage: a byte of STORE",
     "damage: flush lied",
     "damage: flush reported late",
 };

@@ -23,6 +23,8 @@ const char* invariant_text(int invariant) noexcept {
       "where nobody has a store open, every tool shows exactly what opening takes",
       "whatever is asked is answered once, in its order, and the store holds what the answer says",
       "a start on a full disk shows what a start with space does, or says that it does not",
+      "a copy is on the device when it is reported, and before that no store",
+      "a repair has every record that lies whole on the disk, counts the others, and opens",
   };
   return texts[static_cast<size_t>(invariant)];
 }

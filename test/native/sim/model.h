@@ -29,6 +29,8 @@ inline constexpr int same_seed_same_trace = 12;
 inline constexpr int tools_show_what_opening_takes = 13;  // where nobody has the store open
 inline constexpr int answered_once = 14;                  // in order, and truly
 inline constexpr int full_start_is_no_older_state = 15;   // all that was answered, or nothing
+inline constexpr int copies_are_durable = 16;             // when they are reported, and none before
+inline constexpr int repair_keeps_what_is_there = 17;     // counts what is not, and opens
 const char* invariant_text(int invariant) noexcept;
 
 struct Violation {

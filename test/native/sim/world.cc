@@ -7,6 +7,7 @@
 
 #include "ledger/entry_codec.h"
 #include "ledger/posting.h"
+#include "sim/copies.h"
 #include "sim/tools.h"
 #include "store/format.h"
 #include "sys/check.h"
@@ -793,6 +794,10 @@ void World::restart() {
   if (!over() && random_.chance(1, 2) && store_directory(disk_.storage(), false) != 0) {
     counts_[static_cast<size_t>(Fault::tools_at_rest)]++;
     check_at_rest(disk_, options_, model_, accounts_, trusting_, findings_);
+    const uint64_t chance = mix(seed_ ^ disk_.calls());
+    if (chance % 4 == 0 && !over()) {
+      check_copies(disk_, options_, model_, accounts_, findings_, 0, chance);
+    }
   }
   if (damages_ && random_.chance(1, 2)) old_ = disk_.storage();
   batch_++;
@@ -905,6 +910,22 @@ bool World::damage_snapshot() {
   return false;
 }
 
+// Once: one wrong byte can be put right.
+void World::damage_store() {
+  Storage& storage = disk_.storage();
+  const int inode = storage.find(store_directory(storage, false), store::store_name, false);
+  if (inode == 0) return;
+  store_damaged_ = true;
+  hit(Fault::store_damaged);
+  const uint64_t at = random_.below(random_.chance(3, 4) ? 160 : page_bytes);
+  std::byte byte{};
+  storage.read(inode, at, &byte, 1, View::cached);
+  byte ^= static_cast<std::byte>(random_.between(1, 255));
+  storage.write(inode, at, &byte, 1);
+  storage.begin_flush(inode);
+  storage.end_flush(inode);
+}
+
 void World::damage() {
   Storage& storage = disk_.storage();
   const int directory = store_directory(storage, false);
@@ -914,6 +935,7 @@ void World::damage() {
     if (is_segment(name)) segments.emplace_back(name, inode);
   }
   if (segments.empty()) return;
+  if (!store_damaged_ && random_.chance(1, 10)) return damage_store();
   if (random_.chance(1, 5) && damage_snapshot()) return;
   const bool newest = random_.chance(2, 3);
   const auto [name, inode] = newest ? segments.back() : segments[random_.below(segments.size())];
@@ -1017,6 +1039,9 @@ void World::judge_damage() {
   repeated_ = UINT64_MAX;
   const uint64_t proven = proven_by_evidence();
   note("proven", proven);
+  if (!over()) {
+    check_copies(disk_, options_, model_, accounts_, findings_, proven, mix(seed_ ^ proven));
+  }
   read_beside();
   uint64_t rows = UINT64_MAX;
   for (int again = 0; again < 2 && !over(); again++) {

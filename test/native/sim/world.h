@@ -87,6 +87,7 @@ class World final : private Director {
   void maintain();
   void read_beside();
   bool damage_snapshot();
+  void damage_store();
   void open_second();
   void move_directory();
   void move_back();
@@ -124,6 +125,7 @@ class World final : private Director {
   std::unique_ptr<store::Engine> engine_;
   SeedResult result_;
 
+  bool store_damaged_ = false;
   bool damages_ = false;  // this seed damages, so that it has no errors before
   bool errors_ = false;
   Rates rates_;
