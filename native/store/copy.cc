@@ -265,9 +265,7 @@ class Backup final : private ReadVisitor {
 class Repair final : private ReadVisitor, private SalvageVisitor {
  public:
   explicit Repair(Directory source)
-      : from_(source.path()), source_(std::move(source)), copy_(source_.file_system()) {
-    source_.set_direct(false);
-  }
+      : from_(source.path()), source_(std::move(source)), copy_(source_.file_system()) {}
 
   sys::Result<CopyReport> run(const std::string& to, uint64_t durable_seq,
                               const std::string& like) {

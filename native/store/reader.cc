@@ -381,7 +381,18 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   if (extent.last && end.last_seq() > extent.seq) {
     damaged(FrameVerdict::nothing, "the end of a longer batch, but " + known);
   }
-  // Behind the end nothing is read, but opening the store would stumble over it.
+  // Behind the end nothing is read, but opening the store would stumble over a frame that is whole
+  // and does not belong there, or over a block that the device does not give back.
+  if (extent.last && end.last_seq() == extent.seq) {
+    FrameWalk behind = walk;
+    FrameVerdict verdict;
+    while ((verdict = behind.next(frame)) == FrameVerdict::accept) {
+    }
+    if (!ends_log(verdict) && verdict != FrameVerdict::unreadable) {
+      visitor.finding(finding_of(
+          behind.damage(verdict, std::string(verdict_text(verdict)) + " behind the end")));
+    }
+  }
   if (extent.last && !loaded_.unreadable.empty() && loaded_.unreadable.back() >= end.block) {
     damaged(FrameVerdict::unreadable, std::string(verdict_text(FrameVerdict::unreadable)));
   }

@@ -318,9 +318,7 @@ Status Salvage::find_frames(Part& part) {
     FrameWalk one(part.assumed, image, at, part.seed);
     const bool whole = one.next(frame) == FrameVerdict::accept;
     const uint64_t last_seq = header->first_seq + header->record_count - 1;
-    if (header->record_count != 0) {
-      part.places.push_back({block, frame.blocks, header->first_seq, last_seq, whole});
-    }
+    part.places.push_back({block, frame.blocks, header->first_seq, last_seq, whole});
     block += whole ? frame.blocks : 1;
   }
   return {};
@@ -331,9 +329,10 @@ Status Salvage::find_frames(Part& part) {
 // Goes through the parts in order, and gives each record or says that it is lost.
 class Salvage::Walk {
  public:
-  Walk(Salvage& salvage, SalvageVisitor& visitor, uint64_t durable_seq)
+  Walk(Salvage& salvage, SalvageVisitor& visitor, uint64_t durable_seq, bool damaged)
       : salvage_(salvage),
         visitor_(visitor),
+        damaged_(damaged),
         proven_seq_(durable_seq),
         limits_(salvage.parts_.size(), UINT64_MAX) {
     for (size_t i = limits_.size(); i-- > 1;) {
@@ -346,7 +345,7 @@ class Salvage::Walk {
     }
   }
 
-  Status run(bool damaged) {
+  Status run() {
     uint32_t expected = 1;
     for (size_t i = 0; i < salvage_.parts_.size(); i++) {
       const Part& part = salvage_.parts_[i];
@@ -358,7 +357,7 @@ class Salvage::Walk {
       if (Status walked = walk(i); !walked.ok()) return walked;
       if (part.failure) suspect_ = part.failure;
     }
-    const uint64_t end = damaged ? std::max(proven_seq_, claimed_seq_) : proven_seq_;
+    const uint64_t end = damaged_ ? std::max(proven_seq_, claimed_seq_) : proven_seq_;
     return end >= next_seq_ ? lose(end) : Status();
   }
 
@@ -368,7 +367,7 @@ class Salvage::Walk {
   // the rest of writes that were cut short.
   [[nodiscard]] uint64_t known_seq(size_t index, uint64_t limit) const noexcept {
     const std::vector<Part>& parts = salvage_.parts_;
-    if (index + 1 == parts.size()) return proven_seq_;
+    if (index + 1 == parts.size()) return damaged_ ? UINT64_MAX : proven_seq_;
     const Part& next = parts[index + 1];
     if (next.header && next.number == parts[index].number + 1) return limit - 1;
     return parts[index].durable_seq;
@@ -387,10 +386,16 @@ class Salvage::Walk {
     const uint64_t known = known_seq(index, limit);
     uint32_t block = 1;  // where the next frame should be
     for (const Place& place : part.places) {
-      if (place.last_seq < next_seq_) continue;
+      // A seal, or what came before already: it only shows where the next one should be.
+      if (place.last_seq < next_seq_) {
+        if (place.whole && place.block == block) block += place.blocks;
+        continue;
+      }
       if (place.first_seq >= limit) break;
-      if (place.first_seq > next_seq_) {
+      if (place.first_seq > next_seq_ || place.block != block) {
         if (known < next_seq_) break;
+      }
+      if (place.first_seq > next_seq_) {
         if (!suspect_) {
           if (Status seen = suspect(part, window, block); !seen.ok()) return seen;
         }
@@ -455,6 +460,7 @@ class Salvage::Walk {
 
   Salvage& salvage_;
   SalvageVisitor& visitor_;
+  const bool damaged_;
   uint64_t proven_seq_;
   std::vector<uint64_t> limits_;  // of each part: records from here on are in a later one
   uint64_t claimed_seq_ = 0;      // by a frame that is not whole
@@ -463,7 +469,7 @@ class Salvage::Walk {
 };
 
 Status Salvage::walk(SalvageVisitor& visitor, uint64_t durable_seq, bool damaged) {
-  return Walk(*this, visitor, durable_seq).run(damaged);
+  return Walk(*this, visitor, durable_seq, damaged).run();
 }
 
 }  // namespace espora::store

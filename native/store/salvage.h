@@ -36,12 +36,12 @@ class Salvage {
   // What was put right to get here. Damage of segments and snapshots is the reader's to find.
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
 
-  // `durable_seq`: what else is known to have been there. `damaged`: the store is known to be so; a
-  // frame at its end that is not whole then counts as lost, and not as a write that was cut short.
+  // `durable_seq`: what else is known to have been there. `damaged`: the store is known to be so;
+  // what is missing at its end then counts as lost, and not as a write that was cut short.
   sys::Status walk(SalvageVisitor& visitor, uint64_t durable_seq, bool damaged);
 
  private:
-  // A frame whose header is right where it lies.
+  // A frame whose header is right where it lies; a seal's last_seq is below its first_seq.
   struct Place {
     uint32_t block = 0;
     uint32_t blocks = 0;  // where it is whole

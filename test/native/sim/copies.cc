@@ -182,19 +182,26 @@ class Copies {
     };
     if (!report.ok()) {
       const bool none = report.status().code() == Code::not_found;
-      // The damage to STORE that is played here can be put right.
-      if (opened.ok() || (damaged && !none)) wrong("fails: " + report.status().message());
+      // The damage to STORE that is played here can be put right; without STORE only another store
+      // says what the records are.
+      const Storage& storage = disk_.storage();
+      const int directory = store_directory(storage, false);
+      const bool store = directory != 0 && storage.find(directory, store::store_name, false) != 0;
+      if (opened.ok() || (damaged && !none && store)) wrong("fails: " + report.status().message());
       return;
     }
     const store::CopyReport& said = report.value();
-    if (damaged && !said.damaged()) wrong("finds nothing, opening refuses");
+    if (damaged && !said.damaged())
+      wrong("finds nothing, opening refuses: " + opened.status().message());
     if (opened.ok() && !said.damaged() && said.last_seq != original.rows()) {
       wrong("ends with record " + std::to_string(said.last_seq) + ", opening takes " +
             std::to_string(original.rows()));
     }
     if (said.last_seq < proven_) {
       wrong("ends with record " + std::to_string(said.last_seq) + ", and record " +
-            std::to_string(proven_) + " is proven");
+            std::to_string(proven_) + " is proven" + (said.damaged() ? "; damaged" : "; sound") +
+            (said.findings.empty() ? "" : ": " + said.findings.front().text()) +
+            "; opening: " + opened.status().message());
     }
     Play again(disk);
     Mended mended(model_, accounts_);

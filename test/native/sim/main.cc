@@ -174,7 +174,7 @@ constexpr std::array teeth = {
     Tooth{Defect::append_before_schema, damage_never_silent},
     Tooth{Defect::start_with_an_older_state, full_start_is_no_older_state},
     Tooth{Defect::no_reserve, progress_resumes},
-    Tooth{Defect::copy_unflushed, copies_are_durable},
+    Tooth{Defect::copy_unflushed, faults_never_corrupt},
     Tooth{Defect::copy_directory_unflushed, copies_are_durable},
     Tooth{Defect::copy_path_unflushed, copies_are_durable},
 };

@@ -877,6 +877,8 @@ uint64_t World::proven_by_evidence() const {
   for (const Evidence& each : evidence_) {
     const auto number = numbers.find(each.inode);
     if (number == numbers.end() || (each.offset != 0 && number->second != newest)) continue;
+    // What a file was cut to says nothing of what lay behind.
+    if (each.offset + each.count > storage.at(each.inode).device_size) continue;
     std::array<std::byte, sizeof(store::format::SegmentHeader)> bytes{};
     storage.read(each.inode, each.offset, bytes.data(), each.count, View::device);
     if (std::memcmp(bytes.data(), each.bytes.data(), each.count) == 0) {
