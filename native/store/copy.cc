@@ -26,9 +26,9 @@ class DenseWriter {
 
   // The next record in sequence.
   Status put(const RecordView& record, bool run_begins) {
-    const uint64_t bytes = record_extent(record.bytes.size()) + sizeof(format::RunHeader);
-    // Its frames must fit where a segment's would be, whatever padding comes to them.
-    if (encoder_ && content_bytes_ + bytes > facts_.segment_bytes / 2) {
+    // Its frames, padding included, must fit where a segment's would be.
+    if (encoder_ && encoder_->end_block_with(record_extent(record.bytes.size())) >
+                        blocks_of(facts_.segment_bytes)) {
       if (Status ended = end(); !ended.ok()) return ended;
     }
     if (!encoder_) {
@@ -36,7 +36,6 @@ class DenseWriter {
       run_begins = true;
     }
     encoder_->put(record, run_begins);
-    content_bytes_ += bytes;
     last_seq_ = record.seq;
     time_us_ = record.time_us;
     return encoder_->ready().size() >= limits::housekeeping_step_bytes ? write_ready() : Status();
@@ -86,7 +85,6 @@ class DenseWriter {
                                {.write = true, .create = true, .exclusive = true});
     if (file < 0) return error(file, "open");
     file_ = sys::File(fs(), file);
-    content_bytes_ = 0;
     if (dense) encoder_.emplace(header_);
     return {};
   }
@@ -142,7 +140,6 @@ class DenseWriter {
   format::SegmentHeader header_{};  // of the current segment, or of the last one
   sys::File file_;
   std::optional<DenseEncoder> encoder_;  // while a segment is written
-  uint64_t content_bytes_ = 0;
   uint64_t last_seq_ = 0;
   uint64_t time_us_ = 0;
 };

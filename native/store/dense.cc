@@ -75,6 +75,12 @@ void DenseEncoder::finish_frame() {
   record_count_ = 0;
 }
 
+uint32_t DenseEncoder::end_block_with(size_t extent) const noexcept {
+  const uint32_t open = frame_.empty() ? 0 : blocks_of(frame_.size());
+  return next_block_ + open +
+         blocks_of(sizeof(format::FrameHeader) + sizeof(format::RunHeader) + extent);
+}
+
 void DenseEncoder::finish() {
   if (!frame_.empty()) finish_frame();
 }

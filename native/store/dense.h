@@ -24,6 +24,8 @@ class DenseEncoder {
   void put(const RecordView& record, bool run_begins);
   // After the last record.
   void finish();
+  // At the most, end_block() with one more record of `extent` bytes, see record_extent().
+  [[nodiscard]] uint32_t end_block_with(size_t extent) const noexcept;
 
   // Whole blocks that are ready to be written at block(); valid until the next call of anything.
   [[nodiscard]] Bytes ready() const noexcept { return ready_; }
