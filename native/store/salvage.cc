@@ -40,6 +40,12 @@ bool header_possible(const format::SegmentHeader& header) {
          !check_header(header, header.number, own, nullptr);
 }
 
+// The highest sequence that a header speaks of.
+uint64_t claimed_seq(const format::SegmentHeader& header) {
+  return std::max(
+      {header.first_seq, header.durable_seq, header.previous_last_seq, header.dense_last_seq});
+}
+
 }  // namespace
 
 // A part of a segment's file in memory, with what the device refuses and what is cut off left out.
@@ -103,12 +109,12 @@ sys::Result<std::unique_ptr<Salvage>> Salvage::open(Directory& directory, const 
   Listing listing;
   if (Status listed = directory.list(listing); !listed.ok()) return listed;
   std::unique_ptr<Salvage> salvage(new Salvage(directory));
-  if (!listing.snapshots.empty()) salvage->snapshot_seq_ = listing.snapshots.back();
   for (const uint32_t number : listing.segments) {
     if (Status looked = salvage->look_at(number); !looked.ok()) return looked;
   }
   salvage->choose_uuid();
-  if (Status read = salvage->read_store(listing.has_store, like); !read.ok()) return read;
+  if (Status read = salvage->read_store(listing, like); !read.ok()) return read;
+  if (Status looked = salvage->look_at_snapshots(listing); !looked.ok()) return looked;
   if (Status looked = salvage->look(); !looked.ok()) return looked;
   return salvage;
 }
@@ -133,6 +139,7 @@ Status Salvage::look_at(uint32_t number) {
   };
   auto opened = directory_.open_segment(number, 0);
   if (!opened.ok()) return give_up(opened.status());
+  file_bytes_max_ = std::max(file_bytes_max_, opened.value().bytes);
   const BlockBuffer block(block_bytes);
   const Status read = directory_.read_what_is_there(opened.value(), 0, block.span());
   if (!read.ok() && read.code() != Code::unreadable) return give_up(read);
@@ -171,10 +178,10 @@ void Salvage::choose_uuid() {
 
 // STORE as it is; as it was, where one byte of it is wrong and the segments agree with that; or as
 // another store of the kind has it.
-Status Salvage::read_store(bool has_store, const StoreFacts* like) {
+Status Salvage::read_store(const Listing& listing, const StoreFacts* like) {
   const std::string name = std::string("/") + store_name;
   std::string what = " is missing";
-  if (has_store) {
+  if (listing.has_store) {
     auto bytes = directory_.read_store_bytes(false);
     if (!bytes.ok() && bytes.status().code() != Code::unreadable) return bytes.status();
     what = " is damaged";
@@ -196,7 +203,7 @@ Status Salvage::read_store(bool has_store, const StoreFacts* like) {
       }
     }
   }
-  if (parts_.empty() && snapshot_seq_ == 0) {
+  if (parts_.empty() && listing.snapshots.empty()) {
     return Status(Code::not_found, directory_.path() + ": there is no store here");
   }
   if (like == nullptr) {
@@ -212,6 +219,25 @@ Status Salvage::read_store(bool has_store, const StoreFacts* like) {
   return {};
 }
 
+// The newest one that there was room for, by its name; above that only one that is whole.
+Status Salvage::look_at_snapshots(const Listing& listing) {
+  const uint64_t most = parts_.empty() ? 0 : seq_max(parts_.back().number);
+  std::vector<std::byte> bytes;
+  Bytes state;
+  for (size_t i = listing.snapshots.size(); i-- > 0 && snapshot_seq_ == 0;) {
+    const uint64_t seq = listing.snapshots[i];
+    bool believed = seq <= most;
+    if (!believed) {
+      const auto snapshot = directory_.read_snapshot(seq, bytes, state);
+      const Code code = snapshot.status().code();
+      if (!snapshot.ok() && !about_store(code) && code != Code::version) return snapshot.status();
+      believed = snapshot.ok() && !check_snapshot(snapshot.value(), seq, store_);
+    }
+    if (believed) snapshot_seq_ = seq;
+  }
+  return {};
+}
+
 // ---- frames -----------------------------------------------------------------------------------
 
 Status Salvage::look() {
@@ -223,6 +249,9 @@ Status Salvage::look() {
                                 uuid_text(store_.uuid)};
       part.header.reset();
       continue;
+    }
+    if (part.header && claimed_seq(*part.header) > seq_max(part.header->number)) {
+      part.header.reset();
     }
     if (Status found = find_frames(part); !found.ok()) return found;
   }
@@ -312,12 +341,17 @@ Status Salvage::find_frames(Part& part) {
       block++;
       continue;
     }
+    const uint64_t last_seq = header->first_seq + header->record_count - 1;
+    if (std::max({header->first_seq, last_seq, header->durable_seq}) >
+        seq_max(part.assumed.number)) {
+      block++;
+      continue;
+    }
     part.durable_seq = std::max(part.durable_seq, header->durable_seq);
     FrameView frame;
     const Chain at{block, header->first_seq, header->previous_frame_crc, 0};
     FrameWalk one(part.assumed, image, at, part.seed);
     const bool whole = one.next(frame) == FrameVerdict::accept;
-    const uint64_t last_seq = header->first_seq + header->record_count - 1;
     part.places.push_back({block, frame.blocks, header->first_seq, last_seq, whole});
     block += whole ? frame.blocks : 1;
   }

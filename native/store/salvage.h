@@ -2,6 +2,7 @@
 // of those beside it, and every frame that is whole where it lies is found. For repair.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,9 +70,15 @@ class Salvage {
   explicit Salvage(Directory& directory) noexcept : directory_(directory) {}
 
   sys::Status look();
+  // The highest sequence that the segments up to this one have room for: what claims more is not
+  // believed, so that no wrong number makes a repair that never ends.
+  [[nodiscard]] uint64_t seq_max(uint32_t number) const noexcept {
+    return number * (std::max(store_.segment_bytes, file_bytes_max_) / record_extent(0));
+  }
+  sys::Status look_at_snapshots(const Listing& listing);
   sys::Status look_at(uint32_t number);
   void choose_uuid();
-  sys::Status read_store(bool has_store, const StoreFacts* like);
+  sys::Status read_store(const Listing& listing, const StoreFacts* like);
   sys::Status find_frames(Part& part);
   static std::optional<format::FrameHeader> seeded_frame(Window& window, uint32_t block,
                                                          uint32_t number, uint32_t& seed);
@@ -81,10 +88,11 @@ class Salvage {
   Directory& directory_;
   StoreFacts store_;
   std::vector<Finding> findings_;
-  std::vector<Part> parts_;     // ascending
-  uint64_t snapshot_seq_ = 0;   // of the newest snapshot's name
-  std::optional<Uuid> uuid_;    // as most headers have it
-  uint64_t segment_bytes_ = 0;  // likewise
+  std::vector<Part> parts_;      // ascending
+  uint64_t snapshot_seq_ = 0;    // of the newest snapshot that is believed
+  std::optional<Uuid> uuid_;     // as most headers have it
+  uint64_t segment_bytes_ = 0;   // likewise
+  uint64_t file_bytes_max_ = 0;  // of the segments' files
 };
 
 }  // namespace espora::store

@@ -267,6 +267,53 @@ TEST_P(RepairTest, ASegmentUnderAWrongNameIsReadAsWhatItIs) {
   expect_all("renamed");
 }
 
+// Three segments have room for fewer: each record that is counted as lost is written, too.
+constexpr uint64_t no_room_for = 500'000;
+
+TEST_P(RepairTest, TheNameOfAFileMakesNoRecords) {
+  test::write_file(file(snapshot_name(no_room_for)), "no snapshot");
+  expect_all("a snapshot of a sequence that there is no room for");
+}
+
+TEST_P(RepairTest, AHeaderThatClaimsMoreThanThereIsRoomForMakesNoRecords) {
+  for (const std::string& name : names_) {
+    for (const auto claim :
+         {&format::SegmentHeader::first_seq, &format::SegmentHeader::durable_seq,
+          &format::SegmentHeader::previous_last_seq, &format::SegmentHeader::dense_last_seq}) {
+      put_back();
+      change(name, [&](std::string& bytes) {
+        format::SegmentHeader header = header_of(name);
+        header.*claim = no_room_for;
+        encode_segment_header(header, std::as_writable_bytes(std::span(bytes)).first(block_bytes));
+      });
+      expect_all(name);
+    }
+  }
+}
+
+TEST_P(RepairTest, AFrameThatClaimsMoreThanThereIsRoomForMakesNoRecords) {
+  const std::string& name = names_.back();
+  const uint32_t seed = frame_seed(header_of(name).nonce);
+  for (const uint64_t proven : {rows_.size(), no_room_for - 1}) {
+    put_back();
+    change(name, [&](std::string& bytes) {
+      format::FrameHeader frame;
+      std::memcpy(&frame, &bytes[block_bytes], sizeof frame);
+      frame.block = blocks_of(bytes.size()) - 2;
+      frame.first_seq = no_room_for;
+      frame.durable_seq = proven;
+      frame.header_crc = sys::crc32c(std::as_bytes(std::span(&frame, 1)).subspan(8), seed);
+      std::memcpy(&bytes[frame.block * block_bytes], &frame, sizeof frame);
+    });
+    const std::string what = "a frame that proves " + std::to_string(proven);
+    const CopyReport report = repair(what);
+    EXPECT_EQ(report.records, rows_.size()) << what;
+    EXPECT_TRUE(lost_.empty()) << what;
+    // What proves nothing is the rest of a write that was cut short.
+    EXPECT_EQ(report.damaged(), proven > rows_.size()) << what;
+  }
+}
+
 TEST_P(RepairTest, OfAStoreThatIsOpenIsRefused) {
   auto store = open_at(fs_, from());
   ASSERT_OK(store->status);
