@@ -308,7 +308,7 @@ class Repair final : private ReadVisitor, private SalvageVisitor {
     if (reader.ok()) return reader.value()->walk(*this);
     const Code code = reader.status().code();
     // STORE is missing or beyond reading: the salvage knows better, and says so itself.
-    if (code == Code::corrupt || code == Code::unreadable || code == Code::not_found) return {};
+    if (about_store(code) || code == Code::not_found) return {};
     return reader.status();
   }
 

@@ -35,6 +35,15 @@ class BlockBuffer {
   size_t size_ = 0;
 };
 
+// True for what a Status says about the store itself and not about what is around it.
+constexpr bool about_store(sys::Code code) noexcept {
+  return code == sys::Code::corrupt || code == sys::Code::unreadable;
+}
+// True for what no restart can mend.
+constexpr bool ends_for_good(sys::Code code) noexcept {
+  return about_store(code) || code == sys::Code::version;
+}
+
 // What a directory holds.
 struct Listing {
   bool has_store = false;

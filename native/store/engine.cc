@@ -14,10 +14,6 @@ using format::block_bytes;
 using sys::Code;
 using sys::Status;
 
-bool ends_for_good(Code code) noexcept {
-  return code == Code::corrupt || code == Code::unreadable || code == Code::version;
-}
-
 sys::Result<std::vector<std::byte>> RecordVisitor::schema_changed(Bytes stored, Bytes given) {
   const auto quoted = [](Bytes bytes) {
     return "\"" + std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + "\"";

@@ -378,7 +378,4 @@ class Engine {
   BlockBuffer header_block_;
 };
 
-// True for what no restart can mend: corrupt, unreadable, version.
-bool ends_for_good(sys::Code code) noexcept;
-
 }  // namespace espora::store

@@ -14,9 +14,6 @@ using sys::Status;
 
 namespace {
 
-// What a Status says about the store itself, as opposed to the environment.
-bool about_store(Code code) noexcept { return code == Code::corrupt || code == Code::unreadable; }
-
 Finding finding_of(Damage damage) {
   const Code code = damage.unreadable ? Code::unreadable : Code::corrupt;
   return {Severity::damage, code, std::move(damage)};

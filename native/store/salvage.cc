@@ -20,8 +20,6 @@ namespace {
 constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
 constexpr uint32_t window_blocks_max = 4 * frame_blocks_max;
 
-bool about_store(Code code) noexcept { return code == Code::corrupt || code == Code::unreadable; }
-
 // The key that most have; nothing for none.
 template <typename Key>
 std::optional<Key> most(const std::map<Key, uint32_t>& votes) {
@@ -230,7 +228,7 @@ Status Salvage::look_at_snapshots(const Listing& listing) {
     if (!believed) {
       const auto snapshot = directory_.read_snapshot(seq, bytes, state);
       const Code code = snapshot.status().code();
-      if (!snapshot.ok() && !about_store(code) && code != Code::version) return snapshot.status();
+      if (!snapshot.ok() && !ends_for_good(code)) return snapshot.status();
       believed = snapshot.ok() && !check_snapshot(snapshot.value(), seq, store_);
     }
     if (believed) snapshot_seq_ = seq;

@@ -116,10 +116,7 @@ SnapshotMaker::Outcome SnapshotMaker::choose(uint32_t closed) {
     return published_segment_ < replayed_ ? enter(State::remove_before) : Outcome::passed;
   }
   if (Status opened = source_.open(replayed_ + 1, store_); !opened.ok()) {
-    const Code code = opened.code();
-    if (code == Code::corrupt || code == Code::unreadable || code == Code::version) {
-      return damaged(std::move(opened));
-    }
+    if (ends_for_good(opened.code())) return damaged(std::move(opened));
     status_ = std::move(opened);
     return Outcome::failed;  // nothing was applied yet
   }
