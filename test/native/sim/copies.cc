@@ -208,7 +208,9 @@ class Copies {
     options.directory = copy_path;
     const auto result = store::Engine::open(again.disk, options, mended);
     if (!result.ok()) return wrong("gives a store that is refused: " + result.status().message());
-    if (!mended.wrong().empty()) return wrong("invents: " + mended.wrong());
+    if (!mended.wrong().empty()) {
+      return findings_.add(nothing_invented, "a repair: " + mended.wrong());
+    }
     uint64_t counted = 0;
     for (const store::Loss& loss : said.losses) counted += loss.last_seq - loss.first_seq + 1;
     if (counted != mended.lost().size() || mended.rows() != said.last_seq ||
