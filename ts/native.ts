@@ -516,7 +516,7 @@ export interface LoadOptions {
 function ownFolder(): string | undefined {
   // A bundle of CommonJS has no URL, and a file name instead.
   const url = import.meta.url as string | undefined;
-  if (url?.startsWith('file:') === true) return dirname(fileURLToPath(url.replace(/[?#].*$/, '')));
+  if (url?.startsWith('file:') === true) return dirname(fileURLToPath(url));
   return typeof __filename === 'string' ? dirname(__filename) : undefined;
 }
 
@@ -533,11 +533,11 @@ function isPackage(folder: string): boolean {
 
 /**
  * The package's own folder: the one around the running file, or, where that was bundled into a program,
- * the one that the program has installed.
+ * the one that the program has installed. What lies around the working directory is anybody's.
  */
 export function packageRoot(folder: string | undefined): string | undefined {
   if (folder !== undefined && isPackage(dirname(folder))) return dirname(folder);
-  for (const from of [folder, process.argv[1] && dirname(process.argv[1]), process.cwd()]) {
+  for (const from of [folder, process.argv[1] && dirname(process.argv[1])]) {
     if (from === undefined || from === '') continue;
     try {
       return dirname(createRequire(join(from, 'any.js')).resolve('espora/package.json'));
@@ -570,12 +570,13 @@ export function* addonCandidates({
     yield { path: resolve(override), source: 'ESPORA_ADDON' };
     return;
   }
+  // Of a bundle: what its maker put there, before whatever version of the package is installed.
+  if (folder !== undefined && root !== dirname(folder)) {
+    yield { path: join(folder, 'espora.node'), source: 'beside the program' };
+  }
   if (root !== undefined) {
     yield { path: join(root, 'build/Release/espora.node'), source: 'built here' };
     yield { path: join(root, 'prebuilds', target, 'espora.node'), source: 'built ahead' };
-  }
-  if (folder !== undefined && root !== dirname(folder)) {
-    yield { path: join(folder, 'espora.node'), source: 'beside the program' };
   }
 }
 

@@ -2,7 +2,7 @@
 // where its files lie, least of all on the program's package.json.
 import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -35,7 +35,7 @@ async function bundled(
   t: ExecutionContext,
   format: 'esm' | 'cjs',
   minify: boolean,
-): Promise<{ folder: string; print: () => Promise<string> }> {
+): Promise<{ folder: string; print: (cwd?: string) => Promise<string> }> {
   const app = temporaryDirectory(t);
   const folder = join(app, 'out');
   mkdirSync(folder);
@@ -61,9 +61,17 @@ async function bundled(
   delete env['ESPORA_ADDON'];
   return {
     folder,
-    print: async () =>
-      (await run(process.execPath, [outfile, join(app, 'data')], { env, cwd: app })).stdout,
+    print: async (cwd = app) =>
+      (await run(process.execPath, [outfile, join(app, 'data')], { env, cwd })).stdout,
   };
+}
+
+/** In `folder`, a package of our name whose addon is none: whatever loads it fails. */
+function install(folder: string): void {
+  const root = join(folder, 'node_modules/espora');
+  mkdirSync(join(root, 'build/Release'), { recursive: true });
+  writeFileSync(join(root, 'package.json'), '{"name": "espora", "version": "0.0.1"}');
+  writeFileSync(join(root, 'build/Release/espora.node'), 'of another version');
 }
 
 for (const format of ['esm', 'cjs'] as const) {
@@ -87,6 +95,25 @@ for (const format of ['esm', 'cjs'] as const) {
       mkdirSync(join(folder, '../node_modules'));
       symlinkSync(resolve('.'), join(folder, '../node_modules/espora'));
       t.is(await print(), 'stored 1\n');
+    });
+
+    test(`${name}: the addon beside it comes before that of a package of another version`, async (t) => {
+      const { folder, print } = await bundled(t, format, minify);
+      install(dirname(folder));
+      t.regex(await print(), /^true ERR_ESPORA_ADDON[^]*built here/);
+      copyFileSync('build/Release/espora.node', join(folder, 'espora.node'));
+      t.is(await print(), 'stored 1\n');
+    });
+
+    test(`${name}: nothing is taken from the working directory`, async (t) => {
+      const { folder, print } = await bundled(t, format, minify);
+      const elsewhere = temporaryDirectory(t);
+      install(elsewhere);
+      const stdout = await print(elsewhere);
+      t.regex(stdout, /^true ERR_ESPORA_ADDON/);
+      t.false(stdout.includes(elsewhere), stdout);
+      copyFileSync('build/Release/espora.node', join(folder, 'espora.node'));
+      t.is(await print(elsewhere), 'stored 1\n');
     });
   }
 }

@@ -42,6 +42,11 @@ test('the places are: the override alone, or the build and then what was built a
   t.deepEqual(paths({}), [join(root, built), join(root, prebuilt)]);
   t.deepEqual(paths({ ESPORA_ADDON: '' }), [join(root, built), join(root, prebuilt)]);
   t.deepEqual(paths({ ESPORA_ADDON: '/x/y.node' }), ['/x/y.node']);
+  const ofBundle = [...addonCandidates({ root, folder: '/app/out', env: {} })];
+  t.deepEqual(
+    ofBundle.map(({ path }) => path),
+    ['/app/out/espora.node', join(root, built), join(root, prebuilt)],
+  );
 });
 
 test('without any, one error names each place and the command that builds it', (t) => {
