@@ -26,9 +26,10 @@
       # C++ objects that outlive the module would run destructors in unmapped memory; and the exported
       # names of one addon must never meet those of another.
       # The C++ runtime is part of the addon: what it needs of a system is the C library alone.
+      # make runs in build/: a relative path has nothing that a shell could split.
       'ldflags': [
         '-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro', '-static-libstdc++', '-static-libgcc',
-        '-Wl,--version-script=<!(node -p "process.cwd()")/native/binding/exports.map',
+        '-Wl,--version-script=../native/binding/exports.map',
       ],
     },
   ],

@@ -36,7 +36,7 @@
       'cflags_cc': ['-std=c++20', '-fexceptions', '-fno-rtti', '-Wno-missing-field-initializers'],
       'ldflags': [
         '-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro', '-static-libstdc++', '-static-libgcc',
-        '-Wl,--version-script=<!(node -p "process.cwd()")/../../native/binding/exports.map',
+        '-Wl,--version-script=../../../native/binding/exports.map',
       ],
     },
   ],

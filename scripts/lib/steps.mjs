@@ -79,6 +79,9 @@ async function buildWithStamp(name, inputs, { clean = false, output = () => unde
   return result;
 }
 
+/** What the linker reads beside objects; make does not know of it. */
+const exportsMap = 'native/binding/exports.map';
+
 /**
  * A step that lets node-gyp make an addon. `folder` holds its binding.gyp and gets a build/, which
  * node-gyp empties when it starts from nothing; `inputs` lists what the addon is made of.
@@ -88,6 +91,12 @@ function addonStep({ name, stamp: stampName, folder, target, inputs: listInputs,
   const addon = join(release, `${target}.node`);
   /** What the linker makes; node-gyp's makefile links or copies it to where it belongs. */
   const linked = join(release, 'obj.target', `${target}.node`);
+  /**
+   * Whether something lies there that make, which goes by the dates of sources, would take for its own:
+   * a file that somebody else put there, or one that was linked with other exports.
+   */
+  const isStale = (stamp) =>
+    stamp?.output !== identity(addon) || stamp?.inputs[exportsMap] !== inputs()[exportsMap];
   const inputs = () =>
     digests([
       ...listInputs(),
@@ -112,8 +121,7 @@ function addonStep({ name, stamp: stampName, folder, target, inputs: listInputs,
         inputs(),
         { clean: options.clean, output: () => identity(addon) },
         async (clean) => {
-          // make would take a file that somebody else put there for its own, by its date.
-          if (readStamp(stampName)?.output !== identity(addon)) {
+          if (isStale(readStamp(stampName))) {
             for (const file of [addon, linked]) rmSync(at(file), { force: true });
           }
           const built = await run(

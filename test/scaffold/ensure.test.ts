@@ -82,6 +82,21 @@ test.serial('new contents under an old date are a reason', async (t) => {
   t.deepEqual(await project.run(ensure), nothing);
 });
 
+test.serial('other exports alone are a reason to link again', async (t) => {
+  const { project } = t.context;
+  const exports = project.path('native/binding/exports.map');
+  const before = await readFile(exports, 'utf8');
+  const marked = async (): Promise<boolean> =>
+    (await readFile(project.path('build/Release/espora.node'))).includes('OTHER_EXPORTS');
+  await writeFile(exports, before.replace('{', 'OTHER_EXPORTS {'));
+  t.deepEqual(stepsOf(await project.run(ensure)), ['native addon']);
+  t.true(await marked());
+  await writeFile(exports, before);
+  t.deepEqual(stepsOf(await project.run(ensure)), ['native addon']);
+  t.false(await marked());
+  t.deepEqual(await project.run(ensure), nothing);
+});
+
 test.serial('an output that is missing or was replaced is made again', async (t) => {
   const { project } = t.context;
   const binary = project.path('build/Release/espora.node');

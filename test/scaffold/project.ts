@@ -33,8 +33,9 @@ NAPI_MODULE_INIT() { return exports; }
 export class Project {
   private constructor(readonly root: string) {}
 
+  /** Its folder has a space in its name, as anybody's may. */
   static async make(): Promise<Project> {
-    const project = new Project(await mkdtemp(join(tmpdir(), 'espora-scaffold-')));
+    const project = new Project(await mkdtemp(join(tmpdir(), 'espora scaffold-')));
     const copied = ['scripts', 'binding.gyp', 'package.json', 'package-lock.json'];
     copied.push('native/binding/exports.map');
     copied.push('tsconfig.json', 'tsconfig.base.json', 'ts/tsconfig.json');
@@ -53,7 +54,7 @@ export class Project {
 
   /** An empty folder with nothing but the scripts. */
   static async makeBare(): Promise<Project> {
-    const project = new Project(await mkdtemp(join(tmpdir(), 'espora-scaffold-')));
+    const project = new Project(await mkdtemp(join(tmpdir(), 'espora scaffold-')));
     await cp(join(checkout, 'scripts'), project.path('scripts'), { recursive: true });
     return project;
   }
