@@ -116,7 +116,7 @@ export const errorTable = {
     meaning: 'No descriptor, memory or thread is left for it.',
     definite: true,
     exitCode: 1,
-    remedy: 'raise the limit (ulimit -n, ulimit -u, memory) or close what is not needed',
+    remedy: 'raise the limit (ulimit -n, ulimit -u, pids.max, memory) or close what is not needed',
   },
   ERR_ESPORA_ADDON: {
     meaning: 'The native addon is missing or does not fit this Node.js.',

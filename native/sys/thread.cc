@@ -56,10 +56,8 @@ Result<Thread> start_thread(const char* name, std::function<void()> body) {
   const int error = ::pthread_create(&handle, nullptr, run, start.get());
   ESPORA_CHECK(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
   if (error != 0) {
-    return Status::from_errno(Code::unavailable, error, "pthread_create",
-                              "no thread can be started, raise the limit of processes and threads "
-                              "(ulimit -u, pids.max) or of memory, or run fewer: " +
-                                  std::string(name));
+    return Status::from_errno(error, "pthread_create",
+                              "no thread can be started: " + std::string(name));
   }
   (void)start.release();
   return Thread(handle);

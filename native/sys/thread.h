@@ -35,7 +35,7 @@ class Thread {
   bool joinable_ = false;
 };
 
-// `name` is at most 15 bytes, prctl(2), and stays. `unavailable` if the system has no room for a
+// `name` is at most 15 bytes, prctl(2), and stays. `resources` if the system has no room for a
 // thread: then `body` was not called, and nothing of it is kept.
 Result<Thread> start_thread(const char* name, std::function<void()> body);
 

@@ -1,10 +1,9 @@
 // What waits for the disk is bounded by what it costs, not by what it holds: a burst of small appends
 // is refused before the heap is full.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { openStore } from '#espora/index.js';
+import { outputOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-burst.js', import.meta.url));
@@ -12,14 +11,8 @@ const fixture = fileURLToPath(new URL('../fixtures/store-burst.js', import.meta.
 for (const what of ['append', 'appendBatch', 'flush']) {
   test(`a burst of ${what} in a heap of 64 MiB`, async (t) => {
     const directory = temporaryDirectory(t);
-    const child = spawn(
-      process.execPath,
-      ['--max-old-space-size=64', '--max-semi-space-size=4', fixture, what, directory],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    t.deepEqual(await once(child, 'close'), [0, null]);
+    const heap = ['--max-old-space-size=64', '--max-semi-space-size=4'];
+    const stdout = await outputOf([...heap, fixture, what, directory]);
     const { stored, refused } = JSON.parse(stdout) as { stored: number; refused: number };
     t.is(stored + refused, 200_000);
     if (what !== 'flush') t.true(refused > 100_000 && stored > 10_000, stdout);

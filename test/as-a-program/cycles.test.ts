@@ -1,9 +1,8 @@
 // What is closed is gone: a thousand stores and services, opened, used and closed in one process, take
 // the memory and the descriptors of one.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
+import { outputOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/cycles.js', import.meta.url));
@@ -18,14 +17,8 @@ for (const [what, cycles] of [
 ] as const) {
   test(`${cycles} times: ${what}`, async (t) => {
     t.timeout(300_000);
-    const child = spawn(
-      process.execPath,
-      ['--expose-gc', fixture, what, `${cycles}`, temporaryDirectory(t)],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    t.deepEqual(await once(child, 'close'), [0, null]);
+    const args = ['--expose-gc', fixture, what, `${cycles}`, temporaryDirectory(t)];
+    const stdout = await outputOf(args);
     const found = JSON.parse(stdout) as Record<
       'alive' | 'descriptors' | 'threads' | 'mebibytes',
       number

@@ -1,27 +1,20 @@
 // The library in another realm than Node.js's own, as test runners load it (vm.SourceTextModule), and
 // twice in one process: errors keep their code and are EsporaErrors, values of either realm are taken.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { Balancer, EsporaError, openStore, record, u8 } from '#espora/index.js';
 import { exitCodeOf, toEsporaError } from '#espora/errors.js';
 import type * as errors from '#espora/errors.js';
 import type * as library from '#espora/index.js';
+import { outputOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-realm.js', import.meta.url));
 
 for (const realm of ['bare', 'with globals', 'worker']) {
   test(`a realm of its own: ${realm}`, async (t) => {
-    const child = spawn(
-      process.execPath,
-      ['--experimental-vm-modules', '--no-warnings', fixture, realm, temporaryDirectory(t)],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    t.deepEqual(await once(child, 'close'), [0, null], stdout);
+    const modules = ['--experimental-vm-modules', '--no-warnings'];
+    const stdout = await outputOf([...modules, fixture, realm, temporaryDirectory(t)]);
     t.deepEqual(JSON.parse(stdout), {
       locked: ['EsporaError', 'ERR_ESPORA_LOCKED', true, true, true],
       missing: ['EsporaError', 'ERR_ESPORA_NOT_FOUND', true, true, true],

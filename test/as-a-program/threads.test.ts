@@ -1,10 +1,9 @@
 // On a system that has no room for one more thread: whatever needs one says so, the program lives, and
 // the next try works.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { hookEnvironment } from '../campaigns/tools.js';
 import { whereToolsBuild } from '../crash/disks.js';
+import { outputOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const hooked = whereToolsBuild('threads.test.ts');
@@ -23,15 +22,12 @@ for (const [what, from] of [
     const hook = await hookEnvironment({
       fail: { call: 'pthread_create', error: 11, from, times: 1 },
     });
-    const child = spawn(process.execPath, [fixture, what, temporaryDirectory(t)], {
-      env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+    const stdout = await outputOf([fixture, what, temporaryDirectory(t)], {
+      ...hook,
+      CALL_HOOK_PROCESS: '',
     });
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    t.deepEqual(await once(child, 'close'), [0, null]);
     const [first, second] = JSON.parse(stdout) as string[];
-    t.regex(first!, /^ERR_ESPORA_UNAVAILABLE true no thread can be started, .*EAGAIN/);
+    t.regex(first!, /^ERR_ESPORA_RESOURCES true no thread can be started: espora-.*EAGAIN/);
     t.is(second, 'ok');
   });
 }
@@ -40,12 +36,9 @@ hooked('a balancer that serves, at the first name that has to be looked up', asy
   const hook = await hookEnvironment({
     fail: { call: 'pthread_create', error: 11, from: 2, times: 1 },
   });
-  const child = spawn(process.execPath, [fixture, 'name', temporaryDirectory(t)], {
-    env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const stdout = await outputOf([fixture, 'name', temporaryDirectory(t)], {
+    ...hook,
+    CALL_HOOK_PROCESS: '',
   });
-  let stdout = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  t.deepEqual(await once(child, 'close'), [0, null]);
   t.deepEqual(JSON.parse(stdout), ['served', 'served']);
 });
