@@ -89,7 +89,7 @@ class Database final : public Napi::ObjectWrap<Database>,
   }
 
   explicit Database(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<Database>(info), thread_(info.Env(), "espora-db", *this) {
+      : Napi::ObjectWrap<Database>(info), thread_(info.Env(), "espora-db", *this, *this) {
     if (info.Length() < 1 || !info[0].IsObject()) {
       throw Napi::TypeError::New(info.Env(), "new Database(options)");
     }
@@ -99,35 +99,10 @@ class Database final : public Napi::ObjectWrap<Database>,
 
  private:
   // --- JavaScript's thread ---
-  // start(onEvent). What calls back is kept from here to the end of the thread and no longer: an
-  // object that is never started, or was stopped, is nobody's.
-  Napi::Value start(const Napi::CallbackInfo& info) {
-    if (info.Length() < 1 || !info[0].IsFunction()) {
-      throw Napi::TypeError::New(info.Env(), "start(onEvent)");
-    }
-    const auto on_event = info[0].As<Napi::Function>();
-    return thread_.start(info.Env(), {.began =
-                                          [this, &on_event] {
-                                            Ref();
-                                            on_event_ = Napi::Persistent(on_event);
-                                          },
-                                      .started = [this](Napi::Env env) { return started(env); },
-                                      .ended =
-                                          [this] {
-                                            on_event_.Reset();
-                                            Unref();
-                                          }});
-  }
+  Napi::Value start(const Napi::CallbackInfo& info) { return thread_.start(info); }
+  Napi::Value stop(const Napi::CallbackInfo& info) { return thread_.stop(info); }
 
-  Napi::Value stop(const Napi::CallbackInfo& info) {
-    const uint64_t patience_ms =
-        info.Length() > 0 && info[0].IsNumber()
-            ? static_cast<uint64_t>(std::max<int64_t>(0, info[0].As<Napi::Number>().Int64Value()))
-            : 0;
-    return thread_.stop(info.Env(), patience_ms);
-  }
-
-  Napi::Value started(Napi::Env env) {
+  Napi::Value started(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
     if (options_.http.listen.port.has_value()) set(result, "port", opened_.port);
     if (!options_.http.listen.unix_path.empty()) {
@@ -153,7 +128,7 @@ class Database final : public Napi::ObjectWrap<Database>,
     return result;
   }
 
-  // What it runs with: read from what the service is made of, not from what was given.
+  // What it runs with: the options as they were understood, which the service is made with.
   Napi::Value settings(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     Napi::Object result = Napi::Object::New(env);
@@ -258,24 +233,17 @@ class Database final : public Napi::ObjectWrap<Database>,
   void abandon() override { service_.reset(); }
 
   void on_store_failed(const sys::Status& failure) override {
-    thread_.channel().post([this, message = failure.message()](Napi::Env env) {
-      Napi::Object detail = Napi::Object::New(env);
-      detail.Set("message", message);
-      on_event_.Call({Napi::String::New(env, "failed"), detail});
-    });
+    emit("failed", failure.message());
     loop_->timers().arm(failure_timer_, loop_->now_ms() + failure_grace_ms);
   }
 
-  void on_store_warning(const std::string& message) override {
-    thread_.channel().post([this, message](Napi::Env env) {
-      Napi::Object detail = Napi::Object::New(env);
-      detail.Set("message", message);
-      on_event_.Call({Napi::String::New(env, "warning"), detail});
-    });
+  void on_store_warning(const std::string& message) override { emit("warning", message); }
+
+  void emit(const char* name, const std::string& message) {
+    thread_.emit(name, [message](Napi::Object& detail) { detail.Set("message", message); });
   }
 
   ledger::ServiceOptions options_;
-  Napi::FunctionReference on_event_;
   sys::PosixFileSystem file_system_;
   sys::EventLoop* loop_ = nullptr;
   sys::Timer failure_timer_{[](sys::Timer&, void*) { sys::exit_now(1); }, nullptr};

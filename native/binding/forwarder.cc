@@ -184,7 +184,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   }
 
   explicit Forwarder(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<Forwarder>(info), thread_(info.Env(), "espora-forward", *this) {
+      : Napi::ObjectWrap<Forwarder>(info), thread_(info.Env(), "espora-forward", *this, *this) {
     if (info.Length() < 1 || !info[0].IsObject()) {
       throw Napi::TypeError::New(info.Env(), "new Forwarder(options)");
     }
@@ -193,42 +193,17 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
  private:
   // --- JavaScript's thread ---
-  // start(onEvent). What calls back is kept from here to the end of the thread and no longer: an
-  // object that is never started, or was stopped, is nobody's.
-  Napi::Value start(const Napi::CallbackInfo& info) {
-    if (info.Length() < 1 || !info[0].IsFunction()) {
-      throw Napi::TypeError::New(info.Env(), "start(onEvent)");
-    }
-    const auto on_event = info[0].As<Napi::Function>();
-    return thread_.start(info.Env(), {.began =
-                                          [this, &on_event] {
-                                            Ref();
-                                            on_event_ = Napi::Persistent(on_event);
-                                          },
-                                      .started = [this](Napi::Env env) { return started(env); },
-                                      .ended =
-                                          [this] {
-                                            on_event_.Reset();
-                                            Unref();
-                                          }});
-  }
+  Napi::Value start(const Napi::CallbackInfo& info) { return thread_.start(info); }
+  Napi::Value stop(const Napi::CallbackInfo& info) { return thread_.stop(info); }
 
-  Napi::Value stop(const Napi::CallbackInfo& info) {
-    const uint64_t patience_ms =
-        info.Length() > 0 && info[0].IsNumber()
-            ? static_cast<uint64_t>(std::max<int64_t>(0, info[0].As<Napi::Number>().Int64Value()))
-            : 0;
-    return thread_.stop(info.Env(), patience_ms);
-  }
-
-  Napi::Value started(Napi::Env env) {
+  Napi::Value started(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
     if (port_ != 0) set(result, "port", port_);
     if (!options_.listen.unix_path.empty()) result.Set("unixSocket", options_.listen.unix_path);
     return result;
   }
 
-  // What it runs with: read from what the forwarder is made of, not from what was given.
+  // What it runs with: the options as they were understood, which the forwarder is made with.
   Napi::Value settings(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     Napi::Object result = Napi::Object::New(env);
@@ -380,16 +355,6 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     return promise;
   }
 
-  void emit(std::string name, std::string upstream, std::string message) {
-    thread_.channel().post([this, name = std::move(name), upstream = std::move(upstream),
-                            message = std::move(message)](Napi::Env env) {
-      Napi::Object detail = Napi::Object::New(env);
-      if (!upstream.empty()) detail.Set("upstream", upstream);
-      if (!message.empty()) detail.Set("message", message);
-      on_event_.Call({Napi::String::New(env, name), detail});
-    });
-  }
-
   // --- the loop's thread ---
   sys::Status start(sys::EventLoop& loop) override {
     auto forwarder = forward::Forwarder::start(loop, options_, this);
@@ -412,28 +377,33 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   void on_upstream_unreachable(size_t, const std::string& address,
                                const sys::Status& reason) override {
-    emit("upstream-unreachable", address, reason.message());
+    thread_.emit("upstream-unreachable", [address, reason](Napi::Object& detail) {
+      detail.Set("upstream", address);
+      detail.Set("message", reason.message());
+    });
   }
   void on_upstream_reachable(size_t, const std::string& address) override {
-    emit("upstream-reachable", address, {});
+    thread_.emit("upstream-reachable",
+                 [address](Napi::Object& detail) { detail.Set("upstream", address); });
   }
   void on_upstream_change(const forward::UpstreamChange& change) override {
-    thread_.channel().post([this, change](Napi::Env env) {
-      Napi::Object detail = Napi::Object::New(env);
+    thread_.emit("upstream", [change](Napi::Object& detail) {
       detail.Set("upstream", change.address);
       detail.Set("state", std::string(forward::name_of(change.state)));
       detail.Set("health", std::string(forward::name_of(change.health)));
       detail.Set("message", change.reason);
-      on_event_.Call({Napi::String::New(env, "upstream"), detail});
     });
   }
   void on_accept_paused(const sys::Status& reason) override {
-    emit("accept-paused", {}, reason.message());
+    emit("accept-paused", reason.message());
   }
-  void on_header_refused(const std::string& message) override { emit("warning", {}, message); }
+  void on_header_refused(const std::string& message) override { emit("warning", message); }
+
+  void emit(const char* name, const std::string& message) {
+    thread_.emit(name, [message](Napi::Object& detail) { detail.Set("message", message); });
+  }
 
   forward::ForwarderOptions options_;
-  Napi::FunctionReference on_event_;
   uint16_t port_ = 0;
   // Made and freed on the loop's thread; JavaScript's thread reads its counters while it runs.
   std::unique_ptr<forward::Forwarder> forwarder_;

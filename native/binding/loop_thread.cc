@@ -1,12 +1,16 @@
 #include "binding/loop_thread.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "binding/values.h"
 #include "sys/thread.h"
 
 namespace espora::binding {
 
-LoopThread::LoopThread(Napi::Env env, const char* name, LoopService& service)
-    : name_(name), service_(service), channel_(JsChannel::of(env)) {}
+LoopThread::LoopThread(Napi::Env env, const char* name, LoopService& service,
+                       Napi::Reference<Napi::Object>& object)
+    : name_(name), service_(service), object_(object), channel_(JsChannel::of(env)) {}
 
 LoopThread::~LoopThread() {
   *alive_ = false;
@@ -15,7 +19,11 @@ LoopThread::~LoopThread() {
   thread_.join();
 }
 
-Napi::Promise LoopThread::start(Napi::Env env, Hooks hooks) {
+Napi::Value LoopThread::start(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsFunction()) {
+    throw Napi::TypeError::New(env, "start(onEvent)");
+  }
   auto deferred = Napi::Promise::Deferred::New(env);
   const auto refuse = [&](const sys::Status& status) {
     deferred.Reject(to_error(env, status).Value());
@@ -26,6 +34,7 @@ Napi::Promise LoopThread::start(Napi::Env env, Hooks hooks) {
   }
   auto loop = std::make_unique<sys::EventLoop>();
   if (const sys::Status status = loop->init(); !status.ok()) return refuse(status);
+  auto on_event = Napi::Persistent(info[0].As<Napi::Function>());
   loop_ = std::move(loop);
   auto thread = sys::start_thread(name_, [this] { run(); });
   if (!thread.ok()) {
@@ -36,13 +45,18 @@ Napi::Promise LoopThread::start(Napi::Env env, Hooks hooks) {
   thread_ = std::move(thread).value();
   state_ = State::starting;
   start_promise_ = deferred;
-  hooks_ = std::move(hooks);
-  hooks_.began();
+  on_event_ = std::move(on_event);
+  object_.Ref();
   channel_->hold();
   return deferred.Promise();
 }
 
-Napi::Promise LoopThread::stop(Napi::Env env, uint64_t patience_ms) {
+Napi::Value LoopThread::stop(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const uint64_t patience_ms =
+      info.Length() > 0 && info[0].IsNumber()
+          ? static_cast<uint64_t>(std::max<int64_t>(0, info[0].As<Napi::Number>().Int64Value()))
+          : 0;
   auto deferred = Napi::Promise::Deferred::New(env);
   if (state_ == State::created || state_ == State::ended) {
     state_ = State::ended;
@@ -59,26 +73,35 @@ Napi::Promise LoopThread::stop(Napi::Env env, uint64_t patience_ms) {
 
 // The thread.
 void LoopThread::run() {
-  const auto tell = [this](auto method, sys::Status status) {
-    channel_->post([this, alive = alive_, method, status = std::move(status)](Napi::Env env) {
-      if (*alive) (this->*method)(env, status);
-    });
-  };
   const sys::Status started = service_.start(*loop_);
   if (!started.ok()) {
     service_.abandon();
-    tell(&LoopThread::on_started, started);
+    tell([this, started](Napi::Env env) { on_started(env, started); });
     return;
   }
-  tell(&LoopThread::on_started, started);
+  tell([this](Napi::Env env) { on_started(env, {}); });
   loop_->run();
-  tell(&LoopThread::on_finished, service_.finish());
+  tell([this, status = service_.finish()](Napi::Env env) { on_finished(env, status); });
+}
+
+void LoopThread::tell(std::function<void(Napi::Env)> work) {
+  channel_->post([alive = alive_, work = std::move(work)](Napi::Env env) {
+    if (*alive) work(env);
+  });
+}
+
+void LoopThread::emit(std::string name, std::function<void(Napi::Object&)> fill) {
+  tell([this, name = std::move(name), fill = std::move(fill)](Napi::Env env) {
+    Napi::Object detail = Napi::Object::New(env);
+    fill(detail);
+    on_event_.Call({Napi::String::New(env, name), detail});
+  });
 }
 
 void LoopThread::on_started(Napi::Env env, const sys::Status& status) {
   if (status.ok()) {
     state_ = stop_promises_.empty() ? State::running : State::stopping;
-    start_promise_->Resolve(hooks_.started(env));
+    start_promise_->Resolve(service_.started(env));
     return;
   }
   start_promise_->Reject(to_error(env, status).Value());
@@ -98,9 +121,9 @@ void LoopThread::on_finished(Napi::Env env, const sys::Status& status) {
     }
   }
   stop_promises_.clear();
-  // Last: it may let go of the JavaScript object, and so of this one.
-  const Hooks hooks = std::move(hooks_);
-  hooks.ended();
+  on_event_.Reset();
+  // Last: it lets go of the JavaScript object, and so of this one.
+  object_.Unref();
 }
 
 }  // namespace espora::binding

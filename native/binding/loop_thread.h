@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "binding/js_channel.h"
@@ -16,7 +17,7 @@
 
 namespace espora::binding {
 
-// What runs on the loop. All of it is called on the loop's thread.
+// What runs on the loop. All but started() is called on the loop's thread.
 class LoopService {
  public:
   // Opens and listens. A failed start is followed by nothing but the end of the thread.
@@ -28,32 +29,31 @@ class LoopService {
   virtual sys::Status finish() = 0;
   // Frees what a failed start left.
   virtual void abandon() = 0;
+  // JavaScript's thread: what the promise of a start that succeeded resolves with.
+  virtual Napi::Value started(Napi::Env env) = 0;
 
  protected:
   ~LoopService() = default;
 };
 
-// Promises settle, and `started` and `ended` are called, on JavaScript's thread.
+// Promises settle, and events arrive, on JavaScript's thread. From a start that found a thread to
+// the end of it the object around this is kept, and so is what it calls back; no longer: an object
+// that is never started, or was stopped, is nobody's.
 class LoopThread {
  public:
-  LoopThread(Napi::Env env, const char* name, LoopService& service);
-  // What a start needs of the object around it.
-  struct Hooks {
-    // The thread is there: from now on the object has to stay.
-    std::function<void()> began;
-    // Makes the promise's value.
-    std::function<Napi::Value(Napi::Env)> started;
-    // Called once after `began`, when the thread is gone.
-    std::function<void()> ended;
-  };
-
+  LoopThread(Napi::Env env, const char* name, LoopService& service,
+             Napi::Reference<Napi::Object>& object);
   // Stops at once and waits for the thread: an environment that ends leaves no thread behind.
   ~LoopThread();
 
-  Napi::Promise start(Napi::Env env, Hooks hooks);
-  Napi::Promise stop(Napi::Env env, uint64_t patience_ms);
+  // start(onEvent): a promise
+  Napi::Value start(const Napi::CallbackInfo& info);
+  // stop(patienceMs): a promise
+  Napi::Value stop(const Napi::CallbackInfo& info);
 
-  [[nodiscard]] JsChannel& channel() noexcept { return *channel_; }
+  // The loop's thread: onEvent(name, detail), where `fill` gives the detail its members.
+  void emit(std::string name, std::function<void(Napi::Object& detail)> fill);
+
   // Between a successful start and the end. JavaScript's thread.
   [[nodiscard]] bool running() const noexcept { return state_ == State::running; }
 
@@ -64,8 +64,12 @@ class LoopThread {
   void on_started(Napi::Env env, const sys::Status& status);
   void on_finished(Napi::Env env, const sys::Status& status);
 
+  // `work` on JavaScript's thread, where this is still there by then.
+  void tell(std::function<void(Napi::Env)> work);
+
   const char* name_;
   LoopService& service_;
+  Napi::Reference<Napi::Object>& object_;
   std::shared_ptr<JsChannel> channel_;
   // Lets messages that outlive this object find that out; read on JavaScript's thread only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -73,7 +77,7 @@ class LoopThread {
   sys::Thread thread_;
   State state_ = State::created;
   std::optional<Napi::Promise::Deferred> start_promise_;
-  Hooks hooks_;
+  Napi::FunctionReference on_event_;
   std::vector<Napi::Promise::Deferred> stop_promises_;
 };
 

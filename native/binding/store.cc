@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "binding/js_channel.h"
+#include "binding/promise_worker.h"
 #include "binding/store_tools.h"
 #include "binding/values.h"
 #include "store/committer.h"
@@ -67,35 +68,25 @@ struct DeliveredRecord {
 };
 static_assert(sizeof(DeliveredRecord) == 24);
 
-class PortionReading final : public Napi::AsyncWorker, private store::RecordSink {
+class PortionReading final : public PromiseWorker, private store::RecordSink {
  public:
   PortionReading(Napi::Env env, std::shared_ptr<ReaderShare> share, store::ReadPortion portion)
-      : Napi::AsyncWorker(env, "espora.read"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        share_(std::move(share)),
-        portion_(portion) {}
-
-  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+      : PromiseWorker(env, "espora.read"), share_(std::move(share)), portion_(portion) {}
 
  private:
-  void Execute() override {
+  sys::Status work() override {
     const std::lock_guard lock(share_->mutex);
     if (share_->reader == nullptr) {
       auto directory = share_->directory.again();
-      if (!directory.ok()) {
-        status_ = directory.status();
-        return;
-      }
+      if (!directory.ok()) return directory.status();
       auto opened = store::RecordReader::open(std::move(directory).value());
-      if (!opened.ok()) {
-        status_ = opened.status();
-        return;
-      }
+      if (!opened.ok()) return opened.status();
       share_->reader = std::move(opened).value();
     }
-    status_ = share_->reader->read(portion_, *this);
+    sys::Status status = share_->reader->read(portion_, *this);
     // What it remembers may be what is wrong.
-    if (!status_.ok()) share_->reader.reset();
+    if (!status.ok()) share_->reader.reset();
+    return status;
   }
 
   void record(const store::RecordView& record) override {
@@ -111,26 +102,17 @@ class PortionReading final : public Napi::AsyncWorker, private store::RecordSink
     }
   }
 
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
-  void OnOK() override {
-    const Napi::Env env = Env();
-    if (!status_.ok()) {
-      deferred_.Reject(to_error(env, status_).Value());
-      return;
-    }
+  Napi::Value value(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
     Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes_.size());
     if (!bytes_.empty()) std::memcpy(buffer.Data(), bytes_.data(), bytes_.size());
     result.Set("bytes", buffer);
     set(result, "lastSeq", last_seq_);
-    deferred_.Resolve(result);
+    return result;
   }
 
-  Napi::Promise::Deferred deferred_;
   std::shared_ptr<ReaderShare> share_;
   const store::ReadPortion portion_;
-  sys::Status status_;
   std::vector<std::byte> bytes_;
   uint64_t last_seq_ = 0;
 };
@@ -231,23 +213,22 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     portion.records_max =
         static_cast<uint32_t>(get_unsigned(given, "recordsMax", limits::read_portion_records_max));
     portion.bytes_max = limits::read_portion_bytes_max;
-    // Deletes itself when it is done.
-    auto* reading = new PortionReading(info.Env(), reader_, portion);
-    reading->Queue();
-    return reading->promise();
+    return PromiseWorker::queue<PortionReading>(info.Env(), reader_, portion);
   }
 
   // What was durable at the call, of this very directory, whatever its path stands for by now.
   Napi::Value verify(const Napi::CallbackInfo& info) {
-    return verify_directory(info.Env(), open_again(info.Env()), committer_->durable_seq());
+    // First: where the store is closed there is no committer to ask.
+    store::Directory directory = open_again(info.Env());
+    return verify_directory(info.Env(), std::move(directory), committer_->durable_seq());
   }
 
   Napi::Value backup(const Napi::CallbackInfo& info) {
     if (info.Length() < 1 || !info[0].IsString()) {
       throw Napi::TypeError::New(info.Env(), "backup(directory)");
     }
-    std::string to = to_path(info.Env(), info[0]);
-    return back_up_directory(info.Env(), open_again(info.Env()), std::move(to),
+    store::Directory from = open_again(info.Env());
+    return back_up_directory(info.Env(), std::move(from), to_path(info.Env(), info[0]),
                              committer_->durable_seq());
   }
 

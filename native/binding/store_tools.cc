@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "binding/js_channel.h"
+#include "binding/promise_worker.h"
 #include "binding/values.h"
 #include "ledger/account_table.h"
 #include "ledger/entry_codec.h"
@@ -339,33 +340,22 @@ sys::Result<store::Directory> open_place(Place& place) {
                                 true);
 }
 
-class Verification final : public Napi::AsyncWorker {
+class Verification final : public PromiseWorker {
  public:
   Verification(Napi::Env env, Place place, uint64_t durable_seq)
-      : Napi::AsyncWorker(env, "espora.verify"),
-        deferred_(Napi::Promise::Deferred::New(env)),
-        place_(std::move(place)),
-        durable_seq_(durable_seq) {}
-
-  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+      : PromiseWorker(env, "espora.verify"), place_(std::move(place)), durable_seq_(durable_seq) {}
 
  private:
-  void Execute() override {
+  sys::Status work() override {
     auto directory = open_place(place_);
-    result_ = std::make_unique<sys::Result<store::VerifyReport>>(
-        directory.ok() ? store::verify(std::move(directory).value(), make_state, durable_seq_)
-                       : directory.status());
+    if (!directory.ok()) return directory.status();
+    auto report = store::verify(std::move(directory).value(), make_state, durable_seq_);
+    if (report.ok()) report_ = std::move(report).value();
+    return report.status();
   }
 
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
-  void OnOK() override {
-    const Napi::Env env = Env();
-    if (!result_->ok()) {
-      deferred_.Reject(to_error(env, result_->status()).Value());
-      return;
-    }
-    const store::VerifyReport& report = result_->value();
+  Napi::Value value(Napi::Env env) override {
+    const store::VerifyReport& report = report_;
     Napi::Object object = Napi::Object::New(env);
     object.Set("ok", !report.damaged());
     object.Set("store", to_object(env, report.store));
@@ -386,48 +376,38 @@ class Verification final : public Napi::AsyncWorker {
       findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
     }
     object.Set("findings", findings);
-    deferred_.Resolve(object);
+    return object;
   }
 
-  Napi::Promise::Deferred deferred_;
   Place place_;
   uint64_t durable_seq_;
-  std::unique_ptr<sys::Result<store::VerifyReport>> result_;
+  store::VerifyReport report_;
 };
 
 // --- copy ----------------------------------------------------------------------------------------
 
-class Copying final : public Napi::AsyncWorker {
+class Copying final : public PromiseWorker {
  public:
   Copying(Napi::Env env, Place from, std::string to, store::OnDamage on_damage,
           uint64_t durable_seq, std::string like = {})
-      : Napi::AsyncWorker(env, "espora.copy"),
-        deferred_(Napi::Promise::Deferred::New(env)),
+      : PromiseWorker(env, "espora.copy"),
         from_(std::move(from)),
         to_(std::move(to)),
         on_damage_(on_damage),
         durable_seq_(durable_seq),
         like_(std::move(like)) {}
 
-  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
-
  private:
-  void Execute() override {
+  sys::Status work() override {
     auto from = open_place(from_);
-    result_ = std::make_unique<sys::Result<store::CopyReport>>(
-        from.ok() ? store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_, like_)
-                  : from.status());
+    if (!from.ok()) return from.status();
+    auto report = store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_, like_);
+    if (report.ok()) report_ = std::move(report).value();
+    return report.status();
   }
 
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
-
-  void OnOK() override {
-    const Napi::Env env = Env();
-    if (!result_->ok()) {
-      deferred_.Reject(to_error(env, result_->status()).Value());
-      return;
-    }
-    const store::CopyReport& report = result_->value();
+  Napi::Value value(Napi::Env env) override {
+    const store::CopyReport& report = report_;
     Napi::Object object = Napi::Object::New(env);
     object.Set("damaged", report.damaged());
     object.Set("source", to_object(env, report.source));
@@ -454,25 +434,16 @@ class Copying final : public Napi::AsyncWorker {
       findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
     }
     object.Set("findings", findings);
-    deferred_.Resolve(object);
+    return object;
   }
 
-  Napi::Promise::Deferred deferred_;
   Place from_;
   std::string to_;
   store::OnDamage on_damage_;
   uint64_t durable_seq_;
   std::string like_;
-  std::unique_ptr<sys::Result<store::CopyReport>> result_;
+  store::CopyReport report_;
 };
-
-// Deletes itself when it is done.
-template <typename Worker, typename... Arguments>
-Napi::Promise queue(Napi::Env env, Arguments&&... arguments) {
-  auto* worker = new Worker(env, std::forward<Arguments>(arguments)...);
-  worker->Queue();
-  return worker->promise();
-}
 
 }  // namespace
 
@@ -483,14 +454,15 @@ Napi::Value copy_store(const Napi::CallbackInfo& info) {
   const bool give_up = info[2].As<Napi::Boolean>().Value();
   std::string like;
   if (info.Length() > 3 && info[3].IsString()) like = to_path(info.Env(), info[3]);
-  return queue<Copying>(info.Env(), to_path(info.Env(), info[0]), to_path(info.Env(), info[1]),
-                        give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u,
-                        std::move(like));
+  return PromiseWorker::queue<Copying>(
+      info.Env(), to_path(info.Env(), info[0]), to_path(info.Env(), info[1]),
+      give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u, std::move(like));
 }
 
 Napi::Value back_up_directory(Napi::Env env, store::Directory from, std::string to,
                               uint64_t durable_seq) {
-  return queue<Copying>(env, std::move(from), std::move(to), store::OnDamage::refuse, durable_seq);
+  return PromiseWorker::queue<Copying>(env, std::move(from), std::move(to), store::OnDamage::refuse,
+                                       durable_seq);
 }
 
 Napi::Value inspect_store(const Napi::CallbackInfo& info) {
@@ -513,11 +485,11 @@ Napi::Value verify_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsString()) {
     throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
   }
-  return queue<Verification>(info.Env(), to_path(info.Env(), info[0]), 0u);
+  return PromiseWorker::queue<Verification>(info.Env(), to_path(info.Env(), info[0]), 0u);
 }
 
 Napi::Value verify_directory(Napi::Env env, store::Directory directory, uint64_t durable_seq) {
-  return queue<Verification>(env, std::move(directory), durable_seq);
+  return PromiseWorker::queue<Verification>(env, std::move(directory), durable_seq);
 }
 
 }  // namespace espora::binding

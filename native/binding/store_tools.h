@@ -16,7 +16,7 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info);
 // verifyStore(directory): Promise<report>
 Napi::Value verify_store(const Napi::CallbackInfo& info);
 
-// copyStore(from, to, giveUp): Promise<report>
+// copyStore(from, to, giveUp, like?): Promise<report>
 Napi::Value copy_store(const Napi::CallbackInfo& info);
 
 // The same for a store that is open in this process: its own directory, and what its engine knows

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { openStore, Store } from '#espora/index.js';
+import { loadNative } from '#espora/native.js';
 import { hookEnvironment } from '../campaigns/tools.js';
 import { whereToolsBuild } from '../crash/disks.js';
 import { callAll } from '../fixtures/store-calls.js';
@@ -74,6 +75,33 @@ test('closed: every method is refused, and closing again is nothing', async (t) 
   t.is(store.durableSeq, 1);
   await store.close();
   await store[Symbol.asyncDispose]();
+});
+
+test('the object of the addon: what reads its directory is refused unless it is open', async (t) => {
+  const native = new (loadNative().Store)({
+    directory: temporaryDirectory(t),
+    create: true,
+    sync: 'always',
+    segmentBytes: 1 << 20,
+    kind: 'bytes',
+    schema: '',
+  });
+  const portion = { first: 1, last: 1, reverse: false, recordsMax: 1 };
+  const refuse = (when: string): void => {
+    t.throws(() => native.verify(), { code: closed }, when);
+    t.throws(() => native.backup(backupOf(t)), { code: closed }, when);
+    t.throws(() => native.read(portion), { code: closed }, when);
+  };
+  refuse('not opened yet');
+  const opening = native.open(() => undefined);
+  refuse('opening');
+  await opening;
+  t.true((await native.verify()).ok);
+  const closing = native.close();
+  refuse('closing');
+  await closing;
+  refuse('closed');
+  t.is(native.durableSeq, 0);
 });
 
 interface Outcome {
