@@ -1,6 +1,25 @@
-// How a value that was refused is shown in a message: never by running code that belongs to it.
+// How what comes from outside is shown: a value that was refused never by running code that belongs to
+// it, text never so that it controls where it is shown.
 
 const charactersMax = 40;
+
+// C0 and C1 controls, DEL, and what changes the direction or the lines of text (Unicode's
+// Bidi_Control, LS and PS): on a terminal they do things, in a log they forge lines.
+const controls = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+const controlsButNewline = /(?!\n)[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
+
+const escaped = (control: string): string =>
+  `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** Text from outside (a path, a record, a message) as one line in which nothing controls anything. */
+export function oneLine(text: string): string {
+  return text.replace(controls, escaped);
+}
+
+/** The same for text of several lines. */
+export function harmless(text: string): string {
+  return text.replace(controlsButNewline, escaped);
+}
 
 /** Numbers, booleans and short text as they are; objects by their type alone. */
 export function shown(value: unknown): string {

@@ -122,6 +122,20 @@ test.serial(
   },
 );
 
+test('what a variable is called forges no line and controls no terminal', async (t) => {
+  const environment = { 'ESPORA_X\nespora: all is well\u001b[2J\u202e': '1' };
+  for (const args of [['config', 'api'], ['verify']]) {
+    const { stderr } = await runEspora(t, args, { environment, cwd: temporaryDirectory(t) });
+    t.true(
+      stderr.includes(
+        String.raw`ESPORA_X\u000aespora: all is well\u001b[2J\u202e means nothing and is ignored`,
+      ),
+      stderr,
+    );
+    t.notRegex(stderr, /^espora: all is well|[^\P{Cc}\n]|\p{Bidi_Control}/mu, args.join(' '));
+  }
+});
+
 test.serial('a value from the environment or a file is refused with its origin', async (t) => {
   const file = join(temporaryDirectory(t), 'espora.json');
   writeFileSync(file, '{"drainTimeout": "soon"}');

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import type { ContestResult } from '#espora/contest/result.js';
+import { outputOf } from '../helpers/process.js';
 import { playOn, validations } from './plans.js';
 import { referenceServer, startReferenceServer } from './reference-server.js';
 
@@ -43,6 +44,21 @@ test('a good run: a report on stdout, nothing else, exit 0', async (t) => {
   t.regex(stdout, /^espora contest: \d+ requests \(short\) to http:\/\/127.0.0.1:\d+, seed 7\n\n/);
   t.regex(stdout, /prize\s+USD [\d,]+\.\d\d/);
   t.false(stdout.includes('\u001b'));
+});
+
+test('on a terminal colours are colours, unless nobody wants them', async (t) => {
+  const terminal = 'data:text/javascript,process.stdout.isTTY = true';
+  for (const [noColour, report] of [
+    ['', /ESC\[32mokESC\[39m[^]*prize\s+ESC\[/],
+    ['1', /: ok\n(?![^]*ESC)/],
+  ] as const) {
+    const { port } = await referenceServer(t);
+    const stdout = await outputOf(['--import', terminal, main, 'short', String(port)], {
+      NO_COLOR: noColour,
+    });
+    t.regex(stdout.replaceAll('\u001b', 'ESC'), report);
+    t.false(stdout.includes(String.raw`\u001b`), stdout);
+  }
 });
 
 test('--json: the result on stdout and nothing else', async (t) => {

@@ -58,6 +58,29 @@ test('a good run: every figure, no failure, the whole prize', async (t) => {
   t.true(reportText(result, colours).includes(escape));
 });
 
+test('what a service says controls no terminal and forges no line', async (t) => {
+  const result = await playOn((await referenceServer(t)).port, short);
+  const said = 'a\u001b[2J\nespora contest: passed';
+  const group = {
+    phase: 'load',
+    operation: 'debit',
+    code: 'status',
+    count: 1,
+    request: 'GET /',
+    inconsistent: false,
+  } as const;
+  const report = reportText(
+    {
+      ...result,
+      failureGroups: [{ ...group, message: said }],
+      audit: result.audit.map((each) => ({ ...each, problem: said })),
+    },
+    colours,
+  );
+  t.is(report.split(String.raw`a\u001b[2J\u000aespora contest: passed`).length, 7, report);
+  t.false(report.includes(said.slice(1, 5)));
+});
+
 test('a bad run: the first of each kind of failure, with its request', async (t) => {
   const { port } = await referenceServer(t, {
     answer: ({ client, nth, description, kind }, answer) => {

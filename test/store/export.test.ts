@@ -1,12 +1,13 @@
 // What `espora export` writes is what the records are, whatever they hold, and nothing that controls
 // who reads it; and it ends where its range ends, or its reader.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { f64, openStore, record, u32, utf8 } from '#espora/index.js';
-import { oneLine } from '#espora/cli/output.js';
+import { oneLine } from '#espora/shown.js';
 import { csvLine } from '#espora/cli/export-command.js';
 import { textLine } from '#espora/cli/log.js';
 import { mainPath } from '../helpers/espora.js';
@@ -106,32 +107,69 @@ test('--to is an end, whatever is missing before it', async (t) => {
   t.deepEqual(await seqs('--to', '3', '--limit', '2'), [1, 2]);
 });
 
-test('a reader that goes ends what only reads', async (t) => {
+/** Runs espora and reads what it says until `enough` is there, and no further. */
+async function readUntil(
+  t: ExecutionContext,
+  args: readonly string[],
+  enough: RegExp,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [mainPath, ...args], {
+    env: cleanEnvironment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  let [stdout, stderr] = ['', ''];
+  const look = (): void => {
+    if (stdout !== '' && enough.test(stdout + stderr)) child.stdout.destroy();
+  };
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    look();
+  });
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    look();
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** A store of 200,000 records whose first segment is wrong at `place`. */
+async function damaged(
+  t: ExecutionContext,
+  segmentBytes: number,
+  place: (segment: Buffer) => number,
+): Promise<string> {
   const directory = join(temporaryDirectory(t), 'store');
-  const store = await openStore(directory, { segmentBytes: 64 << 20 });
+  const store = await openStore(directory, { segmentBytes });
   for (let i = 0; i < 100; i++) {
     await store.appendBatch(Array.from({ length: 2_000 }, () => Buffer.alloc(20)));
   }
   await store.close();
-  // Whoever reads on comes by this, and says so.
   const segment = join(directory, '00000001.seg');
   const bytes = readFileSync(segment);
-  const end = bytes.lastIndexOf('EFRM', bytes.length, 'latin1');
-  bytes[end - 5_000]! ^= 1;
+  bytes[place(bytes)]! ^= 1;
   writeFileSync(segment, bytes);
-  t.is((await runEspora(t, ['export', '--data', directory, '--from', '195000'])).exitCode, 3);
+  return directory;
+}
+
+test('a reader that goes ends what only reads', async (t) => {
+  // Whoever reads on comes by this, and says so.
+  const data = await damaged(t, 64 << 20, (bytes) => bytes.lastIndexOf('EFRM') - 5_000);
+  t.is((await runEspora(t, ['export', '--data', data, '--from', '195000'])).exitCode, 3);
   for (const command of ['export', 'inspect']) {
-    const child = spawn(process.execPath, [mainPath, command, '--data', directory], {
-      env: cleanEnvironment(),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    t.teardown(() => child.kill('SIGKILL'));
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-    await new Promise((resolve) => child.stdout.once('data', resolve));
-    child.stdout.destroy();
-    const code = await new Promise((resolve) => child.once('close', resolve));
+    const { code, stderr } = await readUntil(t, [command, '--data', data], /./);
     t.is(code, 0, command);
-    t.is(said, '', command);
+    t.is(stderr, '', command);
+  }
+});
+
+test('a reader that goes: the damage until then is told', async (t) => {
+  const data = await damaged(t, 1 << 20, (bytes) => bytes.indexOf('EFRM') + 5_000);
+  for (const command of ['export', 'inspect']) {
+    const read = await readUntil(t, [command, '--data', data], /is not whole/);
+    t.is(read.code, 3, command);
+    // It was left before its end.
+    t.notRegex(read.stdout, /seq"?:? ?(200000|200,000), ?"?time/, command);
   }
 });

@@ -9,7 +9,7 @@ import type { ContestResult } from '../contest/result.js';
 import type { Subject } from '../contest/subject.js';
 import { EsporaError } from '../errors.js';
 import { optionOf } from '../options/table.js';
-import { print, printError, printJson } from './output.js';
+import { colourOn, print, printError, printJson, printNote, printShown } from './output.js';
 import { onStopSignals } from './stop-signals.js';
 
 /** What a run is told. */
@@ -150,10 +150,9 @@ async function startSubject(
   { compose, limits, topology, data = '.', port }: RunOptions,
   signal: AbortSignal,
 ): Promise<Subject | undefined> {
-  const say = (line: string): void => void process.stderr.write(`${line}\n`);
   if (compose !== undefined) {
     const { startCompose } = await import('../contest/compose-project.js');
-    return startCompose(compose, { port, signal, onLine: say });
+    return startCompose(compose, { port, signal, onLine: printNote });
   }
   if (limits !== true) return undefined;
   const [{ startLimited }, { topologies }] = await Promise.all([
@@ -161,8 +160,8 @@ async function startSubject(
     import('../topology/index.js'),
   ]);
   const chosen = topologies[topology as keyof typeof topologies];
-  say(`starting topology ${chosen.name} in control groups`);
-  return startLimited(chosen, { port, dataParent: data, signal, onWarning: say });
+  printNote(`starting topology ${chosen.name} in control groups`);
+  return startLimited(chosen, { port, dataParent: data, signal, onWarning: printNote });
 }
 
 /** Adds how much the service stands. */
@@ -182,7 +181,9 @@ async function withSaturation(
     seconds: quick ? 2 : 8,
     search: quick ? search.quickSearch : search.fullSearch,
     signal,
-    onStep: (step) => process.stderr.write(`${stepLine(step)}\n`),
+    onStep: (step) => {
+      printNote(stepLine(step));
+    },
   });
   return { ...result, saturation };
 }
@@ -225,8 +226,8 @@ async function tell(result: ContestResult, { json, report: file }: RunOptions): 
     printJson(result);
   } else {
     const report = await import('../contest/report.js');
-    const colourful = process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '';
-    print(report.reportText(result, colourful ? report.colours : report.noColours));
+    const paint = colourOn(process.stdout) ? report.colours : report.noColours;
+    printShown(report.reportText(result, paint));
   }
   if (result.outcome === 'interrupted') return interrupted;
   return result.outcome === 'passed' ? 0 : 1;
@@ -262,7 +263,7 @@ async function playOn(
     waitMs: wait * 1000,
     signal,
     onWait: (reason: string) => {
-      process.stderr.write(`waiting up to ${wait} s: ${reason}\n`);
+      printNote(`waiting up to ${wait} s: ${reason}`);
     },
     onProgress: (now: Progress) => {
       progress.show(now);

@@ -2,9 +2,18 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeCopyReport } from '../native.js';
-import { damagedExitCode, number, oneLine, print, printError, printJson } from './output.js';
+import {
+  damagedExitCode,
+  number,
+  print,
+  printError,
+  printJson,
+  printLine,
+  printShown,
+} from './output.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
+import { copiedLine, findingLine } from './store-report.js';
 
 /** Flags that only these commands have. */
 export interface CopyFlags extends Flags {
@@ -36,8 +45,8 @@ export async function backup(flags: CopyFlags): Promise<number> {
     if (flags.json === true) {
       printJson({ from, to, records, lastSeq, findings });
     } else {
-      for (const { severity, text } of findings) print(oneLine(`${severity}: ${text}`));
-      print(oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`));
+      for (const finding of findings) printShown(findingLine(finding));
+      printShown(copiedLine(to, records, lastSeq));
     }
     return 0;
   } catch (error) {
@@ -63,13 +72,13 @@ export async function repair(flags: CopyFlags): Promise<number> {
     if (flags.json === true) {
       printJson({ from, to, records, lastSeq, lost, losses, findings });
     } else {
-      for (const { severity, text } of findings) print(oneLine(`${severity}: ${text}`));
+      for (const finding of findings) printShown(findingLine(finding));
       for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
         const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
         const which = firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
-        print(oneLine(`given up: ${which}${where}: ${reason}`));
+        printLine(`given up: ${which}${where}: ${reason}`);
       }
-      print(oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`));
+      printShown(copiedLine(to, records, lastSeq));
       print(lost === 0 ? noneLost(damaged) : `${number(lost)} records were given up`);
     }
     return damaged ? damagedExitCode : 0;

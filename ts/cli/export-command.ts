@@ -3,15 +3,16 @@
 import { EsporaError, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeStoreItem } from '../native.js';
+import { oneLine } from '../shown.js';
 import { recordOfSchema } from '../store/record.js';
 import type { RecordType } from '../store/record.js';
 import {
   damagedExitCode,
   enough,
-  oneLine,
   printData,
   printError,
   printInStep,
+  printNote,
   stopIfNobodyReads,
 } from './output.js';
 import { optionsFor } from './sources.js';
@@ -175,7 +176,7 @@ export async function exportRecords(flags: ExportFlags): Promise<number> {
         const note = item['severity'] === 'note';
         damaged ||= !note;
         const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
-        process.stderr.write(`espora export: ${oneLine(text)}\n`);
+        printNote(`espora export: ${text}`);
         return;
       }
       if (Number(item['seq']) > last || left === 0) throw enough;

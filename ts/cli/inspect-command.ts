@@ -6,9 +6,9 @@ import {
   damagedExitCode,
   enough,
   jsonText,
-  print,
   printError,
   printInStep,
+  printShown,
   stopIfNobodyReads,
 } from './output.js';
 import { whole } from './whole.js';
@@ -26,9 +26,10 @@ export interface InspectFlags extends Flags {
   readonly records?: boolean;
 }
 
-/** Prints one line per thing in the store. Resolves with the exit code; never rejects. */
+/** Prints one line per thing in the store. Resolves with the exit code, 3 for damage; never rejects. */
 export async function inspect(flags: InspectFlags): Promise<number> {
   const { from, limit, frames, records, ...shared } = flags;
+  let damaged = false;
   try {
     const { values } = optionsFor('espora inspect', 'inspect', shared);
     const options: NativeInspectOptions = {
@@ -39,15 +40,14 @@ export async function inspect(flags: InspectFlags): Promise<number> {
     };
     const line = flags.json === true ? jsonText : plainItem;
     printInStep();
-    let damaged = false;
     await loadNative().inspectStore(values.data, options, (items: NativeStoreItem[]) => {
       stopIfNobodyReads();
-      for (const item of items) print(line(item));
+      for (const item of items) printShown(line(item));
       damaged ||= items.some(({ severity }) => severity === 'damage');
     });
     return damaged ? damagedExitCode : 0;
   } catch (error) {
-    if (error === enough) return 0;
+    if (error === enough) return damaged ? damagedExitCode : 0;
     return printError('espora inspect', toEsporaError(error));
   }
 }

@@ -4,7 +4,8 @@ import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import type { Values } from '../options/table.js';
-import { oneLine } from './output.js';
+import { oneLine } from '../shown.js';
+import { colourOn } from './output.js';
 
 const stderrFd = 2;
 
@@ -45,9 +46,8 @@ export function createLogger(
   service: string,
   { logLevel, logFormat }: Pick<Values<'start'>, 'logLevel' | 'logFormat'>,
 ): Logger {
-  const terminal = process.stderr.isTTY;
-  const text = logFormat === 'text' || (logFormat === 'auto' && terminal);
-  const colour = terminal && (process.env['NO_COLOR'] ?? '') === '';
+  const text = logFormat === 'text' || (logFormat === 'auto' && process.stderr.isTTY);
+  const colour = colourOn(process.stderr);
   return pino(
     {
       level: logLevel,

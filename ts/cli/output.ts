@@ -1,36 +1,39 @@
 // What goes to stdout: lines for people, or with --json one JSON value per line.
 import { EsporaError, errorTable, exitCodeOf, explain } from '../errors.js';
+import { harmless, oneLine } from '../shown.js';
 
 /** What every command ends with that found damage in a store, whatever else it could do. */
 export const damagedExitCode = errorTable.ERR_ESPORA_CORRUPT.exitCode;
-
-// C0 and C1 controls, DEL, and what changes the direction or the lines of text (Unicode's
-// Bidi_Control, LS and PS): on a terminal they do things, in a log they forge lines.
-const controls = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
-const controlsButNewline = /(?!\n)[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
-
-const escaped = (control: string): string =>
-  `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
-
-/** Text from outside (a path, a record, a message) as one line in which nothing controls anything. */
-export function oneLine(text: string): string {
-  return text.replace(controls, escaped);
-}
 
 /** JSON that means the same, with nothing in it that controls a terminal. */
 export function jsonText(value: unknown): string {
   return oneLine(JSON.stringify(value));
 }
 
-/** Writes text for whoever reads stdout; nobody reading is no failure. */
+/** Writes text of which every part from outside is one line already; nobody reading is no failure. */
+export function printShown(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Writes any text so that it controls no terminal. */
 export function print(text: string): void {
-  process.stdout.write(`${text.replace(controlsButNewline, escaped)}\n`);
+  printShown(harmless(text));
+}
+
+/** Writes any text as one line. */
+export function printLine(text: string): void {
+  printShown(oneLine(text));
 }
 
 /** Writes text as it is, if stdout is no terminal. */
 export function printData(text: string): void {
   if (process.stdout.isTTY) print(text);
-  else process.stdout.write(`${text}\n`);
+  else printShown(text);
+}
+
+/** Whether there is somebody on this stream to see colours (https://no-color.org). */
+export function colourOn(stream: { readonly isTTY?: boolean }): boolean {
+  return stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
 }
 
 /** Thrown by what only reads once nobody wants more of it: reading on would be for nobody. */
@@ -59,7 +62,7 @@ export function printInStep(): void {
 
 /** Writes one JSON value as a line. */
 export function printJson(value: unknown): void {
-  print(jsonText(value));
+  printShown(jsonText(value));
 }
 
 /**
@@ -70,14 +73,19 @@ export function printError(program: string, error: unknown): number {
   const text =
     error instanceof EsporaError
       ? oneLine(explain(error))
-      : String(error instanceof Error ? error.stack : error).replace(controlsButNewline, escaped);
+      : harmless(String(error instanceof Error ? error.stack : error));
   process.stderr.write(`${program}: ${text}\n`);
   return exitCodeOf(error);
 }
 
+/** Says on stderr what goes on, on one line. */
+export function printNote(line: string): void {
+  process.stderr.write(`${oneLine(line)}\n`);
+}
+
 /** Says on stderr what a person should know, and goes on. */
 export function printWarning(program: string, sentence: string): void {
-  process.stderr.write(`${program}: warning: ${sentence}${sentence.endsWith('?') ? '' : '.'}\n`);
+  printNote(`${program}: warning: ${sentence}${sentence.endsWith('?') ? '' : '.'}`);
 }
 
 /** A number with separators: 1,234,567. */

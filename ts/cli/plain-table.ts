@@ -1,6 +1,6 @@
 // Tables for people that also grep well: columns two spaces apart and nothing else.
 import Table from 'cli-table3';
-import { oneLine } from './output.js';
+import { oneLine } from '../shown.js';
 
 const columns = {
   top: '',

@@ -57,7 +57,7 @@ function addInspectOptions(target: Commander): void {
 function addExportOptions(target: Commander): void {
   target
     .option('--from <seq>', 'first sequence number (default: 1)')
-    .option('--to <seq>', 'last sequence number (default: the last durable one)')
+    .option('--to <seq>', 'last sequence number (default: that of the last record)')
     .option('--limit <count>', 'most records (default: all)')
     .option('--format <format>', 'ndjson or csv (default: ndjson)')
     .option('--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)')

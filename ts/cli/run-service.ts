@@ -19,7 +19,7 @@ import { removeIfEmpty } from '../supervisor/run-directory.js';
 import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, serviceLines } from './lines.js';
 import { createLogger } from './log.js';
-import { oneLine, print, printError, printJson } from './output.js';
+import { printError, printJson, printLine } from './output.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
@@ -154,7 +154,7 @@ async function live(
 ): Promise<number> {
   const say = (line: string, event: Readonly<Record<string, unknown>>): void => {
     if (json) printJson({ service: name, pid: process.pid, ...event });
-    else print(oneLine(line));
+    else printLine(line);
   };
   const service = createService(kind, values);
   service.on('notice', (message) => {

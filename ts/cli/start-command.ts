@@ -10,7 +10,7 @@ import { version } from '../version.js';
 import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
-import { oneLine, print, printError, printJson } from './output.js';
+import { print, printError, printJson, printLine } from './output.js';
 import { serviceCommand } from './service-command.js';
 import { isGivenSockets, sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
@@ -61,7 +61,7 @@ async function run(flags: Flags): Promise<number> {
         printError(program, new ServiceEnded(event.reason, event.exitCode));
       const line = lines.of(event);
       if (flags.json === true) printJson(event);
-      else if (line !== undefined) print(oneLine(line));
+      else if (line !== undefined) printLine(line);
     },
   });
   onStopSignals({

@@ -1,6 +1,7 @@
 // What the addon tells about a store, for people.
-import type { NativeStoreItem, NativeVerifyReport } from '../native.js';
-import { jsonText, number, oneLine } from './output.js';
+import type { NativeFinding, NativeStoreItem, NativeVerifyReport } from '../native.js';
+import { oneLine } from '../shown.js';
+import { jsonText, number } from './output.js';
 
 /** `first seq` for `firstSeq`. */
 function words(name: string): string {
@@ -21,10 +22,20 @@ function shown(name: string, value: unknown): string {
   return typeof value === 'string' && name !== 'descricao' ? oneLine(value) : jsonText(value);
 }
 
+/** What is wrong with a store, or what there is to know, on one line. */
+export function findingLine({ severity, text }: Partial<NativeFinding>): string {
+  return oneLine(`${String(severity)}: ${String(text)}`);
+}
+
+/** What a copy holds, on one line. */
+export function copiedLine(to: string, records: number, lastSeq: number): string {
+  return oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
+}
+
 /** One thing in a store on one line. */
 export function plainItem(item: NativeStoreItem): string {
   const { kind, ...rest } = item;
-  if (kind === 'finding') return oneLine(`${String(rest['severity'])}: ${String(rest['text'])}`);
+  if (kind === 'finding') return findingLine(rest);
   const facts = Object.entries(rest)
     .map(([name, value]) => `${words(name).replace(/ us$/, '')} ${shown(name, value)}`)
     .join(', ');

@@ -1,11 +1,11 @@
 // `espora verify`: checks a store without changing it; works beside a running service.
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
-import { damagedExitCode, oneLine, print, printError, printJson } from './output.js';
+import { damagedExitCode, print, printError, printJson, printShown } from './output.js';
 import { plainTable } from './plain-table.js';
 import { optionsFor } from './sources.js';
 import type { Flags } from './sources.js';
-import { factRows } from './store-report.js';
+import { factRows, findingLine } from './store-report.js';
 
 /** Prints the report. Resolves with 0 if the store is sound, 3 if not; never rejects. */
 export async function verify(flags: Flags): Promise<number> {
@@ -16,7 +16,7 @@ export async function verify(flags: Flags): Promise<number> {
       printJson(report);
     } else {
       print(plainTable([], factRows(report)));
-      for (const { severity, text } of report.findings) print(oneLine(`${severity}: ${text}`));
+      for (const finding of report.findings) printShown(findingLine(finding));
     }
     return report.ok ? 0 : damagedExitCode;
   } catch (error) {

@@ -93,6 +93,11 @@ function containerOf({ Id, Config, HostConfig, RestartCount, State }: Inspected)
   };
 }
 
+/** What `docker inspect` printed. */
+function inspectedContainers(text: string): readonly Container[] {
+  return (JSON.parse(text) as Inspected[]).map(containerOf);
+}
+
 let projects = 0;
 
 /** A set of containers from one compose file, apart from every other set on this machine. */
@@ -190,7 +195,7 @@ export class ComposeProject {
     if (ids.length === 0) return [];
     const { code, stdout, stderr } = await run('docker', ['inspect', ...ids], this.#env);
     if (code !== 0) throw new EsporaError('ERR_ESPORA_SERVICE', `docker inspect: ${stderr.trim()}`);
-    return (JSON.parse(stdout) as Inspected[]).map(containerOf);
+    return inspectedContainers(stdout);
   }
 
   /** What the containers said last. */
@@ -208,7 +213,9 @@ export class ComposeProject {
     for (const id of stdout.split('\n').filter((line) => line !== '')) {
       const inspected = await run('docker', ['inspect', id], this.#env);
       const logged = await run('docker', ['logs', '--timestamps', id], this.#env);
-      const name = /"com\.docker\.compose\.service": "([^"]+)"/.exec(inspected.stdout)?.[1] ?? id;
+      // Of a container that is gone meanwhile nothing is known but what `docker inspect` said instead.
+      const [container] = inspected.code === 0 ? inspectedContainers(inspected.stdout) : [];
+      const name = container?.service ?? id;
       files[`${name}.json`] = `${inspected.stdout}${inspected.stderr}`;
       files[`${name}.log`] = `${logged.stdout}${logged.stderr}`;
     }

@@ -4,8 +4,10 @@ import Table from 'cli-table3';
 import type { Operation } from './plan.js';
 import { operations } from './plan.js';
 import type { ContestResult } from './result.js';
+import type { AuditedBalance } from './service.js';
 import type { ServiceFigures } from './service-samplers.js';
 import type { SaturationStep } from './saturation.js';
+import { oneLine } from '../shown.js';
 import { fastBelowMs } from './score.js';
 import type { FailureGroup, Figures } from './tally.js';
 
@@ -99,7 +101,9 @@ function operationTable(result: ContestResult, paint: Paint): string {
 
 function failureLines({ phase, code, count: times, request, message, inconsistent }: FailureGroup) {
   const kind = inconsistent ? `${code}, inconsistent` : code;
-  return [`  ${count(times)} × ${phase} (${kind})`, `      ${request}`, `      ${message}`];
+  return [`  ${count(times)} × ${phase} (${kind})`, `      ${request}`, `      ${message}`].map(
+    oneLine,
+  );
 }
 
 function failureText({ failureGroups }: ContestResult, paint: Paint): string[] {
@@ -120,14 +124,16 @@ function phaseText({ phases }: ContestResult, paint: Paint): string[] {
   });
 }
 
+const problemsText = (wrong: readonly AuditedBalance[]): string =>
+  oneLine(wrong.map(({ client, problem }) => `client ${client}: ${problem}`).join('; '));
+
 function auditLine({ audit, outcome }: ContestResult, paint: Paint): string {
   if (outcome === 'interrupted') return 'not looked at';
   const wrong = audit.filter(({ problem }) => problem !== undefined);
   const right = `${audit.length - wrong.length} of ${audit.length} accounts`;
   const line = `${right} add up to what was acknowledged`;
   if (wrong.length === 0) return line;
-  const problems = wrong.map(({ client, problem }) => `client ${client}: ${problem}`);
-  return `${paint('red', line)} (${problems.join('; ')})`;
+  return `${paint('red', line)} (${problemsText(wrong)})`;
 }
 
 function prizeLine({ prize, outcome, fastPercent }: ContestResult, paint: Paint): string {
@@ -179,8 +185,7 @@ function afterKillLine({ underLimits }: ContestResult, paint: Paint): string {
   const wrong = after.audit.filter(({ problem }) => problem !== undefined);
   const line = `${after.audit.length - wrong.length} of ${after.audit.length} accounts, answering again after ${(after.backAfterMs / 1000).toFixed(1)} s`;
   if (wrong.length === 0) return line;
-  const problems = wrong.map(({ client, problem }) => `client ${client}: ${problem}`);
-  return `${paint('red', line)} (${problems.join('; ')})`;
+  return `${paint('red', line)} (${problemsText(wrong)})`;
 }
 
 /** What is known only of services that the player started itself. */
@@ -207,7 +212,7 @@ export function headLine(service: string, plan: string, requests: number, seed: 
   return `espora contest: ${count(requests)} requests (${plan}) to ${service}, seed ${seed}`;
 }
 
-/** The whole report, without a line break at its end. */
+/** The whole report, without a line break at its end; whatever a service said is one line of it. */
 export function reportText(result: ContestResult, paint: Paint): string {
   const { requests, plannedRequests, failures, inconsistencies, fastPercent } = result;
   const facts: readonly (readonly [string, string])[] = [

@@ -262,7 +262,6 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   readonly #native: NativeStore;
   readonly #type: RecordType<T>;
   readonly #limits: Limits;
-  readonly #atTurnEnd: (callback: () => void) => void;
   readonly #staging: Staging;
   readonly #pending = new Pending();
   readonly #flushes: Settle[] = [];
@@ -294,7 +293,6 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     this.directory = native.directory;
     this.#type = type;
     this.#limits = limits;
-    this.#atTurnEnd = limits.atTurnEnd;
     this.#staging = new Staging();
     this.#durableSeq = native.durableSeq;
     if (openStores.size === 0) process.on('exit', closeAllAtExit);
@@ -424,10 +422,11 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
 
   /**
    * Writes everything that was durable at the call into a new store in `directory`, which must be
-   * new or empty, while appends go on. A relative path counts from the working directory at the call. It has the same records, sequences and times, takes less
-   * space than this one, and is a store of its own: `openStore` opens it. Rejects with
-   * `ERR_ESPORA_EXISTS` (not empty), `_CORRUPT` and `_UNREADABLE` (this store is damaged),
-   * `_NO_SPACE`, `_IO`; a directory that it gave up in is no store.
+   * new or empty, while appends go on. A relative path counts from the working directory at the
+   * call. The new store has the same records, sequences and times, takes less space than this one,
+   * and is one of its own: `openStore` opens it. Rejects with `ERR_ESPORA_EXISTS` (not empty),
+   * `_CORRUPT` and `_UNREADABLE` (this store is damaged), `_NO_SPACE`, `_IO`; a directory in which
+   * a backup failed is no store.
    */
   async backup(directory: string): Promise<Backup> {
     this.#checkOpen();
@@ -556,7 +555,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     } else if (!this.#scheduled) {
       // Runs when this turn's microtasks are done: whatever they append is in the same batch.
       this.#scheduled = true;
-      this.#atTurnEnd(this.#submitStaged);
+      this.#limits.atTurnEnd(this.#submitStaged);
     }
     return promise;
   }

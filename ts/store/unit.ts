@@ -47,7 +47,10 @@ export class Unit {
     encode(this, value);
     const { at: end, view } = this;
     if (!(end >= begin + headerBytes && end <= view.byteLength - 8 && Number.isInteger(end))) {
-      throw new EsporaError('ERR_ESPORA_INVALID', 'an encoder wrote more than its bytesMax');
+      throw new EsporaError(
+        'ERR_ESPORA_INVALID',
+        'an encoder has to leave `at` behind what it wrote, and may write at most bytesMax bytes',
+      );
     }
     view.setUint32(begin, end - begin - headerBytes, true);
     view.setUint32(begin + 4, records, true);
