@@ -206,6 +206,22 @@ test('a table of accounts says which account is wrong, and in what', (t) => {
       message,
     );
   }
+  // A program's own may hold what no JSON does.
+  const circle: { self?: unknown } = {};
+  circle.self = circle;
+  for (const [id, shown] of [
+    [1n, '1n'],
+    [circle, 'an object'],
+    [Symbol('one'), 'a symbol'],
+    [() => 1, 'a function'],
+  ] as const) {
+    t.regex(
+      refusal(() =>
+        resolveServiceOptions('database', { accounts: [{ id, limit: 2 }] as unknown as string }),
+      ),
+      new RegExp(`id of account 1 of the table is ${shown}: it must be a whole number from 1`),
+    );
+  }
 });
 
 test('a list that is too long names its limit', (t) => {

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { EsporaError } from '../errors.js';
+import { asJson } from '../shown.js';
 import { repeatedName } from './json.js';
 import type { Kind } from './kinds.js';
 
@@ -51,7 +52,7 @@ function refusalOf(issue: z.core.$ZodIssue, input: unknown): string {
   if (typeof member !== 'string')
     return `${where} must be an object such as {"id": 1, "limit": 100000}`;
   const value = (given as Readonly<Record<string, unknown>>)[member];
-  const shown = value === undefined ? 'missing' : JSON.stringify(value);
+  const shown = value === undefined ? 'missing' : asJson(value);
   return `${member} of ${where} is ${shown}: ${members[member] ?? 'it is wrong'}`;
 }
 
