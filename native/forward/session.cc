@@ -240,7 +240,7 @@ bool Session::choose_upstream() {
   if (!first) host_.on_retry();
   addresses_ = {};
   postponed_ = false;
-  timed_out_ = false;
+  error_ = 0;
   return true;
 }
 
@@ -324,7 +324,7 @@ void Session::wait_or_give_up() {
   const uint64_t now_ms = host_.loop.now_ms();
   if (full_) later_error_ = EAGAIN;
   if (later_.none() && !full_) {
-    end(timed_out_ ? SessionEnd::connect_timeout : SessionEnd::unreachable);
+    end(error_ == ETIMEDOUT ? SessionEnd::connect_timeout : SessionEnd::unreachable);
     return;
   }
   if (phase_ != Phase::waiting) {
@@ -454,7 +454,6 @@ void Session::on_deadline() {
       refuse_header("did not arrive in time");
       break;
     case Phase::connecting:
-      timed_out_ = true;
       address_failed(ETIMEDOUT);
       dial();
       break;

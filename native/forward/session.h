@@ -161,7 +161,6 @@ class Session final : public sys::Retired, private SideOwner {
   bool answered_ = false;                // a byte came from the upstream, and it was told
   bool silence_told_ = false;            // the upstream said nothing for too long, and it was told
   bool full_ = false;                    // upstreams had as many connections as they may
-  bool timed_out_ = false;               // the last upstream failed by not answering in time
   uint64_t rest_ms_ = 0;                 // waiting, resetting: how long the last rest was
   uint64_t give_up_at_ms_ = 0;           // waiting, resetting: when to stop
   UpstreamSet::Tried tried_;             // upstreams that are out of the question

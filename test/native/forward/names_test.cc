@@ -98,6 +98,44 @@ TEST_F(Names, AnAddressThatDropsHandshakesCostsNobodyItsConnection) {
   EXPECT_EQ(stats.ended_connect_timeout, 0u);
 }
 
+// What the last of them did says how the session ended.
+TEST_F(Names, OneThatRefusesBehindOneThatDropsHandshakesIsNoTimeout) {
+  SilentPort silent(folder_);
+  sys::Address refusing;
+  {
+    TestServer gone(Kind::tcp, folder_);
+    refusing = gone.address();
+  }
+  server_->answer("api", {silent.address(), refusing});
+  ForwarderOptions options = asking({"api"});
+  options.connect_timeout_ms = 50;
+  Rig rig(std::move(options));
+  EXPECT_EQ(answers(rig, 1), (std::map<char, int>{{'-', 1}}));
+  ASSERT_TRUE(eventually([&] { return rig->stats().active == 0; }));
+  EXPECT_EQ(rig->stats().ended_unreachable, 1u);
+  EXPECT_EQ(rig->stats().ended_connect_timeout, 0u);
+}
+
+// It costs one session its connect timeout: those behind it begin elsewhere, until a look finds
+// that it takes connections.
+TEST_F(Names, AfterOneThatDroppedAHandshakeSessionsBeginElsewhere) {
+  SilentPort silent(folder_);
+  NamedServer b(Kind::tcp, folder_, "b");
+  server_->answer("api", {silent.address(), b.address()});
+  ForwarderOptions options = asking({"api"});
+  options.connect_timeout_ms = 50;
+  Rig rig(std::move(options));
+  EXPECT_EQ(ask(rig.address(Kind::tcp)), "b");
+  // From here on who came to it would get its answer.
+  silent.wake("a");
+  for (int i = 0; i < 10; ++i) {
+    const std::string answer = ask(rig.address(Kind::tcp));
+    EXPECT_TRUE(answer == "b" || rig->stats().upstreams[0].checks > 0) << i << ": " << answer;
+  }
+  EXPECT_TRUE(eventually([&] { return ask(rig.address(Kind::tcp)) == "a"; }));
+  EXPECT_GE(rig->stats().upstreams[0].checks, 1u);
+}
+
 TEST_F(Names, AnAddressThatComesBackTakesPartAgain) {
   NamedServer a(Kind::tcp, folder_, "a");
   std::optional<sys::Address> later;

@@ -282,11 +282,26 @@ class SilentPort {
     EXPECT_TRUE(server_.somebody_waits(patience_ms));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+  ~SilentPort() {
+    if (!awake_.joinable()) return;
+    server_.shut();
+    awake_.join();
+  }
   [[nodiscard]] const sys::Address& address() const { return server_.address(); }
+  // From now on it takes each connection and says this.
+  void wake(const std::string& answer) {
+    fillers_.clear();
+    awake_ = std::thread([this, answer] {
+      for (Peer peer = server_.accept(); peer.valid(); peer = server_.accept()) {
+        peer.send_text(answer);
+      }
+    });
+  }
 
  private:
   TestServer server_;
   std::vector<Peer> fillers_;
+  std::thread awake_;
 };
 
 inline sys::Address unix_address(const std::string& path) {
