@@ -68,9 +68,7 @@ class SupervisorChannel {
       const message = fromSupervisor(received);
       if (message?.type === 'run-directory') this.#runDirectory = message.path;
       if (message?.type === 'stop-at-once') handlers.stopAtOnce();
-      if (message?.type === 'stats') {
-        void this.send({ type: 'stats', id: message.id, stats: handlers.stats() });
-      }
+      if (message?.type === 'stats') void this.send({ type: 'stats', stats: handlers.stats() });
     });
     process.once('disconnect', handlers.gone);
   }

@@ -7,13 +7,13 @@ import type { Started } from '../services/service.js';
 export type FromService =
   | { readonly type: 'ready'; readonly started: Started }
   | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
-  | { readonly type: 'stats'; readonly id: number; readonly stats: ProcessStats };
+  | { readonly type: 'stats'; readonly stats: ProcessStats };
 
 /** From a supervisor to its service. */
 export type FromSupervisor =
   /** The private directory that whoever is last removes when the supervisor was killed. */
   | { readonly type: 'run-directory'; readonly path: string }
-  | { readonly type: 'stats'; readonly id: number }
+  | { readonly type: 'stats' }
   /** Connections get no time to end. */
   | { readonly type: 'stop-at-once' };
 

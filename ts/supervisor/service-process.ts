@@ -39,7 +39,6 @@ export class ServiceProcess {
   readonly #events: ServiceProcessEvents;
   readonly #statsWaiting = new Set<(stats: ProcessStats | undefined) => void>();
   #statsAsked = false;
-  #statsId = 0;
   #failure: { readonly message: string; readonly exitCode: number } | undefined;
   #ready = false;
   #ended = false;
@@ -94,7 +93,7 @@ export class ServiceProcess {
 
   /** The service's counters; undefined if it ends, or does not answer in time. */
   stats(): Promise<ProcessStats | undefined> {
-    if (!this.#ready || this.#ended) return Promise.resolve(undefined);
+    if (!this.#ready || !this.#child.connected) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       const settle = (stats: ProcessStats | undefined): void => {
         clearTimeout(deadline);
@@ -103,11 +102,10 @@ export class ServiceProcess {
       };
       const deadline = setTimeout(settle, statsPatienceMs, undefined);
       this.#statsWaiting.add(settle);
-      if (!this.#child.connected) settle(undefined);
       // One question at a time: those to a process that is stopped would pile up.
       if (this.#statsAsked) return;
       this.#statsAsked = true;
-      this.send({ type: 'stats', id: this.#statsId++ });
+      this.send({ type: 'stats' });
     });
   }
 
