@@ -71,129 +71,78 @@ export interface LifeStep {
   readonly action?: LifeAction;
 }
 
-/** Marks what can't happen: the supervisor takes it for a bug of its own. */
-export const impossible = Symbol('impossible');
-
 function to(state: LifeState, action?: LifeAction): LifeStep {
   return action === undefined ? { to: state } : { to: state, action };
 }
 
-/** For each state what each event leads to. */
+/**
+ * For each state what each event leads to. What has no row there can't happen: the supervisor takes
+ * it for a bug of its own.
+ */
 export const lifeTable: Readonly<
-  Record<LifeState, Readonly<Record<LifeEvent, LifeStep | typeof impossible>>>
+  Record<LifeState, Readonly<Partial<Record<LifeEvent, LifeStep>>>>
 > = {
   idle: {
     start: to('starting', 'spawn'),
-    ready: impossible,
-    ended: impossible,
-    'ended for good': impossible,
-    'wait over': impossible,
     stop: to('over'),
-    turn: impossible,
-    'at once': impossible,
-    'time over': impossible,
   },
   // What was never ready is set up wrongly more often than not: a person has to see the reason.
   starting: {
-    start: impossible,
     ready: to('ready', 'announce'),
     ended: to('over', 'give up'),
     'ended for good': to('over', 'give up'),
-    'wait over': impossible,
     stop: to('leaving'),
-    turn: impossible,
-    'at once': impossible,
-    'time over': impossible,
   },
   ready: {
-    start: impossible,
-    ready: impossible,
     ended: to('waiting', 'back off'),
     'ended for good': to('over', 'give up'),
-    'wait over': impossible,
     stop: to('leaving'),
-    turn: impossible,
-    'at once': impossible,
-    'time over': impossible,
   },
   waiting: {
-    start: impossible,
-    ready: impossible,
-    ended: impossible,
-    'ended for good': impossible,
     'wait over': to('restarting', 'spawn'),
     stop: to('over', 'cancel the wait'),
-    turn: impossible,
-    'at once': impossible,
-    'time over': impossible,
   },
   restarting: {
-    start: impossible,
     ready: to('ready', 'announce'),
     ended: to('waiting', 'back off'),
     'ended for good': to('over', 'give up'),
-    'wait over': impossible,
     stop: to('leaving'),
-    turn: impossible,
-    'at once': impossible,
-    'time over': impossible,
   },
   // From here on nothing comes back, and that something got ready interests nobody any more.
   leaving: {
-    start: impossible,
     ready: to('leaving'),
     ended: to('over', 'report the end'),
     'ended for good': to('over', 'report the end'),
-    'wait over': impossible,
-    stop: impossible,
     turn: to('ending', 'terminate'),
     'at once': to('cut', 'cut'),
-    'time over': impossible,
   },
   ending: {
-    start: impossible,
     ready: to('ending'),
     ended: to('over', 'report the end'),
     'ended for good': to('over', 'report the end'),
-    'wait over': impossible,
-    stop: impossible,
-    turn: impossible,
     'at once': to('cut', 'cut'),
     'time over': to('killed', 'kill'),
   },
   // Neither its turn nor being told again gives it more time.
   cut: {
-    start: impossible,
     ready: to('cut'),
     ended: to('over', 'report the end'),
     'ended for good': to('over', 'report the end'),
-    'wait over': impossible,
-    stop: impossible,
     turn: to('cut'),
     'at once': to('cut'),
     'time over': to('killed', 'kill'),
   },
   // What it said before may still be on its way.
   killed: {
-    start: impossible,
     ready: to('killed'),
     ended: to('over', 'report the end'),
     'ended for good': to('over', 'report the end'),
-    'wait over': impossible,
-    stop: impossible,
     turn: to('killed'),
     'at once': to('killed'),
-    'time over': impossible,
   },
   over: {
-    start: impossible,
-    ready: impossible,
-    ended: impossible,
-    'ended for good': impossible,
-    'wait over': impossible,
     stop: to('over'),
     turn: to('over'),
     'at once': to('over'),
-    'time over': impossible,
   },
 };

@@ -5,7 +5,7 @@ import type { Started } from '../services/service.js';
 import type { ServicePlan } from '../topology/topology.js';
 import { nextDelay, restartPolicy } from './back-off.js';
 import type { BackOffPolicy } from './back-off.js';
-import { impossible, lifeTable } from './life.js';
+import { lifeTable } from './life.js';
 import type { LifeAction, LifeEvent, LifeState } from './life.js';
 import { ServiceProcess } from './service-process.js';
 import type { ServiceCommand, ServiceEnd } from './service-process.js';
@@ -211,7 +211,7 @@ export class Supervisor {
   /** Takes the step that the table has for it. */
   #happen(service: SupervisedService, event: LifeEvent): void {
     const step = lifeTable[service.state][event];
-    if (step === impossible) {
+    if (step === undefined) {
       throw new Error(
         `bug: "${event}" happened to ${service.plan.name}, which is ${service.state}`,
       );
