@@ -48,7 +48,8 @@ static int open_connection(const char* path, const char* host, const char* port)
     return connect(fd, (struct sockaddr*)&name, sizeof name) == 0 ? fd : -1;
   }
   struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = number};
-  // A name, as localhost is one, is this machine too: the service listens there.
+  // A name is taken for 127.0.0.1: a service that listens on a name of another address needs a check
+  // of its own.
   if (inet_pton(AF_INET, host, &name.sin_addr) != 1 || name.sin_addr.s_addr == INADDR_ANY) {
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   }

@@ -14,7 +14,7 @@ import { configureAndBuild } from './lib/cmake.mjs';
 import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { at } from './lib/project.mjs';
-import { Failure, runScript } from './lib/run.mjs';
+import { Failure, runScript, whole } from './lib/run.mjs';
 
 const values = readFlags(import.meta.url, {
   inputs: { type: 'string', default: '50000' },
@@ -93,10 +93,7 @@ function show(stream, ours, theirs) {
 }
 
 await runScript(async () => {
-  const inputs = Number(values.inputs);
-  if (!Number.isInteger(inputs) || inputs < 1) {
-    throw new Failure(`--inputs ${values.inputs}: give a whole number, 1 or more.`);
-  }
+  const inputs = whole(values, 'inputs', 1);
   await locked(folder, () =>
     configureAndBuild(
       folder,

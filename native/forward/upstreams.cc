@@ -126,17 +126,16 @@ Status Upstreams::start(const std::vector<UpstreamAddress>& upstreams) {
 
 // Those of an upstream that was there before go on. With the mutex held.
 std::shared_ptr<UpstreamCounters> Upstreams::counters_of(const std::string& key) {
-  auto& counters = counters_[key];
-  if (counters != nullptr) return counters;
-  counters = std::make_shared<UpstreamCounters>();
-  if (counters_.size() <= limits::upstream_counters_max) return counters;
-  for (auto each = counters_.begin(); each != counters_.end(); ++each) {
-    if (each->second.use_count() != 1) continue;
-    removed_.add(*each->second);
-    counters_.erase(each);
-    break;
+  if (const auto known = counters_.find(key); known != counters_.end()) return known->second;
+  if (counters_.size() >= limits::upstream_counters_max) {
+    const auto unused = std::find_if(counters_.begin(), counters_.end(),
+                                     [](const auto& each) { return each.second.use_count() == 1; });
+    if (unused != counters_.end()) {
+      removed_.add(*unused->second);
+      counters_.erase(unused);
+    }
   }
-  return counters_[key];
+  return counters_.emplace(key, std::make_shared<UpstreamCounters>()).first->second;
 }
 
 Result<size_t> Upstreams::insert(const UpstreamAddress& upstream) {

@@ -160,7 +160,7 @@ inline constexpr size_t resolver_threads_max = 16;
 inline constexpr uint64_t listen_resolve_ms = 3'000;
 // A name is asked for again at most this often while connects to it fail.
 inline constexpr uint64_t resolve_again_ms = 1'000;
-// Of the answer to a check, as much as is looked at: its status line.
+// The status line of an answer to a check, at most.
 inline constexpr size_t check_answer_bytes_max = 64;
 // Interim answers (1xx) before the answer to a check, above which it is none; and what is read of
 // it in one go.

@@ -118,10 +118,6 @@ bool may_be_alive(const std::string& path) noexcept {
          (attempt.error != ECONNREFUSED && attempt.error != ENOENT);
 }
 
-}  // namespace
-
-namespace {
-
 // What is wrong with a text with a '/' in it that is to be a path; null if nothing is.
 const char* why_no_path(std::string_view text) noexcept {
   const size_t colon = text.substr(0, text.find('/')).find(':');

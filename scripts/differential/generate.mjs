@@ -256,13 +256,14 @@ function text(random, length) {
   return all;
 }
 
-/** Lines in an order of their own, each with its end. */
-function shuffled(random, lines) {
-  for (let i = lines.length - 1; i > 0; i--) {
+/** All of `items`, in an order drawn from `random`, which has `below(count)`. */
+export function shuffled(random, items) {
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
     const j = random.below(i + 1);
-    [lines[i], lines[j]] = [lines[j], lines[i]];
+    [result[i], result[j]] = [result[j], result[i]];
   }
-  return lines;
+  return result;
 }
 
 /** One request; `oddness`: how often, in percent, a piece is one that may be wrong. */

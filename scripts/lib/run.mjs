@@ -8,6 +8,15 @@ import { root } from './project.mjs';
 /** A failure whose message is meant for the person at the terminal: no stack trace belongs to it. */
 export class Failure extends Error {}
 
+/** The option `name` of `values`: a whole number from `least` on. */
+export function whole(values, name, least) {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new Failure(`--${name} ${values[name]}: give a whole number, ${least} or more.`);
+  }
+  return value;
+}
+
 /** What a signal to us counts as, as in a shell. */
 export const exitCodeOf = (signal) => 128 + constants.signals[signal];
 

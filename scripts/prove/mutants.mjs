@@ -23,7 +23,7 @@ import { Random } from '../differential/generate.mjs';
 import { isInstalled, requireCMake } from '../lib/cmake.mjs';
 import { locked } from '../lib/lock.mjs';
 import { at, binary, filesBelow, typescriptProjects } from '../lib/project.mjs';
-import { Failure, run } from '../lib/run.mjs';
+import { Failure, run, whole } from '../lib/run.mjs';
 import {
   complaintOf,
   drawn,
@@ -382,14 +382,6 @@ async function playRoom(room, { count, seed, python, known, say }) {
   );
   for (const survivor of result.survivors) process.stdout.write(`survivor:\n${shown(survivor)}`);
   return result;
-}
-
-function whole(values, name, least) {
-  const value = Number(values[name]);
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new Failure(`--${name} ${values[name]}: give a whole number, ${least} or more.`);
-  }
-  return value;
 }
 
 function chosenRooms(text) {

@@ -3,6 +3,8 @@
 //
 // A mutant is { file, number, line, mutant }: the line with that number, from 1, and what stands in its place.
 
+import { shuffled } from '../differential/generate.mjs';
+
 /** A room passes from here on; of fewer mutants than `enoughForScore` a share says nothing. */
 export const scoreWanted = 0.85;
 export const enoughForScore = 20;
@@ -57,16 +59,6 @@ export function isWorthwhile({ line, mutant }) {
   return !changesText(line, mutant);
 }
 
-/** All of `items`, in an order drawn from `random`, which has `below(count)`. */
-function shuffled(items, random) {
-  const result = [...items];
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = random.below(i + 1);
-    [result[i], result[j]] = [result[j], result[i]];
-  }
-  return result;
-}
-
 /**
  * The mutants in the order in which they are tried: each line once, drawn from all lines, with one of its
  * mutants; then each line's next one, and so on. So a line full of numbers weighs no more than another.
@@ -77,7 +69,7 @@ export function drawn(mutants, random) {
     const key = `${mutant.file}:${mutant.number}`;
     byLine.set(key, [...(byLine.get(key) ?? []), mutant]);
   }
-  const lines = shuffled([...byLine.values()], random).map((all) => shuffled(all, random));
+  const lines = shuffled(random, byLine.values()).map((all) => shuffled(random, all));
   const most = Math.max(0, ...lines.map((all) => all.length));
   return Array.from({ length: most }, (_, turn) =>
     lines.flatMap((all) => (turn < all.length ? [all[turn]] : [])),

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { pathToFileURL } from 'node:url';
 import { at, root } from '../lib/project.mjs';
-import { Failure } from '../lib/run.mjs';
+import { Failure, whole } from '../lib/run.mjs';
 
 const load = (name) => import(pathToFileURL(at('.build/test/campaigns', `${name}.js`)).href);
 
@@ -13,15 +13,6 @@ const common = {
   seed: { what: 'what the run is drawn from; without one, any' },
   verbose: { what: 'print what is under way', type: 'boolean' },
 };
-
-/** A whole number from `least` on. */
-function whole(values, name, least) {
-  const value = Number(values[name]);
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new Failure(`--${name} ${values[name]}: give a whole number, ${least} or more.`);
-  }
-  return value;
-}
 
 /** `acknowledged 12, in doubt 3` for what a campaign says that it did. */
 function sentence(summary) {

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { configureAndBuild, sanitizerSuffix } from '../lib/cmake.mjs';
 import { locked } from '../lib/lock.mjs';
 import { at } from '../lib/project.mjs';
-import { Failure, run } from '../lib/run.mjs';
+import { Failure, run, whole } from '../lib/run.mjs';
 
 const builds = {
   shipping: 'espora_sim', // the objects that ship; segments of 1 MiB
@@ -18,15 +18,6 @@ const common = {
   sanitize: { what: 'address,undefined: the same under sanitizers', default: '' },
 };
 
-/** A whole number from `least` on. */
-function whole(values, name, least) {
-  const value = Number(values[name]);
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new Failure(`--${name} ${values[name]}: give a whole number, ${least} or more.`);
-  }
-  return String(value);
-}
-
 /** Builds the programs, then calls `work` with a function that runs one of them with arguments. */
 async function withPrograms(values, names, work) {
   const folder = `build-cmake-native${sanitizerSuffix(values.sanitize)}`;
@@ -37,7 +28,9 @@ async function withPrograms(values, names, work) {
       { targets: names.map((name) => builds[name]) },
     ),
   );
-  return await work((name, args, options) => run(at(folder, builds[name]), args, options));
+  return await work((name, args, options) =>
+    run(at(folder, builds[name]), args.map(String), options),
+  );
 }
 
 const replayed = (campaign, args) => `  npm run prove -- ${campaign} ${args.join(' ')}\n`;

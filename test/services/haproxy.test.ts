@@ -105,32 +105,8 @@ function ask(port: number, text: string): Promise<string> {
   });
 }
 
-withHaproxy(
-  'checks and clients of a HAProxy are asked for their header, and no byte of it goes on',
-  async (t) => {
-    const service = await serve(t);
-    const balancer = new Balancer({
-      listen: { host: '127.0.0.1', port: 0 },
-      upstreams: [`127.0.0.1:${String(service.port)}`],
-      proxyProtocol: { from: '127.0.0.0/8' },
-    });
-    const warnings: string[] = [];
-    balancer.on('warning', (message) => warnings.push(message));
-    t.teardown(() => balancer.stop({ drain: 0 }));
-    const { port } = await balancer.start();
-    const front = await startHaproxy(
-      t,
-      `127.0.0.1:${String(port!)} send-proxy-v2 check check-send-proxy inter 20ms`,
-    );
-    await until('thirty checks came', () => balancer.stats()!.accepted >= 30);
-    t.is(await ask(front.port, 'hello'), 'HELLO');
-    t.true((await front.status()).includes('L4OK'));
-    t.deepEqual(service.received, ['hello']);
-    t.deepEqual(warnings, []);
-  },
-);
-
-withHaproxy('a HAProxy that sends no header is turned away, and why is said', async (t) => {
+/** A balancer that asks everybody for a PROXY header, before a service of its own. */
+async function guarded(t: ExecutionContext) {
   const service = await serve(t);
   const balancer = new Balancer({
     listen: { host: '127.0.0.1', port: 0 },
@@ -141,7 +117,28 @@ withHaproxy('a HAProxy that sends no header is turned away, and why is said', as
   balancer.on('warning', (message) => warnings.push(message));
   t.teardown(() => balancer.stop({ drain: 0 }));
   const { port } = await balancer.start();
-  const front = await startHaproxy(t, `127.0.0.1:${String(port!)}`);
+  return { balancer, port: port!, service, warnings };
+}
+
+withHaproxy(
+  'checks and clients of a HAProxy are asked for their header, and no byte of it goes on',
+  async (t) => {
+    const { balancer, port, service, warnings } = await guarded(t);
+    const front = await startHaproxy(
+      t,
+      `127.0.0.1:${String(port)} send-proxy-v2 check check-send-proxy inter 20ms`,
+    );
+    await until('thirty checks came', () => balancer.stats()!.accepted >= 30);
+    t.is(await ask(front.port, 'hello'), 'HELLO');
+    t.true((await front.status()).includes('L4OK'));
+    t.deepEqual(service.received, ['hello']);
+    t.deepEqual(warnings, []);
+  },
+);
+
+withHaproxy('a HAProxy that sends no header is turned away, and why is said', async (t) => {
+  const { port, service, warnings } = await guarded(t);
+  const front = await startHaproxy(t, `127.0.0.1:${String(port)}`);
   t.is(await ask(front.port, 'hello'), '');
   await until('it was said', () => warnings.length > 0);
   t.regex(warnings[0]!, /from 127\.0\.0\.1:\d+ was turned away: the PROXY header .* is missing/);

@@ -1,4 +1,4 @@
-// Names away from the event thread: answers come on the loop, in order, and to nobody once the
+// Names away from the event thread: answers come on the loop, each once, and to nobody once the
 // resolver is gone.
 #include "sys/resolver.h"
 
