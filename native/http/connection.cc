@@ -103,7 +103,7 @@ void Connection::go_on() {
     parse_rest();
   }
   if (!fd_.valid()) return;
-  if (output_.empty() && !deferred_ && !lingering_) {
+  if (output_.empty() && !current_.deferred && !lingering_) {
     if (input_ended_) {
       // A request that was cut is not answered (RFC 9112 8).
       close();
@@ -187,7 +187,7 @@ void Connection::drop_portion() {
 // Requests wait while an earlier one of the connection is deferred, and while the peer does not
 // take its answers: then its sends meet a full socket.
 bool Connection::may_parse() const noexcept {
-  return !deferred_ && !last_answer_ && output_.size() < limits::http_output_bytes_max;
+  return !current_.deferred && !last_answer_ && output_.size() < limits::http_output_bytes_max;
 }
 
 void Connection::parse_rest() {
@@ -218,6 +218,7 @@ void Connection::parse(char* begin, char* end) {
         on_complete();
         begin += parser_.consumed();
         parser_.next();
+        if (!current_.deferred) current_ = {};
         break;
       case RequestParser::Outcome::error:
         on_parse_error();
@@ -227,7 +228,7 @@ void Connection::parse(char* begin, char* end) {
   if (last_answer_) {
     begin = end;  // nothing behind it is a request
     stalled_ = false;
-  } else if (begin < end && head_known_) {
+  } else if (begin < end && current_.head_known) {
     end = begin + parser_.close_gap({begin, end});
   }
   if (rest_.capacity() > limits::http_rest_bytes_kept_max &&
@@ -241,10 +242,10 @@ void Connection::parse(char* begin, char* end) {
 // `received`: bytes since the request's first one.
 void Connection::on_head(size_t received) {
   const Request& request = parser_.request();
-  head_known_ = true;
-  answers_head_ = request.method == "HEAD";
-  verdict_ = server_.handler_.on_head(request);
-  if (verdict_.refusal == nullptr) {
+  current_.head_known = true;
+  current_.to_head = request.method == "HEAD";
+  current_.verdict = server_.handler_.on_head(request);
+  if (current_.verdict.refusal == nullptr) {
     if (!parser_.awaits_continue(received)) return;
     if (output_.capacity() == 0) output_ = server_.take_buffer();
     append_continue(output_);
@@ -252,30 +253,26 @@ void Connection::on_head(size_t received) {
              request.content_length <= server_.options_.body_bytes_max) {
     // RFC 9110 10.1.1: where the head decides, a client that would wait for 100 Continue gets the
     // final status at once; also when its body is here already, so that cuts change nothing.
-    refused_early_ = true;
+    current_.refused_early = true;
     count_request();
     choose_persistence(request);
-    append({.error = verdict_.refusal, .allow = verdict_.allow});
+    append({.error = current_.verdict.refusal, .allow = current_.verdict.allow});
   }
 }
 
 void Connection::on_complete() {
   const Request& request = parser_.request();
   progress_ = true;
-  head_known_ = false;
-  if (refused_early_) {
-    refused_early_ = false;
-    return;
-  }
+  if (current_.refused_early) return;
+  current_.head_known = false;  // no more of it is to come, while its answer may
   count_request();
   choose_persistence(request);
-  if (verdict_.refusal != nullptr) {
-    append({.error = verdict_.refusal, .allow = verdict_.allow});
+  if (current_.verdict.refusal != nullptr) {
+    append({.error = current_.verdict.refusal, .allow = current_.verdict.allow});
     return;
   }
-  answered_ = false;
-  server_.handler_.on_request(request, verdict_.tag, *this);
-  ESPORA_CHECK(answered_ || deferred_);
+  server_.handler_.on_request(request, current_.verdict.tag, *this);
+  ESPORA_CHECK(current_.answered || current_.deferred);
 }
 
 void Connection::count_request() {
@@ -285,21 +282,20 @@ void Connection::count_request() {
 
 void Connection::choose_persistence(const Request& request) {
   last_answer_ = server_.draining_ || !request.keep_alive;
-  persistence_ = last_answer_              ? Persistence::close
-                 : request.says_keep_alive ? Persistence::say_keep_alive
-                                           : Persistence::keep;
+  current_.persistence = last_answer_              ? Persistence::close
+                         : request.says_keep_alive ? Persistence::say_keep_alive
+                                                   : Persistence::keep;
 }
 
 void Connection::on_parse_error() {
-  if (refused_early_) {
+  if (current_.refused_early) {
     last_answer_ = true;  // there is nothing more to say about this request
     return;
   }
   count_request();
-  if (!head_known_) answers_head_ = false;
   // 404 and 405 come before 413 in the order of checks: they are answered with the body unread.
-  if (head_known_ && verdict_.refusal != nullptr && parser_.error().status == 413) {
-    append_last(*verdict_.refusal, verdict_.allow);
+  if (current_.head_known && current_.verdict.refusal != nullptr && parser_.error().status == 413) {
+    append_last(*current_.verdict.refusal, current_.verdict.allow);
   } else {
     append_last(parser_.error(), {});
   }
@@ -308,26 +304,26 @@ void Connection::on_parse_error() {
 // --- Answers -------------------------------------------------------------------------------------
 
 void Connection::answer(const Answer& answer) {
-  ESPORA_CHECK(!answered_ && !deferred_);
-  answered_ = true;
+  ESPORA_CHECK(!current_.answered && !current_.deferred);
+  current_.answered = true;
   append(answer);
 }
 
 Ticket Connection::defer() {
-  ESPORA_CHECK(!answered_ && !deferred_);
-  deferred_ = true;
+  ESPORA_CHECK(!current_.answered && !current_.deferred);
+  current_.deferred = true;
   return {id_, requests_};
 }
 
 void Connection::answer_deferred(uint64_t request, const Answer& answer) {
-  if (!deferred_ || request != requests_) return;
-  deferred_ = false;
+  if (!current_.deferred || request != requests_) return;
   if (server_.draining_ || last_answer_) {
     // What was true when the request came may have changed since.
     last_answer_ = true;
-    persistence_ = Persistence::close;
+    current_.persistence = Persistence::close;
   }
   append(answer);
+  current_ = {};
   go_on();
   read();
 }
@@ -336,8 +332,8 @@ void Connection::append(const Answer& answer) {
   if (output_.capacity() == 0) output_ = server_.take_buffer();
   const uint64_t begin = output_end();
   ResponseHead head;
-  head.persistence = persistence_;
-  head.without_body = answers_head_;
+  head.persistence = current_.persistence;
+  head.without_body = current_.to_head;
   head.allow = answer.allow;
   if (answer.error != nullptr) {
     append_error_response(output_, head, server_.date(), *answer.error);
@@ -350,7 +346,7 @@ void Connection::append(const Answer& answer) {
 // An answer after which the connection closes, whatever the client asked for.
 void Connection::append_last(const Error& error, std::string_view allow) {
   last_answer_ = true;
-  persistence_ = Persistence::close;
+  current_.persistence = Persistence::close;
   append({.error = &error, .allow = allow});
 }
 
@@ -364,7 +360,7 @@ void Connection::hold_or_count(uint64_t begin, Gate gate, uint16_t status) {
   } else if (gate < held_.back().gate) {
     gate = held_.back().gate;  // answers leave in order
   }
-  held_.push_back({begin, gate, status, answers_head_});
+  held_.push_back({begin, gate, status, current_.to_head});
 }
 
 bool Connection::open_gate(Gate gate) {
@@ -387,7 +383,7 @@ void Connection::fail_held(const Error& error) {
     ResponseHead head;
     head.without_body = held_[i].without_body;
     // A deferred answer may stand behind them: then it is the last.
-    const bool last = i + 1 == held_.size() && !deferred_;
+    const bool last = i + 1 == held_.size() && !current_.deferred;
     head.persistence = last ? Persistence::close : Persistence::keep;
     append_error_response(output_, head, server_.date(), error);
     server_.count_answer(error.status);
@@ -464,7 +460,7 @@ void Connection::drain() {
   readable_ = true;
   read();
   if (!fd_.valid() || last_answer_) return;
-  if (holds() && !deferred_ && parser_.idle()) say_close();
+  if (holds() && !current_.deferred && parser_.idle()) say_close();
   progress_ = true;
   go_on();
 }
@@ -472,8 +468,8 @@ void Connection::drain() {
 Connection::Phase Connection::current_phase() const noexcept {
   if (lingering_) return Phase::lingering;
   if (!writable_ && sendable_bytes() != 0) return Phase::sending;
-  if (holds() || deferred_) return Phase::answering;
-  if (head_known_) return Phase::body;
+  if (holds() || current_.deferred) return Phase::answering;
+  if (current_.head_known) return Phase::body;
   return parser_.idle() ? Phase::idle : Phase::head;
 }
 
@@ -505,6 +501,7 @@ void Connection::update_deadline() {
   if (phase == phase_ && !progress_) return;
   phase_ = phase;
   progress_ = false;
+  if (phase == Phase::sending) untaken_bytes_ = sys::unacknowledged_bytes(fd_.get());
   server_.loop_.timers().arm(deadline_, server_.loop_.now_ms() + timeout_ms(phase));
 }
 
@@ -524,16 +521,22 @@ void Connection::on_deadline() {
     case Phase::head:
     case Phase::body:
       add(server_.stats_.timeouts, 1);
-      if (!head_known_) answers_head_ = false;
-      if (refused_early_) {
+      if (current_.refused_early) {
         last_answer_ = true;
       } else {
         append_last(errors::request_timeout, {});
       }
       go_on();
       return;
-    case Phase::idle:
     case Phase::sending:
+      // A peer that takes slowly what the kernel holds for it makes no events for a long time.
+      if (sys::unacknowledged_bytes(fd_.get()) != untaken_bytes_) {
+        progress_ = true;
+        update_deadline();
+        return;
+      }
+      [[fallthrough]];
+    case Phase::idle:
     case Phase::lingering:
       add(server_.stats_.timeouts, 1);
       close();

@@ -52,6 +52,17 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
     sending,    // bytes wait for the peer to take them
     lingering,  // everything is said; dropping what still comes
   };
+  // What is known of the request that is being read or answered; of the next one nothing is, so
+  // that it begins with all of this anew.
+  struct Current {
+    HeadVerdict verdict;
+    Persistence persistence = Persistence::keep;  // of the answer to it
+    bool head_known = false;
+    bool to_head = false;        // it is a HEAD request
+    bool refused_early = false;  // it was answered already, its body is still being read
+    bool answered = false;       // Exchange: in on_request
+    bool deferred = false;       // it waits for Server::answer
+  };
   // An answer behind a closed gate. Offsets count from the connection's first byte out.
   struct Held {
     uint64_t begin;
@@ -102,10 +113,9 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   sys::EventLoop::Token token_ = 0;  // 0: not registered yet
 
   RequestParser parser_;
-  std::vector<char> rest_;                       // received, not parsed to the end
-  HeadVerdict verdict_;                          // of the request whose body is being read
-  Persistence persistence_ = Persistence::keep;  // of the answer to it
-  uint64_t requests_ = 0;                        // so far; names deferred ones
+  std::vector<char> rest_;  // received, not parsed to the end
+  Current current_;
+  uint64_t requests_ = 0;  // so far; names deferred ones
 
   OutputBuffer output_;
   uint64_t sent_ = 0;  // bytes that left
@@ -114,6 +124,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
 
   sys::Timer deadline_;
   Phase phase_ = Phase::idle;
+  size_t untaken_bytes_ = 0;  // sending: what the kernel held when the deadline was set
   size_t lingered_bytes_ = 0;
   size_t accounted_bytes_ = 0;  // its part of ServerStats::bytes_held
 
@@ -124,12 +135,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   bool writable_ = true;          // until a write finds no room
   bool awaits_writable_ = false;  // that is part of what the loop watches for
   bool progress_ = true;          // since the deadline was last set
-  bool head_known_ = false;       // of the request being read
-  bool answers_head_ = false;     // it is a HEAD request
-  bool refused_early_ = false;    // it was answered already, its body is still being read
   bool stalled_ = false;          // rest_ holds bytes that the parser has not seen
-  bool answered_ = false;         // Exchange: in the current on_request
-  bool deferred_ = false;         // a request waits for Server::answer
   bool last_answer_ = false;      // "Connection: close" was said: no further request
   bool lingering_ = false;
 };

@@ -1,7 +1,9 @@
 // Deadlines, each configured small where it is to strike and large where it is not, and clients
 // that end or break their streams at every point.
+#include <chrono>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "http/server_harness.h"
@@ -157,6 +159,31 @@ TEST_P(ServerDeadlineTest, AStalledReaderIsClosed) {
   EXPECT_TRUE(harness.wait_active(0));
   EXPECT_EQ(harness.stats().timeouts.load(), 1u);
   EXPECT_LT(stalled.receive_all().size(), size_t{32 << 20});
+}
+
+// What the kernel holds for it is far more than it takes within the timeout, so that the socket
+// becomes writable long after that. Of unix sockets what is taken shows in steps of whole messages.
+TEST_P(ServerDeadlineTest, AReaderThatIsSlowIsNotStalled) {
+  if (!tcp()) GTEST_SKIP() << "said of TCP";
+  ServerOptions options = patient();
+  options.write_timeout_ms = 500;
+  Harness harness(options);
+  SocketClient socket = SocketClient::make(true);
+  socket.set_receive_buffer(4096);
+  ASSERT_TRUE(socket.connect_tcp(harness.server().port()));
+  Client slow(std::move(socket));
+  ASSERT_TRUE(slow.send(get("/big/" + std::to_string(32 << 20) + "/")));
+  ASSERT_TRUE(harness.wait_requests(1));
+  std::string taken;
+  for (int i = 0; i < 75; ++i) {
+    ASSERT_TRUE(slow.receive(taken, 4096)) << i;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(harness.stats().timeouts.load(), 0u);
+  EXPECT_EQ(harness.stats().connections_active.load(), 1u);
+  // Now it takes nothing any more.
+  EXPECT_TRUE(harness.wait_active(0));
+  EXPECT_EQ(harness.stats().timeouts.load(), 1u);
 }
 
 // --- Half-closed ---------------------------------------------------------------------------------
