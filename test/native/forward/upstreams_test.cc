@@ -752,5 +752,45 @@ TEST(Upstreams, CountersOfOneThatIsAddedAgainGoOn) {
   EXPECT_EQ(rig->stats().bytes_up, 5u) << "counted once";
 }
 
+struct NobodyAsks final : UpstreamsOwner {
+  void on_upstream_unreachable(size_t, const sys::Status&) override {}
+  void on_upstream_reachable(size_t) override {}
+  void on_upstream_change(const UpstreamChange&) override {}
+  void on_upstream_room() override {}
+};
+
+// More places come and go than counters are kept of; in this order the newest is always the first
+// of them, and never the one that is forgotten.
+TEST(Upstreams, CountersAreForgottenOfPlacesThatAreGoneOnly) {
+  TemporaryFolder folder;
+  sys::EventLoop loop;
+  ASSERT_TRUE(loop.init().ok());
+  NobodyAsks nobody;
+  Upstreams upstreams(loop, "under test", {}, nobody);
+  const sys::Address stays = unix_address(folder.file("stays"));
+  const sys::Address goes = unix_address(folder.file("zz"));
+  ASSERT_TRUE(upstreams.start({{stays, 1}, {goes, 1}}).ok());
+  for (int session = 0; session < 2; ++session) {
+    const UpstreamSet::Choice choice = upstreams.choose({});
+    ASSERT_EQ(choice.kind, UpstreamSet::Choice::Kind::chosen);
+    upstreams.on_connected(choice.upstream, 1);
+    upstreams.at(choice.upstream).counters->bytes_to.add(5);
+    upstreams.on_session_end(choice.upstream, {}, {}, 1);
+    upstreams.leave(choice.upstream);
+  }
+  ASSERT_TRUE(upstreams.remove(goes.to_string()).ok());
+  for (size_t i = limits::upstream_counters_max + 8; i > 0; --i) {
+    const sys::Address address = unix_address(folder.file("a" + std::to_string(10'000 + i)));
+    ASSERT_TRUE(upstreams.add({address, 1}).ok()) << i;
+    const std::vector<UpstreamStats> stats = upstreams.stats();
+    ASSERT_EQ(stats.size(), 2u) << i;
+    EXPECT_EQ(stats[0].connections, 1u) << i;
+    EXPECT_EQ(stats[1].connections, 0u) << i;
+    ASSERT_TRUE(upstreams.remove(address.to_string()).ok()) << i;
+  }
+  EXPECT_EQ(upstreams.totals().bytes_to, 10u) << "what went through those that were forgotten";
+  EXPECT_EQ(upstreams.totals().session_us.count(), 2u);
+}
+
 }  // namespace
 }  // namespace espora::forward
