@@ -62,6 +62,7 @@ sys::Status Service::start() {
   auto engine = store::Engine::open(file_system_, options_.store, *this);
   if (!engine.ok()) return engine.status();
   engine_ = std::move(engine).value();
+  if (!engine_->whole()) warnings_.push_back(engine_->unsecured().message());
   make_accounts();
   // Its hook fires on its own thread, when a segment is ready or a try for one failed.
   housekeeping_ = std::make_unique<store::HousekeepingThread>(

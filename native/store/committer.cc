@@ -113,7 +113,7 @@ Status Committer::open() {
   if (!opened.ok()) return opened.status();
   // Readers would be shown an older state than the one that was told to them before.
   if (!opened.value()->whole()) {
-    Status refused = opened.value()->reserve(1, 1);
+    Status refused = opened.value()->unsecured();
     (void)opened.value()->close();
     return refused;
   }

@@ -71,6 +71,13 @@ Status Engine::refusal() const {
   return {};
 }
 
+Status Engine::unsecured() const {
+  const Status refused = refusal();
+  return Status(
+      refused.code(),
+      refused.message() + "; the newest records can't be secured without it: " + unsecured_);
+}
+
 Status Engine::reserve(size_t payload_bytes, uint32_t records) {
   if (closed_ || poisoned() || !appendable_ || housekeeping_failed()) [[unlikely]]
     return refusal();

@@ -181,13 +181,17 @@ class Engine {
   // goes on from there once there is space.
   [[nodiscard]] bool appendable() const noexcept { return appendable_; }
   // False while, besides, the newest records could not be made durable, and so not be shown: what
-  // the visitor has seen may be older than what was answered, and must be shown to nobody. With
-  // Sync::always it takes a file system that gives no room which it had reserved, or whatever took
-  // the reserve away. maintain() shows the visitor the rest once there is space.
+  // the visitor has seen may be older than what was answered, and must be shown to nobody. It takes
+  //   a file system that gives no room which it had reserved,
+  //   a reserve that somebody removed, or that an earlier version did not make,
+  //   or more unproven records than it has room for, which Sync::always never leaves behind.
+  // maintain() shows the visitor the rest once there is space.
   [[nodiscard]] bool whole() const noexcept {
     ESPORA_DEFECT(start_with_an_older_state) return true;
     return whole_;
   }
+  // Why whole() is false.
+  [[nodiscard]] sys::Status unsecured() const;
 
   // Each begins one piece of work if there is any and none is under way. A commit takes the open
   // batch; appends then go into the next one. A flush makes all that was written durable. A seal
@@ -368,6 +372,7 @@ class Engine {
   FreshSegment fresh_;
   FreshSegment least_;  // what the reserve has to hold, while something is not shown
   bool whole_ = true;
+  std::string unsecured_;       // why the reserve did not serve
   bool publish_store_ = false;  // before the fresh segment
   uint64_t install_retry_ns_ = 0;
   sys::Status install_failure_;  // why the last attempt found no space, if the spare was there

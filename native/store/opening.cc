@@ -434,13 +434,24 @@ Status Engine::secure() {
   for (const CopiedBatch& batch : least_.batches) {
     blocks += blocks_of(sizeof(format::FrameHeader) + batch.payload.size());
   }
-  if (blocks * block_bytes > reserve_bytes_of(store_.segment_bytes)) return {};
+  const uint64_t room = reserve_bytes_of(store_.segment_bytes);
+  if (blocks * block_bytes > room) {
+    unsecured_ = "nothing proves yet that the device has them, and they need " +
+                 std::to_string(blocks * block_bytes) + " bytes, " + reserve_name + " has " +
+                 std::to_string(room);
+    return {};
+  }
   const bool direct = directory_.direct();
   Spare reserve{{}, reserve_name, direct};
   reserve.file = sys::File(file_system_, file_system_.open(directory_.handle(), reserve_name,
                                                            {.write = true, .direct = direct}));
-  if (!reserve.file.valid() ||
-      file_system_.size(reserve.file.get()) != static_cast<int64_t>(store_.segment_bytes)) {
+  if (!reserve.file.valid()) {
+    unsecured_ = Status::from_errno(-reserve.file.get(), "open", reserve_name).message();
+    return {};
+  }
+  if (const int64_t size = file_system_.size(reserve.file.get());
+      size != static_cast<int64_t>(store_.segment_bytes)) {
+    unsecured_ = std::string(reserve_name) + " is not of a segment's size";
     return {};
   }
   std::swap(fresh_, least_);
@@ -449,7 +460,7 @@ Status Engine::secure() {
   current_.file.reset();
   if (!status.ok()) std::swap(fresh_, least_);
   if (status.code() == Code::no_space) {
-    install_failure_ = std::move(status);
+    unsecured_ = status.message();
     return {};
   }
   return status;

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <optional>
 #include <random>
 #include <string>
@@ -428,6 +430,14 @@ TEST(Faults, OpeningAFullDiskSecuresTheTailOrSaysThatItDidNotAndGoesOnLater) {
       // The third is proven by nothing. The reserve needs no room, but the other calls.
       const bool secured = each.call == Call::allocate;
       EXPECT_EQ((*store)->whole(), secured);
+      if (!secured) {
+        const sys::Status why = (*store)->unsecured();
+        EXPECT_EQ(why.code(), Code::no_space);
+        EXPECT_NE(why.message().find("spare-1.tmp: "), std::string::npos) << why.message();
+        EXPECT_NE(why.message().find("spare-0.tmp: " + std::string(call_name(each.call))),
+                  std::string::npos)
+            << why.message();
+      }
       EXPECT_EQ(store->keeper.rows.size(), secured ? 3u : 2u);
       EXPECT_EQ(store->keeper.ends, secured ? 2 : 1);
       EXPECT_EQ((*store)->last_seq(), secured ? 3u : 2u);
@@ -499,6 +509,51 @@ TEST(Faults, StartsOnAFullDiskShowEverythingAgainAndAgain) {
     ASSERT_OK(store->put("afterwards"));
     history = store->all();
     store.reset();
+    expect_prefix(directory.store(), options, history, history.size());
+  }
+}
+
+// What keeps a start from securing the tail is said, and harms nothing.
+TEST(Faults, AReserveThatCannotServeIsNamed) {
+  const auto reserve_of = [](const Options& options) {
+    return std::filesystem::path(options.directory) / reserve_name;
+  };
+  struct Case {
+    const char* said;
+    Sync sync;
+    std::function<void(const std::filesystem::path&)> spoil;
+  };
+  const Case cases[] = {
+      {"spare-0.tmp: open: No such file or directory (ENOENT)", Sync::always,
+       [](const auto& reserve) { std::filesystem::remove(reserve); }},
+      {"spare-0.tmp is not of a segment's size", Sync::always,
+       [](const auto& reserve) { std::filesystem::resize_file(reserve, 4'096); }},
+      {"bytes, spare-0.tmp has 2101248", Sync::never, [](const auto&) {}},
+  };
+  for (const Case& each : cases) {
+    SCOPED_TRACE(each.said);
+    const TemporaryDirectory directory;
+    Options options = options_for(directory.store());
+    options.segment_bytes = uint64_t{4} << 20;
+    options.sync = each.sync;
+    FaultyFileSystem fs;
+    std::vector<Row> history;
+    {
+      auto store = open_store(fs, options);
+      ASSERT_OK(store->status);
+      for (int i = 0; i < 8; i++) ASSERT_OK(store->put(text_of(i, 400'000)));
+      history = store->all();
+    }
+    each.spoil(reserve_of(options));
+    fs.set_rule(always(Call::allocate, "spare-", enospc));
+    auto store = open_store(fs, options);
+    ASSERT_OK(store->status);
+    EXPECT_FALSE((*store)->whole());
+    EXPECT_LT(store->keeper.rows.size(), history.size());
+    EXPECT_NE((*store)->unsecured().message().find(each.said), std::string::npos)
+        << (*store)->unsecured().message();
+    store.reset();
+    fs.clear();
     expect_prefix(directory.store(), options, history, history.size());
   }
 }
