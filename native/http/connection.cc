@@ -334,13 +334,18 @@ void Connection::append(const Answer& answer) {
   ResponseHead head;
   head.persistence = current_.persistence;
   head.without_body = current_.to_head;
-  head.allow = answer.allow;
-  if (answer.error != nullptr) {
-    append_error_response(output_, head, server_.date(), *answer.error);
-  } else {
-    append_response(output_, head, server_.date(), answer.body);
-  }
+  write(head, answer);
   hold_or_count(begin, answer.gate, answer.status());
+}
+
+void Connection::write(const ResponseHead& head, const Answer& answer) {
+  if (answer.error == nullptr) {
+    append_response(output_, head, server_.date(), answer.body);
+    return;
+  }
+  ResponseHead refusal = head;
+  refusal.allow = answer.allow;
+  append_error_response(output_, refusal, server_.date(), *answer.error);
 }
 
 // An answer after which the connection closes, whatever the client asked for.
@@ -357,10 +362,10 @@ void Connection::hold_or_count(uint64_t begin, Gate gate, uint16_t status) {
   }
   if (!holds()) {
     server_.hold(id_);
-  } else if (gate < held_.back().gate) {
-    gate = held_.back().gate;  // answers leave in order
   }
-  held_.push_back({begin, gate, status, current_.to_head});
+  const Gate before = holds() ? held_.back().gate : 0;  // answers leave in order
+  held_.push_back({begin, output_end(), std::max(gate, before), gate, current_.verdict.tag, status,
+                   current_.to_head, current_.persistence});
 }
 
 bool Connection::open_gate(Gate gate) {
@@ -395,9 +400,42 @@ void Connection::fail_held(const Error& error) {
   go_on();
 }
 
+void Connection::take_back(const Remake& remake) {
+  OutputBuffer old = server_.take_buffer();
+  old.append(output_.view().substr(0, sendable_bytes()));
+  old.swap(output_);
+  const auto keep = [&](uint64_t from, uint64_t to) {
+    output_.append(old.view().substr(static_cast<size_t>(from - sent_), to - from));
+  };
+  const uint64_t end = sent_ + old.size();
+  for (size_t i = held_first_; i < held_.size(); ++i) {
+    const Held& held = held_[i];
+    if (held.own_gate <= server_.gate_) {
+      keep(held.begin, held.end);
+      server_.count_answer(held.status);
+    } else {
+      const Answer answer = remake(held.tag);
+      ESPORA_CHECK(answer.gate <= server_.gate_);
+      ResponseHead head;
+      head.without_body = held.without_body;
+      head.persistence = held.persistence;
+      write(head, answer);
+      server_.count_answer(answer.status());
+    }
+    // 100 Continue of the request behind it.
+    keep(held.end, i + 1 < held_.size() ? held_[i + 1].begin : end);
+  }
+  server_.give_back(std::move(old));
+  forget_held();
+  go_on();
+  read();
+}
+
 // The answer behind which the connection will close was made before that was known.
 void Connection::say_close() {
   insert_close(output_, static_cast<size_t>(held_.back().begin - sent_));
+  held_.back().end = output_end();
+  held_.back().persistence = Persistence::close;
   last_answer_ = true;
 }
 

@@ -37,6 +37,8 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   bool open_gate(Gate gate);
   // Replaces every held answer by `error`; closes after the last.
   void fail_held(const Error& error);
+  // Replaces those that wait for the gate by what `remake` says; lets all of them leave.
+  void take_back(const Remake& remake);
   // The server began to drain: what has arrived is still answered, and told that it was the last.
   void drain();
   // At once, whatever is owed.
@@ -66,9 +68,13 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   // An answer behind a closed gate. Offsets count from the connection's first byte out.
   struct Held {
     uint64_t begin;
-    Gate gate;
+    uint64_t end;
+    Gate gate;      // of what leaves before it, too
+    Gate own_gate;  // of its content
+    uint64_t tag;   // of the request
     uint16_t status;
     bool without_body;
+    Persistence persistence;
   };
 
   void on_events(uint32_t events) override;
@@ -88,6 +94,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   void choose_persistence(const Request& request);
 
   void append(const Answer& answer);
+  void write(const ResponseHead& head, const Answer& answer);
   void append_last(const Error& error, std::string_view allow);
   void say_close();
   void hold_or_count(uint64_t begin, Gate gate, uint16_t status);

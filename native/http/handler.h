@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 #include "http/error.h"
@@ -26,6 +27,9 @@ struct Answer {
     return error != nullptr ? error->status : uint16_t{200};
   }
 };
+
+// Answers the request with this tag (see HeadVerdict) once more, at once.
+using Remake = std::function<Answer(uint64_t tag)>;
 
 // Names one request that is being answered; stays valid as a name when its connection is gone.
 struct Ticket {

@@ -93,6 +93,15 @@ void Server::fail_held(const Error& error) {
   }
 }
 
+void Server::take_back(const Remake& remake) {
+  std::vector<uint64_t> held;
+  held.swap(held_);
+  for (const uint64_t id : held) {
+    Connection* connection = find(id);
+    if (connection != nullptr) connection->take_back(remake);
+  }
+}
+
 void Server::drain(uint64_t deadline_ms, std::function<void()> done) {
   done_.push_back(std::move(done));
   if (!draining_) {

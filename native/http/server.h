@@ -74,10 +74,13 @@ class Server final : private sys::AcceptorOwner {
   void answer(Ticket ticket, const Answer& answer);
 
   // Every answer with a gate up to `gate` leaves now. `gate` never goes back. Not from inside calls
-  // of the Handler, and neither is fail_held.
+  // of the Handler, and neither are fail_held and take_back.
   void open_gate(Gate gate);
   // Every answer that is held back is replaced by `error`, and its connection closes after it.
   void fail_held(const Error& error);
+  // What the gate was to open for will not be. Every answer that waits for it is made anew; those
+  // that only stand behind one are kept. All of them leave.
+  void take_back(const Remake& remake);
 
   // What waits in the listeners' queues is still accepted and answered, then they close. Answers
   // say that they are the last; idle connections close, others after the answer that they wait for.

@@ -84,6 +84,32 @@ Entry Ledger::apply(Account& account, const Transaction& transaction, int64_t ba
           .key = {}};
 }
 
+void Ledger::remember(const Account& account, uint64_t sequence) {
+  before_.push_back({sequence, account.last_change_seq_, last_change_seq_, account.last_time_us_,
+                     account.balance_, account.past_[account.past_next_], account.id_,
+                     account.past_next_, account.past_count_});
+}
+
+void Ledger::settle(uint64_t sequence) noexcept {
+  if (before_.empty()) return;
+  if (before_.back().sequence <= sequence) return before_.clear();
+  std::erase_if(before_, [&](const Before& each) { return each.sequence <= sequence; });
+}
+
+void Ledger::revert() noexcept {
+  for (; !before_.empty(); before_.pop_back()) {
+    const Before& before = before_.back();
+    Account& account = *find(before.account_id);
+    account.past_next_ = before.past_next;
+    account.past_count_ = before.past_count;
+    account.past_[before.past_next] = before.past;
+    account.balance_ = before.balance;
+    account.last_time_us_ = before.last_time_us;
+    account.last_change_seq_ = before.last_change_seq;
+    last_change_seq_ = before.ledger_last_change_seq;
+  }
+}
+
 sys::Status Ledger::replay(const Entry& entry, uint64_t sequence) {
   const auto corrupt = [&](const std::string& what) {
     return sys::Status(sys::Code::corrupt, "record " + std::to_string(sequence) + ", account " +

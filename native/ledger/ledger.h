@@ -83,6 +83,14 @@ class Ledger {
   [[nodiscard]] Entry apply(Account& account, const Transaction& transaction, int64_t balance_after,
                             uint64_t now_us, uint64_t sequence) noexcept;
 
+  // Before apply(), where its record may yet be refused for lack of space: see revert(). Kept until
+  // settle().
+  void remember(const Account& account, uint64_t sequence);
+  // Records up to `sequence` are there for good.
+  void settle(uint64_t sequence) noexcept;
+  // Takes back everything that was remembered and not settled, the newest first.
+  void revert() noexcept;
+
   // Recovery: applies an entry read back. Code::corrupt, with nothing changed, if it does not
   // follow from the state: unknown account, a balance that is not the sum, a time that goes back, a
   // sequence that does not grow. Limits are not asked: they may have been others then. The first
@@ -116,7 +124,21 @@ class Ledger {
   [[nodiscard]] const std::vector<Account>& accounts() const noexcept { return accounts_; }
 
  private:
+  // What apply() is about to change.
+  struct Before {
+    uint64_t sequence;  // of the record
+    uint64_t last_change_seq;
+    uint64_t ledger_last_change_seq;
+    uint64_t last_time_us;
+    int64_t balance;
+    PastTransaction past;  // in the place of the next one
+    uint32_t account_id;
+    uint8_t past_next;
+    uint8_t past_count;
+  };
+
   std::vector<Account> accounts_;
+  std::vector<Before> before_;  // as many as a batch, or two, has records
   uint64_t last_change_seq_ = 0;
   uint64_t last_lost_seq_ = 0;
   int64_t correction_ = 0;

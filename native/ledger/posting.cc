@@ -35,6 +35,7 @@ Posting post(store::Engine& engine, Ledger& ledger, Account& account,
     default:
       return engine.poisoned() ? Posting::store_failed : Posting::store_refuses;
   }
+  ledger.remember(account, seq);
   const Entry entry =
       ledger.apply(account, transaction, decision.balance_after, engine.batch_time_us(), seq);
   encode_entry(entry, engine.append_in_place(entry_record_type, 0, bytes));

@@ -20,8 +20,9 @@ enum class Posting : uint8_t {
   store_failed,   // or closed
 };
 
-// Space is reserved before anything is changed: a refusal for want of it is definite. On the
-// thread of the engine's append side.
+// Space is reserved before anything is changed: a refusal for want of it is definite. Whoever
+// commits tells the ledger what became of it: settle(), or revert() where the batch was refused. On
+// the thread of the engine's append side.
 [[nodiscard]] Posting post(store::Engine& engine, Ledger& ledger, Account& account,
                            const Transaction& transaction);
 

@@ -10,13 +10,6 @@ namespace espora::ledger {
 
 namespace {
 
-// What the head of a request is about, packed into the tag that the server keeps for its end.
-constexpr uint64_t make_tag(Resource resource, uint32_t account_id) {
-  return static_cast<uint64_t>(resource) << 32 | account_id;
-}
-constexpr Resource resource_of(uint64_t tag) { return static_cast<Resource>(tag >> 32); }
-constexpr uint32_t account_of(uint64_t tag) { return static_cast<uint32_t>(tag); }
-
 // The limits that were given and are not the store's, as one sentence; empty if there are none.
 std::string other_limits(const AccountTable& stored, const AccountTable& given) {
   std::string text;
@@ -169,6 +162,8 @@ void Service::answer(http::Ticket ticket, const http::Answer& answer) {
 void Service::open_gate(http::Gate gate) { server_.open_gate(gate); }
 
 void Service::fail_held(const http::Error& error) { server_.fail_held(error); }
+
+void Service::take_back(const http::Remake& remake) { server_.take_back(remake); }
 
 void Service::on_committed() {
   publish_stats();

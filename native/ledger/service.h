@@ -89,6 +89,7 @@ class Service final : private http::Handler,
   void answer(http::Ticket ticket, const http::Answer& answer) override;
   void open_gate(http::Gate gate) override;
   void fail_held(const http::Error& error) override;
+  void take_back(const http::Remake& remake) override;
   void on_committed() override;
   void on_store_failed(const sys::Status& failure) override;
 

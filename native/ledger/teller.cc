@@ -91,15 +91,35 @@ void Teller::commit() {
   const uint64_t begin_ns = sys::monotonic_ns();
   const sys::Status status = engine_->commit();
   const uint64_t took_ns = sys::monotonic_ns() - begin_ns;
+  if (status.code() == sys::Code::no_space) [[unlikely]] {
+    refuse_batch();
+    return;
+  }
   if (!status.ok()) {
     fail(status);
     return;
   }
+  ledger_.settle(engine_->acknowledged_seq());
   ++stats_.commits;
   stats_.commit_ns.add(took_ns);
   stats_.commit_ns_max.raise_to(took_ns);
   clients_.on_committed();
   let_answers_leave();
+}
+
+// The file system had no room for a batch that had its place: nothing of it is stored. All that the
+// ledger made of it is taken back, before anybody heard of it.
+void Teller::refuse_batch() {
+  ledger_.revert();
+  clients_.on_committed();
+  clients_.take_back([this](uint64_t tag) { return answer_again(tag); });
+}
+
+// The answer to a request whose first one rested on what was taken back.
+http::Answer Teller::answer_again(uint64_t tag) {
+  if (resource_of(tag) == Resource::statement) return statement(*ledger_.find(account_of(tag)));
+  ++stats_.store_full;
+  return {.error = &errors::store_full};
 }
 
 // As far as it goes. What an answer lets a connection ask comes behind those that wait already.

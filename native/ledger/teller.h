@@ -16,7 +16,14 @@
 
 namespace espora::ledger {
 
-// Where the answers go. The first three are http::Server's.
+// What the head of a request is about, packed into the tag that the server keeps for its end.
+constexpr uint64_t make_tag(Resource resource, uint32_t account_id) {
+  return static_cast<uint64_t>(resource) << 32 | account_id;
+}
+constexpr Resource resource_of(uint64_t tag) { return static_cast<Resource>(tag >> 32); }
+constexpr uint32_t account_of(uint64_t tag) { return static_cast<uint32_t>(tag); }
+
+// Where the answers go. The first four are http::Server's.
 class TellerClients {
  public:
   // To a request that was deferred; its connection may have asked the next before this returns.
@@ -24,6 +31,8 @@ class TellerClients {
   // Likewise.
   virtual void open_gate(http::Gate gate) = 0;
   virtual void fail_held(const http::Error& error) = 0;
+  // Likewise, with the tags of requests made by make_tag().
+  virtual void take_back(const http::Remake& remake) = 0;
   // A commit is done; called before the answers leave that waited for it.
   virtual void on_committed() = 0;
   // Called once, after everything that waited was answered 503.
@@ -68,8 +77,10 @@ class Teller {
   using MaybeAnswer = std::optional<http::Answer>;
 
   [[nodiscard]] http::Answer statement(const Account& account);
+  [[nodiscard]] http::Answer answer_again(uint64_t tag);
   [[nodiscard]] MaybeAnswer transact(Account& account, const Transaction& transaction);
   void commit();
+  void refuse_batch();
   void decide_waiting();
 
   Ledger& ledger_;

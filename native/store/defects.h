@@ -50,6 +50,7 @@ enum class Defect : uint8_t {
   copy_unflushed,
   copy_directory_unflushed,
   copy_path_unflushed,
+  refuse_without_looking,
   count,
 };
 
@@ -93,6 +94,7 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Defect::count)
     "copy_unflushed",
     "copy_directory_unflushed",
     "copy_path_unflushed",
+    "refuse_without_looking",
 };
 
 #ifdef ESPORA_SIMULATION

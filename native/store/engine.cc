@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "sys/check.h"
 #include "sys/limits.h"
@@ -28,6 +29,12 @@ Status RecordVisitor::restore(Bytes, uint64_t seq) {
 }
 
 Engine::~Engine() = default;
+
+namespace {
+
+bool is_full(int64_t result) noexcept { return result == -ENOSPC || result == -EDQUOT; }
+
+}  // namespace
 
 // ---- append side ------------------------------------------------------------------------------
 
@@ -81,6 +88,10 @@ Status Engine::unsecured() const {
 Status Engine::reserve(size_t payload_bytes, uint32_t records) {
   if (closed_ || poisoned() || !appendable_ || housekeeping_failed()) [[unlikely]]
     return refusal();
+  if (full_until_ns_ != 0) [[unlikely]] {
+    if (file_system_.monotonic_ns() < full_until_ns_) return full_;
+    full_until_ns_ = 0;
+  }
   const size_t bytes = reservation_bytes(payload_bytes, records);
   if (bytes > batch_payload_bytes_max()) [[unlikely]] {
     return Status(Code::too_large, "a batch of " + std::to_string(bytes) + " bytes, at most " +
@@ -138,6 +149,9 @@ void Engine::begin(WorkKind kind, Phase phase) noexcept {
   work_.bytes = 0;
   work_.written = 0;
   work_.flushes = 0;
+  work_.block_before = next_block_;
+  work_.refused_in = Phase::idle;
+  work_.looked = 0;
 }
 
 bool Engine::begin_commit() noexcept {
@@ -148,13 +162,14 @@ bool Engine::begin_commit() noexcept {
     return false;
   }
   ESPORA_DEFECT(rewrite_partial_block) absorb_last_frame();
-  begin(WorkKind::batch, Phase::write);
+  begin(WorkKind::batch, torn_ ? Phase::erase : Phase::write);
   const uint32_t blocks = blocks_of(open_.used);
-  if (next_block_ + blocks > batches_end()) {
+  if (next_block_ + blocks > batches_end() || half_rolled_) {
     ESPORA_CHECK(reserved_spare_.file.valid());
     work_.roll = true;
     work_.spare = std::move(reserved_spare_);
-    work_.phase = Phase::flush_before;
+    work_.phase = half_rolled_ ? Phase::rename : Phase::flush_before;
+    half_rolled_ = false;
     next_block_ = 1;
   }
   work_.frame = {};
@@ -211,7 +226,7 @@ bool Engine::begin_flush() noexcept {
 }
 
 bool Engine::can_seal() const noexcept {
-  return unsealed_ && appendable_ && !poisoned() && next_block_ < segment_blocks_;
+  return unsealed_ && appendable_ && !half_rolled_ && !poisoned() && next_block_ < segment_blocks_;
 }
 
 bool Engine::begin_seal() noexcept {
@@ -234,6 +249,8 @@ Status Engine::complete() {
   const WorkKind kind = work_.kind;
   work_.kind = WorkKind::none;
   stats_.flushes += work_.flushes;
+  if (work_.refused_in != Phase::idle) [[unlikely]]
+    return complete_refused(kind);
   if (work_.error != 0) {
     // What failed may have taken effect or not: nothing in memory above durable_seq counts any
     // more.
@@ -263,7 +280,65 @@ Status Engine::complete() {
     stats_.seals++;
   }
   durable_seq_ = current_.durable_seq;
+  if (kind != WorkKind::flush) torn_ = false;
   return {};
+}
+
+// Nothing of what was in work counts, and its place is free again.
+Status Engine::complete_refused(WorkKind kind) {
+  const int error = std::exchange(work_.error, 0);
+  next_block_ = work_.block_before;
+  if (work_.roll) {
+    settle_refused_roll();
+  } else if (work_.refused_in != Phase::erase) {
+    torn_ = work_.torn;
+  }
+  spares_->set_used(uint64_t{next_block_} * block_bytes);
+  durable_seq_ = current_.durable_seq;
+  const uint64_t now_ns = file_system_.monotonic_ns();
+  // What a seal says is so without it.
+  if (kind == WorkKind::seal) {
+    idle_since_ns_ = now_ns;
+    return {};
+  }
+  last_seq_ = current_.end_seq;
+  BlockBuffer buffer = std::move(open_.buffer);
+  open_ = {};
+  open_.buffer = std::move(buffer);
+  full_until_ns_ = now_ns + limits::spare_retry_ns;
+  full_ = Status::from_errno(Code::no_space, error, work_.call, work_.file);
+  return full_;
+}
+
+// Where the next batch goes after one that should have gone into a new segment.
+void Engine::settle_refused_roll() {
+  switch (work_.refused_in) {
+    case Phase::rename:
+      // The successor's header says where the current segment ends, and its name may yet appear:
+      // nothing more is written there, and every further batch tries to publish it first.
+      half_rolled_ = true;
+      [[fallthrough]];
+    case Phase::header:
+      if (reserved_spare_.file.valid()) {
+        reserved_spare_.file.reset();
+        (void)directory_.remove(reserved_spare_.name);
+      }
+      reserved_spare_ = std::move(work_.spare);
+      return;
+    case Phase::header_flush:
+      // A second flush of it may report success for what the first one dropped.
+      work_.spare.file.reset();
+      (void)directory_.remove(work_.spare.name);
+      return;
+    default:
+      // The new segment is there, without this batch.
+      next_block_ = 1;
+      torn_ = work_.torn;
+      stats_.rolls++;
+      stats_.segment = current_.header.number;
+      housekeeping_->closed(current_.header.number, stats_.direct_io);
+      return;
+  }
 }
 
 // ---- steps ------------------------------------------------------------------------------------
@@ -273,6 +348,13 @@ void Engine::fail(int result, const char* call, std::string file) noexcept {
   work_.call = call;
   work_.file = directory_.path() + "/" + std::move(file);
   work_.phase = Phase::idle;
+}
+
+// There was no space for what is in work, and nothing of it counts.
+void Engine::refuse(int result, const char* call, std::string file) noexcept {
+  work_.torn = false;
+  work_.refused_in = work_.phase;
+  fail(result, call, std::move(file));
 }
 
 namespace {
@@ -303,7 +385,7 @@ void Engine::step() noexcept {
     case Phase::idle:
       return;
     case Phase::flush_before: {
-      const Phase then = work_.roll ? Phase::header : Phase::write;
+      const Phase then = work_.roll ? Phase::header : torn_ ? Phase::erase : Phase::write;
       ESPORA_DEFECT(roll_without_flush) if (work_.roll) current_.dirty = false;
       if (!current_.dirty) {
         next_phase(then);
@@ -316,6 +398,7 @@ void Engine::step() noexcept {
       return write_header();
     case Phase::header_flush: {
       const int result = file_system_.fsync(work_.spare.file.get());
+      if (is_full(result)) return refuse(result, "fsync", work_.spare.name);
       if (result < 0) return fail(result, "fsync", work_.spare.name);
       return next_phase(Phase::rename);
     }
@@ -324,6 +407,7 @@ void Engine::step() noexcept {
       const int result =
           file_system_.rename(directory_.handle(), work_.spare.name.c_str(), name.c_str());
       ESPORA_DEFECT(ignore_failed_rename) return next_phase(Phase::directory_flush);
+      if (is_full(result)) return refuse(result, "rename", name);
       if (result < 0) return fail(result, "rename", name);
       return next_phase(Phase::directory_flush);
     }
@@ -335,15 +419,21 @@ void Engine::step() noexcept {
       adopt_spare();
       return next_phase(Phase::write);
     }
+    case Phase::erase:
+      return erase();
+    case Phase::erase_flush:
+      if (flush_current()) next_phase(Phase::write);
+      return;
     case Phase::write:
       return write_frame();
+    case Phase::look_back:
+      return look_back();
     case Phase::flush:
       if (flush_current()) next_phase(Phase::idle);
       return;
   }
 }
 
-// The spare holds a reservation by now, so that no error here can be answered with "full".
 void Engine::write_header() noexcept {
   if (!work_.encoded) {
     format::SegmentHeader header = current_.header;
@@ -363,6 +453,7 @@ void Engine::write_header() noexcept {
   const int64_t wrote =
       file_system_.pwrite(work_.spare.file.get(), header_block_.data(), block_bytes, 0);
   if (wrote == -EINTR || (wrote > 0 && static_cast<size_t>(wrote) < block_bytes)) return;
+  if (is_full(wrote)) return refuse(static_cast<int>(wrote), "pwrite", work_.spare.name);
   if (wrote <= 0) {
     return fail(wrote == 0 ? -EIO : static_cast<int>(wrote), "pwrite", work_.spare.name);
   }
@@ -404,8 +495,13 @@ void Engine::write_frame() noexcept {
       uint64_t{frame.block} * block_bytes + work_.written);
   if (wrote == -EINTR) return;
   if (wrote <= 0) {
-    return fail(wrote == 0 ? -EIO : static_cast<int>(wrote), "pwrite",
-                segment_name(current_.header.number));
+    const int result = wrote == 0 ? -EIO : static_cast<int>(wrote);
+    const std::string file = segment_name(current_.header.number);
+    // Of a seal nothing has to be known: it says what is so, whether it is there or not.
+    if (is_full(wrote) && frame.record_count == 0) return refuse(result, "pwrite", file);
+    fail(result, "pwrite", file);
+    if (is_full(wrote)) next_phase(Phase::look_back);
+    return;
   }
   // A block that was written in part is written again: it is not durable yet.
   work_.written += static_cast<size_t>(wrote) / block_bytes * block_bytes;
@@ -419,6 +515,45 @@ void Engine::write_frame() noexcept {
   }
   const bool flushes = options_.sync == Sync::always || work_.kind == WorkKind::seal;
   next_phase(flushes ? Phase::flush : Phase::idle);
+}
+
+// There was no space for a batch that had its place: is it there all the same? If it is whole
+// nobody knows what will become of it, and the error stays. Otherwise it is refused, and never
+// becomes whole: the next frame has another header, in the same place. Where only its own header is
+// there, that one has to go first, or a batch with the same bytes behind it, torn itself, could
+// complete it.
+void Engine::look_back() noexcept {
+  const std::byte* meant = work_.buffer.data() + work_.looked;
+  const int64_t got = file_system_.pread(current_.file.get(), header_block_.data(), block_bytes,
+                                         uint64_t{work_.frame.block} * block_bytes + work_.looked);
+  if (got == -EINTR) return;
+  const bool read = got == static_cast<int64_t>(block_bytes);
+  bool there = read && std::memcmp(header_block_.data(), meant, block_bytes) == 0;
+  ESPORA_DEFECT(refuse_without_looking) there = false;
+  if (there) {
+    work_.looked += block_bytes;
+    if (work_.looked == work_.bytes) next_phase(Phase::idle);
+    return;
+  }
+  if (read) {
+    work_.refused_in = Phase::look_back;
+    work_.torn = work_.looked != 0 ||
+                 std::memcmp(header_block_.data(), meant, sizeof(format::FrameHeader)) == 0;
+  }
+  next_phase(Phase::idle);
+}
+
+// Before anything is written over a header whose batch was refused.
+void Engine::erase() noexcept {
+  std::memset(header_block_.data(), 0, block_bytes);
+  current_.dirty = true;
+  const int64_t wrote = file_system_.pwrite(current_.file.get(), header_block_.data(), block_bytes,
+                                            uint64_t{work_.frame.block} * block_bytes);
+  if (wrote == -EINTR || (wrote > 0 && static_cast<size_t>(wrote) < block_bytes)) return;
+  const std::string file = segment_name(current_.header.number);
+  if (is_full(wrote)) return refuse(static_cast<int>(wrote), "pwrite", file);
+  if (wrote <= 0) return fail(wrote == 0 ? -EIO : static_cast<int>(wrote), "pwrite", file);
+  next_phase(Phase::erase_flush);
 }
 
 // ---- the inline driver ------------------------------------------------------------------------
@@ -479,8 +614,10 @@ Status Engine::close() {
   ESPORA_CHECK(work_.kind == WorkKind::none);
   if (closed_) return {};
   Status status = commit();
-  if (status.ok()) status = flush();
-  if (status.ok()) status = seal();
+  // What was refused for lack of space changes nothing for the rest.
+  const bool goes_on = status.ok() || status.code() == Code::no_space;
+  if (Status flushed = goes_on ? flush() : Status(); !flushed.ok()) status = std::move(flushed);
+  if (Status sealed = goes_on ? seal() : Status(); !sealed.ok()) status = std::move(sealed);
   closed_ = true;
   if (poisoned()) housekeeping_->stop();
   housekeeping_->discard();

@@ -131,7 +131,7 @@ class Engine {
   // ---- append side --------------------------------------------------------------------------
   // Room for `records` records of `payload_bytes` bytes together, in the open batch and so on disk.
   // They are one atomic unit (as is the whole batch). The reservation holds until the next
-  // reserve(), begin_commit() or begin_seal(). Nothing is changed unless ok:
+  // reserve(), begin_commit(), begin_seal() or refused complete(). Nothing is changed unless ok:
   //   ok           append() cannot fail now
   //   no_space     definite: no room on disk, now; tried again by itself each second
   //   resources, permission, unsupported: definite, likewise; why there is no next segment
@@ -200,7 +200,10 @@ class Engine {
   bool begin_flush() noexcept;
   bool begin_seal() noexcept;
   // After the last step(): moves acknowledged_seq and durable_seq, or poisons. A failure is
-  // Code::indeterminate for the batch in work and whatever was appended since.
+  // Code::indeterminate for the batch in work and whatever was appended since; but Code::no_space
+  // is definite: neither is stored, nor ever will be, last_seq() is what was written before, and
+  // nothing is poisoned. It takes a file system that needs space to write over what is there, as
+  // those that copy on write do: elsewhere a batch has its room before it is appended.
   [[nodiscard]] sys::Status complete();
 
   // begin, all steps, complete: for the inline driver. ok when there is nothing to do.
@@ -247,7 +250,10 @@ class Engine {
     header_flush,
     rename,
     directory_flush,
+    erase,        // what a refused batch left in the place of the next frame
+    erase_flush,  // before a part of that frame can be there
     write,
+    look_back,  // there was no space for it: is it there all the same?
     flush,
   };
 
@@ -274,7 +280,11 @@ class Engine {
     size_t bytes = 0;    // whole blocks
     size_t written = 0;  // of them
     uint32_t flushes = 0;
-    int error = 0;  // errno
+    uint32_t block_before = 0;       // where the next batch goes if this one is refused
+    Phase refused_in = Phase::idle;  // there was no space, and nothing of it counts
+    size_t looked = 0;               // bytes that look_back found there
+    bool torn = false;               // it found the frame's header, and not all of the frame
+    int error = 0;                   // errno
     const char* call = "";
     std::string file;  // that saw the error
   };
@@ -325,10 +335,15 @@ class Engine {
   void encode_frame() noexcept;
   void write_header() noexcept;
   void write_frame() noexcept;
+  void look_back() noexcept;
+  void erase() noexcept;
   void adopt_spare() noexcept;
   bool flush_current() noexcept;
   void next_phase(Phase phase) noexcept { work_.phase = phase; }
   void fail(int result, const char* call, std::string file) noexcept;
+  void refuse(int result, const char* call, std::string file) noexcept;
+  [[nodiscard]] sys::Status complete_refused(WorkKind kind);
+  void settle_refused_roll();
   void begin(WorkKind kind, Phase phase) noexcept;
   sys::Status run() noexcept;
   [[nodiscard]] bool can_seal() const noexcept;
@@ -358,13 +373,17 @@ class Engine {
   Spare reserved_spare_;     // taken because a reservation needs it
   bool appendable_ = false;
   bool closed_ = false;
-  bool unsealed_ = false;  // records followed the last seal
+  bool unsealed_ = false;     // records followed the last seal
+  bool half_rolled_ = false;  // reserved_spare_ has its header, and lacks only its name
+  bool torn_ = false;         // the header of a refused batch lies where the next frame goes
   uint64_t last_seq_ = 0;
   uint64_t acknowledged_seq_ = 0;
   uint64_t durable_seq_ = 0;
   uint64_t last_time_us_ = 0;
   uint64_t idle_since_ns_ = 0;       // the last commit
   uint64_t unflushed_since_ns_ = 0;  // the first commit that no flush followed
+  uint64_t full_until_ns_ = 0;  // a batch found no space: no other is tried before; 0: none did
+  sys::Status full_;            // what it was told
   sys::Status failure_;
   Stats stats_;
 

@@ -400,8 +400,8 @@ Status Engine::make_reserve() {
   }
   // Left over from an attempt of this same opening.
   if (Status removed = directory_.remove(reserve_temporary_name); !removed.ok()) return removed;
-  const sys::File file =
-      open(reserve_temporary_name, {.write = true, .create = true, .exclusive = true});
+  const sys::File file = open(reserve_temporary_name,
+                              {.write = true, .create = true, .exclusive = true, .in_place = true});
   if (!file.valid()) return failed(file.get(), "open");
   const uint64_t bytes = reserve_bytes_of(store_.segment_bytes);
   int result;

@@ -101,9 +101,9 @@ uint64_t SparePreparer::create() {
   spare_.name = spare_name(++count_);
   spare_.direct = direct_;
   filled_bytes_ = 0;
-  const int file =
-      file_system_.open(directory_, spare_.name.c_str(),
-                        {.write = true, .create = true, .exclusive = true, .direct = direct_});
+  const int file = file_system_.open(
+      directory_, spare_.name.c_str(),
+      {.write = true, .create = true, .exclusive = true, .direct = direct_, .in_place = true});
   if (file == -EINVAL && direct_) {
     // open(2) may have made the file before it refused O_DIRECT.
     direct_ = false;

@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -27,6 +29,17 @@ T or_errno(T result) noexcept {
   return result < 0 ? static_cast<T>(-errno) : result;
 }
 
+// btrfs(5), chattr(1) +C: an empty file takes it, and is not compressed then. Where it is refused
+// everything works, but writing over the file takes space.
+void forbid_copies_on_write(int file) noexcept {
+  struct statfs facts;
+  if (::fstatfs(file, &facts) < 0 || facts.f_type != BTRFS_SUPER_MAGIC) return;
+  int flags = 0;
+  if (::ioctl(file, FS_IOC_GETFLAGS, &flags) < 0) return;
+  flags = (flags & ~FS_COMPR_FL) | FS_NOCOW_FL;
+  (void)::ioctl(file, FS_IOC_SETFLAGS, &flags);
+}
+
 }  // namespace
 
 int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noexcept {
@@ -37,7 +50,9 @@ int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noex
   if (flags.direct) bits |= O_DIRECT;
   if (flags.directory) bits |= O_DIRECTORY;
   if (flags.no_follow) bits |= O_NOFOLLOW;
-  return or_errno(::openat(directory, name, bits, 0600));
+  const int file = or_errno(::openat(directory, name, bits, 0600));
+  if (file >= 0 && flags.create && flags.in_place) forbid_copies_on_write(file);
+  return file;
 }
 
 void PosixFileSystem::close(int file) noexcept { ::close(file); }

@@ -18,6 +18,7 @@ struct OpenFlags {
   bool direct = false;     // O_DIRECT: offsets, lengths and addresses are whole blocks
   bool directory = false;  // O_DIRECTORY
   bool no_follow = false;  // O_NOFOLLOW: fail with ELOOP where the name is a symbolic link
+  bool in_place = false;  // with create: what is written over is not to be copied, where that helps
 };
 
 // Calls return what the system call returns, or -errno; none is retried in here (EINTR included):

@@ -125,6 +125,21 @@ export async function mountLoop(
   }
 }
 
+/** Makes a subvolume of btrfs, as a directory; `limit`: the bytes that its quota lets it have. */
+export async function makeSubvolume(path: string, limit?: number): Promise<void> {
+  await run('btrfs', 'subvolume', 'create', path);
+  if (limit === undefined) return;
+  await run('btrfs', 'quota', 'enable', path);
+  await run('btrfs', 'qgroup', 'limit', String(limit), path);
+}
+
+/** A copy that shares all its bytes, so that writing over either takes space. */
+export async function copyShared(fileSystem: FileSystem, from: string, to: string): Promise<void> {
+  await (fileSystem === 'btrfs'
+    ? run('btrfs', 'subvolume', 'snapshot', from, to)
+    : run('cp', '--recursive', '--reflink=always', from, to));
+}
+
 /** Unmounts; waits for whoever is just leaving, and does not wait for ever. */
 export async function unmount(directory: string): Promise<void> {
   for (let patience = 100; patience > 0; patience--) {

@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   makeImage,
@@ -12,6 +12,7 @@ import {
   powerDiskMissing,
   unmount,
 } from '../campaigns/mounts.js';
+import type { FileSystem } from '../campaigns/mounts.js';
 import { DatabaseLife } from '../campaigns/lives.js';
 import { toolsMissing } from '../campaigns/tools.js';
 
@@ -26,8 +27,8 @@ function unless(missing: string | undefined, file: string): SerialTest {
 }
 
 /** `test.serial`, or its skip with a line that says why. */
-export function whereMountsWork(file: string): SerialTest {
-  return unless(mountsMissing(), file);
+export function whereMountsWork(file: string, fileSystem: FileSystem = 'ext4'): SerialTest {
+  return unless(mountsMissing(fileSystem), file);
 }
 
 /** The same for tests that need a disk that fails. */
@@ -49,30 +50,34 @@ async function inDirectory(work: (directory: string) => Promise<void>): Promise<
   }
 }
 
-/** A mounted file system of 32 MiB, which nobody else writes to. */
+/** A small mounted file system, which nobody else writes to. */
 export interface SmallDisk {
   readonly root: string;
   /** For sockets: not on that file system. */
   readonly directory: string;
-  /** Takes all the space that is left. */
-  readonly fill: () => Promise<void>;
+  /** Takes all the space that is left, in its root or another directory of it. */
+  readonly fill: (directory?: string) => Promise<void>;
   /** Gives it back. */
   readonly free: () => Promise<void>;
 }
 
 /** Runs `work` with a small disk. */
-export function onSmallDisk(work: (disk: SmallDisk) => Promise<void>): Promise<void> {
+export function onSmallDisk(
+  work: (disk: SmallDisk) => Promise<void>,
+  fileSystem: FileSystem = 'ext4',
+): Promise<void> {
   return inDirectory(async (directory) => {
     const image = join(directory, 'image');
     const root = join(directory, 'mounted');
-    await makeImage(image, 'ext4', { bytes: imageBytes });
-    await mountLoop(image, root, 'ext4');
+    await makeImage(image, fileSystem, fileSystem === 'ext4' ? { bytes: imageBytes } : {});
+    await mountLoop(image, root, fileSystem);
+    let filler = '';
     try {
       await work({
         root,
         directory,
-        fill: () => fill(root),
-        free: () => rm(join(root, 'filler')),
+        fill: (where = root) => fill((filler = join(where, 'filler'))),
+        free: () => rm(filler),
       });
     } finally {
       await DatabaseLife.killAll();
@@ -81,15 +86,17 @@ export function onSmallDisk(work: (disk: SmallDisk) => Promise<void>): Promise<v
   });
 }
 
-async function fill(root: string): Promise<void> {
-  const file = await open(join(root, 'filler'), 'a');
+async function fill(filler: string): Promise<void> {
+  const file = await open(filler, 'a');
   try {
     for (let size = 1024 * 1024; size >= 4096;) {
       try {
         await file.write(Buffer.alloc(size, 1));
         await file.datasync();
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        // Node.js has no name for the latter.
+        const { errno } = error as NodeJS.ErrnoException;
+        if (errno !== -constants.errno.ENOSPC && errno !== -constants.errno.EDQUOT) throw error;
         size /= 2;
       }
     }

@@ -1,6 +1,7 @@
 // Failing disks under the running database, by system-call injection: an outcome that is unknown is
 // a 503 and the end of the process, a refusal for want of space is definite and the end of nothing.
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { RawClient } from '../conformance/raw-client.js';
 import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 import { get, post, startTraced, wait, whereStraceWorks } from './traced-database.js';
+import type { TracedDatabase } from './traced-database.js';
 
 const traced = whereStraceWorks('failure.test.ts');
 
@@ -38,10 +40,42 @@ async function balanceAfterwards(directory: string, id: number): Promise<number>
   return (JSON.parse(body) as { saldo: { total: number } }).saldo.total;
 }
 
+/** Starts a database of which one kind of call fails from that of the second transaction on. */
+async function startFailing(
+  t: ExecutionContext,
+  directory: string,
+  call: string,
+  error: string,
+): Promise<TracedDatabase> {
+  // The first call on the event thread that fails is that of the second transaction: opening,
+  // the first one and its seal come before.
+  const probe = await startTraced(t, directory, undefined, small);
+  const before = await RawClient.open({ path: probe.path });
+  before.send(post(1, 'c', 5, 'kept'));
+  t.is((await before.answer()).status, 200);
+  await wait(400);
+  before.close();
+  await probe.stop();
+
+  // Opening makes as many calls as it needs; strace counts them for each thread by itself.
+  const counted = await startTraced(t, directory, undefined, small);
+  const reader = await RawClient.open({ path: counted.path });
+  await wait(400);
+  reader.send(get(1));
+  await reader.answer();
+  reader.close();
+  const all = await counted.stop();
+  const asked = all.find(({ name, args }) => name === 'recvfrom' && args.includes('GET'))!;
+  const opening = all.filter(
+    ({ name, thread, end }) => name === call && thread === asked.thread && end < asked.begin,
+  );
+  const inject = `${call}:error=${error}:when=${opening.length + 1}+`;
+  return startTraced(t, directory, inject, small);
+}
+
 for (const { call, error, outcomes } of [
   // The write failed: nothing reached the device, but nobody can know.
   { call: 'pwrite64', error: 'EIO', outcomes: [5] },
-  { call: 'pwrite64', error: 'ENOSPC', outcomes: [5] },
   // The flush failed: the bytes are in the page cache or on the device.
   { call: 'fdatasync', error: 'EIO', outcomes: [5, 12] },
 ]) {
@@ -49,30 +83,7 @@ for (const { call, error, outcomes } of [
     `${call} fails with ${error}: 503 to all that waited, then the process ends`,
     async (t) => {
       await inDirectory(async (directory) => {
-        // The first call on the event thread that fails is that of the second transaction: opening,
-        // the first one and its seal come before.
-        const probe = await startTraced(t, directory, undefined, small);
-        const before = await RawClient.open({ path: probe.path });
-        before.send(post(1, 'c', 5, 'kept'));
-        t.is((await before.answer()).status, 200);
-        await wait(400);
-        before.close();
-        await probe.stop();
-
-        // Opening makes as many calls as it needs; strace counts them for each thread by itself.
-        const counted = await startTraced(t, directory, undefined, small);
-        const reader = await RawClient.open({ path: counted.path });
-        await wait(400);
-        reader.send(get(1));
-        await reader.answer();
-        reader.close();
-        const all = await counted.stop();
-        const asked = all.find(({ name, args }) => name === 'recvfrom' && args.includes('GET'))!;
-        const opening = all.filter(
-          ({ name, thread, end }) => name === call && thread === asked.thread && end < asked.begin,
-        );
-        const inject = `${call}:error=${error}:when=${opening.length + 1}+`;
-        const database = await startTraced(t, directory, inject, small);
+        const database = await startFailing(t, directory, call, error);
         await wait(600);
         const clients = await Promise.all(
           Array.from({ length: 3 }, () => RawClient.open({ path: database.path })),
@@ -108,6 +119,37 @@ for (const { call, error, outcomes } of [
     },
   );
 }
+
+// As on a file system that copies on write and is full: the batch had its place, and has no room.
+traced('pwrite64 fails with ENOSPC: definite 507, reads go on, nothing is lost', async (t) => {
+  await inDirectory(async (directory) => {
+    const database = await startFailing(t, directory, 'pwrite64', 'ENOSPC');
+    await wait(600);
+    const clients = await Promise.all(
+      Array.from({ length: 3 }, () => RawClient.open({ path: database.path })),
+    );
+    const [changes, reads, refused] = clients as [RawClient, RawClient, RawClient];
+    changes.send(post(1, 'c', 7, 'refused'));
+    reads.send(get(1));
+    refused.send(post(1, 'd', 9_000_000, 'too much'));
+    const first = await changes.answer();
+    t.is(first.status, 507);
+    t.is((JSON.parse(first.body) as { erro: string }).erro, 'armazenamento_cheio');
+    t.is(first.headers.get('connection'), undefined, 'it goes on');
+    const statement = await reads.answer();
+    t.is(statement.status, 200);
+    t.true(statement.body.includes('"total":5,'), statement.body);
+    t.true([422, 507].includes((await refused.answer()).status));
+    changes.send(Buffer.concat([post(2, 'c', 7, 'again'), get(1)]));
+    t.is((await changes.answer()).status, 507);
+    t.is((await changes.answer()).status, 200);
+    for (const client of clients) client.close();
+    await database.stop();
+    t.is(await database.ended, 0, database.stderr());
+    t.is(await balanceAfterwards(directory, 1), 5);
+    t.is(await balanceAfterwards(directory, 2), 0);
+  });
+});
 
 test.serial('a store that is damaged under the supervisor ends it with exit code 3', async (t) => {
   await inDirectory(async (directory) => {

@@ -38,7 +38,14 @@ test('what could not be secured on a full disk is said', (t) => {
   t.regex(store.warnings.join('\n'), /^there is no space to secure the newest transactions/);
 });
 
-test('where reserved space is not certain is said', (t) => {
-  const { store } = report({ ...started, fileSystem: 'btrfs' });
-  t.regex(store.warnings.join('\n'), /^btrfs copies on write/);
-});
+for (const [fileSystem, remedy] of [
+  ['btrfs', /chattr \+C/],
+  ['zfs', /refreservation/],
+  ['bcachefs', /nocow/],
+] as const) {
+  test(`where reserved space is not certain is said: ${fileSystem}`, (t) => {
+    const text = report({ ...started, fileSystem }).store.warnings.join('\n');
+    t.true(text.startsWith(`${fileSystem} copies on write: `), text);
+    t.regex(text, remedy);
+  });
+}

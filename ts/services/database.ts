@@ -65,11 +65,16 @@ const forgetful: Readonly<Record<string, string>> = {
 
 const weaker = 'writes go through the page cache, a weaker guard against a failing device';
 
-// File systems that may need room to write over what is there.
-const copying: ReadonlySet<string> = new Set(['btrfs', 'zfs', 'bcachefs']);
+// File systems that need room to write over what is there, and what keeps them from it.
+const copying: Readonly<Record<string, string>> = {
+  btrfs:
+    'the segments in use are exempt from it (chattr +C) where the file system allows that, until a snapshot or a reflink shares them',
+  zfs: 'give the dataset of the data directory a refreservation',
+  bcachefs: 'make the data directory with the option nocow',
+};
 
 const unreserved =
-  'space that was reserved is not certain there, so keep some of it free, and take no snapshots of the data directory on a full disk';
+  'space that was reserved is not certain there, and transactions are refused (507) where it is missing, so keep some free';
 
 const unsecured =
   'there is no space to secure the newest transactions: every request is answered 503 until there is';
@@ -83,7 +88,10 @@ export function report(started: NativeDatabaseStarted): DatabaseStarted {
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
   // Without a segment to write to nothing was tried.
   else if (!directIo && !readOnly) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
-  if (copying.has(fileSystem)) warnings.push(`${fileSystem} copies on write: ${unreserved}`);
+  const remedy = copying[fileSystem];
+  if (remedy !== undefined) {
+    warnings.push(`${fileSystem} copies on write: ${unreserved}; ${remedy}`);
+  }
   if (!started.whole) warnings.push(unsecured);
   const found = { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly };
   return { ...listeningOf(started), store: { ...found, warnings } };

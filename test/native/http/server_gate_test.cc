@@ -171,6 +171,79 @@ TEST_P(ServerGateTest, FailingKeepsWhatIsOnItsWay) {
   EXPECT_EQ(bytes, "");
 }
 
+// What a gate was to open for is taken back: answers that waited for it are made anew, those that
+// only stood behind one are kept, and the connection goes on.
+TEST_P(ServerGateTest, TakingBackMakesAnewWhatWaitedAndKeepsTheRest) {
+  Harness harness;
+  Client client = harness.connect(tcp());
+  Client old = harness.connect(tcp());
+  Client uninvolved = harness.connect(tcp());
+  harness.open_gate(5);
+  ASSERT_TRUE(uninvolved.send(get("/now/u")));
+  EXPECT_EQ(uninvolved.read_response().status, 200);
+  const std::string expecting = post("/now/7", "body", "Expect: 100-continue\r\n");
+  ASSERT_TRUE(client.send(get("/now/1") + get("/gate/6/22") + get("/gate/5/3") +
+                          head_of("/gate/9/4444") + get("/method/5") + get("/gate/7/666666") +
+                          expecting.substr(0, expecting.size() - 4)));
+  ASSERT_TRUE(old.send("GET /gate/6/1 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"));
+  ASSERT_TRUE(harness.wait_requests(8));
+  EXPECT_EQ(client.read_response().body, "GET /now/1 ");
+  EXPECT_EQ(readable(harness, client), "");
+  std::vector<uint64_t> tags;
+  harness.call([&] {
+    harness.server().take_back([&](uint64_t tag) -> http::Answer {
+      tags.push_back(tag);
+      if (tag == std::string_view("/gate/6/22").size()) return {.error = &out_of_order};
+      return {.body = "anew", .gate = 5};
+    });
+  });
+  std::sort(tags.begin(), tags.end());
+  EXPECT_EQ(tags, (std::vector<uint64_t>{9, 10, 12, 14}));  // of what each path's length names
+  const Response first = client.read_response();
+  EXPECT_EQ(first.status, 503);
+  EXPECT_EQ(first.header("Connection"), "");
+  EXPECT_EQ(client.read_response().body, "GET /gate/5/3 ");
+  const Response to_head = client.read_response(true);
+  EXPECT_EQ(to_head.status, 200);
+  EXPECT_EQ(to_head.header("Content-Length"), "4");
+  const Response refusal = client.read_response();
+  EXPECT_EQ(refusal.status, 405);
+  EXPECT_EQ(refusal.header("Allow"), "GET");
+  EXPECT_EQ(client.read_response().body, "anew");
+  EXPECT_EQ(client.read_response().status, 100);
+  EXPECT_EQ(client.exchange("body").body, "POST /now/7 body");
+  EXPECT_EQ(client.exchange(get("/gate/5/8")).body, "GET /gate/5/8 ");
+  const Response to_old = old.read_response();
+  EXPECT_EQ(to_old.body, "anew");
+  EXPECT_EQ(to_old.header("Connection"), "keep-alive");
+  EXPECT_EQ(harness.stats().answers_5xx.load(), 1u);
+  EXPECT_EQ(harness.stats().answers_4xx.load(), 1u);
+  // The numbers of what was taken back are given again.
+  ASSERT_TRUE(client.send(get("/gate/6/9")));
+  EXPECT_EQ(readable(harness, client), "");
+  harness.open_gate(6);
+  EXPECT_EQ(client.read_response().body, "GET /gate/6/9 ");
+}
+
+TEST_P(ServerGateTest, TakingBackKeepsWhatTheLastAnswerSays) {
+  Harness harness;
+  Client client = harness.connect(tcp());
+  Client asked = harness.connect(tcp());
+  ASSERT_TRUE(client.send(get("/gate/1/x")));
+  ASSERT_TRUE(asked.send(get("/gate/1/y", "Connection: close\r\n")));
+  ASSERT_TRUE(harness.wait_requests(2));
+  harness.call([&] { harness.server().drain(harness.loop().now_ms() + 60'000, [] {}); });
+  harness.call([&] {
+    harness.server().take_back([](uint64_t) -> http::Answer { return {.error = &out_of_order}; });
+  });
+  for (Client* each : {&client, &asked}) {
+    const Response last = each->read_response();
+    EXPECT_EQ(last.status, 503);
+    EXPECT_EQ(last.header("Connection"), "close");
+    EXPECT_TRUE(each->ends_cleanly());
+  }
+}
+
 // --- Deferred ------------------------------------------------------------------------------------
 
 TEST_P(ServerGateTest, RequestsWaitBehindADeferredOne) {

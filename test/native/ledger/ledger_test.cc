@@ -272,6 +272,39 @@ TEST(LedgerReplay, LimitsOfTodayAreNotAsked) {
   EXPECT_EQ(ledger.find(2)->balance(), -50);
 }
 
+TEST(LedgerRevert, WhatWasNotSettledIsTakenBackWholly) {
+  Book book;
+  uint64_t sequence = 0;
+  const auto remember_and_post = [&](uint32_t id, const Transaction& transaction) {
+    sequence = book.ledger.last_change_seq() + 1;
+    book.ledger.remember(book.account(id), sequence);
+    ASSERT_EQ(book.post(id, transaction), Verdict::accepted);
+  };
+  // More than a statement shows, so that entries of it were written over.
+  for (int i = 0; i < 13; i++) remember_and_post(1, credit(i + 1));
+  remember_and_post(2, debit(7));
+  book.ledger.settle(book.ledger.last_change_seq());
+  const Ledger settled = book.ledger;
+  for (int i = 0; i < 25; i++) remember_and_post(1, debit(100 + i));
+  remember_and_post(3, credit(5));
+  remember_and_post(2, credit(6));
+  book.ledger.revert();
+  expect_same_state(book.ledger, settled);
+  book.ledger.revert();
+  expect_same_state(book.ledger, settled);
+
+  // Of two batches the first one is there.
+  remember_and_post(1, credit(1'000));
+  remember_and_post(3, credit(3));
+  const Ledger first = book.ledger;
+  const uint64_t acknowledged = book.ledger.last_change_seq();
+  remember_and_post(1, credit(2'000));
+  remember_and_post(4, debit(1));
+  book.ledger.settle(acknowledged);
+  book.ledger.revert();
+  expect_same_state(book.ledger, first);
+}
+
 TEST(LedgerTable, AccountsAreMadeAndThoseThatAreThereStayAsTheyAre) {
   Book book(table({{1, 1000}, {4, 10}}));
   book.post(1, debit(1000));

@@ -36,6 +36,7 @@ class TellerTest : public testing::Test, protected TellerClients {
     int status = 0;
     uint64_t gate = 0;
     bool deferred = false;
+    std::string body;
   };
 
   void SetUp() override {
@@ -84,11 +85,13 @@ class TellerTest : public testing::Test, protected TellerClients {
     const std::string body =
         "{\"valor\":" + std::to_string(amount) + ",\"tipo\":\"" + kind + "\",\"descricao\":\"a\"}";
     Exchange exchange(*this, request);
+    made_of_[request] = make_tag(Resource::transactions, account);
     teller_->on_request(Resource::transactions, account, body, exchange);
     return told_[request];
   }
   Told& ask_statement(uint64_t request, uint32_t account = 1) {
     Exchange exchange(*this, request);
+    made_of_[request] = make_tag(Resource::statement, account);
     teller_->on_request(Resource::statement, account, {}, exchange);
     return told_[request];
   }
@@ -97,6 +100,7 @@ class TellerTest : public testing::Test, protected TellerClients {
     told.times++;
     told.status = answer.status();
     told.gate = answer.gate;
+    told.body = answer.body;
     order_.push_back(request);
   }
   // Until the segment in use is full: what comes then must wait for the next.
@@ -128,6 +132,15 @@ class TellerTest : public testing::Test, protected TellerClients {
     if (after_gate_) std::exchange(after_gate_, {})();
   }
   void fail_held(const http::Error& error) override { held_failed_ = error.status; }
+  void take_back(const http::Remake& remake) override {
+    for (auto& [request, told] : told_) {
+      if (told.times == 0 || told.gate <= gate_) continue;
+      const http::Answer answer = remake(made_of_.at(request));
+      told.status = answer.status();
+      told.gate = answer.gate;
+      told.body = answer.body;
+    }
+  }
   void on_committed() override { EXPECT_FALSE(engine_->has_open_batch()); }
   void on_store_failed(const sys::Status&) override { failures_++; }
 
@@ -140,7 +153,8 @@ class TellerTest : public testing::Test, protected TellerClients {
   std::unique_ptr<store::Engine> engine_;
   std::unique_ptr<Teller> teller_;
   std::map<uint64_t, Told> told_;
-  std::vector<uint64_t> order_;  // in which requests were answered
+  std::map<uint64_t, uint64_t> made_of_;  // their tags
+  std::vector<uint64_t> order_;           // in which requests were answered
   std::function<void(uint64_t)> after_answer_;
   std::function<void()> after_gate_;
   uint64_t gate_ = 0;
@@ -220,6 +234,35 @@ TEST_F(TellerTest, OnAFullDiskWhoWaitsIsRefusedAndNothingChanges) {
   EXPECT_EQ(ask_statement(4).status, 200);
   EXPECT_EQ(stats_.store_full, 4u);  // with the filler
   EXPECT_EQ(balance_after_cut(1), 0);
+}
+
+// A file system that copies on write had no room for a batch that had its place.
+TEST_F(TellerTest, ARefusedBatchIsTakenBackBeforeAnybodyHearsOfIt) {
+  EXPECT_EQ(ask(1, 'c', 10).status, 200);
+  EXPECT_FALSE(teller_->turn_over());
+  weather_.no_overwrite = true;
+  for (int64_t i = 0; i < 12; i++) ask(10 + i, 'd', i + 1);
+  EXPECT_EQ(ask(2, 'd', 99'950).status, 422) << "would be allowed without the refused ones";
+  ask_statement(3);
+  ask_statement(4, 2);
+  EXPECT_FALSE(teller_->turn_over());
+  for (uint64_t request = 10; request < 22; request++) EXPECT_EQ(told_[request].status, 507);
+  EXPECT_EQ(told_[2].status, 507);
+  EXPECT_EQ(told_[3].status, 200);
+  EXPECT_NE(told_[3].body.find("\"total\":10"), std::string::npos) << told_[3].body;
+  EXPECT_EQ(told_[3].body.find("\"tipo\":\"d\""), std::string::npos) << told_[3].body;
+  EXPECT_EQ(told_[4].status, 200);
+  EXPECT_EQ(failures_, 0);
+  EXPECT_EQ(held_failed_, 0);
+  EXPECT_EQ(stats_.store_full, 13u);
+  EXPECT_EQ(ask(5, 'c', 1).status, 507);
+  EXPECT_EQ(told_[5].gate, 1u) << "at once, as what it rests on is durable";
+  weather_.no_overwrite = false;
+  disk_.pass_ns(limits::spare_retry_ns);
+  EXPECT_EQ(ask(6, 'd', 99'950).status, 200);
+  EXPECT_FALSE(teller_->turn_over());
+  EXPECT_EQ(gate_, 2u);
+  EXPECT_EQ(balance_after_cut(1), 10 - 99'950);
 }
 
 TEST_F(TellerTest, AFailureAnswersEverybodyOnce) {

@@ -90,6 +90,7 @@ class CommitterDesk final : private store::CommitterEvents {
       weather_.power = random_.chance(1, 2);
     }
     may_be_full_ = random_.chance(1, 2);
+    may_copy_ = random_.chance(1, 3);
     prompt_ = random_.chance(1, 2);
     spare_steps_ = random_.pick(std::array<uint64_t, 3>{1, 3, 30});
   }
@@ -104,6 +105,10 @@ class CommitterDesk final : private store::CommitterEvents {
     if (may_be_full_ && random_.chance(1, 30)) {
       weather_.full = !weather_.full;
       weather_.note("full", weather_.full ? 1 : 0);
+    }
+    if (may_copy_ && random_.chance(1, 10)) {
+      weather_.no_overwrite = !weather_.no_overwrite;
+      weather_.note("no overwrite", weather_.no_overwrite ? 1 : 0);
     }
     if (random_.chance(1, 10)) disk_.pass_ns(random_.below(2 * limits::spare_retry_ns));
     if (going() && random_.chance(3, 4) && committer_->ready()) (void)committer_->turn();
@@ -164,6 +169,8 @@ class CommitterDesk final : private store::CommitterEvents {
     for (const store::Outcome& each : outcomes) {
       if (!findings_.any()) judge(each);
     }
+    // A roll whose batch was refused made something durable, too.
+    if (!findings_.any()) promise(std::min(committer_->durable_seq(), last_seq_));
   }
 
   void judge(const store::Outcome& outcome) {
@@ -312,7 +319,8 @@ class CommitterDesk final : private store::CommitterEvents {
   uint64_t floor_ = 0;  // known to be durable
   uint64_t spare_steps_ = 1;
   bool may_be_full_ = false;
-  bool prompt_ = false;  // in taking outcomes
+  bool may_copy_ = false;  // on write
+  bool prompt_ = false;    // in taking outcomes
   bool told_ = false;
 };
 

@@ -32,6 +32,8 @@ enum class Fault : uint8_t {
   no_space_to_write,
   no_space_to_flush,
   no_space_to_rename,
+  no_space_to_overwrite,  // copies on write
+  no_space_to_overwrite_with_effect,
   space_again,
   read_error_in_recovery,
   read_interrupted,
@@ -94,6 +96,8 @@ inline constexpr std::array<std::string_view, static_cast<size_t>(Fault::count)>
     "no space to write",
     "no space to flush",
     "no space to rename",
+    "no space to overwrite",
+    "no space to overwrite, with effect",
     "space again",
     "read error in recovery",
     "read interrupted",

@@ -177,6 +177,7 @@ constexpr std::array teeth = {
     Tooth{Defect::copy_unflushed, faults_never_corrupt},
     Tooth{Defect::copy_directory_unflushed, copies_are_durable},
     Tooth{Defect::copy_path_unflushed, copies_are_durable},
+    Tooth{Defect::refuse_without_looking, nothing_invented},
 };
 
 static_assert(teeth.size() == static_cast<size_t>(Defect::count) - 1, "a defect without a tooth");

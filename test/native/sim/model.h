@@ -2,6 +2,7 @@
 // never be missing any more, and the accounts that follow from them. Knows nothing of files.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -59,6 +60,8 @@ class Model {
   [[nodiscard]] const Submitted& at(uint64_t seq) const { return records_.at(seq - 1); }
   // After a recovery that ended with `seq`: what lies above is gone for good.
   void recovered(uint64_t seq);
+  // What lies above `seq` was refused.
+  void refused(uint64_t seq) { records_.resize(std::min<size_t>(records_.size(), seq)); }
   // No batch ends in its middle at `seq`.
   [[nodiscard]] bool whole_batches(uint64_t seq) const;
   // What is wrong with a record that the store shows; empty if nothing is.

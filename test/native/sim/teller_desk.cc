@@ -161,6 +161,7 @@ class TellerDesk final : private ledger::TellerClients {
       weather_.power = random_.chance(1, 2);
     }
     may_be_full_ = random_.chance(1, 2);
+    may_copy_ = random_.chance(1, 3);
     // A disk that hardly keeps up: what must wait for a segment waits long.
     spare_steps_ = random_.pick(std::array<uint64_t, 3>{1, 3, 30});
   }
@@ -180,6 +181,10 @@ class TellerDesk final : private ledger::TellerClients {
     if (may_be_full_ && random_.chance(1, 30)) {
       weather_.full = !weather_.full;
       weather_.note("full", weather_.full ? 1 : 0);
+    }
+    if (may_copy_ && random_.chance(1, 10)) {
+      weather_.no_overwrite = !weather_.no_overwrite;
+      weather_.note("no overwrite", weather_.no_overwrite ? 1 : 0);
     }
     if (random_.chance(1, 10)) disk_.pass_ns(random_.below(2 * limits::spare_retry_ns));
     turn();
@@ -376,6 +381,25 @@ class TellerDesk final : private ledger::TellerClients {
     }
   }
 
+  // As the server does it: what rests on what was taken back is made anew, the rest stays; then all
+  // of it leaves.
+  void take_back(const http::Remake& remake) override {
+    for (Connection& each : connections_) {
+      for (const size_t index : each.held) {
+        Request& request = requests_[index];
+        if (request.gate <= gate_) continue;
+        accepted_.erase(index);
+        const http::Answer answer = remake(ledger::make_tag(
+            request.statement ? ledger::Resource::statement : ledger::Resource::transactions,
+            request.account));
+        request.status = answer.status();
+        request.body = answer.body;
+        request.gate = answer.gate;
+        if (request.gate > gate_) wrong(answered_once, named(index) + " waits once more");
+      }
+    }
+    open_gate(gate_);
+  }
   void on_committed() override {}
   void on_store_failed(const sys::Status&) override {
     if (told_of_failure_) wrong(answered_once, "the failure was told twice");
@@ -476,6 +500,7 @@ class TellerDesk final : private ledger::TellerClients {
   uint64_t floor_ = 0;  // known to be on the device
   uint64_t spare_steps_ = 1;
   bool may_be_full_ = false;
+  bool may_copy_ = false;  // on write
   bool hooked_ = false;
   bool quiet_ = false;
   bool told_of_failure_ = false;

@@ -20,7 +20,8 @@ class Weather final : public Director {
 
   Weather(FaultCounts& counts, bool trace) : counts_(counts), trace_(trace) {}
 
-  bool full = false;  // for whatever is new
+  bool full = false;          // for whatever is new
+  bool no_overwrite = false;  // nor for what is written over a segment: it copies on write
   // So many published writes or flushes succeed, the next one does not.
   uint64_t writes_left = never;
   uint64_t flushes_left = never;
@@ -33,7 +34,7 @@ class Weather final : public Director {
   [[nodiscard]] uint64_t trace_hash() const noexcept { return hash_; }
   // For a new life.
   void clear_up() {
-    full = failed_ = false;
+    full = no_overwrite = failed_ = false;
     writes_left = flushes_left = calls_left = never;
   }
   void note(const char* what, uint64_t value = 0) {
@@ -60,6 +61,15 @@ class Weather final : public Director {
       if (call.kind == CallKind::allocate) return fail(Fault::no_space_to_allocate);
       // A spare has its space once it was allocated.
       if (writes && !call.name.starts_with("spare-")) return fail(Fault::no_space_to_write);
+    }
+    if (segment && writes && no_overwrite) {
+      // Now and then a part of it is written before.
+      const size_t pages = call.count / page_bytes;
+      if (pages > 1 && (hash_ & 3) == 0) {
+        hit(Fault::no_space_to_overwrite);
+        return {Kind::transfer, 0, pages / 2 * page_bytes};
+      }
+      return fail(Fault::no_space_to_overwrite);
     }
     if (segment && writes && writes_left != never && writes_left-- == 0) {
       writes_left = never;

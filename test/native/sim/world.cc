@@ -150,7 +150,7 @@ void World::plan_life() {
     rates_.allocate = rate();
     rates_.read = random_.chance(1, 3) ? rate() : 0;
     if (random_.chance(1, provoked_ == 1 ? 2 : 4))
-      no_space_ = static_cast<NoSpace>(random_.between(1, 5));
+      no_space_ = static_cast<NoSpace>(random_.between(1, 6));
   }
   bad_inode_ = 0;
   bad_page_planned_ = errors_ && random_.chance(1, 8);
@@ -553,10 +553,33 @@ void World::complete() {
     if (strict()) floor_at_failure_ = std::max(floor_at_failure_, engine_->acknowledged_seq());
   }
   note("complete", static_cast<uint64_t>(status.code()));
+  if (status.code() == Code::no_space) return refused();
+  replay_->ledger().settle(engine_->acknowledged_seq());
   if (!status.ok() && (status.code() != Code::indeterminate || !engine_->poisoned())) {
     findings_.add(nothing_after_failure, "a failed commit says: " + status.message());
   }
   poll();
+}
+
+// A batch was refused for lack of space, and with it all that was appended since.
+void World::refused() {
+  if (failed_ || engine_->poisoned()) {
+    findings_.add(nothing_after_failure, "a failed store refuses for lack of space");
+    return;
+  }
+  const uint64_t last = engine_->last_seq();
+  if (last != engine_->acknowledged_seq() || last < model_.floor()) {
+    findings_.add(exact_prefix,
+                  "after a refused batch the log ends with record " + std::to_string(last));
+    return;
+  }
+  model_.refused(last);
+  replay_->ledger().revert();
+  batch_++;
+  repeated_ = UINT64_MAX;
+  if (std::string wrong = model_.ledger_mismatch(replay_->ledger(), last); !wrong.empty()) {
+    findings_.add(ledger_is_model, "after a refused batch: " + wrong);
+  }
 }
 
 void World::step_spare() {
@@ -759,6 +782,7 @@ void World::close() {
     const bool poisoned = engine_->poisoned();
     const Status status = engine_->close();
     note("close", static_cast<uint64_t>(status.code()));
+    if (status.code() == Code::no_space && !disk_.stopped()) model_.refused(engine_->last_seq());
     if (!over() && !disk_.stopped() && status.ok() && was_appendable_) {
       if (poisoned) findings_.add(nothing_after_failure, "a failed store closed well");
       if (trusting_ && !device_holds(disk_.storage(), model_.floor(), model_.last())) {
@@ -1144,6 +1168,21 @@ Outcome World::fault_of(const Call& call) {
         hit(Fault::no_space_to_write);
         return {Kind::fail, full};
       }
+      // Copied on write: also what is there already takes space to be written over. A part of it
+      // may be written before, and the error may come though all of it was.
+      if (no_space_ == NoSpace::overwrite && !is_lock(call.name) &&
+          random_.chance(1, opening_ ? 24 : 3)) {
+        if (is_segment(call.name) && random_.chance(1, 3)) {
+          hit(Fault::no_space_to_overwrite_with_effect);
+          return {Kind::fail_with_effect, full};
+        }
+        hit(Fault::no_space_to_overwrite);
+        const size_t pages = call.count / page_bytes;
+        if (pages > 1 && random_.chance(1, 3)) {
+          return {Kind::transfer, 0, random_.between(1, pages - 1) * page_bytes};
+        }
+        return {Kind::fail, full};
+      }
       return write_fault(call);
     case CallKind::fdatasync:
     case CallKind::fsync:
@@ -1267,10 +1306,14 @@ void World::note_failure(const Call& call, const Outcome& outcome) {
   if (failed_ || reading_) return;
   const bool error = outcome.error != 0 && outcome.error != EINTR;
   const bool nothing = outcome.kind == Kind::transfer && outcome.count == 0;
-  const bool writes = call.kind == CallKind::pwrite && is_segment(call.name) && (error || nothing);
+  // No space is no failure, unless all of it is there: that is for the engine to find out.
+  const bool full = (outcome.error == ENOSPC || outcome.error == EDQUOT) && !opening_ && !keeping_;
+  const bool writes =
+      call.kind == CallKind::pwrite && is_segment(call.name) && (error || nothing) && !full;
   const bool flushes = (call.kind == CallKind::fdatasync || call.kind == CallKind::fsync) &&
                        (is_segment(call.name) || call.name == ".") && error;
-  const bool renames = call.kind == CallKind::rename && is_segment(call.name) && error && !keeping_;
+  const bool renames =
+      call.kind == CallKind::rename && is_segment(call.name) && error && !keeping_ && !full;
   if (!writes && !flushes && !renames) return;
   if (keeping_ && engine_->working()) {
     failing_ = true;

@@ -45,7 +45,7 @@ class World final : private Director {
     unsigned read = 0;
     unsigned lie = 0;
   };
-  enum class NoSpace : uint8_t { never, create, allocate, write, flush, rename };
+  enum class NoSpace : uint8_t { never, create, allocate, write, flush, rename, overwrite };
   // The header of a frame or segment that was written, and what it proves.
   struct Evidence {
     int inode;
@@ -96,6 +96,7 @@ class World final : private Director {
   std::string read_records_beside();
   void poll();
   void complete();
+  void refused();
   void end_life();
   void close();
   void restart();

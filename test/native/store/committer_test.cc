@@ -168,6 +168,25 @@ TEST_F(CommitterTest, WhoWaitsOnADiskThatTurnsOutFullIsRefused) {
   EXPECT_EQ(stored_letters(), "abcd");
 }
 
+// A file system that copies on write had no room for a batch that had its place.
+TEST_F(CommitterTest, EveryUnitOfARefusedBatchIsRefusedInItsOrder) {
+  submit("a");
+  EXPECT_TRUE(work());
+  weather_.no_overwrite = true;
+  submit("bcd");
+  committer_->flush();
+  submit("e");
+  EXPECT_TRUE(work());
+  EXPECT_EQ(take(), (Texts{"1 ok@1", "3 no_space", "flush ok", "1 no_space"}));
+  EXPECT_EQ(committer_->facts().last_seq, 1u);
+  weather_.no_overwrite = false;
+  disk_.pass_ns(limits::spare_retry_ns);
+  submit("f");
+  EXPECT_TRUE(work());
+  EXPECT_EQ(take(), Texts{"1 ok@2"});
+  EXPECT_EQ(stored_letters(), "af");
+}
+
 TEST_F(CommitterTest, AFlushStandsInTheOrderOfUnits) {
   options_.sync = Sync::never;
   open();

@@ -2,13 +2,16 @@
 // can fail; full disks; failed flushes; and random histories with power cuts, also inside recovery.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "faulty_file_system.h"
@@ -50,6 +53,7 @@ FaultyFileSystem::Rule always(Call kind, std::string name, const Fault& fault) {
 const Fault eio{EIO};
 const Fault eio_with_effect{EIO, true};
 const Fault enospc{ENOSPC};
+const Fault enospc_with_effect{ENOSPC, true};
 const Fault edquot{EDQUOT};
 const Fault eintr{EINTR};
 
@@ -116,8 +120,7 @@ TEST(Poison, AFailedWriteOrFlushOfAPublishedSegment) {
   } cases[] = {
       {Call::pwrite, eio},
       {Call::pwrite, eio_with_effect},
-      {Call::pwrite, enospc},
-      {Call::pwrite, edquot},
+      {Call::pwrite, enospc_with_effect},
       {Call::pwrite, nothing_written},
       {Call::pwrite, part_then_error},
       {Call::fdatasync, eio},
@@ -170,7 +173,7 @@ TEST(Poison, AFailedFlushOfARelaxedStore) {
   EXPECT_EQ((*store)->durable_seq(), 1u);
 }
 
-// Nothing in a roll can be answered with "full": the batch is promised to fit.
+// What finds no space before anything is published is refused instead: see below.
 TEST(Poison, AnyFailureOfARoll) {
   const Fault nothing_written{0, false, false, 0};
   const struct {
@@ -180,13 +183,10 @@ TEST(Poison, AnyFailureOfARoll) {
   } cases[] = {
       {Call::random, "", eio},
       {Call::pwrite, "spare-", eio},
-      {Call::pwrite, "spare-", enospc},
       {Call::pwrite, "spare-", nothing_written},
       {Call::fsync, "spare-", eio},
-      {Call::fsync, "spare-", enospc},
       {Call::rename, "00000002.seg", eio},
       {Call::rename, "00000002.seg", eio_with_effect},
-      {Call::rename, "00000002.seg", enospc},
       {Call::fsync, ".", eio},
       {Call::fsync, ".", enospc},
       {Call::pwrite, "00000002.seg", eio},
@@ -395,6 +395,177 @@ TEST(Faults, NoNewSpareBeforeTheFailedOneIsGone) {
     fs.advance_monotonic_ns(limits::spare_retry_ns);
   }
   EXPECT_EQ(fs.trace(), std::vector<std::string>(5, "unlink spare-2.tmp"));
+}
+
+// ---- where writing over a file takes space ----------------------------------------------------
+
+// A file system that copies on write may have no room for a batch that has its place: it is
+// refused, definitely, with all that was appended since, and the store goes on when there is room.
+TEST(Faults, ABatchWithoutSpaceIsRefusedAndTheStoreGoesOn) {
+  for (const Fault& fault : {enospc, edquot, Fault{ENOSPC, false, false, 4'096}}) {
+    const TemporaryDirectory directory;
+    const Options options = options_for(directory.store());
+    FaultyFileSystem fs;
+    auto store = open_store(fs, options);
+    ASSERT_OK(store->status);
+    ASSERT_OK(store->put("first"));
+    fs.set_rule(always(Call::pwrite, "00000001.seg", fault));
+    ASSERT_OK(store->append(text_of(1, 9'000)));
+    ASSERT_TRUE((*store)->begin_commit());
+    while ((*store)->working()) (*store)->step();
+    ASSERT_OK(store->append("appended meanwhile"));
+    const sys::Status status = (*store)->complete();
+    EXPECT_EQ(status.code(), Code::no_space) << status.message();
+    EXPECT_NE(status.message().find("00000001.seg"), std::string::npos) << status.message();
+    EXPECT_FALSE((*store)->poisoned());
+    EXPECT_FALSE((*store)->has_open_batch());
+    EXPECT_EQ((*store)->last_seq(), 1u);
+    EXPECT_EQ((*store)->acknowledged_seq(), 1u);
+    EXPECT_EQ((*store)->reserve(1, 1).code(), Code::no_space);
+    EXPECT_OK((*store)->seal());
+    store->appended.resize(1);
+    fs.advance_monotonic_ns(limits::spare_retry_ns);
+    EXPECT_EQ(store->put("not yet").code(), Code::no_space);
+    store->appended.resize(1);
+    fs.clear();
+    fs.advance_monotonic_ns(limits::spare_retry_ns);
+    ASSERT_OK(store->put("second"));
+    EXPECT_EQ((*store)->last_seq(), 2u);
+    const auto history = store->all();
+    store.reset();
+    expect_prefix(directory.store(), options, history, history.size());
+  }
+}
+
+// Its header, with another batch's bytes behind it, could be a whole frame.
+TEST(Faults, TheHeaderOfARefusedBatchIsErasedBeforeTheNextOneIsWritten) {
+  const TemporaryDirectory directory;
+  const Options options = options_for(directory.store());
+  FaultyFileSystem fs;
+  auto store = open_store(fs, options);
+  ASSERT_OK(store->put("first"));
+  const Fault first_block{0, false, false, 4'096};
+  bool wrote = false;
+  fs.set_rule([&](Call call, const std::string& name, uint64_t) -> const Fault* {
+    if (call != Call::pwrite || !name.ends_with(".seg")) return nullptr;
+    return std::exchange(wrote, true) ? &enospc : &first_block;
+  });
+  EXPECT_EQ(store->put(text_of(1, 9'000)).code(), Code::no_space);
+  store->appended.resize(1);
+  const std::string segment = directory.store() + "/00000001.seg";
+  const auto magic_of_second = [&] {
+    uint32_t magic = 0;
+    std::ifstream file(segment, std::ios::binary);
+    file.seekg(2 * static_cast<std::streamoff>(block_bytes));
+    file.read(reinterpret_cast<char*>(&magic), sizeof magic);
+    return magic;
+  };
+  EXPECT_EQ(magic_of_second(), format::frame_magic);
+  // No room to erase it: nothing is written behind it, a seal neither.
+  fs.record_trace(true);
+  fs.advance_monotonic_ns(limits::spare_retry_ns);
+  EXPECT_EQ(store->put("refused").code(), Code::no_space);
+  EXPECT_OK((*store)->seal());
+  EXPECT_EQ(fs.trace(), (std::vector<std::string>{"pwrite 00000001.seg", "fdatasync 00000001.seg",
+                                                  "pwrite 00000001.seg"}));
+  EXPECT_EQ(magic_of_second(), format::frame_magic);
+  store->appended.resize(1);
+  fs.clear();
+  fs.advance_monotonic_ns(limits::spare_retry_ns);
+  fs.record_trace(true);
+  ASSERT_OK(store->append("second"));
+  ASSERT_TRUE((*store)->begin_commit());
+  (*store)->step();
+  EXPECT_EQ(magic_of_second(), 0u);
+  while ((*store)->working()) (*store)->step();
+  ASSERT_OK((*store)->complete());
+  EXPECT_EQ(fs.trace(),
+            (std::vector<std::string>{"pwrite 00000001.seg", "fdatasync 00000001.seg",
+                                      "pwrite 00000001.seg", "fdatasync 00000001.seg"}));
+  fs.record_trace(true);
+  ASSERT_OK(store->put("third"));
+  EXPECT_EQ(fs.trace().size(), 2u);
+  const auto history = store->all();
+  store.reset();
+  expect_prefix(directory.store(), options, history, history.size());
+}
+
+TEST(Faults, ARollWithoutSpaceIsRefusedAndTheStoreGoesOn) {
+  const struct {
+    Call call;
+    const char* name;
+  } cases[] = {{Call::pwrite, "spare-"},
+               {Call::fsync, "spare-"},
+               {Call::rename, "00000002.seg"},
+               {Call::pwrite, "00000002.seg"}};
+  for (const auto& [call, name] : cases) {
+    SCOPED_TRACE(std::string(call_name(call)) + " " + name);
+    const TemporaryDirectory directory;
+    const Options options = options_for(directory.store());
+    FaultyFileSystem fs;
+    auto store = open_store(fs, options);
+    ASSERT_OK(store->put("first"));
+    ASSERT_OK((*store)->spare_preparer().prepare_now());
+    const std::string large = text_of(2, (*store)->batch_payload_bytes_max() - 8);
+    ASSERT_OK(store->append(large));
+    fs.set_rule(always(call, name, enospc));
+    EXPECT_EQ((*store)->commit().code(), Code::no_space);
+    store->appended.resize(1);
+    // A seal may be written where the current segment goes on, and only there.
+    EXPECT_OK((*store)->seal());
+    fs.advance_monotonic_ns(limits::spare_retry_ns);
+    EXPECT_EQ((*store)->stats().rolls, call == Call::pwrite && name[0] == '0' ? 1u : 0u);
+    EXPECT_FALSE((*store)->poisoned());
+    EXPECT_EQ((*store)->last_seq(), 1u);
+    fs.clear();
+    ASSERT_OK(store->put("second"));
+    EXPECT_EQ((*store)->stats().rolls, call == Call::rename || name[0] == '0' ? 1u : 0u);
+    (void)(*store)->spare_preparer().prepare_now();
+    ASSERT_OK(store->put(large));
+    const auto history = store->all();
+    store.reset();
+    expect_prefix(directory.store(), options, history, history.size());
+  }
+}
+
+// The rename may have taken effect, whatever it returned: nothing is written into the segment whose
+// end the new header names.
+TEST(Faults, ARenameWithoutSpaceThatTookEffectLosesNothing) {
+  const TemporaryDirectory directory;
+  const Options options = options_for(directory.store());
+  FaultyFileSystem fs;
+  auto store = open_store(fs, options);
+  ASSERT_OK(store->put("first"));
+  ASSERT_OK((*store)->spare_preparer().prepare_now());
+  ASSERT_OK(store->append(text_of(2, (*store)->batch_payload_bytes_max() - 8)));
+  fs.set_rule(once(Call::rename, "00000002.seg", enospc_with_effect));
+  EXPECT_EQ((*store)->commit().code(), Code::no_space);
+  store->appended.resize(1);
+  fs.advance_monotonic_ns(limits::spare_retry_ns);
+  fs.record_trace(true);
+  EXPECT_OK((*store)->seal());
+  EXPECT_EQ(store->put("second").code(), Code::indeterminate);
+  EXPECT_EQ(fs.trace(), (std::vector<std::string>{"rename 00000002.seg"}));
+  const auto history = store->all();
+  store.reset();
+  expect_prefix(directory.store(), options, history, 1);
+}
+
+TEST(Faults, WhatWasFlushedIsSealedAndClosedThoughTheLastBatchIsRefused) {
+  const TemporaryDirectory directory;
+  const Options options = options_for(directory.store());
+  FaultyFileSystem fs;
+  auto store = open_store(fs, options);
+  ASSERT_OK(store->put("first"));
+  ASSERT_OK(store->append("refused"));
+  fs.set_rule(once(Call::pwrite, "00000001.seg", enospc));
+  fs.record_trace(true);
+  EXPECT_EQ((*store)->close().code(), Code::no_space);
+  EXPECT_EQ(std::count(fs.trace().begin(), fs.trace().end(), "pwrite 00000001.seg"), 2);
+  store->appended.resize(1);
+  const auto history = store->all();
+  store.reset();
+  expect_prefix(directory.store(), options, history, 1);
 }
 
 // ---- opening on a full disk -------------------------------------------------------------------
@@ -624,6 +795,13 @@ Run run_workload(FaultyFileSystem& fs, const Options& options, const std::vector
       run.floor = run.history.size();
       if (size == 5'000) status = engine.seal();
     }
+    // Definite: the batch is not there, and the store goes on.
+    if (status.code() == Code::no_space) {
+      EXPECT_FALSE(engine.poisoned());
+      EXPECT_EQ(engine.last_seq(), run.floor);
+      run.history.resize(run.floor);
+      continue;
+    }
     if (!status.ok()) {
       EXPECT_EQ(status.code(), Code::indeterminate) << status.message();
       EXPECT_TRUE(engine.poisoned());
@@ -651,6 +829,7 @@ const std::vector<std::pair<const char*, Fault>>& variants() {
       {"EIO with effect", {EIO, true}},
       {"EIO, what was not flushed is lost", {EIO, false, true}},
       {"ENOSPC", {ENOSPC}},
+      {"ENOSPC with effect", {ENOSPC, true}},
       {"EINTR", {EINTR}},
       {"part of a write", {0, false, false, 5'000}},
       {"nothing written", {0, false, false, 0}},
