@@ -56,7 +56,8 @@ bool mend_header(std::span<std::byte> bytes, const std::array<char, 8>& magic, s
     return take();
   }
   const auto wrong = sys::crc32c_wrong_byte(bytes.subspan(format::header_crc_from), crc);
-  if (!wrong) return false;
+  // Behind `used` there are zeros, and making them so did not help.
+  if (!wrong || format::header_crc_from + wrong->at >= used) return false;
   mended[format::header_crc_from + wrong->at] = wrong->right;
   return take();
 }

@@ -217,9 +217,13 @@ Status Salvage::read_store(const Listing& listing, const StoreFacts* like) {
   return {};
 }
 
-// The newest one that there was room for, by its name; above that only one that is whole.
+// The newest one that there was room for, by its name; above that only one that is whole. How many
+// segments there were is taken from their headers: an empty file has a number, too.
 Status Salvage::look_at_snapshots(const Listing& listing) {
-  const uint64_t most = parts_.empty() ? 0 : seq_max(parts_.back().number);
+  uint64_t most = 0;
+  for (const Part& part : parts_) {
+    if (part.header) most = std::max(most, seq_max(part.header->number));
+  }
   std::vector<std::byte> bytes;
   Bytes state;
   for (size_t i = listing.snapshots.size(); i-- > 0 && snapshot_seq_ == 0;) {

@@ -273,6 +273,8 @@ constexpr uint64_t no_room_for = 500'000;
 TEST_P(RepairTest, TheNameOfAFileMakesNoRecords) {
   test::write_file(file(snapshot_name(no_room_for)), "no snapshot");
   expect_all("a snapshot of a sequence that there is no room for");
+  test::write_file(file(segment_name(limits::segment_number_max)), "");
+  expect_all("and a file that is called as if there were room");
 }
 
 TEST_P(RepairTest, AHeaderThatClaimsMoreThanThereIsRoomForMakesNoRecords) {
@@ -363,6 +365,29 @@ TEST(Mending, LeavesAloneWhatNoOneByteExplains) {
     const std::vector<std::byte> before = bytes;
     EXPECT_FALSE(mend_store(bytes)) << second;
     EXPECT_EQ(bytes, before);
+  }
+}
+
+// Of two wrong bytes in thousands of headers some look like one wrong byte elsewhere, mostly behind
+// the header's end, where no byte can be.
+TEST(Mending, PutsNothingBehindTheEndOfAHeader) {
+  format::SegmentHeader header{};
+  header.magic = format::segment_magic;
+  header.number = 1;
+  header.epoch = 1;
+  std::vector<std::byte> whole(block_bytes);
+  encode_segment_header(header, whole);
+  const std::vector<std::byte> zeros(block_bytes - sizeof header);
+  std::vector<std::byte> bytes;
+  for (unsigned first = 1; first < 256; first++) {
+    for (unsigned second = 1; second < 256; second += 2) {
+      bytes = whole;
+      bytes[17] ^= static_cast<std::byte>(first);
+      bytes[29] ^= static_cast<std::byte>(second);
+      (void)mend_header(bytes, format::segment_magic, sizeof header);
+      ASSERT_TRUE(std::equal(zeros.begin(), zeros.end(), bytes.begin() + sizeof header))
+          << first << ", " << second;
+    }
   }
 }
 
