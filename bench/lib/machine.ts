@@ -1,10 +1,10 @@
 // The facts without which a figure means nothing: machine, kernel, disk, versions, commit, date.
 
-import { execFileSync } from 'node:child_process';
 import { readFileSync, realpathSync } from 'node:fs';
-import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { loadavg } from 'node:os';
 import { basename } from 'node:path';
-import { root } from './project.js';
+import { readSurroundings } from '#espora/contest/surroundings.js';
+import type { Surroundings } from '#espora/contest/surroundings.js';
 
 export interface Disk {
   readonly fileSystem: string;
@@ -13,18 +13,8 @@ export interface Disk {
   readonly writeCache: string | undefined;
 }
 
-export interface Machine {
-  readonly cpu: string;
-  readonly cpus: number;
-  readonly memoryBytes: number;
-  readonly hypervisor: boolean;
-  readonly kernel: string;
-  readonly architecture: string;
+export interface Machine extends Surroundings {
   readonly disk: Disk;
-  readonly node: string;
-  readonly commit: string;
-  /** Files that git tracks differ from that commit. */
-  readonly modified: boolean;
   /** ISO 8601, UTC. */
   readonly date: string;
   /** Of one minute, before the first trial: anything well above 0 means that others were at work. */
@@ -88,31 +78,10 @@ function diskOf(directory: string): Disk {
   return { fileSystem: mount.fileSystem, device, writeCache };
 }
 
-function git(...args: string[]): string | undefined {
-  try {
-    return execFileSync('git', args, {
-      cwd: root,
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-  } catch {
-    return undefined; // an unpacked tarball, or no git
-  }
-}
-
 export function readMachine(directory: string): Machine {
-  const [cpu] = cpus();
   return {
-    cpu: cpu?.model ?? 'unknown',
-    cpus: cpus().length,
-    memoryBytes: totalmem(),
-    hypervisor: /^flags\b.*\bhypervisor\b/m.test(readText('/proc/cpuinfo') ?? ''),
-    kernel: `${type()} ${release()}`,
-    architecture: arch(),
+    ...readSurroundings(),
     disk: diskOf(directory),
-    node: process.version,
-    commit: git('rev-parse', '--short=12', 'HEAD') ?? 'unknown',
-    modified: (git('status', '--porcelain', '--untracked-files=no') ?? '') !== '',
     date: new Date().toISOString(),
     loadAverage: loadavg()[0]!,
   };
@@ -127,7 +96,7 @@ export function describeMachine(machine: Machine): string[] {
     `${machine.cpus} × ${machine.cpu}${machine.hypervisor ? ' (virtual)' : ''}, ` +
       `${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${machine.kernel} ${machine.architecture}`,
     `disk: ${disk.fileSystem}${device}${cache}`,
-    `Node.js ${machine.node}, commit ${machine.commit}${machine.modified ? ' with changes' : ''}, ` +
+    `Node.js ${machine.node}, commit ${machine.commit ?? 'unknown'}${machine.modified ? ' with changes' : ''}, ` +
       `${machine.date}, load average at start ${machine.loadAverage.toFixed(2)}`,
   ];
 }

@@ -10,6 +10,7 @@ import type { Browser, Page } from 'playwright-core';
 import { linearTicks, logTicks } from '#espora/contest/html/chart.js';
 import { htmlReport } from '#espora/contest/html/html-report.js';
 import { escape, markup, number, say } from '#espora/contest/html/text.js';
+import { version } from '#espora/version.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { playOn, short } from './plans.js';
@@ -122,6 +123,62 @@ test('one request is one, and only the whole test has the prize of the contest',
   t.regex(one, />requisição</);
   t.regex(htmlReport({ ...result, plan: 'quick' }), /not the whole test/);
   t.notRegex(htmlReport({ ...result, plan: 'full' }), /not the whole test/);
+});
+
+/** What a page shows in one language, without its machine, addresses and what a script reads. */
+function shown(page: string, language: 'en' | 'pt'): string {
+  const other = language === 'en' ? 'pt' : 'en';
+  return contentOf(page)
+    .replace(/<p class="note meta">.*?<\/p>/gs, '')
+    .replaceAll(/<code>.*?<\/code>/gs, '')
+    .replaceAll(new RegExp(`<span class="${other}"[^>]*>.*?</span\\s*>`, 'gs'), '')
+    .replaceAll(/<[^>]*>/g, ' ')
+    .replaceAll(/\s+/g, ' ');
+}
+
+test('Portuguese has decimal commas everywhere, English points', async (t) => {
+  const result = await wholeResult(t);
+  const [step] = result.saturation!.steps;
+  const steps = [
+    { ...step!, rate: 1250, p99Ms: 0.31, p50Ms: 0.05 },
+    { ...step!, rate: 12_500, p99Ms: 1.5 },
+  ];
+  const page = htmlReport({ ...result, saturation: { ...result.saturation!, lateMs: 2.5, steps } });
+  for (const [language, wrong, right] of [
+    ['pt', /\d\.\d(?!\d\d)/, ['0,1', '2,5 ms', '1,25k', '99,9', '0,20']],
+    ['en', /\d,\d(?!\d\d)/, ['0.1', '2.5 ms', '1.25k', '99.9', '0.20']],
+  ] as const) {
+    const text = shown(page, language);
+    t.is(wrong.exec(text), null, language);
+    for (const one of right) t.true(text.includes(one), `${language}: ${one}`);
+  }
+  // And what the script shows under the pointer.
+  const [, points] = /id="chart-saturation".*?data-points="([^"]+)"/s.exec(page)!;
+  const { en, pt } = JSON.parse(points!.replaceAll('&quot;', '"')) as Record<
+    string,
+    { x: string[] }
+  >;
+  t.deepEqual([en!.x[0], pt!.x[0]], ['1.25k/s', '1,25k/s']);
+});
+
+test('machine, commit and version stand at the top', async (t) => {
+  const result = await wholeResult(t);
+  const { surroundings } = result;
+  const [, top] = /<header>(.*?)<\/header>/s.exec(htmlReport(result))!;
+  t.true(top!.includes(`espora ${version}`));
+  t.true(top!.includes(surroundings.kernel));
+  t.true(top!.includes(escape(surroundings.cpu)));
+  const of = (more: object): string =>
+    htmlReport({ ...result, surroundings: { ...surroundings, cpus: 3, ...more } });
+  t.regex(
+    of({ commit: '0123456789ab', modified: true }),
+    /commit 0123456789ab<span class="en".*com alter/s,
+  );
+  t.notRegex(of({ commit: undefined, modified: false }), /commit /);
+  t.regex(
+    of({ cpu: '<CPU>', hypervisor: true }),
+    /3 × &lt;CPU&gt; \(virtual\)|&lt;CPU&gt;.*virtual/,
+  );
 });
 
 test('a table of latencies has its failures where a narrow screen shows them', async (t) => {
@@ -259,7 +316,11 @@ inBrowser('languages and themes switch, and a pointer reads values off a plot', 
   const plot = page.locator('#chart-latency .plot');
   t.false(await plot.locator('.reading').isVisible());
   await plot.hover();
-  t.regex(await plot.locator('.reading').innerText(), /^\d+:\d\d .*\d ms$/);
+  const reading = (): Promise<string> => plot.locator('.reading').innerText();
+  t.regex(await reading(), /^\d+:\d\d +max [\d.]+ · p99 [\d.]+ · p50 [\d.]+ ms$/);
+  await page.getByRole('button', { name: 'Português' }).click();
+  await plot.hover();
+  t.regex(await reading(), /^\d+:\d\d +máx [\d,]+ · p99 [\d,]+ · p50 [\d,]+ ms$/);
 });
 
 inBrowser('on paper it is light and holds everything', async (t) => {

@@ -10,6 +10,7 @@ import {
   reportText,
   usd,
 } from '#espora/contest/report.js';
+import { prizeOf } from '#espora/contest/score.js';
 import { playOn, short } from './plans.js';
 import { referenceServer } from './reference-server.js';
 
@@ -49,7 +50,9 @@ test('a good run: every figure, no failure, the whole prize', async (t) => {
     /inconsistencies\s+0\n/,
     /balances after\s+5 of 5 accounts add up/,
     /player\s+cpu \d+ % of a core, lateness p50 [\d.]+ p99 [\d.]+ ms/,
-    /prize\s+USD [\d,]+\.\d\d/,
+    /would be\s+USD [\d,]+\.\d\d, if the plan short were the whole test/,
+    /machine\s+\d+ × .*, [\d.]+ GiB, Linux /,
+    /played by\s+espora \d+\.\d+\.\d+(, commit [0-9a-f]{12}( with changes)?)?, Node\.js v/,
   ]) {
     t.regex(report, line);
   }
@@ -107,7 +110,7 @@ test('a bad run: the first of each kind of failure, with its request', async (t)
   );
   t.regex(report, /5 × .* \(below-limit, inconsistent\)/);
   t.regex(report, /inconsistencies\s+5\n/);
-  t.regex(report, /prize\s+USD [\d,.]+ \(fines: .*USD 4,015.05 for inconsistencies\)/);
+  t.regex(report, /would be\s+USD [\d,.]+ \(fines: .*USD 4,015.05 for inconsistencies\)/);
 });
 
 test('more kinds of failures than fit are counted', async (t) => {
@@ -123,6 +126,14 @@ test('more kinds of failures than fit are counted', async (t) => {
   } as const;
   const report = reportText({ ...result, failureGroups: new Array(11).fill(group) }, noColours);
   t.regex(report, /and 3 more kinds/);
+});
+
+test('only the whole test has the prize of the contest', async (t) => {
+  const result = await playOn((await referenceServer(t)).port, short);
+  const whole = reportText({ ...result, plan: 'full', prize: prizeOf(100, 0) }, noColours);
+  t.regex(whole, /^ {2}prize\s+USD [\d,.]+$/m);
+  t.notRegex(whole, /whole test|would be/);
+  t.notRegex(reportText({ ...result, plan: 'quick' }, noColours), /^ {2}prize /m);
 });
 
 test('one request is one', async (t) => {

@@ -9,6 +9,7 @@ import { prizeOf } from './score.js';
 import { auditBalances, authorityOf, requireFreshStore, resolveTarget } from './service.js';
 import { waitForService } from './service.js';
 import type { Address, AuditedBalance } from './service.js';
+import { readSurroundings } from './surroundings.js';
 import { Stage } from './stage.js';
 import type { Figures } from './tally.js';
 import type { Target } from './connection.js';
@@ -84,6 +85,8 @@ class Run {
   readonly #audited: boolean;
   readonly #stage: Stage;
   readonly #startedAt = new Date();
+  // Before the first request: git is a process beside it.
+  readonly #surroundings = readSurroundings();
   readonly #phases: PhaseResult[] = [];
 
   constructor(options: RunOptions, target: Target, authority: string, audited = true) {
@@ -171,6 +174,7 @@ class Run {
       plan: plan.name,
       seed,
       startedAt: this.#startedAt.toISOString(),
+      surroundings: this.#surroundings,
       durationMs: Math.round(durationMs),
       plannedRequests: requestsOf(plan),
       requests: tally.requests,

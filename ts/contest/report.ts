@@ -8,7 +8,8 @@ import type { AuditedBalance } from './service.js';
 import type { ServiceFigures } from './service-samplers.js';
 import type { SaturationStep } from './saturation.js';
 import { oneLine } from '../shown.js';
-import { fastBelowMs } from './score.js';
+import { fastBelowMs, isWholeTest } from './score.js';
+import type { Surroundings } from './surroundings.js';
 import type { FailureGroup, Figures } from './tally.js';
 
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow';
@@ -136,7 +137,20 @@ function auditLine({ audit, outcome }: ContestResult, paint: Paint): string {
   return `${paint('red', line)} (${problemsText(wrong)})`;
 }
 
-function prizeLine({ prize, outcome, fastPercent }: ContestResult, paint: Paint): string {
+/** `espora 0.1.0, commit 0123456789ab with changes, Node.js v24.0.0`. */
+export function programs({ version, commit, modified, node }: Surroundings): string {
+  const of = commit === undefined ? '' : `, commit ${commit}${modified ? ' with changes' : ''}`;
+  return `espora ${version}${of}, Node.js ${node}`;
+}
+
+function machineLine({ cpus, cpu, hypervisor, memoryBytes, ...system }: Surroundings): string {
+  const memory = `${(memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+  const virtual = hypervisor ? ' (virtual)' : '';
+  return `${cpus} × ${cpu}${virtual}, ${memory}, ${system.kernel} ${system.architecture}`;
+}
+
+function prizeLine(result: ContestResult, paint: Paint): string {
+  const { prize, outcome, fastPercent, plan } = result;
   if (outcome === 'interrupted') return 'none: the run was stopped before its end';
   const fines = [
     ...(prize.slowFineUsd > 0
@@ -147,7 +161,8 @@ function prizeLine({ prize, outcome, fastPercent }: ContestResult, paint: Paint)
       : []),
   ];
   const whole = paint(fines.length === 0 ? 'green' : 'yellow', paint('bold', usd(prize.usd)));
-  return fines.length === 0 ? whole : `${whole} (fines: ${fines.join(', ')})`;
+  const line = fines.length === 0 ? whole : `${whole} (fines: ${fines.join(', ')})`;
+  return isWholeTest(result) ? line : `${line}, if the plan ${plan} were the whole test`;
 }
 
 function playerLine({ player }: ContestResult): string {
@@ -212,6 +227,11 @@ export function headLine(service: string, plan: string, requests: number, seed: 
   return `espora contest: ${count(requests)} requests (${plan}) to ${service}, seed ${seed}`;
 }
 
+/** Whether it is told as the prize: that of the whole test, or that there is none. */
+function hasPrize(result: ContestResult): boolean {
+  return isWholeTest(result) || result.outcome === 'interrupted';
+}
+
 /** The whole report, without a line break at its end; whatever a service said is one line of it. */
 export function reportText(result: ContestResult, paint: Paint): string {
   const { requests, plannedRequests, failures, inconsistencies, fastPercent } = result;
@@ -226,7 +246,9 @@ export function reportText(result: ContestResult, paint: Paint): string {
     ['balances after', auditLine(result, paint)],
     ...limitFacts(result, paint),
     ['player', playerLine(result)],
-    ['prize', prizeLine(result, paint)],
+    ['machine', machineLine(result.surroundings)],
+    ['played by', programs(result.surroundings)],
+    [hasPrize(result) ? 'prize' : 'would be', prizeLine(result, paint)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const warning =

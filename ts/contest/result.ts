@@ -5,6 +5,7 @@ import type { PlayerFigures } from './samplers.js';
 import type { Prize } from './score.js';
 import type { Saturation } from './saturation.js';
 import type { CommitFigures, ServiceFigures } from './service-samplers.js';
+import type { Surroundings } from './surroundings.js';
 import type { TurnFigures } from './stage.js';
 import type { FailureGroup, Figures } from './tally.js';
 import type { TimelineRow } from './timeline.js';
@@ -53,6 +54,8 @@ export interface ContestResult {
   readonly seed: number;
   /** ISO 8601. */
   readonly startedAt: string;
+  /** Where and with what it was played. */
+  readonly surroundings: Surroundings;
   readonly durationMs: number;
   readonly plannedRequests: number;
   readonly requests: number;

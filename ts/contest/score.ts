@@ -16,6 +16,11 @@ export interface Prize {
   readonly inconsistencyFineUsd: number;
 }
 
+/** Only the whole test has the contest's prize; what a shorter run comes to is another figure. */
+export function isWholeTest({ plan }: { readonly plan: string }): boolean {
+  return plan === 'full';
+}
+
 function cents(usd: number): number {
   return Math.round(usd * 100) / 100;
 }

@@ -1,7 +1,7 @@
 // Plots over time as SVG without fixed width: the lines stretch with the page while their strokes and
 // the text, which is HTML beside them, keep their size. They need no script; one adds a reading under
 // the pointer. Pure.
-import { escape, markup } from './text.js';
+import { escape, markup, plain, short } from './text.js';
 import type { Html } from './text.js';
 
 /** One line, a value per point of x; NaN: a gap. */
@@ -34,7 +34,7 @@ export interface Chart {
   /** What the numbers at the axis are. */
   readonly unit: string;
   readonly x: readonly number[];
-  readonly xLabel: (value: number) => string;
+  readonly xLabel: (value: number) => Html;
   /** Where x begins, if not at its first point. */
   readonly xFrom?: number;
   readonly xScale?: 'linear' | 'log';
@@ -70,11 +70,6 @@ export function logTicks(least: number, most: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, index) =>
     Number((10 ** (from + index)).toPrecision(3)),
   );
-}
-
-function tickText(value: number): string {
-  if (value >= 1000) return `${Number((value / 1000).toPrecision(3))}k`;
-  return String(Number(value.toPrecision(3)));
 }
 
 function fixed(value: number): string {
@@ -150,15 +145,22 @@ const share = (value: number, whole: number): Html =>
 export function chart(plot: Chart): Html {
   const scales = scalesOf(plot);
   const { id, title, unit, x, series, bands = [], levels = [], small = false } = plot;
+  const labels = x.map((value) => plot.xLabel(value));
+  // What the script shows under the pointer, in each language.
+  const of = (language: 'en' | 'pt'): object => ({
+    x: labels.map((label) => plain(label, language)),
+    names: series.map(({ label }) => plain(label, language)),
+  });
   const data = {
-    x: x.map((value) => plot.xLabel(value)),
+    en: of('en'),
+    pt: of('pt'),
     at: x.map((value) => Number((scales.x(value) / width).toFixed(4))),
     y: series.map(({ values }) => values.map((value) => Number(value.toPrecision(4)))),
   };
   return markup`<figure class="chart${escape(small ? ' small' : '')}" id="${escape(id)}">
     <figcaption><b>${title}</b><span class="legend">${series.map(({ label, style }) => markup`<i class="key ${escape(style)}"></i><span class="name">${label}</span>`)}</span></figcaption>
     <div class="plot" data-points="${escape(JSON.stringify(data))}" data-unit="${escape(unit)}">
-      <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${plain(title)}">
+      <svg viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="${escape(plain(title, 'en'))}">
         ${bands.map(({ from, to }, index) => markup`<rect class="band ${escape(index % 2 === 0 ? 'even' : 'odd')}" x="${escape(fixed(scales.x(from)))}" y="0" width="${escape(fixed(Math.max(0, scales.x(to) - scales.x(from))))}" height="${height}"/>`)}
         ${scales.ticks.map((tick) => markup`<path class="grid" d="M0 ${escape(fixed(scales.y(tick)))}H${width}"/>`)}
         ${bands.slice(1).map(({ from }) => markup`<path class="edge" d="M${escape(fixed(scales.x(from)))} 0V${height}"/>`)}
@@ -166,19 +168,11 @@ export function chart(plot: Chart): Html {
         ${series.map((one) => markup`<path class="line ${escape(one.style)}" d="${escape(pathOf(one, x, scales))}"/>`)}
         ${levels.map(({ value }) => markup`<path class="level" d="M0 ${escape(fixed(scales.y(value)))}H${width}"/>`)}
       </svg>
-      ${scales.ticks.map((tick, index) => markup`<span class="tick y" style="top:${share(scales.y(tick), height)}">${escape(tickText(tick))}${escape(index === scales.ticks.length - 1 ? ` ${unit}` : '')}</span>`)}
-      ${xTicks(plot).map((tick) => markup`<span class="tick x" style="left:${share(scales.x(tick), width)}">${escape(plot.xLabel(tick))}</span>`)}
+      ${scales.ticks.map((tick, index) => markup`<span class="tick y" style="top:${share(scales.y(tick), height)}">${short(tick)}${escape(index === scales.ticks.length - 1 ? ` ${unit}` : '')}</span>`)}
+      ${xTicks(plot).map((tick) => markup`<span class="tick x" style="left:${share(scales.x(tick), width)}">${plot.xLabel(tick)}</span>`)}
       ${bands.map(({ label, from, to }) => (scales.x(to) - scales.x(from) < width / 12 ? undefined : markup`<span class="phase" style="left:${share(scales.x(from), width)}">${label}</span>`))}
       ${levels.map(({ label, value }) => markup`<span class="limit${escape(scales.y(value) < height / 10 ? ' under' : '')}" style="top:${share(scales.y(value), height)}">${label}</span>`)}
       <span class="cursor"></span><span class="reading"></span>
     </div>
   </figure>`;
-}
-
-/** Text for an attribute: the English part of what may hold markup. */
-function plain(text: Html): Html {
-  return text
-    .replace(/<span class="pt"[^>]*>.*?<\/span\s*>/gs, '')
-    .replace(/<[^>]*>/g, '')
-    .trim() as Html;
 }

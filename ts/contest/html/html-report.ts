@@ -4,9 +4,10 @@ import { operations } from '../plan.js';
 import { duration } from '../report.js';
 import type { ContestResult, UnderLimits } from '../result.js';
 import type { Saturation } from '../saturation.js';
-import { fastBelowMs } from '../score.js';
+import { fastBelowMs, isWholeTest } from '../score.js';
 import type { AuditedBalance } from '../service.js';
 import type { ServiceFigures } from '../service-samplers.js';
+import type { Surroundings } from '../surroundings.js';
 import type { Figures } from '../tally.js';
 import { chart } from './chart.js';
 import type { Band } from './chart.js';
@@ -20,6 +21,7 @@ import {
   number,
   percentage,
   say,
+  short,
 } from './text.js';
 import type { Html, Piece } from './text.js';
 
@@ -48,8 +50,8 @@ function phaseTitle(title: string): Html {
   return escape(title);
 }
 
-const clock = (seconds: number): string =>
-  `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
+const clock = (seconds: number): Html =>
+  escape(`${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`);
 
 function section(id: string, title: Html, note: Html | undefined, ...content: Piece[]): Html {
   const said = note === undefined ? undefined : markup`<p class="note">${note}</p>`;
@@ -87,9 +89,14 @@ function verdict({ outcome, failures, inconsistencies, fastPercent }: ContestRes
   )}</span>`;
 }
 
+/** Small facts in a row, each in one piece where there is room. */
+function pieces(all: readonly Html[]): Html {
+  return markup`<p class="note meta">${all.map((one, index) => markup`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>`;
+}
+
 /** What the figure in the head is: only the whole test has the contest's prize. */
 function prizeTitle({ plan }: ContestResult): Html {
-  return plan === 'full'
+  return isWholeTest({ plan })
     ? say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')
     : say(
         `Rinha de Backend 2024/Q1 · what a prize would be after the plan ${plan}, not the whole test`,
@@ -120,8 +127,26 @@ function head(result: ContestResult): Html {
     <p class="what">${prizeTitle(result)}</p>
     <h1>${prize}</h1>
     <p class="verdict">${verdict(result)}</p>
-    <p class="note meta">${meta.map((one, index) => markup`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>
+    ${pieces(meta)}
+    ${surroundings(result.surroundings)}
   </header>`;
+}
+
+/** Where and with what it was played. */
+function surroundings(of: Surroundings): Html {
+  const virtual = of.hypervisor ? say(' (virtual)', ' (virtual)') : undefined;
+  return pieces([
+    escape(`espora ${of.version}`),
+    ...(of.commit === undefined
+      ? []
+      : [
+          markup`commit ${escape(of.commit)}${of.modified ? say(' with changes', ' com alterações') : undefined}`,
+        ]),
+    escape(`Node.js ${of.node}`),
+    markup`${number(of.cpus)} × ${escape(of.cpu)}${virtual}`,
+    markup`${number(of.memoryBytes / 2 ** 30, 1)} GiB`,
+    escape(`${of.kernel} ${of.architecture}`),
+  ]);
 }
 
 function fact(name: Html, value: Html): Html {
@@ -313,8 +338,8 @@ function usage(result: ContestResult, { services }: UnderLimits): Html {
     'services',
     say('What the services use of their limits', 'O que os serviços usam de seus limites'),
     say(
-      `${Number(cpus.toFixed(3))} CPUs and ${memory} MiB in all, enforced by the kernel's control groups. A throttled period is a tenth of a second in which a service had used up its share.`,
-      `${Number(cpus.toFixed(3)).toLocaleString('pt-BR')} CPUs e ${memory} MiB no total, impostos pelos control groups do kernel. Um período contido é um décimo de segundo em que o serviço esgotou sua cota.`,
+      `${cpus.toLocaleString('en-US', { maximumFractionDigits: 3 })} CPUs and ${memory} MiB in all, enforced by the kernel's control groups. A throttled period is a tenth of a second in which a service had used up its share.`,
+      `${cpus.toLocaleString('pt-BR', { maximumFractionDigits: 3 })} CPUs e ${memory} MiB no total, impostos pelos control groups do kernel. Um período contido é um décimo de segundo em que o serviço esgotou sua cota.`,
     ),
     table(
       [
@@ -372,8 +397,7 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
   // A rate that was tried twice counts by its second try.
   const last = new Map(steps.map((step) => [step.rate, step]));
   const byRate = [...last.values()].sort((a, b) => a.rate - b.rate);
-  const rate = (value: number): string =>
-    value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k/s` : `${Math.round(value)}/s`;
+  const rate = (value: number): Html => markup`${short(value)}/s`;
   const each =
     connections === 'kept'
       ? say('on connections that are kept', 'em conexões mantidas')
@@ -382,9 +406,9 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
     'saturation',
     markup`${number(heldRate)} ${say('arrivals a second held', 'chegadas por segundo sustentadas')}`,
     markup`${say(
-      `The rate of arrivals was raised step by step until the 99th percentile passed ${lateMs} ms or answers failed; `,
-      `A taxa de chegadas subiu passo a passo até o percentil 99 passar de ${lateMs} ms ou respostas falharem; `,
-    )}${each}.`,
+      'The rate of arrivals was raised step by step until the 99th percentile passed ',
+      'A taxa de chegadas subiu passo a passo até o percentil 99 passar de ',
+    )}${short(lateMs)} ms${say(' or answers failed; ', ' ou respostas falharem; ')}${each}.`,
     chart({
       id: 'chart-saturation',
       title: say('Latency by rate of arrivals', 'Latência por taxa de chegadas'),
@@ -393,7 +417,7 @@ function saturationSection({ heldRate, lateMs, steps, connections }: Saturation)
       x: byRate.map((step) => step.rate),
       xLabel: rate,
       xScale: 'log',
-      levels: [{ label: escape(`${lateMs} ms`), value: lateMs }],
+      levels: [{ label: markup`${short(lateMs)} ms`, value: lateMs }],
       series: [
         { label: escape('p99'), style: 'b', values: byRate.map(({ p99Ms }) => p99Ms) },
         { label: escape('p50'), style: 'a', values: byRate.map(({ p50Ms }) => p50Ms) },

@@ -107,13 +107,14 @@ addEventListener('click',({target})=>{const b=target.closest('button');if(!b)ret
 if(b.dataset.setLang){language(b.dataset.setLang);kept('espora-lang',b.dataset.setLang)}
 if(b.dataset.theme!==undefined){const dark=root.dataset.theme?root.dataset.theme==='dark':matchMedia('(prefers-color-scheme: dark)').matches;
 root.dataset.theme=dark?'light':'dark';kept('espora-theme',root.dataset.theme)}});
-for(const plot of document.querySelectorAll('.plot')){const {x,y,at:places}=JSON.parse(plot.dataset.points),cursor=plot.querySelector('.cursor'),reading=plot.querySelector('.reading');
+for(const plot of document.querySelectorAll('.plot')){const {en,pt,y,at:places}=JSON.parse(plot.dataset.points),cursor=plot.querySelector('.cursor'),reading=plot.querySelector('.reading');
 const hide=()=>{cursor.style.display=reading.style.display='none'};
 plot.addEventListener('pointermove',e=>{const r=plot.getBoundingClientRect(),at=Math.min(1,Math.max(0,(e.clientX-r.left)/r.width));
 let i=0;for(let k=1;k<places.length;k++)if(Math.abs(places[k]-at)<Math.abs(places[i]-at))i=k;
 const left=places[i]*100,n=new Intl.NumberFormat(root.lang,{maximumSignificantDigits:3});
 cursor.style.display=reading.style.display='block';cursor.style.left=left+'%';
-reading.textContent=x[i]+'  '+y.map(s=>s[i]===null?'–':n.format(s[i])).join(' · ')+' '+plot.dataset.unit;
+const {x,names}=root.dataset.lang==='pt'?pt:en;
+reading.textContent=x[i]+'  '+y.map((s,k)=>names[k]+' '+(s[i]===null?'–':n.format(s[i]))).join(' · ')+' '+plot.dataset.unit;
 reading.style.left=left+'%';reading.style.transform='translateX(-'+left+'%)'});
 plot.addEventListener('pointerleave',hide)}})();
 `;

@@ -45,6 +45,29 @@ export function number(value: number, decimals = 0): Html {
   return say(value.toLocaleString('en-US', options), value.toLocaleString('pt-BR', options));
 }
 
+/** A number with three significant digits, thousands as `k`. */
+export function short(value: number): Html {
+  const [shown, unit] = value >= 1000 ? [value / 1000, 'k'] : [value, ''];
+  const options = { maximumSignificantDigits: 3, useGrouping: false };
+  return say(
+    `${shown.toLocaleString('en-US', options)}${unit}`,
+    `${shown.toLocaleString('pt-BR', options)}${unit}`,
+  );
+}
+
+/** What of a text one of its languages shows, without markup. */
+export function plain(text: Html, language: 'en' | 'pt'): string {
+  const other = language === 'en' ? 'pt' : 'en';
+  return text
+    .replaceAll(new RegExp(`<span class="${other}"[^>]*>.*?</span\\s*>`, 'gs'), '')
+    .replaceAll(/<[^>]*>/g, '')
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&amp;', '&')
+    .trim();
+}
+
 /** A percentage with two decimals that is never rounded up to 100. */
 export function percentage(value: number): Html {
   return markup`${number(Math.floor(value * 100) / 100, 2)} %`;
