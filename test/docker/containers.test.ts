@@ -1,8 +1,8 @@
 // The contest's submission in real containers, each compose file under its limits: the contest, a kill
 // of every container under load, every conformance case. `npm run docker:test` builds the images and
 // runs this; alone it is skipped.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { ComposeProject, startCompose } from '#espora/contest/compose-project.js';
@@ -12,7 +12,9 @@ import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { loadCases, ModelAccounts } from '../conformance/cases.js';
 import { playCase } from '../conformance/checks.js';
 import { RememberingLoad } from '../crash/load.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { until } from '../helpers/until.js';
+import { keepEvidence, keepingEvidence } from './evidence.js';
 
 const wanted = process.env['DOCKER_TEST'];
 if (wanted === undefined) {
@@ -80,25 +82,6 @@ async function killEach(t: ExecutionContext, project: ComposeProject): Promise<v
   }
 }
 
-/** Runs `work`; if it fails, what its containers said and what became of them is kept in files. */
-async function keepingEvidence(
-  t: ExecutionContext,
-  project: ComposeProject,
-  work: () => Promise<void>,
-): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    const directory = resolve('.build/docker-test', `${String(Date.now())}-${String(process.pid)}`);
-    mkdirSync(directory, { recursive: true });
-    for (const [name, text] of Object.entries(await project.evidence())) {
-      writeFileSync(join(directory, name), text);
-    }
-    t.log(`what the containers said and did is in ${directory}`);
-    throw error;
-  }
-}
-
 for (const name of ['proxy', 'handoff', 'nginx']) {
   const file = `docker/${name}.yml`;
   if (!existsSync(file)) continue;
@@ -106,9 +89,17 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
   containers(
     `${file}: the contest under limits, then every container killed under load`,
     async (t) => {
-      const subject = await startCompose(file, { port: await freePort() });
+      const log = (line: string): void => {
+        t.log(line);
+      };
+      const subject = await startCompose(file, {
+        port: await freePort(),
+        onFailure: async (project) => {
+          log(`what the containers said and did is in ${await keepEvidence(project)}`);
+        },
+      });
       t.teardown(() => subject.stop());
-      await keepingEvidence(t, subject.project, async () => {
+      const work = async (): Promise<void> => {
         const limits = subject.services.map((service) => service.limits);
         t.true(limits.reduce((sum, { cpus }) => sum + cpus, 0) <= 1.5 + 1e-9);
         t.true(limits.reduce((sum, { memoryMegabytes }) => sum + memoryMegabytes, 0) <= 550);
@@ -129,7 +120,8 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
           t.true(service.memoryPeakBytes > 0 && service.memoryPercentOfLimit < 70, service.name);
         }
         await killEach(t, subject.project);
-      });
+      };
+      await keepingEvidence(subject.project, work, { log });
     },
   );
 
@@ -139,12 +131,55 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
   containers(`${file}: every conformance case`, async (t) => {
     const project = await ComposeProject.open(file, await freePort());
     t.teardown(() => project.down());
-    await project.up();
-    await keepingEvidence(t, project, async () => {
+    const work = async (): Promise<void> => {
+      await project.up();
       const accounts = new ModelAccounts();
       for (const one of loadCases()) {
         await playCase(t, { host: '127.0.0.1', port: project.port }, one, accounts);
       }
+    };
+    await keepingEvidence(project, work, {
+      log: (line) => {
+        t.log(line);
+      },
     });
   });
 }
+
+containers(
+  'a failure keeps what each container said, its restarts, and what became of it',
+  async (t) => {
+    const project = await ComposeProject.open('docker/proxy.yml', await freePort());
+    t.teardown(() => project.down());
+    const below = temporaryDirectory(t);
+    let pid = 0;
+    const failing = async (): Promise<void> => {
+      const first = (await project.up()).find(({ service }) => service === 'api-1')!;
+      pid = first.pid;
+      process.kill(pid, 'SIGKILL');
+      await until('it is started again', async () =>
+        (await project.containers()).some(
+          ({ service, restarts }) => service === 'api-1' && restarts > 0,
+        ),
+      );
+      throw new Error('on purpose');
+    };
+    const lines: string[] = [];
+    const log = (line: string): void => void lines.push(line);
+    await t.throwsAsync(keepingEvidence(project, failing, { log, below }), {
+      message: 'on purpose',
+    });
+    const kept = join(below, readdirSync(below)[0]!);
+    t.true(lines[0]!.endsWith(kept), lines[0]);
+    const services = ['api-1', 'api-2', 'balancer', 'database'];
+    t.deepEqual(
+      readdirSync(kept).sort(),
+      [...services.flatMap((name) => [`${name}.json`, `${name}.log`]), 'events.txt'].sort(),
+    );
+    const read = (name: string): string => readFileSync(join(kept, name), 'utf8');
+    for (const name of services) t.regex(read(`${name}.log`), /ready on /, name);
+    const [restarted] = JSON.parse(read('api-1.json')) as { RestartCount: number }[];
+    t.true(restarted!.RestartCount > 0);
+    t.regex(read('events.txt'), /container die .*exitCode=137/);
+  },
+);

@@ -16,6 +16,8 @@ export interface ComposeOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told what goes on, one line. */
   readonly onLine?: (line: string) => void;
+  /** Called where they do not start, while their containers are still there to be looked at. */
+  readonly onFailure?: (project: ComposeProject) => Promise<void>;
 }
 
 interface Output {
@@ -261,7 +263,7 @@ function serviceOf({ service, pid, cpus, memoryMegabytes }: Container): SubjectS
 /** Starts the containers of a compose file. Rejects with an EsporaError. */
 export async function startCompose(
   file: string,
-  { port, signal, onLine }: ComposeOptions,
+  { port, signal, onLine, onFailure }: ComposeOptions,
 ): Promise<Subject & { readonly project: ComposeProject }> {
   const project = await ComposeProject.open(file, port);
   try {
@@ -283,6 +285,11 @@ export async function startCompose(
       stop: () => project.down(),
     };
   } catch (error) {
+    try {
+      await onFailure?.(project);
+    } catch {
+      // Why they did not start is what the caller has to know.
+    }
     await project.down();
     throw error;
   }
