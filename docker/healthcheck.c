@@ -1,11 +1,12 @@
-// The image's health check: asks the service of its own container for a statement, where that
-// listens, and ends well if it is answered: with a 200, or with a 404, since which accounts there
-// are is the store's business. Reads the variables as the service does: UNIX_SOCKET, or else
-// ESPORA_HOST and PORT, an empty one counting as absent. A service that is given its address
-// otherwise needs a check of its own. A tiny program, because starting Node.js for it would use up
-// the share of the CPU that a small container has.
+// The image's health check: asks the service of its own container whether it serves clients. What
+// to ask, where, and whether a PROXY header goes first is read from one file, which the service
+// writes when it is ready and removes when it stops (ts/cli/ready-file.ts); no variable or flag is
+// looked at, so that there is nothing that the two could understand in different ways. A tiny
+// program, because starting Node.js for it would use up the share of the CPU that a small container
+// has.
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,62 +14,128 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
+
+#ifndef READY_FILE
+#define READY_FILE "/run/espora-health/ready"
+#endif
+
+// What the file says.
+struct ready {
+  char text[4096];
+  const char* proxy;    // yes: a client of this machine begins with a PROXY header
+  const char* ask;      // path of a GET
+  const char* expect;   // status of its answer while clients are served
+  const char* address;  // host:port, [v6]:port, path, or @name of an abstract unix socket
+  size_t address_bytes;
+};
 
 static int fail(const char* what) {
-  perror(what);
+  fprintf(stderr, "unhealthy: %s\n", what);
   return 1;
 }
 
-// A variable's value; `otherwise` where it is absent or empty.
-static const char* setting(const char* name, const char* otherwise) {
-  const char* value = getenv(name);
-  return value != NULL && *value != '\0' ? value : otherwise;
+static int fail_with_errno(const char* what) {
+  fprintf(stderr, "unhealthy: %s: %s\n", what, strerror(errno));
+  return 1;
 }
 
-static int open_connection(const char* path, const char* host, const char* port) {
-  const int family = path != NULL ? AF_UNIX : strchr(host, ':') != NULL ? AF_INET6 : AF_INET;
+// The value of the line that begins with `word` and a space, ended in place; NULL if there is none.
+static char* value_of(char* text, const char* word) {
+  const size_t length = strlen(word);
+  for (char* line = text; line != NULL; line = strchr(line, '\n')) {
+    if (*line == '\n') line++;
+    if (strncmp(line, word, length) == 0 && line[length] == ' ') return line + length + 1;
+  }
+  return NULL;
+}
+
+static int read_ready(struct ready* ready) {
+  FILE* file = fopen(READY_FILE, "r");
+  if (file == NULL) return 0;
+  const size_t length = fread(ready->text, 1, sizeof ready->text - 1, file);
+  fclose(file);
+  ready->text[length] = '\0';
+  char* const proxy = value_of(ready->text, "proxy");
+  char* const ask = value_of(ready->text, "ask");
+  char* const expect = value_of(ready->text, "expect");
+  char* const address = value_of(ready->text, "address");
+  if (proxy == NULL || ask == NULL || expect == NULL || address == NULL) return 0;
+  // The address is last and ends with the file: a path may hold a line end.
+  if (ready->text[length - 1] != '\n') return 0;
+  ready->text[length - 1] = '\0';
+  proxy[strcspn(proxy, "\n")] = '\0';
+  ask[strcspn(ask, "\n")] = '\0';
+  expect[strcspn(expect, "\n")] = '\0';
+  ready->proxy = proxy;
+  ready->ask = ask;
+  ready->expect = expect;
+  ready->address = address;
+  ready->address_bytes = (size_t)(ready->text + length - 1 - address);
+  return 1;
+}
+
+static int connected(int family, const void* address, socklen_t length) {
   const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
   const struct timeval patience = {.tv_sec = 2, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (family == AF_UNIX) {
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof name.sun_path) return -1;
-    strcpy(name.sun_path, path);
-    return connect(fd, (struct sockaddr*)&name, sizeof name) == 0 ? fd : -1;
+  return connect(fd, (const struct sockaddr*)address, length) == 0 ? fd : -1;
+}
+
+static int connect_unix(const char* path, size_t length) {
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  if (length > sizeof name.sun_path - (path[0] != '@')) {
+    errno = ENAMETOOLONG;
+    return -1;
   }
-  const in_port_t number = htons((unsigned short)atoi(port));
-  if (family == AF_INET6) {
-    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = number};
-    if (inet_pton(AF_INET6, host, &name.sin6_addr) != 1) return -1;
-    // The address of all interfaces is answered on this machine's own.
-    if (IN6_IS_ADDR_UNSPECIFIED(&name.sin6_addr)) name.sin6_addr = in6addr_loopback;
-    return connect(fd, (struct sockaddr*)&name, sizeof name) == 0 ? fd : -1;
+  memcpy(name.sun_path, path, length);
+  socklen_t bytes = sizeof name;
+  if (path[0] == '@') {
+    // unix(7): an abstract name begins with a NUL and may hold others; its length counts.
+    name.sun_path[0] = '\0';
+    bytes = (socklen_t)(sizeof name - sizeof name.sun_path + length);
   }
-  struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = number};
-  // A name is taken for 127.0.0.1: a service that listens on a name of another address needs a check
-  // of its own.
-  if (inet_pton(AF_INET, host, &name.sin_addr) != 1 || name.sin_addr.s_addr == INADDR_ANY) {
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return connected(AF_UNIX, &name, bytes);
+}
+
+static int connect_tcp(const char* address) {
+  char host[INET6_ADDRSTRLEN + 2];
+  const char* colon = strrchr(address, ':');
+  const size_t length = colon == NULL ? sizeof host : (size_t)(colon - address);
+  errno = EINVAL;
+  if (length >= sizeof host) return -1;
+  memcpy(host, address, length);
+  host[length] = '\0';
+  const in_port_t port = htons((unsigned short)atoi(colon + 1));
+  if (host[0] == '[' && host[length - 1] == ']') {
+    host[length - 1] = '\0';
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = port};
+    if (inet_pton(AF_INET6, host + 1, &name.sin6_addr) != 1) return -1;
+    return connected(AF_INET6, &name, sizeof name);
   }
-  return connect(fd, (struct sockaddr*)&name, sizeof name) == 0 ? fd : -1;
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = port};
+  if (inet_pton(AF_INET, host, &name.sin_addr) != 1) return -1;
+  return connected(AF_INET, &name, sizeof name);
 }
 
 int main(void) {
-  const int fd = open_connection(setting("UNIX_SOCKET", NULL), setting("ESPORA_HOST", "0.0.0.0"),
-                                 setting("PORT", "9999"));
-  if (fd < 0) return fail("connect");
-  static const char request[] =
-      "GET /clientes/1/extrato HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n";
-  static const char answered[] = "HTTP/1.1 200";
-  static const char no_account[] = "HTTP/1.1 404";
-  if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) < 0) return fail("send");
-  char answer[sizeof answered - 1];
-  if (recv(fd, answer, sizeof answer, MSG_WAITALL) != (ssize_t)sizeof answer) return fail("recv");
-  return memcmp(answer, answered, sizeof answer) == 0 ||
-                 memcmp(answer, no_account, sizeof answer) == 0
-             ? 0
-             : 1;
+  static struct ready ready;
+  if (!read_ready(&ready)) return fail(READY_FILE " is not there or not whole: not ready");
+  const int is_unix = ready.address[0] == '/' || ready.address[0] == '@';
+  const int fd =
+      is_unix ? connect_unix(ready.address, ready.address_bytes) : connect_tcp(ready.address);
+  if (fd < 0) return fail_with_errno(ready.address);
+  char request[sizeof ready.text + 128];
+  const int length = snprintf(
+      request, sizeof request, "%sGET %s HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n",
+      strcmp(ready.proxy, "yes") == 0 ? "PROXY UNKNOWN\r\n" : "", ready.ask);
+  if (send(fd, request, (size_t)length, MSG_NOSIGNAL) != length) return fail_with_errno("send");
+  // "HTTP/1.1 404"
+  char answer[13] = "";
+  const ssize_t got = recv(fd, answer, sizeof answer - 1, MSG_WAITALL);
+  if (got < 0) return fail_with_errno("no answer");
+  if (got != (ssize_t)sizeof answer - 1) return fail("the connection ended without an answer");
+  if (strncmp(answer, "HTTP/1.1 ", 9) == 0 && strcmp(answer + 9, ready.expect) == 0) return 0;
+  return fail(answer);
 }

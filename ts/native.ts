@@ -50,6 +50,7 @@ export interface NativeListen {
 export interface NativeStarted {
   port?: number;
   unixSocket?: string;
+  addresses: string[];
 }
 
 export interface NativeDatabaseOptions {
@@ -324,6 +325,8 @@ export interface NativeForwarder {
   stats(): Partial<NativeForwarderStats>;
   /** What it runs with, as the addon understood it. */
   settings(): NativeForwarderOptions;
+  /** Whether a client that comes from `address` has to begin with a PROXY header. */
+  owesHeader(address: string): boolean;
   /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */
   setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
   addUpstream(upstream: NativeUpstream): Promise<void>;

@@ -68,6 +68,7 @@ ledger::ServiceOptions to_service_options(const Napi::Object& options) {
 // What start() found, for its promise.
 struct Opened {
   uint16_t port = 0;
+  std::vector<std::string> addresses;
   uint64_t open_ns = 0;
   uint64_t last_seq = 0;
   bool appendable = true;
@@ -104,10 +105,7 @@ class Database final : public Napi::ObjectWrap<Database>,
 
   Napi::Value started(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
-    if (options_.http.listen.port.has_value()) set(result, "port", opened_.port);
-    if (!options_.http.listen.unix_path.empty()) {
-      result.Set("unixSocket", options_.http.listen.unix_path);
-    }
+    set_listening(result, options_.http.listen, opened_.port, opened_.addresses);
     const store::Stats& store = opened_.store;
     // All that the store holds; opening read those behind the snapshot.
     set(result, "records", opened_.last_seq);
@@ -210,6 +208,7 @@ class Database final : public Napi::ObjectWrap<Database>,
     if (!status.ok()) return status;
     const store::Engine& engine = service_->engine();
     opened_ = {.port = service_->port(),
+               .addresses = service_->addresses(),
                .open_ns = sys::monotonic_ns() - begin_ns,
                .last_seq = engine.last_seq(),
                .appendable = engine.appendable(),

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "binding/loop_thread.h"
 #include "binding/values.h"
@@ -178,6 +179,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
         {InstanceMethod<&Forwarder::start>("start"), InstanceMethod<&Forwarder::stop>("stop"),
          InstanceMethod<&Forwarder::stats>("stats"),
          InstanceMethod<&Forwarder::settings>("settings"),
+         InstanceMethod<&Forwarder::owes_header>("owesHeader"),
          InstanceMethod<&Forwarder::set_upstream>("setUpstream"),
          InstanceMethod<&Forwarder::add_upstream>("addUpstream"),
          InstanceMethod<&Forwarder::remove_upstream>("removeUpstream")});
@@ -198,9 +200,17 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   Napi::Value started(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
-    if (port_ != 0) set(result, "port", port_);
-    if (!options_.listen.unix_path.empty()) result.Set("unixSocket", options_.listen.unix_path);
+    set_listening(result, options_.listen, port_, addresses_);
     return result;
+  }
+
+  // Whether a client that comes from the address of the argument (one without a '/' and an IP
+  // address, or else a unix socket's) has to begin with a PROXY header.
+  Napi::Value owes_header(const Napi::CallbackInfo& info) {
+    const auto from = sys::Address::parse(std::string(info[0].ToString()));
+    const auto ip = from.ok() ? sys::IpAddress::parse(from.value().host) : std::nullopt;
+    const auto peer = ip.has_value() ? std::optional(sys::Endpoint{*ip, 0}) : std::nullopt;
+    return Napi::Boolean::New(info.Env(), options_.proxy.owed_by(ip.has_value(), peer));
   }
 
   // What it runs with: the options as they were understood, which the forwarder is made with.
@@ -361,6 +371,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     if (!forwarder.ok()) return forwarder.status();
     forwarder_ = std::move(forwarder).value();
     port_ = forwarder_->port();
+    addresses_ = forwarder_->addresses();
     return {};
   }
 
@@ -405,6 +416,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   forward::ForwarderOptions options_;
   uint16_t port_ = 0;
+  std::vector<std::string> addresses_;
   // Made and freed on the loop's thread; JavaScript's thread reads its counters while it runs.
   std::unique_ptr<forward::Forwarder> forwarder_;
   LoopThread thread_;  // last: its end must come before that of what it uses

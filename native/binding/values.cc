@@ -116,6 +116,15 @@ void set(Napi::Object object, const char* name, uint64_t value) {
   object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
 }
 
+void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
+                   const std::vector<std::string>& addresses) {
+  if (port != 0) set(object, "port", port);
+  if (!listen.unix_path.empty()) object.Set("unixSocket", listen.unix_path);
+  Napi::Array all = Napi::Array::New(object.Env());
+  for (const std::string& address : addresses) all.Set(all.Length(), address);
+  object.Set("addresses", all);
+}
+
 Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen) {
   Napi::Object result = Napi::Object::New(env);
   if (listen.port.has_value()) {

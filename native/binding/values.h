@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "sys/acceptor.h"
 #include "sys/status.h"
@@ -28,6 +29,9 @@ bool get_boolean_or(const Napi::Object& object, const char* name, bool absent);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 
+// { port?, unixSocket?, addresses }: where a service listens that was started with `listen`.
+void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
+                   const std::vector<std::string>& addresses);
 // { host?, port?, unixSocket?, unixSocketMode?, inherited? }
 sys::ListenOptions to_listen_options(const Napi::Object& listen);
 

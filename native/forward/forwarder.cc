@@ -77,15 +77,15 @@ Status check_options(const ForwarderOptions& options) {
   if (!options.weights.empty() && options.weights.size() != options.upstreams.size()) {
     return Status(Code::invalid, name + ": as many weights as upstreams are needed, or none");
   }
-  if (std::any_of(options.weights.begin(), options.weights.end(), [](uint32_t weight) {
-        return weight < 1 || weight > limits::upstream_weight_max;
-      })) {
-    return Status(Code::invalid, name + ": a weight is a number from 1 to " +
-                                     std::to_string(limits::upstream_weight_max));
+  for (const uint32_t weight : options.weights) {
+    Status status = check_weight(name, weight);
+    if (!status.ok()) return status;
   }
   if (options.health.eject_after > limits::eject_after_max) {
-    return Status(Code::invalid, name + ": ejecting takes at most " +
-                                     std::to_string(limits::eject_after_max) + " failures");
+    return Status(Code::invalid, name + ": ejecting after " +
+                                     std::to_string(options.health.eject_after) +
+                                     " failures; at most " +
+                                     std::to_string(limits::eject_after_max) + " are possible");
   }
   if (options.mode == ForwardMode::handoff) {
     Status status = check_handoff(name, options);
@@ -112,6 +112,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
 
   Status start(const ForwarderOptions& options);
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
+  [[nodiscard]] std::vector<std::string> addresses() const { return acceptor_.addresses(); }
   [[nodiscard]] ForwarderStats stats() const;
   [[nodiscard]] sys::EventLoop& event_loop() noexcept { return loop; }
   [[nodiscard]] Upstreams& all_upstreams() noexcept { return upstreams_; }
@@ -491,6 +492,8 @@ Result<std::unique_ptr<Forwarder>> Forwarder::start(sys::EventLoop& loop, Forwar
 }
 
 uint16_t Forwarder::port() const noexcept { return impl_->port(); }
+
+std::vector<std::string> Forwarder::addresses() const { return impl_->addresses(); }
 ForwarderStats Forwarder::stats() const { return impl_->stats(); }
 
 void Forwarder::change(std::function<Status(Upstreams&)> apply, Done done) {

@@ -141,6 +141,8 @@ class Forwarder {
   // --- from any thread ---
   // The TCP port in use; 0 without a TCP listener.
   [[nodiscard]] uint16_t port() const noexcept;
+  // Where clients find its listeners, as sys::Listener::address.
+  [[nodiscard]] std::vector<std::string> addresses() const;
   [[nodiscard]] ForwarderStats stats() const;
   // Takes what waits in the listeners' queues, closes them, lets sessions end by themselves for at
   // most `patience_ms` milliseconds, then cuts those that are left; calls `done` once, on the

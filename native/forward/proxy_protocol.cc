@@ -136,6 +136,8 @@ const char* problem_of_extensions(Bytes header, size_t at) noexcept {
   return nullptr;
 }
 
+static_assert(limits::proxy_header_bytes_max == 4096, "the message below says it");
+
 ProxyHeader parse_version_2(Bytes bytes) noexcept {
   if (bytes.size() < fixed_bytes) {
     if (bytes.size() > 12 && byte_at(bytes, 12) >> 4 != 2) return invalid("has another version");
@@ -146,7 +148,7 @@ ProxyHeader parse_version_2(Bytes bytes) noexcept {
   const size_t length = fixed_bytes + big_endian_16(bytes, 14);
   if (version_command >> 4 != 2) return invalid("has another version");
   if ((version_command & 0x0F) > 1) return invalid("has an unknown command");
-  if (length > limits::proxy_header_bytes_max) return invalid("is too long");
+  if (length > limits::proxy_header_bytes_max) return invalid("is longer than 4096 bytes");
   if (bytes.size() < length) return {};
   const Bytes header = bytes.first(length);
   ProxyHeader result{ProxyParse::complete, length, "", std::nullopt};

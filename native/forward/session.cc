@@ -114,15 +114,15 @@ void Session::on_side_events(Side& side, uint32_t events) {
 
 // --- the PROXY header ------------------------------------------------------------------------
 
-bool Session::owes_header() const noexcept {
-  const ProxyOptions& proxy = host_.proxy;
-  if (!relay_.client.tcp) return proxy.from_unix;
-  if (proxy.from.empty()) return false;
-  // One that cannot be told from those that owe a header owes it: nobody gets in by being gone.
-  return !peer_.has_value() ||
-         std::any_of(proxy.from.begin(), proxy.from.end(),
-                     [&](const sys::IpNetwork& network) { return network.contains(peer_->ip); });
+bool ProxyOptions::owed_by(bool tcp, const std::optional<sys::Endpoint>& peer) const noexcept {
+  if (!tcp) return from_unix;
+  if (from.empty()) return false;
+  return !peer.has_value() ||
+         std::any_of(from.begin(), from.end(),
+                     [&](const sys::IpNetwork& network) { return network.contains(peer->ip); });
 }
+
+bool Session::owes_header() const noexcept { return host_.proxy.owed_by(relay_.client.tcp, peer_); }
 
 void Session::refuse_header(const char* why) {
   host_.on_header_refused(peer_, why);

@@ -53,6 +53,10 @@ struct ProxyOptions {
   std::vector<sys::IpNetwork> from;  // clients that begin with a PROXY header
   bool from_unix = false;            // those on unix sockets do too
   bool send = false;                 // upstreams get one, version 2
+
+  // Whether a client has to begin with a header. One that cannot be told from those that have to
+  // has to: nobody gets in by being gone.
+  [[nodiscard]] bool owed_by(bool tcp, const std::optional<sys::Endpoint>& peer) const noexcept;
 };
 
 // What all sessions of a forwarder share.

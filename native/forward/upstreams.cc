@@ -55,6 +55,13 @@ Durations::Durations(const sys::HistogramSnapshot& taken) noexcept
       p99_us(taken.percentile(990)),
       p999_us(taken.percentile(999)) {}
 
+Status check_weight(const std::string& name, uint32_t weight) {
+  if (weight >= 1 && weight <= limits::upstream_weight_max) return {};
+  return Status(Code::invalid, name + ": a weight of " + std::to_string(weight) +
+                                   ": give a number from 1 to " +
+                                   std::to_string(limits::upstream_weight_max));
+}
+
 struct Upstreams::Entry final : HealthCheck::Owner {
   Entry(Upstreams& all_in, size_t index_in, uint64_t id_in, const UpstreamAddress& at)
       : all(all_in),
@@ -466,19 +473,15 @@ Status Upstreams::set_state(const std::string& address, UpstreamState state) {
 }
 
 Status Upstreams::set_weight(const std::string& address, uint32_t weight) {
-  if (weight < 1 || weight > limits::upstream_weight_max) {
-    return Status(Code::invalid, name_ + ": a weight is a number from 1 to " +
-                                     std::to_string(limits::upstream_weight_max));
-  }
+  Status status = check_weight(name_, weight);
+  if (!status.ok()) return status;
   return change(address, "it was told so",
                 [&](const Entry& entry) { set_.set_weight(entry.index, weight); });
 }
 
 Status Upstreams::add(const UpstreamAddress& upstream) {
-  if (upstream.weight < 1 || upstream.weight > limits::upstream_weight_max) {
-    return Status(Code::invalid, name_ + ": a weight is a number from 1 to " +
-                                     std::to_string(limits::upstream_weight_max));
-  }
+  Status status = check_weight(name_, upstream.weight);
+  if (!status.ok()) return status;
   auto inserted = insert(upstream);
   if (!inserted.ok()) return inserted.status();
   Entry& entry = *entries_[inserted.value()];

@@ -49,6 +49,9 @@ std::string_view name_of(UpstreamHealth health) noexcept;
 std::string_view name_of(UpstreamState state) noexcept;
 std::optional<UpstreamState> upstream_state_of(std::string_view name) noexcept;
 
+// invalid, told by `name`, for a weight that no upstream can have.
+sys::Status check_weight(const std::string& name, uint32_t weight);
+
 // How long something took, over all times it was done, in microseconds. Percentiles are at most a
 // sixteenth too high.
 struct Durations {

@@ -63,6 +63,7 @@ class Server final : private sys::AcceptorOwner {
   sys::Status start() { return acceptor_.start(); }
   // The TCP port in use; 0 without TCP. Any thread, after listen().
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
+  [[nodiscard]] std::vector<std::string> addresses() const { return acceptor_.addresses(); }
 
   // Serves a connected, non-blocking stream socket that somebody else accepted, who may still hold
   // a descriptor of it. It counts as a connection but is never refused for want of room. What other

@@ -138,7 +138,8 @@ http::HeadVerdict Service::on_head(const http::Request& request) {
       break;
   }
   if (ledger_.find(found.account_id) == nullptr) {
-    verdict.refusal = &errors::account_unknown;
+    const http::Error* not_now = teller_.refusal();
+    verdict.refusal = not_now != nullptr ? not_now : &errors::account_unknown;
     return verdict;
   }
   verdict.tag = make_tag(found.resource, found.account_id);

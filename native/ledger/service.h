@@ -64,6 +64,7 @@ class Service final : private http::Handler,
   sys::Status close();
 
   [[nodiscard]] uint16_t port() const noexcept { return server_.port(); }
+  [[nodiscard]] std::vector<std::string> addresses() const { return server_.addresses(); }
   [[nodiscard]] const http::ServerStats& http_stats() const noexcept { return server_.stats(); }
   [[nodiscard]] const sys::HandoffReceiver::Counters& handoff_counters() const noexcept {
     return server_.handoff_counters();

@@ -10,15 +10,17 @@
 
 namespace espora::ledger {
 
+const http::Error* Teller::refusal() const noexcept {
+  if (failed_) return &errors::store_failed;
+  // What the ledger holds may be older than what was answered before the start.
+  if (!engine_->whole()) return &errors::store_waits_for_space;
+  return nullptr;
+}
+
 void Teller::on_request(Resource resource, uint32_t account_id, std::string_view body,
                         http::Exchange& exchange) {
-  if (failed_) {
-    exchange.answer({.error = &errors::store_failed});
-    return;
-  }
-  // What the ledger holds may be older than what was answered before the start.
-  if (!engine_->whole()) {
-    exchange.answer({.error = &errors::store_waits_for_space});
+  if (const http::Error* error = refusal()) {
+    exchange.answer({.error = error});
     return;
   }
   Account& account = *ledger_.find(account_id);

@@ -51,6 +51,9 @@ class Teller {
   // Before the first request. `engine` must outlive this.
   void open(store::Engine& engine) noexcept { engine_ = &engine; }
 
+  // What every request is answered with just now, whatever it asks for; null where requests are
+  // served. What the ledger holds, its accounts included, is not to be shown meanwhile.
+  [[nodiscard]] const http::Error* refusal() const noexcept;
   // A whole request of an account that there is: answers it, or defers it. Requests get into the
   // store in the order in which they came: none is decided while an earlier one waits. A statement
   // is not decided, so it waits for nobody.

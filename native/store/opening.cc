@@ -21,6 +21,13 @@ std::string text_of(Bytes bytes) {
 
 Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
+Status check_length(const char* what, size_t bytes, size_t bytes_max) {
+  if (bytes <= bytes_max) return {};
+  return Status(Code::invalid, "a " + std::string(what) + " of " + std::to_string(bytes) +
+                                   " bytes, at most " + std::to_string(bytes_max) +
+                                   " are possible");
+}
+
 Status check_options(const Options& options) {
   const uint64_t size = options.segment_bytes;
   if (size != 0 && (size < limits::segment_bytes_min || size > limits::segment_bytes_max ||
@@ -28,11 +35,11 @@ Status check_options(const Options& options) {
     return Status(Code::invalid, "a segment of " + std::to_string(size) +
                                      " bytes: give a multiple of 256 KiB from 1 MiB to 256 MiB");
   }
-  if (options.kind.size() > limits::store_kind_bytes_max ||
-      options.schema.size() > limits::store_schema_bytes_max) {
-    return Status(Code::invalid, "the store's kind or schema is too long");
+  if (Status fits = check_length("kind", options.kind.size(), limits::store_kind_bytes_max);
+      !fits.ok()) {
+    return fits;
   }
-  return {};
+  return check_length("schema", options.schema.size(), limits::store_schema_bytes_max);
 }
 
 Status status_of(const std::string& path, const Damage& damage) {

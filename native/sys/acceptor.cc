@@ -14,9 +14,11 @@ Acceptor::~Acceptor() { close(); }
 
 Status Acceptor::listen(const ListenOptions& options) {
   if (options.port.has_value()) {
-    auto listener = Listener::tcp(options.host, *options.port);
-    if (!listener.ok()) return listener.status();
-    doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
+    auto listeners = Listener::tcp(options.host, *options.port);
+    if (!listeners.ok()) return listeners.status();
+    for (Listener& listener : listeners.value()) {
+      doors_.push_back(std::make_unique<Door>(*this, std::move(listener)));
+    }
   }
   if (!options.unix_path.empty()) {
     auto listener = Listener::unix_path(options.unix_path, options.unix_mode);
@@ -52,6 +54,12 @@ uint16_t Acceptor::port() const noexcept {
     if (door->tcp) return door->listener.port();
   }
   return 0;
+}
+
+std::vector<std::string> Acceptor::addresses() const {
+  std::vector<std::string> all;
+  for (const auto& door : doors_) all.push_back(door->listener.address());
+  return all;
 }
 
 // `all`: until the queue is empty, then never again, as draining needs it.

@@ -1,4 +1,4 @@
-// Accepts connections from a TCP and a unix listener on one event loop, for every service alike,
+// Accepts connections from TCP and unix listeners on one event loop, for every service alike,
 // and takes those that other services accepted and hand over (beside its unix socket, always):
 // bursts are bounded, a limit on connections and exhausted descriptors pause it without spinning
 // (the kernel's backlog is the queue then), and draining accepts what is already waiting first.
@@ -21,7 +21,7 @@
 namespace espora::sys {
 
 struct ListenOptions {
-  std::string host;              // TCP: where to listen; used when `port` is set
+  std::string host;              // TCP: where to listen, on all its addresses; used with `port`
   std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
   std::string unix_path;         // empty: no unix socket
   uint32_t unix_mode = 0600;     // permissions of the unix socket, and of that for handoff
@@ -84,6 +84,8 @@ class Acceptor final : private HandoffOwner {
 
   // The TCP port in use; 0 without TCP.
   [[nodiscard]] uint16_t port() const noexcept;
+  // Where clients find its listeners, as Listener::address.
+  [[nodiscard]] std::vector<std::string> addresses() const;
   // Whether at least one listener is open.
   [[nodiscard]] bool listening() const noexcept;
   // Readable from any thread.

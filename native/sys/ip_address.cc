@@ -75,7 +75,8 @@ Result<IpNetwork> IpNetwork::parse(std::string_view text) {
   const auto parsed = std::from_chars(bits.data(), bits.data() + bits.size(), prefix);
   if (parsed.ec != std::errc{} || parsed.ptr != bits.data() + bits.size() ||
       prefix > network.prefix_bits) {
-    return refuse("has a prefix length that is none");
+    return refuse(base->v6 ? "has a prefix length that is not 0 to 128"
+                           : "has a prefix length that is not 0 to 32");
   }
   network.prefix_bits = prefix;
   IpAddress masked = *base;

@@ -34,6 +34,9 @@ inline constexpr uint64_t long_turn_ns = 100'000;
 // --- listening --------------------------------------------------------------------------------
 // The kernel's queue in front of accept(2); it caps this at net.core.somaxconn.
 inline constexpr int listen_backlog = 4096;
+// How often a port is chosen anew for a name with several addresses, where the kernel's choice for
+// the first is taken on another.
+inline constexpr int listen_port_tries_max = 16;
 // Connections taken in one go from a ready listener before others get their turn.
 inline constexpr int accepts_per_event_max = 64;
 // How long accepting rests after EMFILE, ENFILE, ENOBUFS or ENOMEM, in milliseconds.

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -108,6 +110,53 @@ int type_of(SocketType type) noexcept {
 bool is_local_error(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
          error == EADDRNOTAVAIL;
+}
+
+bool is_localhost(const std::string& host) noexcept {
+  return ::strcasecmp(host.c_str(), "localhost") == 0 ||
+         ::strcasecmp(host.c_str(), "localhost.") == 0;
+}
+
+// Where a listener on `host` is to be, each address once.
+Result<std::vector<ResolvedAddress>> addresses_to_listen_on(const std::string& host,
+                                                            uint16_t port) {
+  std::vector<ResolvedAddress> all;
+  const std::vector<std::string> names =
+      is_localhost(host) ? std::vector<std::string>{"127.0.0.1", "::1"} : std::vector{host};
+  for (const std::string& name : names) {
+    const auto ask = [name, port] { return resolve_tcp(name, port, AI_PASSIVE); };
+    const auto found = name.empty() || IpAddress::parse(name).has_value()
+                           ? ask()
+                           : resolve_within(limits::listen_resolve_ms, ask, name);
+    if (!found.ok()) return found.status();
+    for (const ResolvedAddress& address : found.value()) {
+      if (std::find(all.begin(), all.end(), address) == all.end()) all.push_back(address);
+    }
+  }
+  return all;
+}
+
+void set_port(ResolvedAddress& address, uint16_t port) noexcept {
+  auto* const any = reinterpret_cast<sockaddr*>(address.bytes);
+  if (any->sa_family == AF_INET) {
+    reinterpret_cast<sockaddr_in*>(any)->sin_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in6*>(any)->sin6_port = htons(port);
+  }
+}
+
+std::string where_to_listen(const std::string& host, uint16_t port, const ResolvedAddress& address,
+                            bool alone) {
+  const std::string where = "cannot listen on " + host + ":" + std::to_string(port);
+  if (alone) return where;
+  sockaddr_storage storage{};
+  std::memcpy(&storage, address.bytes, address.length);
+  return where + " (" + to_endpoint(storage).value_or(Endpoint{}).to_string() + ")";
+}
+
+// This machine has no such address, or not this version of IP at all.
+bool is_not_here(int error) noexcept {
+  return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == EPROTONOSUPPORT;
 }
 
 // Whether the socket at `path` may still be somebody's. Only ECONNREFUSED says that it is not: a
@@ -224,21 +273,19 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   return *this;
 }
 
-Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
-  const auto ask = [host, port] { return resolve_tcp(host, port, AI_PASSIVE); };
-  auto addresses = host.empty() || IpAddress::parse(host).has_value()
-                       ? ask()
-                       : resolve_within(limits::listen_resolve_ms, ask, host);
-  if (!addresses.ok()) return addresses.status();
-  const ResolvedAddress& address = addresses.value().front();
-  const std::string where = "cannot listen on " + host + ":" + std::to_string(port);
+// `alone`: the only one of its name, so that an address of version 6 may take version 4 along, as
+// the system has it.
+Result<Listener> Listener::bound_to(const ResolvedAddress& address, bool alone,
+                                    const std::string& where) {
   Listener listener;
   listener.fd_.reset(
       ::socket(address.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
   const int fd = listener.fd();
   if (fd < 0) return Status::from_errno(errno, "socket", where);
   const int on = 1;
-  if (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+  if (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      (!alone && address.family == AF_INET6 &&
+       ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)) {
     return Status::from_errno(errno, "setsockopt", where);
   }
   set_no_delay(fd);
@@ -253,6 +300,53 @@ Result<Listener> Listener::tcp(const std::string& host, uint16_t port) {
   listener.tcp_ = true;
   listener.port_ = bound->port;
   return listener;
+}
+
+Result<std::vector<Listener>> Listener::tcp(const std::string& host, uint16_t port) {
+  auto addresses = addresses_to_listen_on(host, port);
+  if (!addresses.ok()) return addresses.status();
+  const bool alone = addresses.value().size() == 1;
+  // A port that the kernel chose on one address may be taken on the next.
+  for (int tries = 1;; ++tries) {
+    std::vector<Listener> all;
+    std::optional<Status> absent;
+    std::optional<Status> failed;
+    for (ResolvedAddress address : addresses.value()) {
+      if (!all.empty()) set_port(address, all.front().port());
+      const std::string where = where_to_listen(host, port, address, alone);
+      auto listener = bound_to(address, alone, where);
+      if (listener.ok()) {
+        all.push_back(std::move(listener).value());
+      } else if (is_not_here(listener.status().error())) {
+        if (!absent.has_value()) absent = listener.status();
+      } else {
+        failed = listener.status();
+        break;
+      }
+    }
+    if (!failed.has_value() && all.empty()) return *absent;
+    if (!failed.has_value()) return all;
+    const bool unlucky = port == 0 && !all.empty() && failed->code() == Code::address_in_use;
+    if (!unlucky || tries == limits::listen_port_tries_max) return *failed;
+  }
+}
+
+std::string Listener::address() const {
+  if (!path_.empty()) return path_;
+  if (const auto endpoint = local_endpoint(fd()); endpoint.has_value()) {
+    return endpoint->to_string();
+  }
+  sockaddr_un name{};
+  socklen_t length = sizeof name;
+  if (::getsockname(fd(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
+  const size_t bytes = length - std::min<size_t>(length, offsetof(sockaddr_un, sun_path));
+  // unix(7): a name that begins with a NUL is none of the file system's; ss(8) writes it with an @.
+  std::string path(name.sun_path, std::min(bytes, sizeof name.sun_path));
+  if (!path.empty() && path.front() == '\0') {
+    path.front() = '@';
+    return path;
+  }
+  return path.substr(0, path.find('\0'));
 }
 
 Result<Listener> Listener::inherited(int fd) {

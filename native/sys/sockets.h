@@ -60,9 +60,13 @@ class Listener {
   Listener& operator=(Listener&& other) noexcept;
   ~Listener() { close(); }
 
-  // `host` may be a name; port 0 lets the kernel choose. TCP_NODELAY is set here because accepted
-  // sockets inherit it, also through a handoff. SO_REUSEADDR, no SO_REUSEPORT.
-  static Result<Listener> tcp(const std::string& host, uint16_t port);
+  // One listener for each address of `host`, all on the same port; port 0 lets the kernel choose
+  // it. Addresses that this machine does not have (no IPv6, another machine's) are passed over as
+  // long as there is another; one that is taken is an error, or a part of the clients would reach
+  // somebody else. `localhost` is 127.0.0.1 and ::1, whatever resolvers say (RFC 6761 6.3).
+  // TCP_NODELAY is set here because accepted sockets inherit it, also through a handoff.
+  // SO_REUSEADDR, no SO_REUSEPORT. At least one on success.
+  static Result<std::vector<Listener>> tcp(const std::string& host, uint16_t port);
   // Bound under a temporary name, chmod to `mode`, then renamed over `path`: whoever connects finds
   // a socket that listens. A live listener on `path` (one that accepts a connection) is
   // address_in_use; a dead one is replaced.
@@ -77,10 +81,14 @@ class Listener {
   [[nodiscard]] bool tcp() const noexcept { return tcp_; }
   // The port in use; 0 for a unix socket.
   [[nodiscard]] uint16_t port() const noexcept { return port_; }
+  // Where clients find it, as Address is written: "127.0.0.1:80", "[::1]:80", a path.
+  [[nodiscard]] std::string address() const;
   // Stops listening; unlinks the path if its inode is still ours.
   void close() noexcept;
 
  private:
+  static Result<Listener> bound_to(const ResolvedAddress& address, bool alone,
+                                   const std::string& where);
   Fd fd_;
   bool tcp_ = false;
   uint16_t port_ = 0;

@@ -1,12 +1,12 @@
 // `espora admin` and a balancer in a process of its own, over the admin socket.
 import { statSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { askAdmin } from '#espora/admin/client.js';
-import { cleanEnvironment, runEspora, startEspora } from '../helpers/program.js';
+import { runEspora, startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 interface Shown {
@@ -125,40 +125,6 @@ test.serial('requests that make no sense are answered, and harm nothing', async 
   t.is(await status('POST', '/upstreams', '{"address":1}'), 400);
   t.is(await status('POST', '/upstreams', '{"address":"/b","x":1}'), 400);
   t.is(await status('GET', '/upstreams'), 200);
-});
-
-test.serial('sockets of a service manager are taken over', async (t) => {
-  const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  const { port } = listener.address() as { port: number };
-  const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
-  t.true(fd > 2);
-  // As systemd does it: the descriptor is 3, and LISTEN_PID is the pid that the program will have.
-  const script = `exec env LISTEN_PID=$$ LISTEN_FDS=1 "$0" dist/cli/main.js balancer --json --upstreams /a --admin-socket "$1"`;
-  const { spawn } = await import('node:child_process');
-  const socket = join(temporaryDirectory(t), 'admin.sock');
-  const child = spawn('/bin/sh', ['-c', script, process.execPath, socket], {
-    env: cleanEnvironment(),
-    stdio: ['ignore', 'pipe', 'pipe', fd],
-  });
-  t.teardown(() => listener.close());
-  t.teardown(() => child.kill('SIGKILL'));
-  let output = '';
-  child.stderr!.on('data', (text: Buffer) => (output += text.toString()));
-  const ready = await new Promise<string>((resolve) => {
-    child.stdout!.once('data', (text: Buffer) => {
-      resolve(text.toString());
-    });
-    child.once('exit', () => {
-      resolve(output);
-    });
-  });
-  t.regex(ready, /"event":"ready"/);
-  // From here on only the balancer takes what comes; nobody is behind it, so it ends it again.
-  await new Promise((resolve) => listener.close(resolve));
-  await new Promise((resolve) => {
-    connect(port, '127.0.0.1').once('error', resolve).once('close', resolve).resume();
-  });
 });
 
 test('a balancer that says nothing is waited for, but not for ever', async (t) => {

@@ -1,6 +1,6 @@
 // Lines for people and log lines: the small print.
 import test from 'ava';
-import { destination, listening, storeState, url } from '#espora/cli/lines.js';
+import { destination, entrance, listening, storeState, url } from '#espora/cli/lines.js';
 import { textLine } from '#espora/cli/log.js';
 import { plainTable } from '#espora/cli/plain-table.js';
 
@@ -24,18 +24,29 @@ test('an address that one can click', (t) => {
 });
 
 test('where a service listens', (t) => {
-  const own = { port: 1, listenFds: undefined };
-  t.is(listening({ ...own, host: '0.0.0.0' }, { port: 1 }), '0.0.0.0:1');
-  t.is(listening({ ...own, host: '::' }, { port: 1 }), '[::]:1');
-  const none = { port: undefined, listenFds: undefined };
-  t.is(listening({ ...none, host: '::' }, { unixSocket: '/a' }), '/a');
-  t.is(listening({ ...own, host: 'a' }, { port: 1, unixSocket: '/a' }), 'a:1 and /a');
-  // Where a socket that was taken over listens is not what --host says.
-  const taken = { host: '0.0.0.0', port: undefined, listenFds: 1 };
-  t.is(listening(taken, { port: 5000 }), '1 inherited socket');
+  t.is(listening({ addresses: ['0.0.0.0:1'] }), '0.0.0.0:1');
   t.is(
-    listening({ ...taken, port: 1, listenFds: 2 }, { port: 1 }),
-    '0.0.0.0:1 and 2 inherited sockets',
+    listening({ addresses: ['127.0.0.1:1', '[::1]:1', '/a'] }),
+    '127.0.0.1:1 and [::1]:1 and /a',
+  );
+});
+
+test('where a person finds the whole', (t) => {
+  const own = { host: 'localhost', port: 0, listenFds: undefined };
+  const both = { port: 5, addresses: ['127.0.0.1:5', '[::1]:5'] };
+  t.is(entrance(own, both), 'http://localhost:5');
+  // Where a socket that was taken over listens is not what --host and --port say.
+  const taken = { host: '0.0.0.0', port: undefined, listenFds: 1 };
+  t.is(entrance(taken, { port: 6, addresses: ['[::]:6'] }), 'http://localhost:6');
+  t.is(entrance(taken, { port: 6, addresses: ['10.0.0.1:6'] }), 'http://10.0.0.1:6');
+  t.is(entrance(taken, { addresses: ['/run/a.sock'] }), '/run/a.sock');
+  t.is(entrance(taken, { addresses: ['@abstract:1'] }), '@abstract:1');
+  t.is(
+    entrance(
+      { ...own, listenFds: 2 },
+      { port: 5, addresses: [...both.addresses, '/a', '[::1]:7'] },
+    ),
+    'http://localhost:5 and /a and http://[::1]:7',
   );
 });
 

@@ -147,6 +147,9 @@ for (const [before, stopped, reserve] of [
       if (mustWait) t.regex(full.stderr, /secured without it: spare-0\.tmp: open: .*\(ENOENT\)/);
       client.send(post(1, 'c', 1, 'refused'));
       t.is((await client.answer()).status, waits ? 503 : 507);
+      // Nobody's account, which the image's health check asks for.
+      client.send(get(0));
+      t.is((await client.answer()).status, waits ? 503 : 404);
       t.deepEqual(await damageIn(data), []);
       // Beside a service that waits the tail is nobody's yet.
       const shown = waits ? proven.filter(({ seq }) => seq <= provenSeq) : proven;

@@ -16,7 +16,7 @@ export type Language = 'en' | 'pt-BR';
 
 const optionHelp: Readonly<Record<OptionName, string>> = {
   topology: 'quais serviços são iniciados e como se ligam',
-  host: 'nome ou endereço onde escutar',
+  host: 'nome ou endereço onde escutar; um nome vale por todos os seus endereços',
   port: 'porta TCP onde escutar; 0: o kernel escolhe',
   unixSocket: 'socket unix onde escutar, em vez de uma porta ou além dela',
   unixSocketMode: 'permissões do socket unix, em octal',
@@ -75,10 +75,13 @@ const optionHelp: Readonly<Record<OptionName, string>> = {
   adminSocket: 'socket unix, legível só pelo dono, no qual espora admin o observa e o altera',
   drainTimeout: 'quanto tempo as conexões abertas podem durar na parada',
   name: 'nome em listas de processos, linhas e logs; sem valor, o tipo do serviço',
+  readyFile:
+    'arquivo que existe enquanto clientes são atendidos, e diz à verificação de saúde da imagem como perguntar',
   runDirectory:
     'onde ficam os sockets dos serviços; sem valor, um diretório privado, removido no fim',
   metricsPort: 'porta TCP de /metrics (Prometheus) e /stats (JSON); sem valor, nenhum dos dois',
-  metricsHost: 'nome ou endereço onde a porta de métricas escuta',
+  metricsHost:
+    'nome ou endereço onde a porta de métricas escuta; um nome vale por todos os seus endereços',
   logLevel: 'mensagens menos graves que ainda são registradas',
   logFormat: 'linhas de log como texto ou JSON; auto: texto num terminal, JSON fora dele',
 };

@@ -14,6 +14,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** A descriptor for its lines, which then nobody reads here. */
   readonly stdout?: number;
+  /** Descriptors of the test that it gets as its own, from 3 on. */
+  readonly descriptors?: readonly number[];
   /** Its input stays open for `type`. */
   readonly keepInput?: boolean;
 }
@@ -29,7 +31,7 @@ export interface Ended {
 /** A line of JSON that a program printed with --json. */
 export type EventLine = { readonly event: string } & Readonly<Record<string, unknown>>;
 
-const ours = /^(ESPORA_(?!ADDON$).*|PORT|UNIX_SOCKET|UPSTREAMS|DB)$/;
+const ours = /^(ESPORA_(?!ADDON$).*|PORT|UNIX_SOCKET|UPSTREAMS|DB|LISTEN_FDS)$/;
 
 /** The environment of the test without anything that is an option of espora. */
 export function cleanEnvironment(): Record<string, string> {
@@ -56,7 +58,7 @@ export class Program {
   ) {
     const child = spawn(file, args, {
       env: { ...cleanEnvironment(), ...options.environment },
-      stdio: ['pipe', options.stdout ?? 'pipe', 'pipe'],
+      stdio: ['pipe', options.stdout ?? 'pipe', 'pipe', ...(options.descriptors ?? [])],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     this.child = child;
@@ -119,6 +121,22 @@ export function startEspora(
   options: ProgramOptions = {},
 ): Program {
   return new Program(t, process.execPath, [main, ...args], options);
+}
+
+/**
+ * Starts `espora` as a service manager does (sd_listen_fds(3)): `descriptors` are its own from 3 on, and
+ * LISTEN_PID is the process id that it will have.
+ */
+export function startOnSockets(
+  t: ExecutionContext<unknown>,
+  args: readonly string[],
+  descriptors: readonly number[],
+  options: ProgramOptions = {},
+): Program {
+  const script = 'exec env LISTEN_PID=$$ LISTEN_FDNAMES=a "$@"';
+  const environment = { LISTEN_FDS: String(descriptors.length), ...options.environment };
+  const all = ['-c', script, 'sh', process.execPath, main, ...args];
+  return new Program(t, '/bin/sh', all, { ...options, environment, descriptors });
 }
 
 /**

@@ -19,7 +19,7 @@ import type { OptionName, ServiceKind } from '#espora/options/table.js';
 import { Api, Balancer, Database } from '#espora/index.js';
 import { settingsInForce } from '#espora/services/service.js';
 import { topologies } from '#espora/topology/index.js';
-import { planServices } from '#espora/topology/topology.js';
+import { entryOptions, planServices } from '#espora/topology/topology.js';
 import { processProofs } from './process-proofs.js';
 
 type Found = Readonly<Record<string, unknown>>;
@@ -248,8 +248,8 @@ test('start: every option for the services reaches the addons of those that it a
       const { values } = resolveOptions(plan.kind, { environment: plan.environment });
       const found = createService(plan.kind, values as never)[settingsInForce]();
       const applies = startNames.filter((name) => {
-        const entryOnly = name === 'host' || name === 'port';
-        return optionsOf(plan.kind).includes(name) && (!entryOnly || plan.unixSocket === undefined);
+        const ofEntry = entryOptions.includes(name);
+        return optionsOf(plan.kind).includes(name) && (!ofEntry || plan.unixSocket === undefined);
       });
       check(t, plan.kind, applies, found, `${plan.name} of ${topology.name}`);
       for (const name of applies) seen.add(name);

@@ -62,6 +62,12 @@ export const processProofs: Readonly<Partial<Record<OptionName, ProcessProof>>> 
       t.true(Array.isArray(await askAdmin(texts.adminSocket!, 'GET', '/upstreams')));
     },
   },
+  readyFile: {
+    text: ({ directory }) => join(directory, 'ready'),
+    check: ({ t, texts }) => {
+      t.regex(readFileSync(texts.readyFile!, 'utf8'), /^address 127\.0\.0\.1:\d+$/m);
+    },
+  },
   metricsPort: {
     text: ({ port }) => String(port),
     check: async ({ t, program, texts }) => {

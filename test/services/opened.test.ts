@@ -5,6 +5,7 @@ import type { NativeDatabaseStarted } from '#espora/native.js';
 
 const started: NativeDatabaseStarted = {
   port: 9999,
+  addresses: ['0.0.0.0:9999'],
   records: 0,
   replayedRecords: 0,
   snapshotSeq: 0,

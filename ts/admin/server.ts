@@ -122,7 +122,10 @@ async function readJson(request: IncomingMessage): Promise<Readonly<Record<strin
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.length;
     if (bytes > bodyBytesMax)
-      throw new EsporaError('ERR_ESPORA_TOO_LARGE', 'the body is too large');
+      throw new EsporaError(
+        'ERR_ESPORA_TOO_LARGE',
+        `a body of at least ${String(bytes)} bytes, at most ${String(bodyBytesMax)} are possible`,
+      );
     pieces.push(piece);
   }
   let body: unknown;

@@ -6,7 +6,7 @@ import type { SupervisorEvent } from '../supervisor/supervisor.js';
 import type { Topology } from '../topology/topology.js';
 import { number } from './output.js';
 
-type ListeningOptions = Pick<Values<'balancer'>, 'host' | 'port' | 'listenFds'>;
+type EntranceOptions = Pick<Values<'start'>, 'host' | 'port' | 'listenFds'>;
 
 const { format: time } = duration({ minMs: 0, maxMs: 0 });
 
@@ -21,21 +21,23 @@ export function url(host: string, port: number): string {
   return `http://${name}:${String(port)}`;
 }
 
-/** `0.0.0.0:9999 and /run/espora/db.sock`; what was taken over is named as that, its host unknown. */
-export function listening(
-  { host, port: ownPort, listenFds }: ListeningOptions,
-  { port, unixSocket }: Listening,
+/** `0.0.0.0:9999 and /run/espora/db.sock`. */
+export function listening({ addresses }: Listening): string {
+  return addresses.join(' and ');
+}
+
+/** Where a person finds the whole: `http://localhost:9999`, or what it took over. */
+export function entrance(
+  { host, port, listenFds = 0 }: EntranceOptions,
+  { port: chosen, addresses }: Listening,
 ): string {
-  const own = ownPort === undefined ? undefined : port;
-  const tcp =
-    own === undefined ? [] : [`${host.includes(':') ? `[${host}]` : host}:${String(own)}`];
-  const taken = listenFds ?? 0;
-  const inherited = `${String(taken)} inherited socket${taken === 1 ? '' : 's'}`;
-  return [
-    ...tcp,
-    ...(unixSocket === undefined ? [] : [unixSocket]),
-    ...(taken === 0 ? [] : [inherited]),
-  ].join(' and ');
+  const own = port === undefined || chosen === undefined ? [] : [url(host, chosen)];
+  const taken = listenFds === 0 ? [] : addresses.slice(-listenFds);
+  const places = taken.map((address) => {
+    const [, of, at] = /^([^/@]*):(\d+)$/.exec(address) ?? [];
+    return of === undefined ? address : url(of.replaceAll(/[[\]]/g, ''), Number(at));
+  });
+  return [...own, ...places].join(' and ');
 }
 
 /** Where metrics are. */
@@ -60,12 +62,14 @@ export function storeState(
 export class StartLines {
   readonly #width: number;
   readonly #options: Values<'start'>;
-  #port: number | undefined;
+  readonly #entry: string;
+  #entrance = 'no address';
   #stopping = false;
 
   constructor(topology: Topology, options: Values<'start'>) {
     this.#width = Math.max(...topology.services.map(({ name }) => name.length));
     this.#options = options;
+    this.#entry = topology.services.find(({ listen }) => listen === 'entry')!.name;
   }
 
   /** The first line. */
@@ -77,10 +81,10 @@ export class StartLines {
   of(event: SupervisorEvent): string | undefined {
     switch (event.event) {
       case 'service-ready':
-        this.#port = event.started.port ?? this.#port;
+        if (event.service === this.#entry) this.#entrance = entrance(this.#options, event.started);
         return this.#row(event.service, this.#ready(event));
       case 'ready':
-        return `Ready after ${seconds(event.elapsedMs)}: ${this.#address()} (Ctrl-C stops it)`;
+        return `Ready after ${seconds(event.elapsedMs)}: ${this.#entrance} (Ctrl-C stops it)`;
       case 'service-slow':
         return this.#row(event.service, `still starting after ${seconds(event.elapsedMs)}`);
       case 'stopping':
@@ -110,10 +114,6 @@ export class StartLines {
     if (store !== undefined) return `${word}: ${storeState(store, this.#options)}`;
     return event.upstreams.length === 0 ? word : `${word} → ${event.upstreams.join(', ')}`;
   }
-
-  #address(): string {
-    return this.#port === undefined ? 'no address' : url(this.#options.host, this.#port);
-  }
 }
 
 /** What a balancer or an api does with its clients. */
@@ -133,7 +133,7 @@ export const serviceLines = {
     started: Started,
     options: Values<'balancer'> | Values<'api'> | Values<'database'>,
   ): string {
-    const where = listening(options, started);
+    const where = listening(started);
     const what =
       'data' in options && started.store !== undefined
         ? storeState(started.store, options)

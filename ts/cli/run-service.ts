@@ -11,7 +11,7 @@ import type { ServiceKind, Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
-import { settingsInForce } from '../services/service.js';
+import { owesHeader, settingsInForce } from '../services/service.js';
 import type { Started, StopOptions, StoreOpened } from '../services/service.js';
 import { fromSupervisor } from '../supervisor/messages.js';
 import type { FromService } from '../supervisor/messages.js';
@@ -20,6 +20,7 @@ import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, serviceLines } from './lines.js';
 import { createLogger } from './log.js';
 import { printError, printJson, printLine } from './output.js';
+import { ReadyFile, readyText } from './ready-file.js';
 import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
@@ -38,6 +39,7 @@ interface AnyService {
   stop(options: StopOptions): Promise<void>;
   stats(): ServiceStats | undefined;
   [settingsInForce](): object;
+  [owesHeader](address: string): boolean;
   on(event: 'notice' | 'warning' | 'failed', listener: (message: string) => void): unknown;
 }
 
@@ -185,11 +187,14 @@ async function live(
   });
   // Signal handlers do not keep a process alive.
   const alive = setInterval(() => undefined, 2 ** 31 - 1);
+  let ready: ReturnType<typeof openReadyFile> | undefined;
   try {
+    ready = openReadyFile(log, values);
     const started = await service.start();
     logStore(log, started.store);
     const metrics = await serve(kind, name, values, service);
     const admin = await openAdminSocket(values, service);
+    ready.say(readyText(started, (address) => service[owesHeader](address)));
     await channel.send({ type: 'ready', started });
     say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
     if (metrics !== undefined) {
@@ -197,6 +202,7 @@ async function live(
     }
     const drainMs = await stop.requested;
     say(serviceLines.stopping(name, drainMs), { event: 'stopping', drainMs });
+    ready.unsay();
     await service.stop({ drain: drainMs });
     metrics?.close();
     admin?.close();
@@ -204,6 +210,7 @@ async function live(
     channel.removeRunDirectory();
     return 0;
   } finally {
+    ready?.unsay();
     clearInterval(alive);
   }
 }
@@ -215,6 +222,30 @@ function logStore(log: Logger, store: StoreOpened | undefined): void {
   if (store.tail === 'clean') return;
   const { tail, unprovenRecords, lastSeq } = store;
   log.info({ tail, unprovenRecords, lastSeq }, 'the store was not closed: it was recovered');
+}
+
+/** The ready file, if one is wanted. Where it cannot be written, that is a warning: clients are served. */
+function openReadyFile(
+  log: Logger,
+  { readyFile }: AnyValues,
+): { say: (text: string) => void; unsay: () => void } {
+  if (readyFile === undefined) return { say: () => undefined, unsay: () => undefined };
+  const file = new ReadyFile(readyFile);
+  return {
+    say: (text) => {
+      try {
+        file.write(text);
+      } catch (error) {
+        if (!(error instanceof EsporaError)) throw error;
+        log.warn(
+          `${error.message}: a health check will take the service for one that is not ready`,
+        );
+      }
+    },
+    unsay: () => {
+      file.remove();
+    },
+  };
 }
 
 /** The socket for `espora admin`, if one is wanted. */

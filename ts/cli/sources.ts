@@ -13,11 +13,6 @@ export interface CommonFlags {
 /** Flags of a command, by option name. */
 export type Flags = CommonFlags & Readonly<Record<string, unknown>>;
 
-/** Whether a service manager gave this process sockets that listen already. */
-export function isGivenSockets(): boolean {
-  return ownEnvironment()['LISTEN_FDS'] !== undefined;
-}
-
 /**
  * The environment without LISTEN_FDS where those descriptors are meant for another process:
  * sd_listen_fds(3) says by LISTEN_PID for whom they are.

@@ -1,6 +1,10 @@
 // `espora start`: the services of a topology under a supervisor.
+import { fstatSync } from 'node:fs';
+import { EsporaError } from '../errors.js';
 import { resolveOptions } from '../options/resolve.js';
+import { variableOf } from '../options/table.js';
 import type { Values } from '../options/table.js';
+import { inheritedDescriptors } from '../services/service.js';
 import type { MetricsServer } from '../metrics/server.js';
 import { openRunDirectory } from '../supervisor/run-directory.js';
 import { ServiceEnded, Supervisor } from '../supervisor/supervisor.js';
@@ -12,7 +16,7 @@ import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson, printLine } from './output.js';
 import { serviceCommand } from './service-command.js';
-import { isGivenSockets, sourcesOf } from './sources.js';
+import { sourcesOf } from './sources.js';
 import type { Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
 
@@ -34,11 +38,7 @@ async function run(flags: Flags): Promise<number> {
   const topology = topologies[values.topology];
   const log = createLogger('supervisor', values);
   for (const warning of warnings) log.warn(warning);
-  if (isGivenSockets()) {
-    log.warn(
-      'espora start takes no sockets over: it listens by itself; give them to espora balancer or espora database',
-    );
-  }
+  for (const descriptor of inheritedDescriptors(values.listenFds ?? 0)) checkSocket(descriptor);
   const lines = new StartLines(topology, values);
   const runDirectory = openRunDirectory(values.runDirectory);
   // Also for a process.exit() and an exception that nobody caught.
@@ -78,6 +78,21 @@ async function run(flags: Flags): Promise<number> {
   const end = await supervisor.ended;
   metrics?.close();
   return end?.exitCode ?? 0;
+}
+
+/** Throws ERR_ESPORA_INVALID for a descriptor that no service can take over. */
+function checkSocket(descriptor: number): void {
+  let isSocket = false;
+  try {
+    isSocket = fstatSync(descriptor).isSocket();
+  } catch {
+    // EBADF: nothing is there.
+  }
+  if (isSocket) return;
+  throw new EsporaError(
+    'ERR_ESPORA_INVALID',
+    `cannot take over descriptor ${String(descriptor)}: it is no socket; ${variableOf('listenFds')} says how many there are from descriptor 3 on`,
+  );
 }
 
 /** The endpoint for the metrics of all services, if one is wanted. */

@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 import type { Server, ServerResponse } from 'node:http';
 import { EsporaError } from '../errors.js';
+import { listenOnAll } from './listen.js';
 import { metricsText } from './exposition.js';
 import type { Measured } from './measured.js';
 
@@ -19,28 +20,29 @@ export async function serveMetrics(
   listen: { readonly host: string; readonly port: number },
   measure: () => Promise<readonly Measured[]>,
 ): Promise<MetricsServer> {
-  const server = createServer((request, response) => {
-    answer(request.method, request.url, response, measure).catch((error: unknown) => {
-      response.writeHead(500, { 'Content-Type': 'text/plain' }).end(`${String(error)}\n`);
+  const create = (): Server => {
+    const server = createServer((request, response) => {
+      answer(request.method, request.url, response, measure).catch((error: unknown) => {
+        response.writeHead(500, { 'Content-Type': 'text/plain' }).end(`${String(error)}\n`);
+      });
     });
-  });
-  server.unref();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE';
-      const code = taken ? 'ERR_ESPORA_ADDRESS_IN_USE' : 'ERR_ESPORA_IO';
-      const message = `the metrics cannot be served: ${error.message}`;
-      const remedy = 'stop what listens there or choose another port with --metrics-port';
-      reject(new EsporaError(code, message, taken ? { remedy } : {}));
-    });
-    server.listen(listen.port, listen.host, resolve);
-  });
-  return { port: portOf(server), close: () => server.close() };
-}
-
-function portOf(server: Server): number {
-  const address = server.address();
-  return typeof address === 'object' && address !== null ? address.port : 0;
+    return server.unref();
+  };
+  try {
+    const { port, servers } = await listenOnAll(create, listen.host, listen.port);
+    return {
+      port,
+      close: () => {
+        for (const server of servers) server.close();
+      },
+    };
+  } catch (error) {
+    const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+    const code = taken ? 'ERR_ESPORA_ADDRESS_IN_USE' : 'ERR_ESPORA_IO';
+    const message = `the metrics cannot be served: ${(error as Error).message}`;
+    const remedy = 'stop what listens there or choose another port with --metrics-port';
+    throw new EsporaError(code, message, taken ? { remedy } : {});
+  }
 }
 
 async function answer(

@@ -82,13 +82,13 @@ export const optionTable = Object.freeze({
     scope: 'process',
     help: 'which services are started and how they are connected',
   }),
-  /** Name or address to listen on. */
+  /** Name or address to listen on; a name: on all its addresses. */
   host: option({
     kind: kinds.host(),
     default: '0.0.0.0',
     commands: everyService,
     scope: 'service',
-    help: 'name or address to listen on',
+    help: 'name or address to listen on; a name stands for all its addresses',
   }),
   /** TCP port to listen on; 0: the kernel chooses. */
   port: option({
@@ -126,7 +126,7 @@ export const optionTable = Object.freeze({
   /** Descriptors, from 3 on, that a service manager opened and that listen already. */
   listenFds: option({
     kind: kinds.count({ min: 1, max: 64 }),
-    commands: ['balancer', 'api', 'database'],
+    commands: everyService,
     scope: 'service',
     variable: 'LISTEN_FDS',
     help: 'how many sockets to take over that listen already, from descriptor 3 on (systemd sets it)',
@@ -438,6 +438,13 @@ export const optionTable = Object.freeze({
     scope: 'process',
     help: "where the services' sockets live; without one, a private directory, removed at the end",
   }),
+  /** File that is there while clients are served, and says how to ask whether they are. */
+  readyFile: option({
+    kind: kinds.path('a file'),
+    commands: everyService,
+    scope: 'process',
+    help: "file that is there while clients are served, and tells the image's health check how to ask",
+  }),
   /** TCP port for metrics and statistics. */
   metricsPort: option({
     kind: kinds.port(),
@@ -451,7 +458,7 @@ export const optionTable = Object.freeze({
     default: '127.0.0.1',
     commands: everyService,
     scope: 'process',
-    help: 'name or address that the metrics port listens on',
+    help: 'name or address that the metrics port listens on; a name stands for all its addresses',
   }),
   /** Least severe messages that are logged. */
   logLevel: option({

@@ -124,5 +124,6 @@ export function createForwarder(
     stop: (drainMs) => native.stop(drainMs),
     stats: () => native.stats(),
     settings: () => native.settings(),
+    owesHeader: (address) => native.owesHeader(address),
   };
 }

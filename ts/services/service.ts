@@ -16,10 +16,18 @@ import type {
 
 /** Where a started service listens. */
 export interface Listening {
-  /** The TCP port, if it listens on one: the kernel's choice where 0 was asked for. */
+  /**
+   * The TCP port, if it listens on one: the kernel's choice where 0 was asked for, that of a socket that
+   * was taken over where it has none of its own.
+   */
   readonly port?: number;
   /** Path of the unix socket, if it listens on one. */
   readonly unixSocket?: string;
+  /**
+   * Every place where clients find it, as the kernel says: `host:port`, `[v6]:port`, a path; `@name` for
+   * a unix socket without a path. TCP first, then the unix socket, then those that were taken over.
+   */
+  readonly addresses: readonly string[];
 }
 
 /** What the database found when it opened its store. */
@@ -64,7 +72,12 @@ export interface NativeService<Report, Stats> {
   stop(drainMs: number): Promise<void>;
   stats(): Partial<Stats>;
   settings(): object;
+  /** Of those who read PROXY headers: whether a client from `address` owes one. */
+  owesHeader?(address: string): boolean;
 }
+
+/** Key of a service's method that tells whether a client from an address owes a PROXY header. */
+export const owesHeader = Symbol('owes a header');
 
 /** Key of a service's method that tells what its addon runs with. No part of the library's surface. */
 export const settingsInForce = Symbol('settings in force');
@@ -252,10 +265,20 @@ export abstract class Service<
     return this.#native.settings();
   }
 
+  /** Whether a client that comes from `address`, an IP address and a port or a path, owes a PROXY header. */
+  [owesHeader](address: string): boolean {
+    return this.#native.owesHeader?.(address) ?? false;
+  }
+
   /** Stops it with the default drain time. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+/** The descriptors of sockets that a service manager opened: behind standard error, sd_listen_fds(3). */
+export function inheritedDescriptors(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => 3 + index);
 }
 
 /** Where to listen, as the addon wants it. Throws if neither a port nor a unix socket is there. */
@@ -272,17 +295,15 @@ export function nativeListen(options: {
     ...(port === undefined ? {} : { host, port }),
     ...(unixSocket === undefined ? {} : { unixSocket, unixSocketMode }),
     ...(handoffUsers === undefined ? {} : { handoffUsers: [...handoffUsers] }),
-    // sd_listen_fds(3): they begin behind standard error.
-    ...(listenFds === undefined
-      ? {}
-      : { inherited: Array.from({ length: listenFds }, (_, index) => 3 + index) }),
+    ...(listenFds === undefined ? {} : { inherited: inheritedDescriptors(listenFds) }),
   };
 }
 
 /** Where it listens, out of what the addon says. */
-export function listeningOf({ port, unixSocket }: NativeStarted): Listening {
+export function listeningOf({ port, unixSocket, addresses }: NativeStarted): Listening {
   return {
     ...(port === undefined ? {} : { port }),
     ...(unixSocket === undefined ? {} : { unixSocket }),
+    addresses: Object.freeze([...addresses]),
   };
 }

@@ -11,6 +11,8 @@ export interface ServiceCommand {
   readonly file: string;
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Descriptors of ours that it gets as its own, from 3 on. */
+  readonly descriptors?: readonly number[];
 }
 
 /** How a life ended. */
@@ -50,7 +52,7 @@ export class ServiceProcess {
       detached: true,
       env: command.environment,
       // No stdout: what a service would tell a person, the supervisor says. Logs go to our stderr.
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', 'inherit', ...(command.descriptors ?? []), 'ipc'],
     });
     this.#child.on('message', (message) => {
       this.#receive(message);

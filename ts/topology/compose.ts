@@ -8,6 +8,7 @@ import type { ResourceLimits, ServicePlan, Topology } from './topology.js';
 export const containerPaths = Object.freeze({
   sockets: '/run/espora',
   data: '/data',
+  health: '/run/espora-health',
   nginxConfiguration: '/etc/nginx/nginx.conf',
 });
 
@@ -69,7 +70,8 @@ function resources({ cpus, memoryMegabytes }: ResourceLimits): Yaml {
   return { resources: { limits: { cpus: String(cpus), memory: `${memoryMegabytes}M` } } };
 }
 
-// What no service needs, none may do: they write to their two volumes and to nothing else.
+// What no service needs, none may do: they write to their two volumes, to a folder in memory for the
+// ready file, and to nothing else.
 const confined = {
   init: true,
   restart: 'on-failure',
@@ -118,6 +120,7 @@ function ownService(plan: ServicePlan, builds: boolean, entry: Entry): Yaml {
     environment: environmentOf(plan),
     network_mode: networkOf(plan),
     volumes: volumesOf(plan),
+    tmpfs: [`${containerPaths.health}:mode=1777,size=64k`],
     ...(plan.upstreams.length === 0 ? {} : { depends_on: plan.upstreams.map(containerName) }),
     deploy: resources(plan.limits),
     healthcheck: isAsked(plan, entry) ? { interval: healthInterval } : { disable: true },

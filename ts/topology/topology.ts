@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EsporaError } from '../errors.js';
 import { socketPathProblem } from '../options/kinds.js';
 import { optionsOf, variableOf } from '../options/table.js';
-import type { ServiceKind } from '../options/table.js';
+import type { OptionName, ServiceKind } from '../options/table.js';
 import type { Setting } from '../options/resolve.js';
 
 /** Share of the machine that a service may use where somebody enforces it (containers). */
@@ -83,6 +83,14 @@ export function socketName(name: string): string {
   return `${name.replaceAll(/[^A-Za-z0-9]+/g, '-')}.sock`;
 }
 
+/** Options of `start` that only the service has which listens for clients. */
+export const entryOptions: readonly OptionName[] = Object.freeze([
+  'host',
+  'port',
+  'listenFds',
+  'readyFile',
+]);
+
 /**
  * What each process is started with, in start order: the settings of `start` that apply to its
  * kind, the entry's address, and the sockets in `socketDirectory`. Pure. Throws ERR_ESPORA_INVALID
@@ -97,11 +105,11 @@ export function planServices(
     const environment: Record<string, string> = { ESPORA_NAME: node.name };
     const applies = new Set(optionsOf(node.kind));
     for (const setting of settings) {
-      const address = setting.name === 'host' || setting.name === 'port';
       if (!applies.has(setting.name) || setting.text === undefined) continue;
       // The entry's address and the metrics' port are one per machine, not one per service.
-      if ((address && node.listen !== 'entry') || setting.name.startsWith('metrics')) continue;
-      if (setting.source === 'default' && !address) continue;
+      const ofEntry = entryOptions.includes(setting.name);
+      if ((ofEntry && node.listen !== 'entry') || setting.name.startsWith('metrics')) continue;
+      if (setting.source === 'default' && !ofEntry) continue;
       environment[setting.variable] = setting.text;
     }
     const socketOf = (name: string): string => {

@@ -596,6 +596,8 @@ TEST(Upstreams, WeightsChange) {
   EXPECT_EQ(asked(rig, 8), "babbbabb");
   EXPECT_EQ(set_weight(rig, b.address(), 0).code(), sys::Code::invalid);
   EXPECT_EQ(set_weight(rig, b.address(), 1001).code(), sys::Code::invalid);
+  EXPECT_NE(set_weight(rig, b.address(), 1001).message().find("1001: give a number from 1 to 1000"),
+            std::string::npos);
 }
 
 TEST(Upstreams, ComeAndGo) {

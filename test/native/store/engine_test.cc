@@ -790,6 +790,19 @@ TEST(Engine, AnotherKindSchemaOrSegmentSizeIsRefusedNamingBoth) {
   EXPECT_OK(open_store(real, other)->status);
 }
 
+TEST(Engine, AKindOrSchemaThatDoesNotFitIsRefusedNamingTheLimit) {
+  const TemporaryDirectory directory;
+  sys::PosixFileSystem real;
+  Options options = options_for(directory.store());
+  options.schema.assign(limits::store_schema_bytes_max + 1, std::byte{'x'});
+  EXPECT_EQ(open_store(real, options)->status.message(),
+            "a schema of 1048577 bytes, at most 1048576 are possible");
+  options.schema.clear();
+  options.kind.assign(limits::store_kind_bytes_max + 1, 'x');
+  EXPECT_EQ(open_store(real, options)->status.message(),
+            "a kind of 65 bytes, at most 64 are possible");
+}
+
 TEST(Engine, AVisitorMayKeepTheStoredSchema) {
   const TemporaryDirectory directory;
   sys::PosixFileSystem real;

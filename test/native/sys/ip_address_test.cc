@@ -109,6 +109,9 @@ TEST(IpNetwork, WhatIsNoneIsRefused) {
     ASSERT_FALSE(network.ok()) << text;
     EXPECT_EQ(network.status().code(), Code::invalid);
   }
+  const auto message = [](const char* text) { return IpNetwork::parse(text).status().message(); };
+  EXPECT_NE(message("10.0.0.0/33").find("not 0 to 32"), std::string::npos);
+  EXPECT_NE(message("::/129").find("not 0 to 128"), std::string::npos);
   for (const char* behind : {"10.1.2.3/8", "0.0.0.1/0", "192.0.2.129/25", "2001:db8::1/32"}) {
     const auto network = IpNetwork::parse(behind);
     ASSERT_FALSE(network.ok()) << behind;

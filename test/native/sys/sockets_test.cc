@@ -60,6 +60,11 @@ class Sockets : public ::testing::Test {
     EXPECT_EQ(accepted.outcome, AcceptOutcome::accepted);
     return {std::move(connecting.fd), std::move(accepted.fd)};
   }
+  static Result<Listener> on_loopback() {
+    auto all = Listener::tcp("127.0.0.1", 0);
+    if (!all.ok()) return all.status();
+    return std::move(all.value().front());
+  }
   std::string folder;
 };
 
@@ -233,8 +238,75 @@ TEST_F(Sockets, AListenerThatCannotBeSaysWhy) {
   EXPECT_NE(listener.status().message().find("choose a shorter one"), std::string::npos);
   auto taken = Listener::tcp("127.0.0.1", 0);
   ASSERT_TRUE(taken.ok());
-  EXPECT_NE(taken.value().port(), 0);
-  EXPECT_EQ(Listener::tcp("127.0.0.1", taken.value().port()).status().code(), Code::address_in_use);
+  const uint16_t port = taken.value().front().port();
+  EXPECT_NE(port, 0);
+  EXPECT_EQ(Listener::tcp("127.0.0.1", port).status().code(), Code::address_in_use);
+  // 192.0.2.0/24 is nobody's (RFC 5737).
+  const auto absent = Listener::tcp("192.0.2.1", 0);
+  ASSERT_FALSE(absent.ok());
+  EXPECT_EQ(absent.status().error(), EADDRNOTAVAIL);
+}
+
+// --- several addresses -----------------------------------------------------------------------
+
+// Where a name's listeners are.
+std::vector<std::string> addresses_of(const std::vector<Listener>& listeners) {
+  std::vector<std::string> all;
+  for (const Listener& each : listeners) all.push_back(each.address());
+  return all;
+}
+
+bool has_version_6() { return Listener::tcp("::1", 0).ok(); }
+
+TEST_F(Sockets, LocalhostIsEveryLoopbackAddressOnOnePort) {
+  for (const char* name : {"localhost", "LocalHost", "localhost."}) {
+    auto chosen = Listener::tcp(name, 0);
+    ASSERT_TRUE(chosen.ok()) << chosen.status().message();
+    const std::string port = std::to_string(chosen.value().front().port());
+    std::vector<std::string> expected{"127.0.0.1:" + port};
+    if (has_version_6()) expected.push_back("[::1]:" + port);
+    EXPECT_EQ(addresses_of(chosen.value()), expected);
+    for (const std::string& address : expected) {
+      const Connecting client = start_connect(resolved(Address::parse(address).value()));
+      EXPECT_NE(client.outcome, ConnectOutcome::refused) << address;
+    }
+  }
+  // A port that is asked for.
+  uint16_t free = 0;
+  {
+    auto chosen = Listener::tcp("localhost", 0);
+    ASSERT_TRUE(chosen.ok());
+    free = chosen.value().front().port();
+  }
+  auto asked = Listener::tcp("localhost", free);
+  ASSERT_TRUE(asked.ok()) << asked.status().message();
+  for (const Listener& each : asked.value()) EXPECT_EQ(each.port(), free);
+}
+
+// Half a name would be served by somebody else.
+TEST_F(Sockets, ANameOfWhichOneAddressIsTakenIsTaken) {
+  for (const char* one : {"127.0.0.1", "::1"}) {
+    auto other = Listener::tcp(one, 0);
+    if (!other.ok()) continue;  // no IPv6 here
+    const Listener& taken = other.value().front();
+    const auto refused = Listener::tcp("localhost", taken.port());
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.status().code(), Code::address_in_use);
+    if (has_version_6()) {
+      EXPECT_NE(refused.status().message().find("(" + taken.address() + ")"), std::string::npos)
+          << refused.status().message();
+    }
+  }
+}
+
+TEST_F(Sockets, AListenerSaysWhereItIs) {
+  auto numeric = Listener::tcp("0.0.0.0", 0);
+  ASSERT_TRUE(numeric.ok());
+  EXPECT_EQ(addresses_of(numeric.value()),
+            std::vector{"0.0.0.0:" + std::to_string(numeric.value().front().port())});
+  auto own = Listener::unix_path(path("own"), 0600);
+  ASSERT_TRUE(own.ok());
+  EXPECT_EQ(own.value().address(), path("own"));
 }
 
 // --- listeners of somebody else --------------------------------------------------------------
@@ -258,6 +330,7 @@ TEST_F(Sockets, AListenerIsTakenOver) {
     ASSERT_TRUE(taken.ok()) << taken.status().message();
     EXPECT_EQ(taken.value().fd(), ours);
     EXPECT_FALSE(taken.value().tcp());
+    EXPECT_EQ(taken.value().address(), path("theirs"));
     EXPECT_EQ(taken.value().port(), 0);
     EXPECT_NE(::fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(::fcntl(ours, F_GETFD) & FD_CLOEXEC, 0);
@@ -270,11 +343,27 @@ TEST_F(Sockets, AListenerIsTakenOver) {
   ASSERT_TRUE(taken.ok()) << taken.status().message();
   EXPECT_TRUE(taken.value().tcp());
   ASSERT_NE(taken.value().port(), 0);
+  EXPECT_EQ(taken.value().address(), "0.0.0.0:" + std::to_string(taken.value().port()));
   auto [client, server] = connected_pair(taken.value());
   int on = 0;
   socklen_t length = sizeof on;
   EXPECT_EQ(::getsockopt(server.get(), IPPROTO_TCP, TCP_NODELAY, &on, &length), 0);
   EXPECT_NE(on, 0) << "what it accepts inherits it";
+}
+
+// unix(7): in no file system; ss(8) and systemd write it like this.
+TEST_F(Sockets, AnAbstractListenerIsNamedWithAnAt) {
+  Fd theirs(::socket(AF_UNIX, SOCK_STREAM, 0));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  const std::string name = "espora-test-" + std::to_string(::getpid());
+  std::memcpy(at.sun_path + 1, name.data(), name.size());
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  ASSERT_EQ(::bind(theirs.get(), reinterpret_cast<sockaddr*>(&at), length), 0);
+  ASSERT_EQ(::listen(theirs.get(), 8), 0);
+  auto taken = Listener::inherited(theirs.release());
+  ASSERT_TRUE(taken.ok());
+  EXPECT_EQ(taken.value().address(), "@" + name);
 }
 
 // Refused, and still its owner's: neither closed nor changed.
@@ -316,7 +405,7 @@ TEST_F(Sockets, ConnectsEndAsTheyShould) {
   EXPECT_EQ(start_connect(unix_at(path("nobody"))).error, ENOENT);
   uint16_t port = 0;
   {
-    auto listener = Listener::tcp("127.0.0.1", 0);
+    auto listener = on_loopback();
     ASSERT_TRUE(listener.ok());
     port = listener.value().port();
   }
@@ -369,7 +458,7 @@ TEST_F(Sockets, AConnectionToItselfIsRecognised) {
   ASSERT_EQ(::connect(self.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
   EXPECT_TRUE(is_connected_to_itself(self.get()));
 
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   EXPECT_FALSE(is_connected_to_itself(client.get()));
@@ -377,7 +466,7 @@ TEST_F(Sockets, AConnectionToItselfIsRecognised) {
 }
 
 TEST_F(Sockets, EveryDescriptorIsNonBlockingAndCloseOnExec) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   auto unix_listener = Listener::unix_path(path("socket"), 0600);
@@ -394,7 +483,7 @@ TEST_F(Sockets, EveryDescriptorIsNonBlockingAndCloseOnExec) {
 // --- reading and writing ---------------------------------------------------------------------
 
 TEST_F(Sockets, ReadsAndWritesSayWhatHappened) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   char buffer[16];
@@ -424,7 +513,7 @@ TEST_F(Sockets, ReadsAndWritesSayWhatHappened) {
 }
 
 TEST_F(Sockets, AnEndThatFollowsIsSentWithItsBytes) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   ASSERT_EQ(send(client.get(), "all of it", 9, true).bytes, 9u);
@@ -437,7 +526,7 @@ TEST_F(Sockets, AnEndThatFollowsIsSentWithItsBytes) {
 }
 
 TEST_F(Sockets, UnacknowledgedBytesAreSeen) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   EXPECT_EQ(unacknowledged_bytes(client.get()), 0u);
@@ -453,7 +542,7 @@ TEST_F(Sockets, UnacknowledgedBytesAreSeen) {
 }
 
 TEST_F(Sockets, ResetOnCloseIsAReset) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   reset_on_close(client.get());
@@ -465,7 +554,7 @@ TEST_F(Sockets, ResetOnCloseIsAReset) {
 }
 
 TEST_F(Sockets, VectorsAreSentInOrder) {
-  auto listener = Listener::tcp("127.0.0.1", 0);
+  auto listener = on_loopback();
   ASSERT_TRUE(listener.ok());
   auto [client, server] = connected_pair(listener.value());
   char first[] = "one ";
