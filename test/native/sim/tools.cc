@@ -134,7 +134,7 @@ class AtRest {
     reader_disk->take_after(*disk);
     const std::optional<uint64_t> again = open(store_path, reader_disk.get());
     if (!again || (shown && *again != taken)) {
-      findings_.add(again ? acknowledged_is_there : faults_never_corrupt,
+      findings_.add(again ? only_durable_visible : faults_never_corrupt,
                     "after a start on a full disk and a power cut: " +
                         (again ? "record " + std::to_string(*again) + " is the last one, not " +
                                      std::to_string(taken)
