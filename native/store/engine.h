@@ -321,6 +321,8 @@ class Engine {
   sys::Status show_copied();
   sys::Status prepare(const Listing& listing);
   sys::Status make_reserve();
+  sys::Status write_reserve();
+  [[nodiscard]] sys::Status reserve_failure(int64_t result, const char* call) const;
   sys::Status secure();
   sys::Status install(Spare spare);
   int write_fresh(const Spare& spare, std::span<const CopiedBatch> copies);

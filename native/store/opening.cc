@@ -192,6 +192,10 @@ Status Engine::recover(const Listing& listing) {
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
   Status installed = try_install();
   ESPORA_DEFECT(serve_tail_without_space) if (!whole_)(void) show_copied();
+  // Only of space it is known that it comes back.
+  if (installed.ok() && !install_failure_.ok() && install_failure_.code() != Code::no_space) {
+    return install_failure_;
+  }
   return installed;
 }
 
@@ -358,8 +362,10 @@ Status Engine::try_install() {
   bool waits = false;
   if (!current_.file.valid()) {
     waits = !spares_->ready();
-    if (!waits) status = make_reserve();
-    if (!waits && status.ok()) {
+    // Without it nothing was changed, whatever failed.
+    if (!waits) install_failure_ = make_reserve();
+    if (!waits && !install_failure_.ok()) waits = true;
+    if (!waits) {
       Spare spare;
       ESPORA_CHECK(spares_->take(spare));
       status = install(std::move(spare));
@@ -393,22 +399,30 @@ Status Engine::try_install() {
 // that publishes the fresh segment makes the name durable.
 Status Engine::make_reserve() {
   ESPORA_DEFECT(no_reserve) return {};
-  const auto failed = [&](int64_t result, const char* call) {
-    return Status::from_errno(static_cast<int>(-result), call,
-                              directory_.path() + "/" + reserve_name);
-  };
-  const auto open = [&](const char* name, sys::OpenFlags flags) {
-    return sys::File(file_system_, file_system_.open(directory_.handle(), name, flags));
-  };
-  if (const sys::File there = open(reserve_name, {}); there.valid()) {
+  const sys::File there(file_system_, file_system_.open(directory_.handle(), reserve_name, {}));
+  if (there.valid()) {
     const int64_t size = file_system_.size(there.get());
-    if (size < 0) return failed(size, "fstat");
+    if (size < 0) return reserve_failure(size, "fstat");
     if (static_cast<uint64_t>(size) == store_.segment_bytes) return {};
   }
-  // Left over from an attempt of this same opening.
+  // Where an attempt of this same opening could not remove it.
   if (Status removed = directory_.remove(reserve_temporary_name); !removed.ok()) return removed;
-  const sys::File file = open(reserve_temporary_name,
-                              {.write = true, .create = true, .exclusive = true, .in_place = true});
+  Status written = write_reserve();
+  // A full disk would fill further.
+  if (!written.ok()) (void)directory_.remove(reserve_temporary_name);
+  return written;
+}
+
+Status Engine::reserve_failure(int64_t result, const char* call) const {
+  return Status::from_errno(static_cast<int>(-result), call,
+                            directory_.path() + "/" + reserve_name);
+}
+
+Status Engine::write_reserve() {
+  const auto failed = [&](int result, const char* call) { return reserve_failure(result, call); };
+  const sys::OpenFlags flags = {.write = true, .create = true, .exclusive = true, .in_place = true};
+  const sys::File file(file_system_,
+                       file_system_.open(directory_.handle(), reserve_temporary_name, flags));
   if (!file.valid()) return failed(file.get(), "open");
   const uint64_t bytes = reserve_bytes_of(store_.segment_bytes);
   int result;

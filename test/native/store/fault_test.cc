@@ -55,6 +55,7 @@ const Fault eio_with_effect{EIO, true};
 const Fault enospc{ENOSPC};
 const Fault enospc_with_effect{ENOSPC, true};
 const Fault edquot{EDQUOT};
+const Fault emfile{EMFILE};
 const Fault eintr{EINTR};
 
 // Nothing was lost below `floor`, nothing was invented, and looking twice shows the same.
@@ -726,6 +727,53 @@ TEST(Faults, AReserveThatCannotServeIsNamed) {
     store.reset();
     fs.clear();
     expect_prefix(directory.store(), options, history, history.size());
+  }
+}
+
+// Space for a segment, and none, or no descriptor, for the reserve: nothing was changed, nothing is
+// left behind, and it goes on by itself.
+TEST(Faults, AReserveThatCannotBeMadeIsTriedAgain) {
+  struct Case {
+    Call call;
+    const Fault& fault;
+    Code code;
+  };
+  const Case cases[] = {{Call::allocate, enospc, Code::no_space},
+                        {Call::pwrite, edquot, Code::no_space},
+                        {Call::fsync, enospc, Code::no_space},
+                        {Call::open, emfile, Code::resources}};
+  for (const Case& each : cases) {
+    SCOPED_TRACE(std::string(call_name(each.call)) + " " + std::string(sys::code_name(each.code)));
+    const TemporaryDirectory directory;
+    const Options options = options_for(directory.store());
+    FaultyFileSystem fs;
+    {
+      auto store = open_store(fs, options);
+      ASSERT_OK(store->put("one"));
+      ASSERT_OK((*store)->close());
+    }
+    fs.set_rule(always(Call::allocate, "spare-", enospc));
+    auto store = open_store(fs, options);
+    ASSERT_OK(store->status);
+    EXPECT_FALSE((*store)->appendable());
+    fs.set_rule(always(each.call, reserve_temporary_name, each.fault));
+    const auto go_on = [&] {
+      fs.advance_monotonic_ns(limits::spare_retry_ns);
+      for (int i = 0; i < 1'000; i++) (void)(*store)->spare_preparer().step();
+      return (*store)->maintain();
+    };
+    for (int i = 0; i < 3; i++) {
+      ASSERT_OK(go_on());
+      EXPECT_FALSE((*store)->appendable());
+      EXPECT_FALSE((*store)->poisoned());
+      EXPECT_EQ((*store)->reserve(1, 1).code(), each.code);
+      EXPECT_FALSE(std::filesystem::exists(std::filesystem::path(options.directory) /
+                                           reserve_temporary_name));
+    }
+    fs.clear();
+    for (int i = 0; i < 3; i++) ASSERT_OK(go_on());
+    EXPECT_TRUE((*store)->appendable());
+    ASSERT_OK(store->put("two"));
   }
 }
 
