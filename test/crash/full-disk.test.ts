@@ -94,12 +94,14 @@ for (const [name, fileSystem, kind] of kinds) {
   );
 }
 
-for (const [before, stopped, reserve] of [
-  ['a stop', true, true],
-  ['a kill', false, true],
-  ['a kill, the reserve gone', false, false],
+for (const [before, stopped, reserve, fileSystem] of [
+  ['a stop', true, true, 'ext4'],
+  ['a kill', false, true, 'ext4'],
+  ['a kill, the reserve gone', false, false, 'ext4'],
+  ['a kill', false, true, 'btrfs'],
 ] as const) {
-  mounted(`a start on a full disk after ${before}`, async (t) => {
+  const where = whereMountsWork('full-disk.test.ts', fileSystem);
+  where(`a start on a full ${fileSystem} after ${before}`, async (t) => {
     await onSmallDisk(async ({ root, directory, fill, free }) => {
       const data = join(root, 'data');
       const path = join(directory, 'db.sock');
@@ -163,7 +165,7 @@ for (const [before, stopped, reserve] of [
       t.is(await full.stop(), 0, full.stderr);
       t.deepEqual(await damageIn(data), []);
       t.deepEqual(compare(history, await readRecovered(data, path), { earlier: proven }), []);
-    });
+    }, fileSystem);
   });
 }
 
