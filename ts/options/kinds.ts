@@ -1,6 +1,7 @@
 // The kinds of values that options have: what each accepts as text or as a typed value, how it is
 // written back as text, and the words for a person whose value was refused.
 import { isIP } from 'node:net';
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 
 /** How one sort of value is read, checked and written. */
@@ -13,6 +14,8 @@ export interface Kind<Input, Value> {
   readonly placeholder: string;
   /** The value as text that the schema reads back as the same value. */
   readonly format: (value: Value) => string;
+  /** The value that means the same wherever the program goes: its relative paths from here. */
+  readonly rooted?: (value: Value) => Value;
 }
 
 /** Reads a value, or says in words why a special case of it is refused. */
@@ -24,8 +27,10 @@ function kind<Input, Value>(definition: {
   expected: string;
   placeholder: string;
   format: (value: Value) => string;
+  rooted?: (value: Value) => Value;
 }): Kind<Input, Value> {
-  const { input, read, expected, placeholder, format } = definition;
+  const { input, read, ...rest } = definition;
+  const { expected } = rest;
   const schema = input.transform((given, context): Value => {
     const value = read(given);
     if (value === undefined) {
@@ -38,7 +43,7 @@ function kind<Input, Value>(definition: {
     }
     return value;
   });
-  return { schema, expected, placeholder, format };
+  return { schema, ...rest };
 }
 
 /** The refusal of a list that is too long; names the limit. */
@@ -224,6 +229,28 @@ export function path(what: string): Kind<string, string> {
 /** sockaddr_un.sun_path without its terminating NUL, unix(7). */
 export const unixPathBytesMax = 107;
 
+// What stands behind a socket's path in those beside it: that for handoff, while it is made.
+const besideBytes = '.handoff.4194304'.length;
+
+/**
+ * A relative path from the root of the file system, as it is meant in the working directory of now.
+ * One with which a socket would have no room (`more` bytes are to follow) stays as it is.
+ */
+export function rootedPath(path: string, more = besideBytes): string {
+  if (isAbsolute(path)) return path;
+  let rooted: string;
+  try {
+    rooted = `${process.cwd().replace(/\/$/, '')}/${path.replace(/^(?:\.\/+)+/, '')}`;
+  } catch {
+    return path; // there is no working directory any more, and so nothing that it could mean
+  }
+  return Buffer.byteLength(rooted) + more <= unixPathBytesMax ? rooted : path;
+}
+
+/** The same of an address to forward to, which may be a path. */
+export const rootedAddress = (address: string): string =>
+  address.includes('/') ? rootedPath(address) : address;
+
 /** What is wrong with a text that is to be a path and looks like a URL, or like a host and port. */
 function urlProblem(path: string): string | undefined {
   const [, before, rest] = /^([^/]*?):(.*)$/s.exec(path) ?? [];
@@ -262,6 +289,7 @@ export function socketPath(): Kind<string, string> {
     expected,
     placeholder: '<path>',
     format: (value) => value,
+    rooted: rootedPath,
   });
 }
 
@@ -306,6 +334,7 @@ export function address(): Kind<string, string> {
     expected: addressExpected,
     placeholder: '<address>',
     format: (value) => value,
+    rooted: rootedAddress,
   });
 }
 
@@ -380,6 +409,7 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
     expected,
     placeholder: '<addresses>',
     format: (value) => value.join(','),
+    rooted: (value) => Object.freeze(value.map(rootedAddress)),
   });
 }
 

@@ -223,7 +223,10 @@ function resolveNames(
   return { values: Object.freeze(values), settings: Object.freeze(settings) };
 }
 
-/** The options of a class: typed input, checked like a command's. Throws ERR_ESPORA_INVALID. */
+/**
+ * The options of a class: typed input, checked like a command's, with relative paths of sockets as
+ * they are meant in the working directory of now. Throws ERR_ESPORA_INVALID.
+ */
 export function resolveServiceOptions<S extends ServiceKind>(
   service: S,
   input: ServiceInput<S>,
@@ -238,5 +241,9 @@ export function resolveServiceOptions<S extends ServiceKind>(
     Object.entries(input).filter(([, value]) => value !== undefined),
   );
   const { values } = resolveNames(names, { file: { path: 'the options', content } });
-  return values as ServiceValues<S>;
+  const rooted = Object.entries(values).map(([name, value]: [string, unknown]) => {
+    const { kind } = optionOf(name as OptionName);
+    return [name, value === undefined ? value : (kind.rooted?.(value) ?? value)];
+  });
+  return Object.freeze(Object.fromEntries(rooted)) as ServiceValues<S>;
 }

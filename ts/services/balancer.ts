@@ -2,7 +2,7 @@
 import { asJson, shown } from '../shown.js';
 import { EsporaError, toEsporaError } from '../errors.js';
 import type { NativeForwarderStats, UpstreamHealth, UpstreamState } from '../native.js';
-import { count, weightMax } from '../options/kinds.js';
+import { count, rootedAddress, weightMax } from '../options/kinds.js';
 import type { WeightedAddress } from '../options/kinds.js';
 import { flattenOptions } from '../options/groups.js';
 import type { Grouped } from '../options/groups.js';
@@ -41,8 +41,9 @@ const weightKind = count({ min: 1, max: weightMax });
 
 const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
-function checkAddress(address: unknown): void {
-  if (typeof address === 'string') return;
+/** The address by which the addon knows an upstream. */
+function addressOf(address: unknown): string {
+  if (typeof address === 'string') return rootedAddress(address);
   throw invalid(`an upstream is named by its address, a string, not ${shown(address)}`);
 }
 
@@ -100,8 +101,8 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
    */
   async setUpstream(address: string, update: UpstreamUpdate): Promise<void> {
     const checked = readUpdate(update);
-    checkAddress(address);
-    await this.#change(() => this.#forwarder.native.setUpstream(address, checked));
+    const of = addressOf(address);
+    await this.#change(() => this.#forwarder.native.setUpstream(of, checked));
   }
 
   /** One more upstream, by address or with its weight; 256 are possible. */
@@ -112,8 +113,8 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
 
   /** The upstream gets no further connections, and is forgotten with its last. */
   async removeUpstream(address: string): Promise<void> {
-    checkAddress(address);
-    await this.#change(() => this.#forwarder.native.removeUpstream(address));
+    const of = addressOf(address);
+    await this.#change(() => this.#forwarder.native.removeUpstream(of));
   }
 
   /** Another name for `stop`: nothing new, and open connections get the time of `drain` to end. */

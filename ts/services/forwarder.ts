@@ -2,7 +2,7 @@
 import { EsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeForwarder, NativeForwarderStats } from '../native.js';
-import { parseUpstream } from '../options/kinds.js';
+import { parseUpstream, rootedAddress } from '../options/kinds.js';
 import type { Weighted, WeightedAddress } from '../options/kinds.js';
 import { optionTable } from '../options/table.js';
 import type { ServiceValues } from '../options/table.js';
@@ -68,7 +68,9 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
   }
   const text = `${address}${weight === undefined ? '' : ` weight=${weight}`}`;
   const parsed = parseUpstream(text);
-  if (parsed !== undefined && !('refused' in parsed)) return parsed;
+  if (parsed !== undefined && !('refused' in parsed)) {
+    return { ...parsed, address: rootedAddress(parsed.address) };
+  }
   const problem =
     parsed === undefined ? 'it must be host:port or a path with a slash' : parsed.refused;
   throw new EsporaError(

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, rmdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EsporaError } from '../errors.js';
+import { rootedPath } from '../options/kinds.js';
 
 /** A directory for sockets. */
 export interface RunDirectory {
@@ -13,11 +14,15 @@ export interface RunDirectory {
   remove(): void;
 }
 
+// What is to be in it: `/`, a service's name, and what stands behind that.
+const socketNameBytes = 48;
+
 /**
- * Uses `path`, making it (0700) where it is missing, or makes a private one under the system's
+ * Uses `given`, making it (0700) where it is missing, or makes a private one under the system's
  * temporary directory. Throws an EsporaError if that fails or others could write to it.
  */
-export function openRunDirectory(path?: string): RunDirectory {
+export function openRunDirectory(given?: string): RunDirectory {
+  const path = given === undefined ? undefined : rootedPath(given, socketNameBytes);
   try {
     if (path === undefined) {
       // mkdtemp(3) makes it with mode 0700.
@@ -34,7 +39,8 @@ export function openRunDirectory(path?: string): RunDirectory {
         },
       };
     }
-    const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+    const whole = resolve(path);
+    const first = mkdirSync(whole, { recursive: true, mode: 0o700 });
     const status = statSync(path);
     if (status.uid !== process.getuid!() || (status.mode & 0o022) !== 0) {
       throw new EsporaError(
@@ -43,7 +49,7 @@ export function openRunDirectory(path?: string): RunDirectory {
       );
     }
     const remove = (): void => {
-      if (first !== undefined) removeUpTo(path, first);
+      if (first !== undefined) removeUpTo(whole, first);
     };
     return { path, isPrivate: false, remove };
   } catch (error) {
@@ -61,9 +67,7 @@ export function openRunDirectory(path?: string): RunDirectory {
 
 /** Removes empty directories from `path` upwards to `first`, which is `path` or above it. */
 function removeUpTo(path: string, first: string): void {
-  for (let each = resolve(path); each.startsWith(resolve(first)); each = dirname(each)) {
-    removeIfEmpty(each);
-  }
+  for (let each = path; each.startsWith(first); each = dirname(each)) removeIfEmpty(each);
 }
 
 /** Removes the directory if nothing is in it any more; never throws. */
