@@ -137,7 +137,10 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
   Client& one = *find(id);
   Door& door = door_of(upstream);
   const Opened opened = door.channel != nullptr ? Opened::yes : open(upstream);
-  if (opened == Opened::no) return false;
+  if (opened == Opened::no) {
+    one.timed_out = false;  // what the last of them did says how it ends
+    return false;
+  }
   if (opened == Opened::later || door.channel->state() != HandoffChannel::State::ready) {
     one.later.set(upstream);
     one.passed_over.set(upstream);
@@ -176,6 +179,14 @@ void Handoff::wait(uint64_t id) {
   }
 }
 
+// Whether another process listens for its upstream by now, which was never asked.
+bool Handoff::has_successor(const Client& client) const noexcept {
+  const auto door = doors_.find(client.upstream);
+  return door != doors_.end() && door->second.channel != nullptr &&
+         door->second.channel->id() != client.channel &&
+         door->second.channel->state() == HandoffChannel::State::ready;
+}
+
 // The upstream has it not, and never will.
 void Handoff::take_back(uint64_t id, bool again_later) {
   Client& one = *find(id);
@@ -184,7 +195,11 @@ void Handoff::take_back(uint64_t id, bool again_later) {
   one.tried &= ~one.passed_over;
   one.later &= ~one.passed_over;
   one.passed_over.reset();
-  if (again_later) one.later.set(one.upstream);
+  if (has_successor(one)) {
+    one.tried.reset(one.upstream);
+  } else if (again_later) {
+    one.later.set(one.upstream);
+  }
   one.state = Client::State::waiting;
   one.only_full = false;
   if (closing_) {
@@ -263,6 +278,7 @@ Handoff::Opened Handoff::open(size_t upstream) {
     return Opened::later;
   }
   doors_[upstream].channel = std::move(channel);
+  doors_[upstream].sent = 0;
   return Opened::yes;
 }
 
@@ -403,11 +419,19 @@ void Handoff::on_channel_ended(HandoffChannel& channel) {
 
 // --- answers that do not come ----------------------------------------------------------------
 
-bool Handoff::others_ready(size_t upstream) const noexcept {
+bool Handoff::others_ready(const HandoffChannel& channel) const noexcept {
   return std::any_of(doors_.begin(), doors_.end(), [&](const auto& each) {
-    return each.first != upstream && each.second.channel != nullptr &&
-           each.second.channel->state() == HandoffChannel::State::ready;
+    const HandoffChannel* other = each.second.channel.get();
+    return other != nullptr && other != &channel && other->state() == HandoffChannel::State::ready;
   });
+}
+
+// Whether the oldest of what it was offered has waited too long.
+bool Handoff::is_late(const HandoffChannel& channel) const noexcept {
+  if (channel.unacknowledged().empty()) return false;
+  const uint64_t patience_ms =
+      others_ready(channel) ? options_.connect_timeout_ms : options_.idle_timeout_ms;
+  return patience_ms != 0 && loop_.now_ms() - channel.unacknowledged().front().at_ms >= patience_ms;
 }
 
 // A stopped receiver answers no more. Where somebody else can take what it was offered it is given
@@ -416,12 +440,11 @@ void Handoff::check_answers() {
   fetch_answers();
   std::vector<HandoffChannel*> late;
   for (auto& [upstream, door] : doors_) {
-    if (door.channel == nullptr || door.channel->unacknowledged().empty()) continue;
-    const uint64_t waited_ms = loop_.now_ms() - door.channel->unacknowledged().front().at_ms;
-    const bool enough = others_ready(upstream) ? waited_ms >= options_.connect_timeout_ms
-                                               : options_.idle_timeout_ms != 0 &&
-                                                     waited_ms >= options_.idle_timeout_ms;
-    if (enough) late.push_back(door.channel.get());
+    if (door.channel != nullptr && is_late(*door.channel)) late.push_back(door.channel.get());
+  }
+  // One that takes no more can get stuck as well, with a successor beside it.
+  for (auto& [id, channel] : leaving_) {
+    if (is_late(*channel)) late.push_back(channel.get());
   }
   for (HandoffChannel* channel : late) {
     ++counters_.channels_cut;

@@ -118,7 +118,7 @@ class Handoff final : private HandoffChannelOwner {
     UpstreamSet::Tried tried;        // upstreams that are out of the question
     UpstreamSet::Tried later;        // those among them to be tried again
     UpstreamSet::Tried passed_over;  // those among them that were never asked: not ready, or full
-    bool timed_out = false;          // one of them did not answer in time
+    bool timed_out = false;          // the last that it was offered did not answer in time
   };
   // An upstream's present channel, and what goes out on it at the end of this turn.
   struct Door {
@@ -144,6 +144,7 @@ class Handoff final : private HandoffChannelOwner {
   void place(uint64_t id);
   [[nodiscard]] bool offer(uint64_t id, size_t upstream);
   void wait(uint64_t id);
+  [[nodiscard]] bool has_successor(const Client& client) const noexcept;
   void take_back(uint64_t id, bool again_later);
   void retire_channel(Door& door);
   void release(uint64_t id, SessionEnd reason);
@@ -157,7 +158,8 @@ class Handoff final : private HandoffChannelOwner {
   void watch_answers(HandoffChannel& channel, bool counts_matter);
   void serve_waiting(bool all);
   void check_answers();
-  [[nodiscard]] bool others_ready(size_t upstream) const noexcept;
+  [[nodiscard]] bool others_ready(const HandoffChannel& channel) const noexcept;
+  [[nodiscard]] bool is_late(const HandoffChannel& channel) const noexcept;
   void arm_answers();
 
   sys::EventLoop& loop_;

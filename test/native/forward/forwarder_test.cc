@@ -416,6 +416,73 @@ TEST_P(DescriptorsLeft, NothingIsLostAndNothingSpins) {
   EXPECT_NE(rig.events.pauses[0].find("EMFILE"), std::string::npos);
 }
 
+TEST(Forwarder, AcceptingGoesOnAfterEachShortage) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  Rig rig(options_for(folder, {server.address()}));
+  for (int shortage = 0; shortage < 3; ++shortage) {
+    std::vector<Peer> clients;
+    for (int i = 0; i < 8; ++i) clients.push_back(Peer::make(Kind::tcp));
+    {
+      const FewDescriptors few(2);
+      ASSERT_NO_FATAL_FAILURE(greet_until_it_rests(rig, clients));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_greetings(server, 8));
+    clients.clear();
+    rig.expect_idle();
+  }
+  EXPECT_EQ(rig->stats().ended_local_error, 0u);
+}
+
+// A buffer that was given back with bytes in it, and sessions that had one at every end.
+TEST_P(ForwarderOn, WhatASessionLeftOwedReachesNoOther) {
+  TestServer server(GetParam(), folder);
+  ForwarderOptions options = options_for(folder, {server.address()});
+  options.pipes_max = 0;
+  Rig rig(std::move(options));
+  const std::vector<std::function<void(Peer & client, Peer & upstream)>> ends = {
+      [](Peer& client, Peer&) { client.close(); },
+      [](Peer& client, Peer&) { client.reset(); },
+      [](Peer& client, Peer& upstream) {
+        upstream.reset();
+        client.close();
+      },
+      [](Peer& client, Peer& upstream) {
+        upstream.shutdown_write();
+        client.close();
+      },
+  };
+  for (uint64_t turn = 0; turn < ends.size(); ++turn) {
+    for (const bool up : {false, true}) {
+      Peer client = Peer::connected(rig.address(GetParam()));
+      Peer upstream = server.accept();
+      ASSERT_TRUE(eventually([&] {
+        (up ? client : upstream).send_until_full(1 << 20);
+        return rig->stats().buffers_in_use == 1;
+      }));
+      ends[turn](up ? upstream : client, up ? client : upstream);
+      client.close();
+      upstream.close();
+      rig.expect_idle();
+      // Its reader begins late, so that the same buffer is lent.
+      Peer next = Peer::connected(rig.address(GetParam()));
+      Peer next_upstream = server.accept();
+      next.set_buffers(64 * 1024);
+      next_upstream.set_buffers(64 * 1024);
+      constexpr uint64_t total = 16 << 20;
+      std::thread sender(
+          [&] { EXPECT_TRUE(send_pattern(up ? next : next_upstream, total, turn, 64 * 1024)); });
+      EXPECT_TRUE(eventually([&] { return rig->stats().buffers_in_use == 1; }));
+      EXPECT_EQ(receive_pattern(up ? next_upstream : next, total, turn), total);
+      sender.join();
+      next.close();
+      next_upstream.close();
+      rig.expect_idle();
+    }
+  }
+  EXPECT_EQ(rig->stats().buffers_peak, 1u);
+}
+
 TEST(Forwarder, FiveThousandAtOnce) {
   size_t count = 5'000;
   rlimit files{};

@@ -476,6 +476,30 @@ TEST_P(HandoffTest, AStuckOneIsGivenUpAndCannotTakeWhatWentElsewhere) {
   for (Peer& each : clients) EXPECT_FALSE(each.readable_within(0));
 }
 
+// It drains, and is stopped before it has answered; who took its place is there already.
+TEST_P(HandoffTest, AStuckOneThatTakesNoMoreIsGivenUp) {
+  ForwarderOptions all = options(1);
+  all.connect_timeout_ms = 1'500;
+  Rig rig(all);
+  HandoffPeer stuck = servers_[0]->accept_and_greet();
+  std::vector<Peer> clients;
+  clients.push_back(client(rig));
+  const auto passed = take(stuck, 1);
+  ASSERT_EQ(passed.size(), 1u);
+  ASSERT_EQ(::shutdown(stuck.fd(), SHUT_RD), 0);
+  clients.push_back(client(rig));
+  HandoffPeer successor = servers_[0]->accept_and_greet();
+  std::set<uint32_t> seen;
+  for (auto& [id, fd] : take(successor, 2)) {
+    seen.insert(number_of(fd));
+    successor.say(Said::taken, {id});
+  }
+  EXPECT_EQ(seen, (std::set<uint32_t>{0, 1}));
+  EXPECT_EQ(stuck.say(Said::taken, {passed[0].first}).error, EPIPE);
+  EXPECT_EQ(rig->stats().channels_cut, 1u);
+  for (Peer& each : clients) EXPECT_FALSE(each.readable_within(0));
+}
+
 TEST_P(HandoffTest, AStuckOneIsWaitedForWhileNobodyElseIsThere) {
   ForwarderOptions all = options(1);
   all.connect_timeout_ms = 20;

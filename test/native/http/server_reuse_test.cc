@@ -1,6 +1,8 @@
 // What is used again must not remember: every request behind every other on one connection, and
 // every request in the slot of a connection that ended in any way, gets the answer, byte for byte,
 // that it gets from a fresh server.
+#include <sys/resource.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -129,6 +131,32 @@ TEST_P(ServerReuseTest, EveryRequestInTheSlotOfEveryEnd) {
   ASSERT_TRUE(eventually([&] { return harness.seen().back() == "GET /gate/99/mine "; }));
   harness.open_gate(99);
   EXPECT_EQ(last.read_response().body, "GET /gate/99/mine ");
+}
+
+// Whatever shut it the time before.
+TEST_P(ServerReuseTest, TheDoorOpensAfterEachShortage) {
+  Harness harness;
+  for (int shortage = 0; shortage < 3; ++shortage) {
+    std::vector<Client> clients;
+    for (int i = 0; i < 4; ++i) clients.emplace_back(SocketClient::make(tcp()));
+    const uint64_t pauses = harness.stats().accept_pauses.load();
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const int next = sys::Fd(::fcntl(0, F_DUPFD_CLOEXEC, 0)).get();
+    const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (Client& client : clients) {
+      EXPECT_TRUE(tcp() ? client.connect_tcp(harness.server().port())
+                        : client.connect_unix(harness.socket_path()));
+    }
+    EXPECT_TRUE(eventually([&] { return harness.stats().accept_pauses.load() > pauses; }));
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (Client& client : clients) {
+      EXPECT_EQ(client.exchange(get("/now/a")).body, "GET /now/a ");
+      client.close();
+    }
+    ASSERT_TRUE(harness.wait_active(0));
+  }
 }
 
 // The first request has its answer when its ticket is used again: by then the connection waits for

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -71,6 +72,9 @@ class AcceptorTest : public testing::Test, private sys::TurnHook {
   SocketClient unix_socket() { return SocketClient::unix_path(path()); }
   [[nodiscard]] bool wait_kept(size_t count) {
     return eventually([&] { return keeper_.over_tcp_ + keeper_.over_unix_ == count; });
+  }
+  [[nodiscard]] bool has_kept(size_t count) const {
+    return keeper_.over_tcp_ + keeper_.over_unix_ >= count;
   }
   uint64_t turns() {
     return thread_.call([&] { return turns_; });
@@ -198,6 +202,71 @@ TEST_F(AcceptorTest, ClosedWhileItHandsOverAConnection) {
   thread_.settle();
   EXPECT_EQ(keeper_.over_unix_.load(), 1u);
   EXPECT_FALSE(thread_.call([&] { return acceptor_->listening(); }));
+}
+
+// Leaves nothing to be opened, until it goes.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    EXPECT_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const int next = sys::Fd(::fcntl(0, F_DUPFD_CLOEXEC, 0)).get();
+    const rlimit none{static_cast<rlim_t>(next), before_.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptors() { EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(AcceptorTest, ItOpensAgainWhateverShutItBefore) {
+  begin();
+  size_t came = 0;
+  for (const bool exhausted : {true, true, false, true, false, false, true}) {
+    SocketClient one = SocketClient::make(true);
+    SocketClient other = SocketClient::make(false);
+    const auto& counters = acceptor_->counters();
+    const sys::Counter& reason = exhausted ? counters.exhausted : counters.limit_reached;
+    const uint64_t before = reason.get();
+    std::optional<NoDescriptors> none;
+    if (exhausted) {
+      none.emplace();
+    } else {
+      thread_.call([&] { keeper_.room_ = keeper_.kept_.size(); });
+    }
+    ASSERT_TRUE(one.connect_tcp(acceptor_->port()));
+    ASSERT_TRUE(other.connect_unix(path()));
+    ASSERT_TRUE(eventually([&] { return reason.get() > before; }));
+    EXPECT_FALSE(has_kept(came + 1));
+    if (exhausted) {
+      none.reset();
+    } else {
+      thread_.call([&] {
+        keeper_.room_ = SIZE_MAX;
+        acceptor_->resume();
+      });
+    }
+    came += 2;
+    ASSERT_TRUE(wait_kept(came)) << came;
+  }
+}
+
+TEST_F(AcceptorTest, DrainingWithoutDescriptorsGoesOnAsTheyComeBack) {
+  begin();
+  std::vector<SocketClient> clients;
+  for (int i = 0; i < 6; ++i) clients.push_back(SocketClient::make(i % 2 == 0));
+  {
+    const NoDescriptors none;
+    for (size_t i = 0; i < clients.size(); ++i) {
+      ASSERT_TRUE(i % 2 == 0 ? clients[i].connect_tcp(acceptor_->port())
+                             : clients[i].connect_unix(path()));
+    }
+    ASSERT_TRUE(eventually([&] { return acceptor_->counters().exhausted.get() > 0; }));
+    thread_.call([&] { acceptor_->drain(); });
+    EXPECT_EQ(keeper_.drained_.load(), 0u);
+  }
+  EXPECT_TRUE(wait_kept(6));
+  EXPECT_TRUE(eventually([&] { return keeper_.drained_.load() == 1; }));
 }
 
 TEST_F(AcceptorTest, WithoutDescriptorsItRestsAndRecovers) {
