@@ -36,7 +36,11 @@ void forbid_copies_on_write(int file) noexcept {
   if (::fstatfs(file, &facts) < 0 || facts.f_type != BTRFS_SUPER_MAGIC) return;
   int flags = 0;
   if (::ioctl(file, FS_IOC_GETFLAGS, &flags) < 0) return;
-  flags = (flags & ~FS_COMPR_FL) | FS_NOCOW_FL;
+  // Both at once are refused.
+  const bool compressed = (flags & FS_COMPR_FL) != 0;
+  flags &= ~FS_COMPR_FL;
+  if (compressed && ::ioctl(file, FS_IOC_SETFLAGS, &flags) < 0) return;
+  flags |= FS_NOCOW_FL;
   (void)::ioctl(file, FS_IOC_SETFLAGS, &flags);
 }
 

@@ -133,6 +133,11 @@ export async function makeSubvolume(path: string, limit?: number): Promise<void>
   await run('btrfs', 'qgroup', 'limit', String(limit), path);
 }
 
+/** Has btrfs compress what is made in a directory from now on, which it does to copies only. */
+export async function compress(directory: string): Promise<void> {
+  await run('chattr', '+c', directory);
+}
+
 /** A copy that shares all its bytes, so that writing over either takes space. */
 export async function copyShared(fileSystem: FileSystem, from: string, to: string): Promise<void> {
   await (fileSystem === 'btrfs'

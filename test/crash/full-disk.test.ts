@@ -6,7 +6,7 @@ import { loadNative } from '#espora/native.js';
 import { compare, History } from '../campaigns/history.js';
 import { DatabaseLife, readRecovered } from '../campaigns/lives.js';
 import { Load } from '../campaigns/load.js';
-import { copyShared, makeSubvolume } from '../campaigns/mounts.js';
+import { compress, copyShared, makeSubvolume } from '../campaigns/mounts.js';
 import type { FileSystem } from '../campaigns/mounts.js';
 import { damageIn, readStored } from '../campaigns/store.js';
 import { RawClient } from '../conformance/raw-client.js';
@@ -36,7 +36,7 @@ const kinds: readonly [
 ][] = [
   ['ext4', 'ext4', 'plain'],
   ['xfs whose store was copied with --reflink', 'xfs', 'shared'],
-  ['btrfs, which keeps the segment in place,', 'btrfs', 'kept'],
+  ['btrfs, which keeps the segment in place, and else compresses,', 'btrfs', 'kept'],
   ['btrfs with a snapshot of the store', 'btrfs', 'shared'],
   ['a quota of btrfs with a snapshot of the store', 'btrfs', 'quota'],
 ];
@@ -51,6 +51,7 @@ for (const [name, fileSystem, kind] of kinds) {
         const data = join(root, 'data');
         if (fileSystem === 'btrfs') {
           await makeSubvolume(data, kind === 'quota' ? quotaBytes : undefined);
+          if (kind === 'kept') await compress(data);
         }
         const life = await start(data, join(directory, 'db.sock'));
         const history = new History();
