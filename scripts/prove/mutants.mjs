@@ -77,7 +77,7 @@ const avaRooms = {
   services: [testsIn('services'), ['test/cli/service.test.ts']],
   topology: [testsIn('topology'), ['test/cli/start.test.ts']],
   metrics: [testsIn('metrics')],
-  admin: [['test/cli/admin.test.ts']],
+  admin: [testsIn('admin'), ['test/cli/admin.test.ts']],
   cli: [testsIn('cli'), ['test/store/copy.test.ts']],
 };
 

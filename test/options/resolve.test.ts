@@ -255,6 +255,11 @@ test('an unknown key of a file is an error with a suggestion', (t) => {
     'unknown option prot in f.json; did you mean port?',
   );
   t.is(
+    refusal(() => parseConfigFile('f.json', '{"host": "::", "port": 1, "prot": 1}')),
+    'unknown option prot in f.json; did you mean port?',
+    'however many known ones stand before it',
+  );
+  t.is(
     refusal(() => parseConfigFile('f.json', '{"__proto__": 1}')),
     'unknown option __proto__ in f.json',
   );

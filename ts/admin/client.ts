@@ -36,22 +36,26 @@ function exchange(
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(patienceMs);
     const fail = ({ code, message }: NodeJS.ErrnoException): void => {
-      if (signal.aborted) {
-        const open = method === 'GET' ? '' : ', and what it was asked for may or may not be done';
+      const denied = code === 'EACCES' || code === 'EPERM';
+      const nobody = code === 'ECONNREFUSED' || code === 'ENOENT';
+      // Only where it was not reached is it certain that it did nothing.
+      if (!signal.aborted && (denied || nobody)) {
         reject(
           new EsporaError(
-            method === 'GET' ? 'ERR_ESPORA_UNAVAILABLE' : 'ERR_ESPORA_INDETERMINATE',
-            `the balancer behind ${socketPath} did not answer within ${String(patienceMs / 1000)} s${open}: look at its process`,
+            denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_UNAVAILABLE',
+            `the admin socket ${socketPath} cannot be reached: ${nobody ? 'nobody listens there' : message}`,
           ),
         );
         return;
       }
-      const denied = code === 'EACCES' || code === 'EPERM';
-      const why = code === 'ECONNREFUSED' || code === 'ENOENT' ? 'nobody listens there' : message;
+      const what = signal.aborted
+        ? `did not answer within ${String(patienceMs / 1000)} s`
+        : `ended the connection before it had answered (${message})`;
+      const open = method === 'GET' ? '' : ', and what it was asked for may or may not be done';
       reject(
         new EsporaError(
-          denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_UNAVAILABLE',
-          `the admin socket ${socketPath} cannot be reached: ${why}`,
+          method === 'GET' ? 'ERR_ESPORA_UNAVAILABLE' : 'ERR_ESPORA_INDETERMINATE',
+          `the balancer behind ${socketPath} ${what}${open}: look at its process`,
         ),
       );
     };

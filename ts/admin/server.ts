@@ -11,6 +11,7 @@ import { chmodSync, existsSync, lstatSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { EsporaError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import type { Balancer } from '../services/balancer.js';
@@ -33,6 +34,7 @@ const bodyBytesMax = 64 * 1024;
 const statuses: Partial<Record<ErrorCode, number>> = {
   ERR_ESPORA_INVALID: 400,
   ERR_ESPORA_NOT_FOUND: 404,
+  ERR_ESPORA_EXISTS: 409,
   ERR_ESPORA_TOO_LARGE: 413,
   ERR_ESPORA_OVERLOADED: 409,
   ERR_ESPORA_CLOSED: 503,
@@ -61,7 +63,11 @@ function isAlive(path: string): Promise<boolean> {
 
 /** Makes room for a new socket: a dead one goes, anything else stays and is an error. */
 async function clear(path: string): Promise<void> {
-  if (!existsSync(path)) return;
+  if (!existsSync(path)) {
+    // Where the directory is missing, Node.js says that permission is denied.
+    if (existsSync(dirname(path))) return;
+    throw cannotServe('ERR_ESPORA_NOT_FOUND', path, 'its directory does not exist');
+  }
   if (!lstatSync(path).isSocket()) {
     throw cannotServe('ERR_ESPORA_EXISTS', path, 'something that is no socket is there');
   }

@@ -29,6 +29,37 @@ sys::Address unix_address(const std::string& path) {
   return address;
 }
 
+// The receiving end of a forwarder: each thing that can become of what is handed over has its
+// count.
+TEST(HandoffReceived, WhatBecameOfItIsCounted) {
+  TemporaryFolder folder;
+  TestServer server(Kind::unix_path, folder);
+  Rig rig(options_for(folder, {server.address()}));
+  const std::string path = rig.address(Kind::unix_path).path;
+  const auto greeted = [&] {
+    HandoffPeer sender = HandoffPeer::connect(path);
+    EXPECT_TRUE(sender.valid());
+    EXPECT_EQ(sender.next()->kind, Said::hello);
+    return sender;
+  };
+  HandoffPeer sender = greeted();
+  test::StreamPair pair;
+  ASSERT_GT(sender.say(Said::hand, {1, 2}, {pair.accepted.get()}).bytes, 0u);
+  EXPECT_EQ(sender.collect(Said::taken, 1), (std::vector<uint64_t>{1}));
+  EXPECT_EQ(sender.collect(Said::refused, 1), (std::vector<uint64_t>{2}));
+  HandoffPeer foolish = greeted();
+  foolish.say_bytes("x");
+  EXPECT_TRUE(foolish.ended());
+  const ForwarderStats stats = rig->stats();
+  EXPECT_EQ(stats.received, 1u);
+  EXPECT_EQ(stats.accepted, 1u) << "a client is a client";
+  EXPECT_EQ(stats.receive_truncated, 1u);
+  EXPECT_EQ(stats.receive_strays, 1u);
+  EXPECT_EQ(stats.receive_refused, 0u);
+  EXPECT_EQ(stats.receive_unacknowledged, 0u);
+  EXPECT_EQ(stats.channels_denied, 0u);
+}
+
 // Answers are fetched in passing, or told at once where they are counted closely.
 class HandoffTest : public testing::TestWithParam<Balance> {
  protected:

@@ -96,6 +96,16 @@ TEST_F(AcceptorTest, NowhereToListenIsSaid) {
   EXPECT_EQ(acceptor_->port(), 0);
 }
 
+// Over TCP alone nothing can be handed over, and nothing listens for it.
+TEST_F(AcceptorTest, APortAloneIsEnough) {
+  ASSERT_TRUE(acceptor_->listen({.host = "127.0.0.1", .port = 0}).ok());
+  const sys::Status started = acceptor_->start();
+  ASSERT_TRUE(started.ok()) << started.message();
+  thread_.start();
+  const SocketClient client = tcp();
+  EXPECT_TRUE(wait_kept(1));
+}
+
 TEST_F(AcceptorTest, TakesFromBothListeners) {
   begin();
   std::vector<SocketClient> clients;

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -445,6 +446,43 @@ TEST(SocketPassing, MoreUnderWayThanAUserMayHaveOpenIsNotTheEnd) {
     return 6;
   });
   EXPECT_EQ(code, 0);
+}
+
+TEST(SocketPassing, WhatThereIsRoomForComesWhole) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  sys::Fd here(ends[0]);
+  sys::Fd there(ends[1]);
+  StreamPair pair;
+  const std::array<int, 2> passed{pair.accepted.get(), pair.client.get()};
+  ASSERT_EQ(sys::send_sockets(here.get(), "ab", 2, passed).bytes, 2u);
+  char bytes[2];
+  std::array<sys::Fd, 2> taken;
+  const sys::SocketMessage got = sys::receive_sockets(there.get(), bytes, 2, taken);
+  EXPECT_EQ(got.io.bytes, 2u);
+  EXPECT_FALSE(got.io.end);
+  EXPECT_EQ(got.sockets, 2u);
+  EXPECT_TRUE(taken[0].valid() && taken[1].valid());
+  EXPECT_FALSE(got.truncated);
+  EXPECT_FALSE(got.oversized);
+}
+
+// Closing would not: the other side may still have it, or a copy of it may be under way.
+TEST(SocketPassing, AShutDownEndsWhatOthersHoldToo) {
+  for (const bool both : {false, true}) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    sys::Fd here(ends[0]);
+    sys::Fd copy(::fcntl(ends[0], F_DUPFD_CLOEXEC, 0));
+    sys::Fd there(ends[1]);
+    (both ? sys::shutdown_both : sys::shutdown_read)(here.get());
+    // Nothing can be said to it any more; it is heard unless both directions ended.
+    EXPECT_EQ(::send(there.get(), "x", 1, MSG_NOSIGNAL), -1);
+    EXPECT_EQ(errno, EPIPE);
+    EXPECT_EQ(::send(copy.get(), "x", 1, MSG_NOSIGNAL), both ? -1 : 1);
+    char byte;
+    EXPECT_EQ(::recv(there.get(), &byte, 1, MSG_DONTWAIT), both ? 0 : 1);
+  }
 }
 
 TEST(SocketPassing, MoreSocketsThanThereIsRoomForAreClosedAndSaid) {
