@@ -59,7 +59,7 @@ class DenseWriter {
   [[nodiscard]] sys::FileSystem& fs() const noexcept { return directory_.file_system(); }
   [[nodiscard]] std::string temporary() const { return dense_temporary_name(header_.number); }
   [[nodiscard]] Status error(int result, const char* call) const {
-    return Status::from_errno(-result, call, directory_.path() + "/" + temporary());
+    return failure_of(result, call, directory_.path() + "/" + temporary());
   }
 
   Status begin(bool dense) {

@@ -110,7 +110,7 @@ DenseRewriter::Outcome DenseRewriter::give_up(Status status) {
 }
 
 DenseRewriter::Outcome DenseRewriter::give_up(int result, const char* call) {
-  return give_up(Status::from_errno(-result, call, directory_.path() + "/" + name()));
+  return give_up(failure_of(result, call, directory_.path() + "/" + name()));
 }
 
 DenseRewriter::Outcome DenseRewriter::give_up_source(Status status) {

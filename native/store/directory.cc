@@ -35,10 +35,23 @@ int write_all(sys::FileSystem& file_system, int file, Bytes bytes, uint64_t offs
   return 0;
 }
 
+Status failure_of(int64_t result, std::string_view call, std::string where) {
+  const auto error = static_cast<int>(-result);
+  const auto other_thing = [&](const char* what) {
+    return Status(Code::corrupt,
+                  std::move(where) + " is " + what + ", where the store has a file: move it away");
+  };
+  if (error == EISDIR) return other_thing("a directory");
+  if (error == ENXIO && call == "open") return other_thing("no regular file");
+  if (error == ELOOP && call == "open") return other_thing("a symbolic link");
+  const Code code = sys::code_from_errno(error);
+  return Status::from_errno(code == Code::invalid ? Code::io : code, error, call, where);
+}
+
 Status Directory::error(int64_t result, std::string_view call, std::string_view name) const {
   std::string where = path_;
   if (!name.empty()) where.append("/").append(name);
-  return Status::from_errno(static_cast<int>(-result), call, where);
+  return failure_of(result, call, std::move(where));
 }
 
 // ---- the directory itself ---------------------------------------------------------------------
@@ -170,10 +183,6 @@ sys::Result<StoreLock> Directory::lock(uint32_t retry_ms) const {
   // What a link points at is somebody else's, and would be written to.
   sys::File file(
       fs, fs.open(handle_.get(), lock_name, {.write = true, .create = true, .no_follow = true}));
-  if (file.get() == -ELOOP) {
-    return Status(Code::invalid,
-                  path_ + "/" + std::string(lock_name) + " is a symbolic link: remove it");
-  }
   if (!file.valid()) return error(file.get(), "open", lock_name);
   if (Status locked = wait_for(file, lock_name, give_up_ns); !locked.ok()) return locked;
   // Fixed width, so that a longer number from before leaves nothing behind. For people only: an
@@ -235,6 +244,15 @@ Status Directory::remove(const std::string& name) const {
   return result < 0 && result != -ENOENT ? error(result, "unlink", name) : Status();
 }
 
+Status Directory::check_passable(const std::string& name) const {
+  sys::FileSystem& fs = file_system_;
+  const sys::File file(fs, fs.open(handle_.get(), name.c_str(), {.no_follow = true}));
+  // Any other name is unlinked, whatever it stands for.
+  const bool other = file.get() == -ENXIO || file.get() == -ELOOP;
+  if (file.get() == -EISDIR || (other && name == lock_name)) return error(file.get(), "open", name);
+  return {};
+}
+
 // ---- reading ----------------------------------------------------------------------------------
 
 sys::Result<ReadFile> Directory::open_for_reading(std::string name) {
@@ -244,6 +262,11 @@ sys::Result<ReadFile> Directory::open_for_reading(std::string name) {
   if (handle == -EINVAL && direct_) {
     direct_ = file.direct = false;
     handle = fs.open(handle_.get(), file.name.c_str(), {});
+  }
+  if (handle == -ENOENT) {
+    // A link to nothing is something that is there.
+    const sys::File link(fs, fs.open(handle_.get(), file.name.c_str(), {.no_follow = true}));
+    if (link.get() == -ELOOP) handle = -ELOOP;
   }
   if (handle < 0) return error(handle, "open", file.name);
   file.file = sys::File(fs, handle);
@@ -511,9 +534,7 @@ Status Directory::publish_store(const StoreFacts& facts) const {
   const int synced = fs.fsync(file.get());
   if (synced < 0) return error(synced, "fsync", store_temporary_name);
   const int renamed = fs.rename(handle_.get(), store_temporary_name, store_name);
-  if (renamed < 0) {
-    return Status::from_errno(Code::io, -renamed, "rename", path_ + "/" + store_name);
-  }
+  if (renamed < 0) return error(renamed, "rename", store_name);
   return sync();
 }
 

@@ -44,6 +44,11 @@ constexpr bool ends_for_good(sys::Code code) noexcept {
   return about_store(code) || code == sys::Code::version;
 }
 
+// What a failed call on something in a store's directory, at `where`, means; `result` is -errno. It
+// is never the caller's usage: Code::corrupt where the store's name is that of another thing than a
+// file, Code::io for what else no value of the caller's can be the reason of.
+sys::Status failure_of(int64_t result, std::string_view call, std::string where);
+
 // What a directory holds.
 struct Listing {
   bool has_store = false;
@@ -129,6 +134,9 @@ class Directory {
   sys::Status sync_path() const;
   sys::Status sync_file(const ReadFile& file) const;
   sys::Status remove(const std::string& name) const;
+  // Code::corrupt where something has the name of a temporary file, or of LOCK, that no start can
+  // remove or lock.
+  sys::Status check_passable(const std::string& name) const;
 
   // `sync_first`: what is read is on the device. Otherwise nothing is changed.
   sys::Result<StoreFacts> read_store(bool sync_first);

@@ -319,6 +319,7 @@ class Engine {
   sys::Status replay_closed(const std::vector<format::SegmentHeader>& headers);
   sys::Status show(const format::FrameHeader& frame, Bytes payload);
   sys::Status show_copied();
+  [[nodiscard]] sys::Status named(const sys::Status& status) const;
   sys::Status prepare(const Listing& listing);
   sys::Status make_reserve();
   sys::Status write_reserve();

@@ -121,7 +121,7 @@ Status Engine::create(const Listing& listing) {
   store_.kind = options_.kind;
   store_.schema = text_of(options_.schema);
   fresh_ = plan_first_segment(store_);
-  if (Status ended = visitor_.end(); !ended.ok()) return ended;
+  if (Status ended = visitor_.end(); !ended.ok()) return named(ended);
   if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
   if (!spares_->ready()) return spares_->failure();
   publish_store_ = true;
@@ -168,7 +168,7 @@ Status Engine::recover(const Listing& listing) {
   last_time_us_ = headers.front().previous_time_us;
   if (snapshot_ != nullptr) {
     const Status restored = visitor_.restore(snapshot_->state, snapshot_->header.seq);
-    if (!restored.ok()) return restored;
+    if (!restored.ok()) return named(restored);
     stats_.snapshot_seq = snapshot_->header.seq;
   }
   if (visitor_.history() != History::tail) {
@@ -178,7 +178,7 @@ Status Engine::recover(const Listing& listing) {
     const FrameView& batch = tail.batches[i];
     if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
   }
-  if (Status ended = visitor_.end(); !ended.ok()) return ended;
+  if (Status ended = visitor_.end(); !ended.ok()) return named(ended);
 
   fresh_ = plan_fresh_segment(last, tail);
   whole_ = tail.end.last_seq() <= tail.proven_seq;
@@ -199,6 +199,12 @@ Status Engine::recover(const Listing& listing) {
   return installed;
 }
 
+// What the visitor refuses, it refuses of this store.
+Status Engine::named(const Status& status) const {
+  if (status.ok()) return status;
+  return Status(status.code(), directory_.path() + ": " + status.message());
+}
+
 Status Engine::check_store(Bytes given_schema) {
   const std::string where = directory_.path() + ": ";
   if (store_.kind != options_.kind) {
@@ -213,7 +219,7 @@ Status Engine::check_store(Bytes given_schema) {
   const std::string given = text_of(given_schema);
   if (given == store_.schema) return {};
   auto kept = visitor_.schema_changed(bytes_of(store_.schema), given_schema);
-  if (!kept.ok()) return kept.status();
+  if (!kept.ok()) return named(kept.status());
   std::string schema = text_of(kept.value());
   ESPORA_DEFECT(take_given_schema) schema = text_of(given_schema);
   if (schema == store_.schema) return {};
@@ -316,7 +322,7 @@ Status Engine::show(const format::FrameHeader& frame, Bytes payload) {
   RecordView record;
   while (cursor.next(record)) {
     stats_.recovered_records++;
-    if (Status seen = visitor_.record(record); !seen.ok()) return seen;
+    if (Status seen = visitor_.record(record); !seen.ok()) return named(seen);
   }
   last_time_us_ = frame.time_us;
   return {};
@@ -336,8 +342,8 @@ Status Engine::prepare(const Listing& listing) {
   // A batch of an earlier version, which kept no block for a seal, may be one block longer.
   open_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
   work_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
-  spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), store_.segment_bytes,
-                                            directory_.direct());
+  spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), directory_.path(),
+                                            store_.segment_bytes, directory_.direct());
   Housekeeping::Plan plan;
   plan.rewrite = options_.rewrite_segments;
   plan.snapshots = listing.snapshots;
@@ -399,7 +405,9 @@ Status Engine::try_install() {
 // that publishes the fresh segment makes the name durable.
 Status Engine::make_reserve() {
   ESPORA_DEFECT(no_reserve) return {};
-  const sys::File there(file_system_, file_system_.open(directory_.handle(), reserve_name, {}));
+  // What a link points at is somebody else's, and would be written to.
+  const sys::File there(file_system_,
+                        file_system_.open(directory_.handle(), reserve_name, {.no_follow = true}));
   if (there.valid()) {
     const int64_t size = file_system_.size(there.get());
     if (size < 0) return reserve_failure(size, "fstat");
@@ -414,8 +422,7 @@ Status Engine::make_reserve() {
 }
 
 Status Engine::reserve_failure(int64_t result, const char* call) const {
-  return Status::from_errno(static_cast<int>(-result), call,
-                            directory_.path() + "/" + reserve_name);
+  return failure_of(result, call, directory_.path() + "/" + reserve_name);
 }
 
 Status Engine::write_reserve() {
@@ -464,10 +471,11 @@ Status Engine::secure() {
   }
   const bool direct = directory_.direct();
   Spare reserve{{}, reserve_name, direct};
-  reserve.file = sys::File(file_system_, file_system_.open(directory_.handle(), reserve_name,
-                                                           {.write = true, .direct = direct}));
+  reserve.file = sys::File(file_system_,
+                           file_system_.open(directory_.handle(), reserve_name,
+                                             {.write = true, .direct = direct, .no_follow = true}));
   if (!reserve.file.valid()) {
-    unsecured_ = Status::from_errno(-reserve.file.get(), "open", reserve_name).message();
+    unsecured_ = failure_of(reserve.file.get(), "open", reserve_name).message();
     return {};
   }
   if (const int64_t size = file_system_.size(reserve.file.get());
@@ -609,7 +617,7 @@ Status Engine::show_copied() {
   }
   const Status ended = any ? visitor_.end() : Status();
   whole_ = whole_ || ended.ok();
-  return ended;
+  return named(ended);
 }
 
 }  // namespace espora::store

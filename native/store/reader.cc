@@ -105,6 +105,8 @@ Status Reader::look(bool may_look_again, bool& changed) {
   for (const std::string& name : listing.foreign) {
     findings_.push_back(note_of(name + " is not a file of the store"));
   }
+  for (const std::string& name : listing.temporaries) note_obstacle(name);
+  note_obstacle(lock_name);
   if (!listing.snapshots.empty()) proven_seq_ = listing.snapshots.back();
   if (listing.segments.empty()) {
     findings_.push_back({Severity::damage, Code::corrupt, {0, 0, 0, false, "there is no segment"}});
@@ -138,6 +140,12 @@ sys::Result<bool> Reader::is_last(const format::SegmentHeader& header) const {
   const auto found = directory.value().read_header(file.value());
   if (!found.ok() && !about_store(found.status().code())) return found.status();
   return found.ok() && found.value().nonce == header.nonce;
+}
+
+// No record is in it, but the next start is refused.
+void Reader::note_obstacle(const std::string& name) {
+  const Status passable = directory_.check_passable(name);
+  if (!passable.ok()) findings_.push_back(note_of(passable.message() + " before the next start"));
 }
 
 // True if it was about the store, and is a finding now.

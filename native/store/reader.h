@@ -102,6 +102,7 @@ class Reader {
   sys::Status look_at_snapshots(const Listing& listing);
   std::optional<Damage> misplaced(const format::SnapshotHeader& snapshot) const;
   sys::Status take_evidence(bool in_use);
+  void note_obstacle(const std::string& name);
   bool note_failure(uint32_t number, uint32_t block, const sys::Status& status);
   struct Extent;
   [[nodiscard]] Extent extent_of(size_t index) const noexcept;

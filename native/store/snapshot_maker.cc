@@ -89,7 +89,7 @@ SnapshotMaker::Outcome SnapshotMaker::give_up(Status status) {
 }
 
 SnapshotMaker::Outcome SnapshotMaker::give_up(int result, const char* call) {
-  return give_up(Status::from_errno(-result, call, directory_.path() + "/" + name()));
+  return give_up(failure_of(result, call, directory_.path() + "/" + name()));
 }
 
 // The state may hold a part of the segment by now.

@@ -20,10 +20,11 @@ BlockBuffer make_zeros() {
 
 }  // namespace
 
-SparePreparer::SparePreparer(sys::FileSystem& file_system, int directory, uint64_t segment_bytes,
-                             bool direct)
+SparePreparer::SparePreparer(sys::FileSystem& file_system, int directory, std::string path,
+                             uint64_t segment_bytes, bool direct)
     : file_system_(file_system),
       directory_(directory),
+      path_(std::move(path)),
       segment_bytes_(segment_bytes),
       zeros_(make_zeros()),
       direct_(direct) {}
@@ -159,6 +160,10 @@ uint64_t SparePreparer::sync() {
   return never_ns;
 }
 
+Status SparePreparer::failure_of_call(int result, const char* call) const {
+  return failure_of(result, call, path_ + "/" + spare_.name);
+}
+
 // A file that saw an error is never continued: a second flush of it may report success for pages
 // that the first one dropped.
 uint64_t SparePreparer::fail(int result, const char* call) {
@@ -166,7 +171,7 @@ uint64_t SparePreparer::fail(int result, const char* call) {
   {
     const std::lock_guard lock(mutex_);
     state_ = State::remove;
-    failure_ = Status::from_errno(-result, call, spare_.name);
+    failure_ = failure_of_call(result, call);
   }
   if (on_ready_) on_ready_();
   return 0;
@@ -183,7 +188,7 @@ uint64_t SparePreparer::remove() {
   retry_ns_ = file_system_.monotonic_ns() + limits::spare_retry_ns;
   // A file that O_DIRECT was refused for had no failure so far.
   const std::lock_guard lock(mutex_);
-  if (failure_.ok()) failure_ = Status::from_errno(-result, "unlink", spare_.name);
+  if (failure_.ok()) failure_ = failure_of_call(result, "unlink");
   return retry_ns_;
 }
 

@@ -28,8 +28,9 @@ class SparePreparer {
  public:
   static constexpr uint64_t never_ns = UINT64_MAX;
 
-  // `directory` must stay open as long as this lives.
-  SparePreparer(sys::FileSystem& file_system, int directory, uint64_t segment_bytes, bool direct);
+  // `directory` must stay open as long as this lives; `path` is for messages.
+  SparePreparer(sys::FileSystem& file_system, int directory, std::string path,
+                uint64_t segment_bytes, bool direct);
 
   // Hands over the spare if one is ready; preparing the next one may begin with the next step().
   bool take(Spare& spare);
@@ -56,6 +57,8 @@ class SparePreparer {
   void discard();
 
  private:
+  [[nodiscard]] sys::Status failure_of_call(int result, const char* call) const;
+
   enum class State : uint8_t { create, allocate, fill, sync, ready, remove, rest, stopped };
 
   uint64_t enter(State state);
@@ -69,6 +72,7 @@ class SparePreparer {
 
   sys::FileSystem& file_system_;
   const int directory_;
+  const std::string path_;
   const uint64_t segment_bytes_;
   const BlockBuffer zeros_;
   std::function<void()> on_ready_;

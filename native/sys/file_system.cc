@@ -47,15 +47,27 @@ void forbid_copies_on_write(int file) noexcept {
 }  // namespace
 
 int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noexcept {
-  int bits = O_CLOEXEC | O_NOCTTY;
+  // O_NONBLOCK means nothing to a regular file, and else a FIFO would be waited for.
+  int bits = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   bits |= flags.write ? O_RDWR : O_RDONLY;
   if (flags.create) bits |= O_CREAT;
   if (flags.exclusive) bits |= O_EXCL;
   if (flags.direct) bits |= O_DIRECT;
   if (flags.directory) bits |= O_DIRECTORY;
   if (flags.no_follow) bits |= O_NOFOLLOW;
-  const int file = or_errno(::openat(directory, name, bits, 0600));
-  if (file >= 0 && flags.create && flags.in_place) forbid_copies_on_write(file);
+  const int file = ::openat(directory, name, bits, 0600);
+  if (file < 0) return -errno;
+  // What O_EXCL made is a regular file.
+  if (!flags.directory && !flags.exclusive) {
+    struct stat facts;
+    int error = ::fstat(file, &facts) < 0 ? errno : 0;
+    if (error == 0 && !S_ISREG(facts.st_mode)) error = S_ISDIR(facts.st_mode) ? EISDIR : ENXIO;
+    if (error != 0) {
+      ::close(file);
+      return -error;
+    }
+  }
+  if (flags.create && flags.in_place) forbid_copies_on_write(file);
   return file;
 }
 

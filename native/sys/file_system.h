@@ -33,7 +33,8 @@ class FileSystem {
   FileSystem& operator=(const FileSystem&) = delete;
   virtual ~FileSystem() = default;
 
-  // A handle (>= 0), closed on exec.
+  // A handle (>= 0), closed on exec. Without `directory` of regular files only: -EISDIR for a
+  // directory, -ENXIO for whatever else there is (a FIFO is not waited for).
   virtual int open(int directory, const char* name, OpenFlags flags) noexcept = 0;
   // Errors are dropped: whatever must be durable was flushed before.
   virtual void close(int file) noexcept = 0;

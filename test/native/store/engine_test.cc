@@ -874,7 +874,7 @@ TEST(Engine, TheVisitorsRefusalEndsOpeningAndChangesNothing) {
   }
   const auto before = test::contents(directory.store());
   const auto refused = open_store(real, options, 3);
-  EXPECT_EQ(refused->status.message(), "refused by the visitor");
+  EXPECT_EQ(refused->status.message(), directory.store() + ": refused by the visitor");
   EXPECT_EQ(refused->keeper.rows.size(), 3u);
   EXPECT_EQ(refused->keeper.ends, 0);
   EXPECT_EQ(test::contents(directory.store()), before);

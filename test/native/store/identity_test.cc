@@ -128,7 +128,7 @@ TEST(Identity, ALinkInThePlaceOfLockIsNotFollowed) {
   fs::remove(lock);
   fs::create_symlink(target, lock);
   const auto refused = open_store(directory.store());
-  EXPECT_EQ(refused->status.code(), Code::invalid);
+  EXPECT_EQ(refused->status.code(), Code::corrupt);
   EXPECT_NE(refused->status.message().find("LOCK is a symbolic link"), std::string::npos)
       << refused->status.message();
   EXPECT_EQ(test::read_file(target), "precious");
