@@ -39,6 +39,7 @@ class EventLoop::Wakeup final : public EventHandler {
   explicit Wakeup(int fd) noexcept : fd_(fd) {}
   void on_events(uint32_t) override {
     uint64_t count;
+    // EAGAIN: emptied already.
     while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
     }
   }
@@ -76,7 +77,11 @@ Result<EventLoop::Token> EventLoop::add(int fd, uint32_t events, EventHandler& h
   event.events = events;
   event.data.u64 = token;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    // ENOSPC: /proc/sys/fs/epoll/max_user_watches; ENOMEM. The others would be our bug.
+    // ENOSPC is no disk here, epoll_ctl(2); ENOMEM. The others would be our bug.
+    if (errno == ENOSPC) {
+      return Status::from_errno(Code::resources, errno, "epoll_ctl",
+                                "cannot watch a descriptor, fs.epoll.max_user_watches is reached");
+    }
     return Status::from_errno(errno, "epoll_ctl", "cannot watch a descriptor");
   }
   free_slot_ = slot.next_free;

@@ -147,7 +147,8 @@ std::optional<uint32_t> peer_user(int fd) noexcept {
 
 uint32_t effective_user() noexcept { return ::geteuid(); }
 
-void shutdown_read(int fd) noexcept { ::shutdown(fd, SHUT_RD); }
-void shutdown_both(int fd) noexcept { ::shutdown(fd, SHUT_RDWR); }
+// ENOTCONN: the peer has gone, and nothing is left to be told.
+void shutdown_read(int fd) noexcept { (void)::shutdown(fd, SHUT_RD); }
+void shutdown_both(int fd) noexcept { (void)::shutdown(fd, SHUT_RDWR); }
 
 }  // namespace espora::sys

@@ -63,10 +63,17 @@ Result<std::vector<ResolvedAddress>> resolve_tcp(const std::string& host, uint16
   hints.ai_flags = flags | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const std::string service = std::to_string(port);
+  errno = 0;
   const int failure =
       ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
   if (failure != 0) {
-    return Status(Code::unavailable, "cannot resolve \"" + host + "\": " + gai_strerror(failure));
+    // A lack of ours is none of the name's, though glibc says EAI_NONAME then.
+    const int error = failure == EAI_MEMORY ? ENOMEM : errno;
+    const std::string where = "cannot resolve \"" + host + "\"";
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
+      return Status::from_errno(Code::resources, error, "getaddrinfo", where);
+    }
+    return Status(Code::unavailable, where + ": " + gai_strerror(failure));
   }
   std::vector<ResolvedAddress> all;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
@@ -100,7 +107,8 @@ std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
 
 void set_no_delay(int fd) noexcept {
   const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // Without it answers are later, and no different.
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 int type_of(SocketType type) noexcept {
@@ -368,12 +376,14 @@ Result<Listener> Listener::inherited(int fd) {
     return Status::from_errno(errno, "fcntl", where);
   }
   Listener listener;
-  listener.fd_.reset(fd);
   listener.tcp_ = domain != AF_UNIX;
   if (listener.tcp_) {
+    const auto bound = local_endpoint(fd);
+    if (!bound.has_value()) return Status::from_errno(errno, "getsockname", where);
+    listener.port_ = bound->port;
     set_no_delay(fd);
-    listener.port_ = local_endpoint(fd).value_or(Endpoint{}).port;
   }
+  listener.fd_.reset(fd);
   return listener;
 }
 
@@ -398,12 +408,16 @@ Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode, Soc
       return Status(Code::address_in_use,
                     where + ": another process listens there: stop it or choose another path");
     }
+  } else if (errno != ENOENT) {
+    // What may be there must not be replaced.
+    return Status::from_errno(errno, "lstat", where);
   }
   Listener listener;
   listener.fd_.reset(::socket(AF_UNIX, type_of(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = listener.fd();
   if (fd < 0) return Status::from_errno(errno, "socket", where);
-  ::unlink(temporary.c_str());  // left by a process that had our pid
+  // Left by a process that had our pid; what cannot be removed is told by bind().
+  (void)::unlink(temporary.c_str());
   const ResolvedAddress address = unix_address(temporary);
   if (::bind(fd, as_sockaddr(address), address.length) != 0) {
     return Status::from_errno(errno, "bind", where);
@@ -436,7 +450,8 @@ void Listener::close() noexcept {
   struct stat current;
   if (!path_.empty() && ::lstat(path_.c_str(), &current) == 0 && current.st_dev == device_ &&
       current.st_ino == inode_) {
-    ::unlink(path_.c_str());
+    // One that stays is dead, and replaced by the next listener.
+    (void)::unlink(path_.c_str());
   }
 }
 
@@ -614,15 +629,18 @@ int socket_error(int fd) noexcept {
 
 size_t unacknowledged_bytes(int fd) noexcept {
   int bytes = 0;
+  // It fails for what is no connection, where nothing is under way.
   if (::ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
   return static_cast<size_t>(bytes);
 }
 
-void shutdown_write(int fd) noexcept { ::shutdown(fd, SHUT_WR); }
+// ENOTCONN: the peer has gone, and nothing is left to be told.
+void shutdown_write(int fd) noexcept { (void)::shutdown(fd, SHUT_WR); }
 
 void reset_on_close(int fd) noexcept {
   const linger abort{1, 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+  // socket(7): of a socket it cannot fail.
+  (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
 }
 
 Fd open_spare_descriptor() noexcept { return Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }

@@ -19,7 +19,7 @@ struct Start {
 
 void* run(void* given) {
   const std::unique_ptr<Start> start(static_cast<Start*>(given));
-  ::prctl(PR_SET_NAME, start->name);
+  (void)::prctl(PR_SET_NAME, start->name);  // for people only
   start->body();
   return nullptr;
 }
