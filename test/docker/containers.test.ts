@@ -147,7 +147,7 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
 }
 
 containers(
-  'a failure keeps what each container said, its restarts, and what became of it',
+  'docker/proxy.yml: a failure keeps what each container said, its restarts, and what became of it',
   async (t) => {
     const project = await ComposeProject.open('docker/proxy.yml', await freePort());
     t.teardown(() => project.down());

@@ -173,6 +173,12 @@ test.serial('espora start: the file is that of the service that clients talk to'
   const balancer = program.events.find(({ service }) => service === 'balancer')!;
   const { port } = balancer['started'] as { port: number };
   t.regex(readFileSync(check.file, 'utf8'), new RegExp(`^address 127.0.0.1:${String(port)}$`, 'm'));
+  for (const { event, service, pid } of program.events) {
+    if (event !== 'service-ready') continue;
+    const environment = readFileSync(`/proc/${String(pid)}/environ`, 'utf8').split('\0');
+    const told = environment.includes(`ESPORA_READY_FILE=${check.file}`);
+    t.is(told, service === 'balancer', String(service));
+  }
   // Whoever is behind the balancer and gone makes it unhealthy: it asks the way that clients go.
   const pidOf = (name: string): number =>
     program.events.find(({ service }) => service === name)!['pid'] as number;
