@@ -223,6 +223,14 @@ test.serial(
     const { stderr, exitCode } = await missing.stop();
     t.is(exitCode, 0);
     t.regex(stderr, /the ready file .* cannot be written \(ENOENT\): a health check will take/);
+    writeFileSync(join(folder, 'file'), '');
+    const inFile = startEspora(t, [...args, '--ready-file', join(folder, 'file', 'ready')]);
+    await inFile.event('ready');
+    t.regex((await inFile.stop()).stderr, /cannot be written \(ENOTDIR\)/);
+    const long = await startEspora(t, [...args, '--ready-file', join(folder, 'x'.repeat(300))])
+      .ended;
+    t.is(long.exitCode, 1);
+    t.regex(long.stderr, /the ready file .* cannot be looked at \(ENAMETOOLONG\)/);
     // Never what is somebody else's.
     for (const [path, content] of [
       [join(folder, 'notes'), 'mine'],

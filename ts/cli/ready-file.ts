@@ -45,25 +45,37 @@ export function readyText(
   ].join('\n');
 }
 
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What comes next says why that is no place for it.
+  }
+}
+
 /** The ready file of this process. */
 export class ReadyFile {
   readonly #path: string;
 
   /**
    * Removes what an earlier life left there, which is not true any more. Throws ERR_ESPORA_EXISTS for
-   * what is no ready file.
+   * what is no ready file, and another EsporaError where it has to stay.
    */
   constructor(path: string) {
     this.#path = path;
     if (this.#text() === undefined) return;
-    rmSync(path, { force: true });
+    try {
+      rmSync(path, { force: true });
+    } catch (error) {
+      throw this.#failure('removed, and is from an earlier life', error);
+    }
   }
 
   /** Puts `text` there, whole or not at all. Throws an EsporaError where that cannot be. */
   write(text: string): void {
     const temporary = `${this.#path}.${String(process.pid)}`;
+    removeIfThere(temporary);
     try {
-      rmSync(temporary, { force: true });
       const file = openSync(temporary, 'wx', 0o644);
       try {
         writeSync(file, text);
@@ -72,12 +84,8 @@ export class ReadyFile {
       }
       renameSync(temporary, this.#path);
     } catch (error) {
-      rmSync(temporary, { force: true });
-      const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-      throw new EsporaError(
-        'ERR_ESPORA_IO',
-        `the ready file ${this.#path} cannot be written (${code})`,
-      );
+      removeIfThere(temporary);
+      throw this.#failure('written', error);
     }
   }
 
@@ -93,6 +101,15 @@ export class ReadyFile {
     }
   }
 
+  #failure(what: string, error: unknown): EsporaError {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+    return new EsporaError(
+      denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_IO',
+      `the ready file ${this.#path} cannot be ${what} (${code})`,
+    );
+  }
+
   /** What is there, if anything is. Throws ERR_ESPORA_EXISTS for what is no ready file. */
   #text(): string | undefined {
     let text: string | undefined;
@@ -101,7 +118,7 @@ export class ReadyFile {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined;
-      throw error;
+      throw this.#failure('looked at', error);
     }
     if (text?.startsWith(`${firstLine}\n`) === true) return text;
     throw new EsporaError(
