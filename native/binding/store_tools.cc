@@ -19,6 +19,7 @@
 #include "store/copy.h"
 #include "store/reader.h"
 #include "sys/file_system.h"
+#include "sys/limits.h"
 #include "sys/thread.h"
 
 namespace espora::binding {
@@ -246,6 +247,7 @@ class Inspection final : private store::ReadVisitor {
         if (record.seq < options_.from) continue;
         if (shown_ == options_.limit) return false;
         ++shown_;
+        held_bytes_ += record.bytes.size();
         add(RecordItem{
             record.seq, record.time_us, record.type, record.flags,
             std::string(reinterpret_cast<const char*>(record.bytes.data()), record.bytes.size())});
@@ -258,7 +260,7 @@ class Inspection final : private store::ReadVisitor {
 
   void add(Item item) {
     items_.push_back(std::move(item));
-    if (items_.size() == items_per_call) deliver();
+    if (items_.size() == items_per_call || held_bytes_ >= limits::read_portion_bytes_max) deliver();
   }
 
   // Waits until JavaScript has taken the items, or never will.
@@ -289,6 +291,7 @@ class Inspection final : private store::ReadVisitor {
     taken.reset();
     done.wait();  // also when the work is dropped: then its promise is broken
     items_.clear();
+    held_bytes_ = 0;
   }
 
   void end(Napi::Env env, const sys::Status& status) {
@@ -316,6 +319,7 @@ class Inspection final : private store::ReadVisitor {
   uint64_t last_seq_ = 0;
   uint64_t shown_ = 0;
   std::vector<Item> items_;
+  size_t held_bytes_ = 0;  // of records among them
   bool delivered_ = false;
   bool failed_ = false;
 };

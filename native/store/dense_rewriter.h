@@ -29,7 +29,10 @@ class DenseRewriter {
   };
 
   DenseRewriter(Directory& directory, const StoreFacts& store)
-      : directory_(directory), store_(store), source_(directory), check_(directory) {}
+      : directory_(directory),
+        store_(store),
+        source_(directory, limits::housekeeping_step_bytes),
+        check_(directory, limits::housekeeping_step_bytes) {}
 
   // The segment that it works on, or will look at next.
   [[nodiscard]] uint32_t number() const noexcept { return number_; }

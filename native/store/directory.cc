@@ -7,6 +7,7 @@
 #include <new>
 
 #include "store/defects.h"
+#include "store/segment_window.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -385,32 +386,46 @@ sys::Result<format::SegmentHeader> Directory::read_header(ReadFile& file) {
   return header;
 }
 
-Status Directory::read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes) {
+Status Directory::read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
+                              Missing missing, RefusedBlocks& refused) {
   const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
-  if (got == static_cast<int64_t>(bytes.size())) return {};
-  const std::string where = path_ + "/" + file.name + ", block " + std::to_string(block);
-  if (got == -ENOMEM) return error(got, "pread", file.name);
-  if (got < 0) return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
-  return Status(Code::corrupt, where + ": the file ends before its content");
-}
-
-Status Directory::read_what_is_there(ReadFile& file, uint32_t block, std::span<std::byte> bytes) {
-  const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
-  if (got == -ENOMEM) return error(got, "pread", file.name);
-  if (got < 0) {
-    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread",
-                              path_ + "/" + file.name + ", block " + std::to_string(block));
+  if (got >= 0) {
+    const auto there = static_cast<size_t>(got);
+    if (there < bytes.size() && missing == Missing::is_damage) {
+      return Status(Code::corrupt, path_ + "/" + file.name + " ends in block " +
+                                       std::to_string(block + there / format::block_bytes));
+    }
+    std::memset(bytes.data() + there, 0, bytes.size() - there);
+    return {};
   }
-  std::memset(bytes.data() + got, 0, bytes.size() - static_cast<size_t>(got));
+  if (got == -ENOMEM) return error(got, "pread", file.name);
+  if (bytes.size() > format::block_bytes) {
+    for (size_t at = 0; at < bytes.size(); at += format::block_bytes) {
+      const uint32_t one = block + static_cast<uint32_t>(at / format::block_bytes);
+      Status status =
+          read_blocks(file, one, bytes.subspan(at, format::block_bytes), missing, refused);
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+  std::memset(bytes.data(), 0, bytes.size());
+  ESPORA_DEFECT(read_error_as_torn) return {};
+  if (refused.blocks.empty()) refused.error = static_cast<int>(-got);
+  const auto at = std::lower_bound(refused.blocks.begin(), refused.blocks.end(), block);
+  if (at == refused.blocks.end() || *at != block) refused.blocks.insert(at, block);
   return {};
 }
 
 sys::Result<DenseIndex> Directory::read_index(ReadFile& file, const format::SegmentHeader& header) {
   const uint64_t from = uint64_t{header.dense_index_block} * format::block_bytes;
   const BlockBuffer buffer(header.dense_file_bytes - from);
-  if (Status read = read_blocks(file, header.dense_index_block, buffer.span()); !read.ok()) {
+  RefusedBlocks refused;
+  if (Status read =
+          read_blocks(file, header.dense_index_block, buffer.span(), Missing::is_damage, refused);
+      !read.ok()) {
     return read;
   }
+  if (!refused.blocks.empty()) return unreadable(file, refused.blocks.front(), refused.error);
   auto index = DenseIndex::decode(header, buffer.span());
   if (!index) {
     return Status(Code::corrupt, path_ + "/" + file.name + ", block " +
@@ -453,43 +468,9 @@ sys::Result<format::SnapshotHeader> Directory::read_snapshot_as(std::string name
   return header;
 }
 
-Status Directory::load_part(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
-                            LoadedSegment& loaded) {
-  const int64_t got = read_at(file, bytes, uint64_t{block} * format::block_bytes);
-  if (got == static_cast<int64_t>(bytes.size())) return {};
-  if (got >= 0) {
-    return Status(Code::corrupt, path_ + "/" + file.name + " ends in block " +
-                                     std::to_string(block + got / int64_t{format::block_bytes}));
-  }
-  if (got == -ENOMEM) return error(got, "pread", file.name);
-  if (bytes.size() > format::block_bytes) {
-    for (size_t at = 0; at < bytes.size(); at += format::block_bytes) {
-      const uint32_t one = block + static_cast<uint32_t>(at / format::block_bytes);
-      Status status = load_part(file, one, bytes.subspan(at, format::block_bytes), loaded);
-      if (!status.ok()) return status;
-    }
-    return {};
-  }
-  std::memset(bytes.data(), 0, bytes.size());
-  ESPORA_DEFECT(read_error_as_torn) return {};
-  if (loaded.unreadable.empty()) loaded.read_error = static_cast<int>(-got);
-  loaded.unreadable.push_back(block);
-  return {};
-}
-
-Status Directory::load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded) {
-  loaded.bytes = uint64_t{blocks} * format::block_bytes;
-  loaded.unreadable.clear();
-  loaded.read_error = 0;
-  if (loaded.buffer.size() < loaded.bytes) loaded.buffer = BlockBuffer(loaded.bytes);
-  const std::span<std::byte> all(loaded.buffer.data(), loaded.bytes);
-  for (size_t at = 0; at < all.size(); at += limits::store_read_bytes) {
-    const std::span<std::byte> part =
-        all.subspan(at, std::min(limits::store_read_bytes, all.size() - at));
-    Status status = load_part(file, static_cast<uint32_t>(at / format::block_bytes), part, loaded);
-    if (!status.ok()) return status;
-  }
-  return {};
+Status Directory::unreadable(const ReadFile& file, uint32_t block, int error) const {
+  return Status::from_errno(Code::unreadable, error, "pread",
+                            path_ + "/" + file.name + ", block " + std::to_string(block));
 }
 
 sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
@@ -505,18 +486,14 @@ sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
       bytes > limits::segment_bytes_max || bytes % format::block_bytes != 0) {
     return false;
   }
-  LoadedSegment loaded;
-  if (Status read = load(opened.value(), blocks_of(bytes), loaded); !read.ok()) return read;
-  if (!loaded.unreadable.empty()) {
-    return Status::from_errno(
-        Code::unreadable, loaded.read_error, "pread",
-        path_ + "/" + opened.value().name + ", block " + std::to_string(loaded.unreadable.front()));
+  SegmentWindow window(*this);
+  window.look_at(opened.value(), blocks_of(bytes));
+  Evidence evidence;
+  if (Status looked = look_from_behind(header.value(), window, evidence); !looked.ok()) {
+    return looked;
   }
-  const FrameWalk walk(header.value(), loaded.image());
-  for (uint32_t block = 1; block < blocks_of(bytes); block++) {
-    if (walk.evidence_at(block)) return false;
-  }
-  return true;
+  if (Status read = window.readable(1, blocks_of(bytes)); !read.ok()) return read;
+  return !evidence.any;
 }
 
 // ---- publishing -------------------------------------------------------------------------------

@@ -67,16 +67,16 @@ struct ReadFile {
   uint64_t segment_bytes = 0;  // what STORE says that it should be, unless it is dense
 };
 
-// A segment's blocks as read.
-struct LoadedSegment {
-  BlockBuffer buffer;  // at least `bytes` long
-  size_t bytes = 0;
-  std::vector<uint32_t> unreadable;
-  int read_error = 0;  // errno of the first unreadable block
+// What the device did not give back.
+struct RefusedBlocks {
+  std::vector<uint32_t> blocks;  // ascending
+  int error = 0;                 // errno of the first one
+};
 
-  [[nodiscard]] SegmentImage image() const noexcept {
-    return {Bytes(buffer.data(), bytes), unreadable};
-  }
+// What it means that a file ends before the blocks that are read.
+enum class Missing : uint8_t {
+  is_damage,  // Code::corrupt
+  is_zeros,   // it was cut short, and that is known
 };
 
 // Keeps every other writer out. What excludes is the lock on the directory itself: it goes wherever
@@ -156,10 +156,11 @@ class Directory {
   sys::Result<format::SegmentHeader> read_header(ReadFile& file);
   // Of a dense segment whose header is possible: Code::corrupt, unreadable, io.
   sys::Result<DenseIndex> read_index(ReadFile& file, const format::SegmentHeader& header);
-  // Whole blocks from `block` on. Code::corrupt where the file ends before, unreadable, io.
-  sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes);
-  // The same with zeros where the file ends before: of a file that may have been cut short.
-  sys::Status read_what_is_there(ReadFile& file, uint32_t block, std::span<std::byte> bytes);
+  // Whole blocks from `block` on. Those that the device refuses are added to `refused`, with zeros
+  // in their place; any other failure is a Status.
+  sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
+                          Missing missing, RefusedBlocks& refused);
+  [[nodiscard]] sys::Status unreadable(const ReadFile& file, uint32_t block, int error) const;
   // The whole file STORE as it lies there, up to the size that one can have. Code::unreadable, io.
   sys::Result<std::vector<std::byte>> read_store_bytes(bool sync_first);
   // The whole file SNAP-<seq>; `state` views into `bytes`. Code::not_found, corrupt, version,
@@ -170,9 +171,6 @@ class Directory {
   }
   sys::Result<format::SnapshotHeader> read_snapshot_as(std::string name,
                                                        std::vector<std::byte>& bytes, Bytes& state);
-  // The first `blocks` blocks. Blocks that the device refuses are listed in `loaded`; any other
-  // failure is a Status. Memory of an earlier call is used again.
-  sys::Status load(ReadFile& file, uint32_t blocks, LoadedSegment& loaded);
 
  private:
   [[nodiscard]] std::string holder() const;
@@ -180,8 +178,6 @@ class Directory {
   sys::Result<ReadFile> open_for_reading(std::string name);
   // Reads as much as there is of `bytes`, retrying what was interrupted; count or -errno.
   int64_t read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset);
-  sys::Status load_part(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
-                        LoadedSegment& loaded);
   [[nodiscard]] sys::Status error(int64_t result, std::string_view call,
                                   std::string_view name) const;
 

@@ -24,6 +24,7 @@
 #include "store/housekeeping.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/segment_window.h"
 #include "store/snapshot.h"
 #include "store/spare_preparer.h"
 #include "sys/file_system.h"
@@ -317,7 +318,9 @@ class Engine {
   sys::Result<std::vector<format::SegmentHeader>> read_headers(const Listing& listing,
                                                                uint32_t first);
   sys::Status replay_closed(const std::vector<format::SegmentHeader>& headers);
-  sys::Status show(const format::FrameHeader& frame, Bytes payload);
+  sys::Status show(const FrameView& batch);
+  sys::Status look_at(const format::SegmentHeader& header);
+  sys::Status walk_again(const Chain& from, uint64_t last_seq, const BatchVisitor& visitor);
   sys::Status show_copied();
   [[nodiscard]] sys::Status named(const sys::Status& status) const;
   sys::Status prepare(const Listing& listing);
@@ -326,7 +329,8 @@ class Engine {
   [[nodiscard]] sys::Status reserve_failure(int64_t result, const char* call) const;
   sys::Status secure();
   sys::Status install(Spare spare);
-  int write_fresh(const Spare& spare, std::span<const CopiedBatch> copies);
+  sys::Status write_fresh(const Spare& spare, bool copies);
+  [[nodiscard]] sys::Status spare_failure(const Spare& spare, int result, const char* call) const;
   void adopt_fresh(Spare spare);
   sys::Status try_install();
 
@@ -391,6 +395,15 @@ class Engine {
   Stats stats_;
 
   // ---- opening that waits for space ----
+  // Where the batches are that the fresh segment gets.
+  struct Source {
+    explicit Source(Directory& directory) noexcept : window(directory) {}
+    ReadFile file;
+    format::SegmentHeader header{};
+    SegmentWindow window;
+  };
+  std::unique_ptr<Source> source_;
+  Chain shown_;  // behind the last batch that the visitor has seen
   FreshSegment fresh_;
   FreshSegment least_;  // what the reserve has to hold, while something is not shown
   bool whole_ = true;

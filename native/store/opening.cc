@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "store/engine.h"
+#include "store/segment_stream.h"
 #include "sys/check.h"
 #include "sys/limits.h"
 
@@ -148,21 +149,13 @@ Status Engine::recover(const Listing& listing) {
   uint64_t proven = listing.snapshots.empty() ? 0 : listing.snapshots.back();
   for (const format::SegmentHeader& header : headers) proven = std::max(proven, proven_by(header));
 
-  // The last segment first: whether the store can be opened at all hangs on it.
+  // The end of the log first: what it proves can then be shown while it is read, once.
   const format::SegmentHeader& last = headers.back();
-  auto opened = directory_.open_segment(last.number, store_.segment_bytes);
-  if (!opened.ok()) return opened.status();
-  LoadedSegment loaded;
-  const uint32_t blocks = blocks_of(store_.segment_bytes);
-  if (Status read_all = directory_.load(opened.value(), blocks, loaded); !read_all.ok()) {
-    return read_all;
-  }
-  Tail tail = examine_tail(last, loaded.image(), proven);
-  if (tail.damage) return status_of(directory_.path(), *tail.damage);
-
-  ESPORA_DEFECT(trust_tail_in_place) {
-    tail.proven_batches = tail.batches.size();
-    tail.proven_seq = tail.end.last_seq();
+  if (Status opened = look_at(last); !opened.ok()) return opened;
+  Evidence evidence;
+  evidence.proven_seq = proven;
+  if (Status looked = look_from_behind(last, source_->window, evidence); !looked.ok()) {
+    return looked;
   }
 
   last_time_us_ = headers.front().previous_time_us;
@@ -174,10 +167,18 @@ Status Engine::recover(const Listing& listing) {
   if (visitor_.history() != History::tail) {
     if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
   }
-  for (size_t i = 0; i < tail.proven_batches; i++) {
-    const FrameView& batch = tail.batches[i];
-    if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
+  const BatchVisitor show_batch = [&](const FrameView& batch) { return show(batch); };
+  Tail tail;
+  const Status read_tail = examine_tail(last, source_->window, evidence, show_batch, tail);
+  if (!read_tail.ok()) return read_tail;
+  if (tail.damage) return status_of(directory_.path(), *tail.damage);
+  ESPORA_DEFECT(trust_tail_in_place) {
+    const Status shown = walk_again(tail.proven.end, tail.end.last_seq(), show_batch);
+    if (!shown.ok()) return shown;
+    tail.proven = tail.all;
+    tail.proven_seq = tail.end.last_seq();
   }
+  shown_ = tail.proven.end;
   if (Status ended = visitor_.end(); !ended.ok()) return named(ended);
 
   fresh_ = plan_fresh_segment(last, tail);
@@ -301,31 +302,47 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
 }
 
 Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) {
-  LoadedSegment loaded;
+  SegmentStream stream(directory_, limits::store_read_bytes);
   for (size_t i = 0; i + 1 < headers.size(); i++) {
-    auto file = directory_.open_segment(headers[i].number, store_.segment_bytes);
-    if (!file.ok()) return file.status();
-    const uint32_t blocks = frames_end(headers[i], headers[i + 1]);
-    if (Status read = directory_.load(file.value(), blocks, loaded); !read.ok()) return read;
-    ClosedWalk walk(headers[i], headers[i + 1], loaded.image());
+    if (Status opened = stream.open(headers[i], headers[i + 1]); !opened.ok()) return opened;
     FrameView batch;
-    while (walk.next(batch)) {
-      if (Status shown = show(batch.header, batch.payload); !shown.ok()) return shown;
+    for (SegmentStream::Next next; (next = stream.next(batch)) != SegmentStream::Next::end;) {
+      if (next == SegmentStream::Next::failed) return stream.status();
+      if (next == SegmentStream::Next::read) continue;
+      if (Status shown = show(batch); !shown.ok()) return shown;
     }
-    if (walk.damage()) return status_of(directory_.path(), *walk.damage());
   }
   return {};
 }
 
-Status Engine::show(const format::FrameHeader& frame, Bytes payload) {
-  RecordCursor cursor(frame, payload);
+Status Engine::show(const FrameView& batch) {
+  RecordCursor cursor(batch.header, batch.payload);
   RecordView record;
   while (cursor.next(record)) {
     stats_.recovered_records++;
     if (Status seen = visitor_.record(record); !seen.ok()) return named(seen);
   }
-  last_time_us_ = frame.time_us;
+  last_time_us_ = batch.header.time_us;
   return {};
+}
+
+// From now on the segment that is copied from.
+Status Engine::look_at(const format::SegmentHeader& header) {
+  auto opened = directory_.open_segment(header.number, store_.segment_bytes);
+  if (!opened.ok()) return opened.status();
+  source_ = std::make_unique<Source>(directory_);
+  source_->file = std::move(opened).value();
+  source_->header = header;
+  source_->window.look_at(source_->file, blocks_of(store_.segment_bytes));
+  return {};
+}
+
+Status Engine::walk_again(const Chain& from, uint64_t last_seq, const BatchVisitor& visitor) {
+  if (from.last_seq() >= last_seq) return {};
+  std::optional<Damage> damage;
+  Status walked =
+      store::walk_again(source_->header, source_->window, from, last_seq, visitor, damage);
+  return damage ? status_of(directory_.path(), *damage) : walked;
 }
 
 // ---- the fresh segment ------------------------------------------------------------------------
@@ -376,7 +393,10 @@ Status Engine::try_install() {
       ESPORA_CHECK(spares_->take(spare));
       status = install(std::move(spare));
       if (status.ok()) status = show_copied();
-      if (status.ok()) fresh_ = least_ = {};
+      if (status.ok()) {
+        fresh_ = least_ = {};
+        source_.reset();
+      }
     }
   }
   ESPORA_DEFECT(append_before_schema)
@@ -458,15 +478,11 @@ Status Engine::write_reserve() {
 // where that is not possible, and then whole() stays false.
 Status Engine::secure() {
   if (whole_) return {};
-  uint64_t blocks = 1;
-  for (const CopiedBatch& batch : least_.batches) {
-    blocks += blocks_of(sizeof(format::FrameHeader) + batch.payload.size());
-  }
+  const uint64_t bytes = (1 + least_.copied_blocks) * block_bytes;
   const uint64_t room = reserve_bytes_of(store_.segment_bytes);
-  if (blocks * block_bytes > room) {
+  if (bytes > room) {
     unsecured_ = "nothing proves yet that the device has them, and they need " +
-                 std::to_string(blocks * block_bytes) + " bytes, " + reserve_name + " has " +
-                 std::to_string(room);
+                 std::to_string(bytes) + " bytes, " + reserve_name + " has " + std::to_string(room);
     return {};
   }
   const bool direct = directory_.direct();
@@ -486,6 +502,9 @@ Status Engine::secure() {
   std::swap(fresh_, least_);
   Status status = install(std::move(reserve));
   if (status.ok()) status = show_copied();
+  // What it took the place of, if it did, gives its space back: it is what is copied from now on.
+  if (status.ok()) status = look_at(fresh_.header);
+  if (status.ok()) fresh_.copied_from = start_of(fresh_.header);
   current_.file.reset();
   if (!status.ok()) std::swap(fresh_, least_);
   if (status.code() == Code::no_space) {
@@ -496,23 +515,20 @@ Status Engine::secure() {
 }
 
 Status Engine::install(Spare spare) {
-  const std::string spare_path = directory_.path() + "/" + spare.name;
-  const auto give_up = [&](int result, const char* call) {
+  const auto give_up = [&](Status status) {
     if (spare.name != reserve_name) {
       (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
     }
-    const Code code = sys::code_from_errno(-result);
-    return Status::from_errno(code == Code::no_space ? code : Code::io, -result, call, spare_path);
+    return status;
   };
   int result = file_system_.random(std::as_writable_bytes(std::span(&fresh_.header.nonce, 1)));
-  if (result < 0) return give_up(result, "getrandom");
-  std::span<const CopiedBatch> copies = fresh_.batches;
-  ESPORA_DEFECT(copy_after_publication) copies = {};
+  if (result < 0) return give_up(spare_failure(spare, result, "getrandom"));
+  bool copies = true;
+  ESPORA_DEFECT(copy_after_publication) copies = false;
   ESPORA_DEFECT(reuse_segment) reuse_segment(spare);
-  result = write_fresh(spare, copies);
-  if (result < 0) return give_up(result, "pwrite");
+  if (Status wrote = write_fresh(spare, copies); !wrote.ok()) return give_up(std::move(wrote));
   result = file_system_.fsync(spare.file.get());
-  if (result < 0) return give_up(result, "fsync");
+  if (result < 0) return give_up(spare_failure(spare, result, "fsync"));
   // From here on the name may stand for the new file, whatever the calls return.
   const std::string name = segment_name(fresh_.header.number);
   result = file_system_.rename(directory_.handle(), spare.name.c_str(), name.c_str());
@@ -521,9 +537,9 @@ Status Engine::install(Spare spare) {
   }
   if (Status synced = directory_.sync(); !synced.ok()) return synced;
   ESPORA_DEFECT(copy_after_publication) {
-    result = write_fresh(spare, fresh_.batches);
-    if (result == 0) result = file_system_.fsync(spare.file.get());
-    if (result < 0) return Status::from_errno(Code::io, -result, "pwrite", spare_path);
+    if (Status wrote = write_fresh(spare, true); !wrote.ok()) return wrote;
+    result = file_system_.fsync(spare.file.get());
+    if (result < 0) return spare_failure(spare, result, "fsync");
   }
   adopt_fresh(std::move(spare));
   return {};
@@ -539,8 +555,14 @@ void Engine::reuse_segment(Spare& spare) {
 }
 #endif
 
-// Writes the copied batches, then the header; leaves in `current_` where they end. 0 or -errno.
-int Engine::write_fresh(const Spare& spare, std::span<const CopiedBatch> copies) {
+Status Engine::spare_failure(const Spare& spare, int result, const char* call) const {
+  const Code code = sys::code_from_errno(-result);
+  return Status::from_errno(code == Code::no_space ? code : Code::io, -result, call,
+                            directory_.path() + "/" + spare.name);
+}
+
+// Writes the copied batches, then the header; leaves in `current_` where they end.
+Status Engine::write_fresh(const Spare& spare, bool copies) {
   current_ = {};
   current_.header = fresh_.header;
   current_.seed = frame_seed(fresh_.header.nonce);
@@ -552,28 +574,28 @@ int Engine::write_fresh(const Spare& spare, std::span<const CopiedBatch> copies)
   const std::span<std::byte> buffer = work_.buffer.span();
   size_t used = 0;
   uint32_t block = 1;  // of the buffer's start
-  const auto write_out = [&]() -> int {
+  const auto write_out = [&] {
     const int result = write_all(file_system_, spare.file.get(), buffer.first(used),
                                  uint64_t{block} * block_bytes);
     block += blocks_of(used);
     used = 0;
-    return result;
+    return result < 0 ? spare_failure(spare, result, "pwrite") : Status();
   };
-  for (const CopiedBatch& batch : copies) {
+  const auto copy = [&](const FrameView& batch) {
     format::FrameHeader frame{};
     const size_t bytes = sizeof frame + batch.payload.size();
     const size_t extent = round_up(bytes, block_bytes);
     if (used + extent > buffer.size()) {
-      if (const int result = write_out(); result < 0) return result;
+      if (Status wrote = write_out(); !wrote.ok()) return wrote;
     }
     frame.type = static_cast<uint16_t>(format::FrameType::batch);
     frame.segment = fresh_.header.number;
     frame.block = block + blocks_of(used);
     frame.epoch = fresh_.header.epoch;
-    frame.first_seq = batch.first_seq;
-    frame.durable_seq = std::min(fresh_.proven_seq, batch.first_seq - 1);
-    frame.time_us = batch.time_us;
-    frame.record_count = batch.record_count;
+    frame.first_seq = batch.header.first_seq;
+    frame.durable_seq = std::min(fresh_.proven_seq, frame.first_seq - 1);
+    frame.time_us = batch.header.time_us;
+    frame.record_count = batch.header.record_count;
     frame.payload_bytes = static_cast<uint32_t>(batch.payload.size());
     frame.previous_frame_crc = current_.frame_crc;
     const std::span<std::byte> place = buffer.subspan(used, extent);
@@ -585,10 +607,16 @@ int Engine::write_fresh(const Spare& spare, std::span<const CopiedBatch> copies)
     current_.end_seq = frame.first_seq + frame.record_count - 1;
     current_.end_time_us = frame.time_us;
     used += extent;
+    return Status();
+  };
+  if (copies) {
+    Status copied = walk_again(fresh_.copied_from, fresh_.header.durable_seq, copy);
+    if (!copied.ok()) return copied;
   }
-  if (const int result = write_out(); result < 0) return result;
+  if (Status wrote = write_out(); !wrote.ok()) return wrote;
   encode_segment_header(fresh_.header, header_block_.span());
-  return write_all(file_system_, spare.file.get(), header_block_.span(), 0);
+  const int result = write_all(file_system_, spare.file.get(), header_block_.span(), 0);
+  return result < 0 ? spare_failure(spare, result, "pwrite") : Status();
 }
 
 void Engine::adopt_fresh(Spare spare) {
@@ -605,16 +633,14 @@ void Engine::adopt_fresh(Spare spare) {
 
 Status Engine::show_copied() {
   bool any = false;
-  for (CopiedBatch& batch : fresh_.batches) {
-    if (batch.proven) continue;
-    any = batch.proven = true;
-    format::FrameHeader frame{};
-    frame.first_seq = batch.first_seq;
-    frame.time_us = batch.time_us;
-    frame.record_count = batch.record_count;
-    stats_.unproven_records += batch.record_count;
-    if (Status shown = show(frame, batch.payload); !shown.ok()) return shown;
-  }
+  const auto show_one = [&](const FrameView& batch) {
+    any = true;
+    stats_.unproven_records += batch.header.record_count;
+    return show(batch);
+  };
+  const uint64_t last_seq = fresh_.header.durable_seq;
+  if (Status shown = walk_again(shown_, last_seq, show_one); !shown.ok()) return shown;
+  shown_.next_seq = last_seq + 1;
   const Status ended = any ? visitor_.end() : Status();
   whole_ = whole_ || ended.ok();
   return named(ended);

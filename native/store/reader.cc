@@ -200,12 +200,17 @@ Status Reader::take_evidence(bool in_use) {
   const SegmentFacts& last = segments_.back();
   std::optional<Tail> tail;
   if (last.whole_header && last_file_.file.valid()) {
-    const Status read = directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
-    if (!read.ok() && !note_failure(last.number, 0, read)) return read;
+    window_.look_at(last_file_, blocks_of(store_.segment_bytes));
+    Evidence evidence;
+    evidence.proven_seq = proven_seq_;
+    Status read = look_from_behind(last.header, window_, evidence);
     if (read.ok()) {
-      tail = examine_tail(last.header, loaded_.image(), proven_seq_);
-      proven_seq_ = tail->proven_seq;
+      read = examine_tail(
+          last.header, window_, evidence, [](const auto&) { return Status(); }, tail.emplace());
     }
+    if (!read.ok() && !note_failure(last.number, 0, read)) return read;
+    if (!read.ok()) tail.reset();
+    if (tail) proven_seq_ = tail->proven_seq;
   }
   proven_seq_ = std::max(proven_seq_, durable_seq_);
   last_seq_ = proven_seq_;
@@ -301,15 +306,18 @@ Reader::Extent Reader::extent_of(size_t index) const noexcept {
   return {&next.header, false, next.header.previous_last_seq};
 }
 
-// `header`: of the file that was read. It may have been rewritten since its header was looked at.
-Status Reader::load_segment(size_t index, const Extent& extent, format::SegmentHeader& header) {
+// For the window. `header`: of the file that is read. It may have been rewritten since its header
+// was looked at.
+Status Reader::open_segment(size_t index, const Extent& extent, ReadFile& file,
+                            format::SegmentHeader& header) {
   header = segments_[index].header;
   if (extent.last) {
-    return directory_.load(last_file_, blocks_of(store_.segment_bytes), loaded_);
+    window_.look_at(last_file_, blocks_of(store_.segment_bytes));
+    return {};
   }
   auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
   if (!opened.ok()) return opened.status();
-  ReadFile file = std::move(opened).value();
+  file = std::move(opened).value();
   auto read = directory_.read_header(file);
   if (!read.ok()) return read.status();
   header = read.value();
@@ -322,7 +330,8 @@ Status Reader::load_segment(size_t index, const Extent& extent, format::SegmentH
   } else if (extent.successor != nullptr) {
     blocks = extent.successor->previous_end_block;
   }
-  return directory_.load(file, blocks, loaded_);
+  window_.look_at(file, blocks);
+  return {};
 }
 
 // The frames of a dense segment are whole; its index must be so too.
@@ -343,20 +352,20 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   const SegmentFacts& segment = segments_[index];
   const Extent extent = extent_of(index);
   format::SegmentHeader header;
-  if (Status read = load_segment(index, extent, header); !read.ok()) {
-    if (!about_store(read.code())) return read;
+  ReadFile file;
+  const auto failed = [&](const Status& status) {
+    if (!about_store(status.code())) return status;
     visitor.finding(finding_of({segment.number, 0, segment.header.first_seq,
-                                read.code() == Code::unreadable, read.message()}));
-    return {};
+                                status.code() == Code::unreadable, status.message()}));
+    return Status();
+  };
+  if (Status opened = open_segment(index, extent, file, header); !opened.ok()) {
+    return failed(opened);
   }
   const bool dense = is_dense(header);
   const bool ended = dense || extent.successor != nullptr;
-  const uint32_t blocks = dense
-                              ? header.dense_index_block
-                              : (extent.successor != nullptr ? extent.successor->previous_end_block
-                                                             : blocks_of(store_.segment_bytes));
 
-  FrameWalk walk(header, loaded_.image());
+  FrameWalk walk(header, {});
   FrameView frame;
   const auto damaged = [&](FrameVerdict verdict, std::string what) {
     visitor.finding(finding_of(walk.damage(verdict, std::move(what))));
@@ -365,8 +374,9 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
       "records up to sequence " + std::to_string(extent.seq) + " are known to be durable";
   for (;;) {
     const Chain& at = walk.chain();
-    if (ended ? at.block >= blocks : at.last_seq() >= extent.seq) break;
-    const FrameVerdict verdict = walk.next(frame);
+    if (ended ? at.block >= window_.end_block() : at.last_seq() >= extent.seq) break;
+    FrameVerdict verdict = FrameVerdict::nothing;
+    if (Status read = walk.next(window_, frame, verdict); !read.ok()) return failed(read);
     if (verdict == FrameVerdict::accept) {
       go_on = visitor.frame(frame);
       if (!go_on) return {};
@@ -386,20 +396,26 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   if (extent.last && end.last_seq() > extent.seq) {
     damaged(FrameVerdict::nothing, "the end of a longer batch, but " + known);
   }
-  // Behind the end nothing is read, but opening the store would stumble over a frame that is whole
+  // Behind the end nothing is taken, but opening the store would stumble over a frame that is whole
   // and does not belong there, or over a block that the device does not give back.
   if (extent.last && end.last_seq() == extent.seq) {
     FrameWalk behind = walk;
-    FrameVerdict verdict;
-    while ((verdict = behind.next(frame)) == FrameVerdict::accept) {
+    FrameVerdict verdict = FrameVerdict::accept;
+    while (verdict == FrameVerdict::accept) {
+      if (Status read = behind.next(window_, frame, verdict); !read.ok()) return failed(read);
     }
     if (!ends_log(verdict) && verdict != FrameVerdict::unreadable) {
       visitor.finding(finding_of(
           behind.damage(verdict, std::string(verdict_text(verdict)) + " behind the end")));
     }
   }
-  if (extent.last && !loaded_.unreadable.empty() && loaded_.unreadable.back() >= end.block) {
-    damaged(FrameVerdict::unreadable, std::string(verdict_text(FrameVerdict::unreadable)));
+  if (extent.last) {
+    if (Status read = window_.look_through(end.block); !read.ok()) return failed(read);
+    const auto unreadable = window_.unreadable();
+    if (!unreadable.empty() && unreadable.back() >= end.block) {
+      walk.move_to({{}, unreadable, end.block});
+      damaged(FrameVerdict::unreadable, std::string(verdict_text(FrameVerdict::unreadable)));
+    }
   }
   return {};
 }

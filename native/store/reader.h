@@ -18,6 +18,7 @@
 #include "store/directory.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/segment_window.h"
 #include "store/snapshot.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
@@ -106,7 +107,8 @@ class Reader {
   bool note_failure(uint32_t number, uint32_t block, const sys::Status& status);
   struct Extent;
   [[nodiscard]] Extent extent_of(size_t index) const noexcept;
-  sys::Status load_segment(size_t index, const Extent& extent, format::SegmentHeader& header);
+  sys::Status open_segment(size_t index, const Extent& extent, ReadFile& file,
+                           format::SegmentHeader& header);
   sys::Status check_index(size_t index, const format::SegmentHeader& header, ReadVisitor& visitor);
   sys::Status walk_segment(size_t index, ReadVisitor& visitor, bool& go_on);
 
@@ -120,7 +122,7 @@ class Reader {
   std::vector<Finding> findings_;
   // Kept open: a restarted service may replace the last segment under its name meanwhile.
   ReadFile last_file_;
-  LoadedSegment loaded_;
+  SegmentWindow window_{directory_};
 };
 
 struct VerifyReport {

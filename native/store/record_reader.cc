@@ -11,13 +11,6 @@ using format::block_bytes;
 using sys::Code;
 using sys::Status;
 
-namespace {
-
-constexpr uint32_t frame_blocks_max =
-    blocks_of(std::max(limits::batch_bytes_max, limits::dense_frame_bytes_max));
-
-}  // namespace
-
 sys::Result<std::unique_ptr<RecordReader>> RecordReader::open(Directory directory) {
   directory.set_direct(false);
   auto store = directory.read_store(false);
@@ -168,37 +161,48 @@ sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
   return open_.back().get();
 }
 
+void RecordReader::look_at(Segment& segment) {
+  if (window_of_ == &segment) return;
+  window_.look_at(segment.file, static_cast<uint32_t>(segment.file.bytes / block_bytes));
+  window_of_ = &segment;
+}
+
 // Takes frames behind the known ones until `seq` is among them.
 Status RecordReader::extend(Segment& segment, uint64_t seq) {
-  const uint32_t blocks = blocks_of(store_.segment_bytes);
+  look_at(segment);
+  FrameWalk walk(segment.header, {}, segment.end);
   while (segment.end.last_seq() < seq) {
-    const uint32_t at = segment.end.block;
-    Bytes bytes;
-    const uint32_t needed = std::min(frame_blocks_max, blocks - std::min(at, blocks));
-    if (needed != 0) {
-      if (Status read = read_window(segment, at, needed, bytes); !read.ok()) return read;
-    }
-    FrameWalk walk(segment.header, {bytes, {}, at}, segment.end);
     FrameView frame;
-    const FrameVerdict verdict = walk.next(frame);
+    FrameVerdict verdict = FrameVerdict::nothing;
+    if (Status read = walk.next(window_, frame, verdict); !read.ok()) return read;
     if (verdict != FrameVerdict::accept) {
-      return Status(
-          Code::corrupt,
-          directory_.path() + ": " +
-              walk.damage(verdict, std::string(verdict_text(verdict)) + ", but sequence " +
-                                       std::to_string(seq) + " is known to be durable")
-                  .text());
+      const Damage damage =
+          walk.damage(verdict, std::string(verdict_text(verdict)) + ", but sequence " +
+                                   std::to_string(seq) + " is known to be durable");
+      return Status(damage.unreadable ? Code::unreadable : Code::corrupt,
+                    directory_.path() + ": " + damage.text());
     }
-    if (!frame.seal()) segment.frames.push_back({frame.header.first_seq, at, frame.blocks});
+    if (!frame.seal()) {
+      segment.frames.push_back({frame.header.first_seq, segment.end.block, frame.blocks});
+    }
     segment.end = walk.chain();
   }
   return {};
 }
 
 Status RecordReader::load(Segment& segment, const format::IndexEntry& entry, FrameView& frame) {
-  Bytes bytes;
-  if (Status read = read_window(segment, entry.block, entry.blocks, bytes); !read.ok()) return read;
-  bytes = bytes.first(size_t{entry.blocks} * block_bytes);
+  look_at(segment);
+  SegmentImage image;
+  Status read = window_.show(entry.block, entry.blocks, image);
+  if (read.ok()) read = window_.readable(entry.block, entry.blocks);
+  if (!read.ok()) return read;
+  if (entry.block + entry.blocks > image.end_block()) {
+    return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
+                                     std::to_string(entry.block) +
+                                     ": the file ends before its content");
+  }
+  const Bytes bytes = image.bytes.subspan(size_t{entry.block - image.first_block} * block_bytes,
+                                          size_t{entry.blocks} * block_bytes);
   if (segment.dense) {
     // The index's own entry: its neighbour says where it ends.
     const format::IndexEntry* own = segment.dense->find(entry.first_seq);
@@ -215,38 +219,6 @@ Status RecordReader::load(Segment& segment, const format::IndexEntry& entry, Fra
   return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
                                    std::to_string(entry.block) + ": the frame of sequence " +
                                    std::to_string(entry.first_seq) + " is damaged");
-}
-
-// At least `blocks` blocks from `block` on; more behind them are read along while it costs little.
-Status RecordReader::read_window(Segment& segment, uint32_t block, uint32_t blocks, Bytes& bytes) {
-  const auto held = [&] {
-    return window_of_ == &segment && block >= window_block_ &&
-           block + blocks <= window_block_ + window_blocks_;
-  };
-  if (!held()) {
-    if (window_.size() == 0) window_ = BlockBuffer(limits::reader_window_bytes);
-    // One that continues the last one is probably followed by more.
-    const bool onward = window_of_ == &segment && block >= window_block_;
-    const auto file_blocks = static_cast<uint32_t>(segment.file.bytes / block_bytes);
-    const auto window_blocks = static_cast<uint32_t>(window_.size() / block_bytes);
-    const uint32_t ahead = onward ? window_blocks : blocks;
-    const uint32_t count = std::min(ahead, file_blocks - std::min(block, file_blocks));
-    window_of_ = nullptr;
-    if (count < blocks) {
-      return Status(Code::corrupt, directory_.path() + "/" + segment.file.name + ", block " +
-                                       std::to_string(block) +
-                                       ": the file ends before its content");
-    }
-    const std::span<std::byte> into = window_.span().first(size_t{count} * block_bytes);
-    if (Status read = directory_.read_blocks(segment.file, block, into); !read.ok()) return read;
-    window_of_ = &segment;
-    window_block_ = block;
-    window_blocks_ = count;
-  }
-  bytes = Bytes(window_.span())
-              .subspan(size_t{block - window_block_} * block_bytes,
-                       size_t{window_block_ + window_blocks_ - block} * block_bytes);
-  return {};
 }
 
 }  // namespace espora::store

@@ -13,6 +13,7 @@
 #include "store/directory.h"
 #include "store/record.h"
 #include "store/recovery.h"
+#include "store/segment_window.h"
 #include "sys/file_system.h"
 #include "sys/status.h"
 
@@ -66,18 +67,15 @@ class RecordReader {
   sys::Result<Segment*> segment_of(uint64_t seq);
   sys::Status extend(Segment& segment, uint64_t seq);
   sys::Status load(Segment& segment, const format::IndexEntry& entry, FrameView& frame);
-  sys::Status read_window(Segment& segment, uint32_t block, uint32_t blocks, Bytes& bytes);
+  void look_at(Segment& segment);
 
   Directory directory_;
   StoreFacts store_;
   // Every segment by number - 1, as far as known: the first sequence in it.
   std::vector<uint64_t> first_seqs_;
   std::deque<std::unique_ptr<Segment>> open_;  // the least recently used first
-  // Blocks that were read last, of one file.
-  BlockBuffer window_;
-  const Segment* window_of_ = nullptr;
-  uint32_t window_block_ = 0;
-  uint32_t window_blocks_ = 0;
+  SegmentWindow window_{directory_};
+  const Segment* window_of_ = nullptr;  // null where what it holds is not to be used
 };
 
 }  // namespace espora::store

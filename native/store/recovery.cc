@@ -9,6 +9,8 @@
 
 namespace espora::store {
 
+using sys::Status;
+
 namespace {
 
 constexpr Trit n = Trit::no;
@@ -112,8 +114,7 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept {
 // ---- frames -----------------------------------------------------------------------------------
 
 FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept
-    : FrameWalk(header, image,
-                {1, header.first_seq, header.previous_frame_crc, header.previous_time_us}) {}
+    : FrameWalk(header, image, start_of(header)) {}
 
 FrameWalk::FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
                      const Chain& chain) noexcept
@@ -199,6 +200,12 @@ FrameVerdict FrameWalk::next(FrameView& frame) noexcept {
     chain_.time_us = frame.header.time_us;
   }
   return verdict;
+}
+
+Status FrameWalk::next(SegmentBlocks& blocks, FrameView& frame, FrameVerdict& verdict) {
+  if (Status shown = blocks.show(chain_.block, frame_blocks_max, image_); !shown.ok()) return shown;
+  verdict = next(frame);
+  return {};
 }
 
 std::optional<format::FrameHeader> FrameWalk::evidence_at(uint32_t block) const noexcept {
@@ -369,39 +376,108 @@ std::optional<Damage> check_snapshot_place(const format::SnapshotHeader& snapsho
 
 // ---- the last segment -------------------------------------------------------------------------
 
-Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image,
-                  uint64_t proven_elsewhere) {
-  Tail tail;
-  tail.proven_seq = std::max(proven_elsewhere, proven_by(header));
-  FrameWalk walk(header, image);
-  FrameView frame;
-  while ((tail.stop = walk.next(frame)) == FrameVerdict::accept) {
-    tail.proven_seq = std::max(tail.proven_seq, frame.header.durable_seq);
-    if (!frame.seal()) tail.batches.push_back(frame);
-  }
-  tail.end = walk.chain();
-  const uint32_t blocks = blocks_of(image.bytes.size());
-  for (uint32_t block = tail.end.block; block < blocks; block++) {
-    if (const auto found = walk.evidence_at(block)) {
-      tail.proven_seq = std::max(tail.proven_seq, found->durable_seq);
+namespace {
+
+// Blocks from `first` to `end`, of which no frame is expected to be whole.
+Status look_at(const format::SegmentHeader& header, SegmentBlocks& blocks, uint32_t first,
+               uint32_t end, Evidence& evidence) {
+  SegmentImage image;
+  if (Status shown = blocks.show(first, end - first, image); !shown.ok()) return shown;
+  const FrameWalk walk(header, image);
+  for (uint32_t block = first; block < end; block++) {
+    if (const auto frame = walk.evidence_at(block)) {
+      evidence.any = true;
+      evidence.proven_seq = std::max(evidence.proven_seq, frame->durable_seq);
+    }
+    const size_t at = size_t{block - image.first_block} * format::block_bytes;
+    if (!all_zero(image.bytes.subspan(at, format::block_bytes))) {
+      evidence.used_blocks = std::max(evidence.used_blocks, block + 1);
     }
   }
+  return {};
+}
+
+constexpr uint32_t look_blocks = blocks_of(limits::store_read_bytes);
+
+}  // namespace
+
+Status look_from_behind(const format::SegmentHeader& header, SegmentBlocks& blocks,
+                        Evidence& evidence) {
+  evidence.first_block = blocks.end_block();
+  while (!evidence.any && evidence.first_block > 1) {
+    const uint32_t end = evidence.first_block;
+    evidence.first_block = end > look_blocks ? end - look_blocks : 1;
+    const Status looked = look_at(header, blocks, evidence.first_block, end, evidence);
+    if (!looked.ok()) return looked;
+  }
+  return {};
+}
+
+void BatchRange::take(const FrameView& batch) noexcept {
+  end = {batch.header.block + batch.blocks, batch.last_seq() + 1, batch.header.header_crc,
+         batch.header.time_us};
+  count++;
+  payload_bytes += batch.payload.size();
+  blocks += batch.blocks;
+}
+
+Status examine_tail(const format::SegmentHeader& header, SegmentBlocks& blocks,
+                    const Evidence& evidence, const BatchVisitor& show, Tail& tail) {
+  tail = {};
+  tail.proven_seq = std::max(evidence.proven_seq, proven_by(header));
+  tail.all.end = tail.proven.end = start_of(header);
+  FrameWalk walk(header, {});
+  FrameView frame;
+  for (;;) {
+    if (Status shown = walk.next(blocks, frame, tail.stop); !shown.ok()) return shown;
+    if (tail.stop != FrameVerdict::accept) break;
+    tail.proven_seq = std::max(tail.proven_seq, frame.header.durable_seq);
+    if (frame.seal()) continue;
+    const bool first_unshown = tail.proven.count == tail.all.count;
+    tail.all.take(frame);
+    if (!first_unshown || frame.last_seq() > tail.proven_seq) continue;
+    if (Status seen = show(frame); !seen.ok()) return seen;
+    tail.proven = tail.all;
+  }
+  tail.end = walk.chain();
+  Evidence behind = evidence;
+  behind.proven_seq = tail.proven_seq;
+  for (uint32_t block = tail.end.block; block < evidence.first_block;) {
+    const uint32_t end = std::min(block + look_blocks, evidence.first_block);
+    const Status looked = look_at(header, blocks, block, end, behind);
+    if (!looked.ok()) return looked;
+    block = end;
+  }
+  tail.proven_seq = behind.proven_seq;
   ESPORA_DEFECT(stop_at_bad_frame) {
     tail.stop = FrameVerdict::nothing;
     tail.proven_seq = std::min(tail.proven_seq, tail.end.last_seq());
   }
-  const auto above =
-      std::find_if(tail.batches.begin(), tail.batches.end(),
-                   [&](const FrameView& b) { return b.last_seq() > tail.proven_seq; });
-  tail.proven_batches = static_cast<size_t>(above - tail.batches.begin());
+  // What only something far behind it proves.
+  FrameWalk again(header, {}, tail.proven.end);
+  bool split = false;
+  while (tail.proven.count < tail.all.count && again.chain().last_seq() < tail.proven_seq) {
+    FrameVerdict verdict = FrameVerdict::nothing;
+    if (Status shown = again.next(blocks, frame, verdict); !shown.ok()) return shown;
+    if (verdict != FrameVerdict::accept) {
+      tail.stop = verdict;
+      tail.end = again.chain();
+      walk = again;
+      break;
+    }
+    if (frame.seal()) continue;
+    split = frame.last_seq() > tail.proven_seq;
+    if (split) break;
+    if (Status seen = show(frame); !seen.ok()) return seen;
+    tail.proven.take(frame);
+  }
 
-  const bool unreadable = !image.unreadable.empty();
+  const bool unreadable = !blocks.unreadable().empty();
   const bool contradiction = !ends_log(tail.stop);
   const bool lost = tail.end.last_seq() < tail.proven_seq;
-  const bool split = above != tail.batches.end() && above->header.first_seq <= tail.proven_seq;
-  const bool garbage =
-      !all_zero(image.bytes.subspan(uint64_t{tail.end.block} * format::block_bytes));
+  const bool garbage = behind.used_blocks > tail.end.block;
   tail.verdict = judge_tail({unreadable, contradiction, lost, split, garbage});
+  walk.move_to({{}, blocks.unreadable(), tail.end.block});
 
   const std::string known =
       "records up to sequence " + std::to_string(tail.proven_seq) + " are known to be durable";
@@ -413,7 +489,25 @@ Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image
         lost || contradiction ? verdict_text(tail.stop) : "the end of a longer batch";
     tail.damage = walk.damage(tail.stop, std::string(found) + ", but " + known);
   }
-  return tail;
+  return {};
+}
+
+Status walk_again(const format::SegmentHeader& header, SegmentBlocks& blocks, const Chain& from,
+                  uint64_t last_seq, const BatchVisitor& visitor, std::optional<Damage>& damage) {
+  FrameWalk walk(header, {}, from);
+  FrameView frame;
+  while (walk.chain().last_seq() < last_seq) {
+    FrameVerdict verdict = FrameVerdict::nothing;
+    if (Status shown = walk.next(blocks, frame, verdict); !shown.ok()) return shown;
+    if (verdict != FrameVerdict::accept) {
+      damage = walk.damage(verdict, std::string(verdict_text(verdict)) +
+                                        ", but a moment ago there was one that is whole");
+      return {};
+    }
+    if (frame.seal()) continue;
+    if (Status seen = visitor(frame); !seen.ok()) return seen;
+  }
+  return {};
 }
 
 // ---- the segment that opening makes -----------------------------------------------------------
@@ -429,46 +523,34 @@ FreshSegment plan_first_segment(const StoreFacts& store) noexcept {
   return fresh;
 }
 
-namespace {
-
-CopiedBatch copy_of(const FrameView& batch, bool proven) {
-  return {batch.header.first_seq, batch.header.time_us, batch.header.record_count, proven,
-          std::vector<std::byte>(batch.payload.begin(), batch.payload.end())};
-}
-
-}  // namespace
-
 FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail, bool least) {
   ESPORA_CHECK(!tail.damage);
-  size_t payload_bytes = 0;
-  for (const FrameView& batch : tail.batches) payload_bytes += batch.payload.size();
   const size_t room = batch_bytes_max_of(last.segment_bytes) - sizeof(format::FrameHeader);
   const Placement placement =
-      judge_placement({tail.proven_batches != 0, !least && payload_bytes <= room,
+      judge_placement({tail.proven.count != 0, !least && tail.all.payload_bytes <= room,
                        tail.end.last_seq() > last.durable_seq});
 
   FreshSegment fresh;
   fresh.header = last;
   fresh.header.epoch = last.epoch + 1;
-  size_t from = 0;
+  fresh.copied_from = start_of(last);
+  fresh.copied_blocks = tail.all.blocks;
   if (placement == Placement::follow) {
-    const FrameView& end = tail.batches[tail.proven_batches - 1];
-    from = tail.proven_batches;
+    const Chain& end = tail.proven.end;
+    fresh.copied_from = end;
+    fresh.copied_blocks -= tail.proven.blocks;
     fresh.header.number = last.number + 1;
-    fresh.header.first_seq = end.last_seq() + 1;
+    fresh.header.first_seq = end.next_seq;
     fresh.header.previous_number = last.number;
-    fresh.header.previous_end_block = end.header.block + end.blocks;
+    fresh.header.previous_end_block = end.block;
     fresh.header.previous_last_seq = end.last_seq();
-    fresh.header.previous_frame_crc = end.header.header_crc;
-    fresh.header.previous_time_us = end.header.time_us;
-    ESPORA_DEFECT(seal_as_end) if (from == tail.batches.size()) {
+    fresh.header.previous_frame_crc = end.frame_crc;
+    fresh.header.previous_time_us = end.time_us;
+    ESPORA_DEFECT(seal_as_end) if (tail.proven.count == tail.all.count) {
       fresh.header.previous_end_block = tail.end.block;
       fresh.header.previous_frame_crc = tail.end.frame_crc;
       fresh.header.previous_time_us = tail.end.time_us;
     }
-  }
-  for (size_t i = from; i < tail.batches.size(); i++) {
-    fresh.batches.push_back(copy_of(tail.batches[i], i < tail.proven_batches));
   }
   fresh.header.durable_seq = tail.end.last_seq();
   fresh.proven_seq = tail.proven_seq;

@@ -1,10 +1,12 @@
 // What the bytes of a store mean when it is opened: pure decisions, each a table of cases of which
-// exactly one meets every combination of facts. No call here touches a file.
+// exactly one meets every combination of facts. No call here touches a file: a segment's blocks are
+// asked for, a piece at a time (SegmentBlocks).
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +15,8 @@
 
 #include "store/format.h"
 #include "store/record.h"
+#include "sys/limits.h"
+#include "sys/status.h"
 
 namespace espora::store {
 
@@ -76,7 +80,11 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept;
 
 // ---- a segment --------------------------------------------------------------------------------
 
-// A segment's file as far as it was read.
+// The largest frame, in a dense segment or not.
+inline constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
+static_assert(limits::batch_bytes_max <= limits::dense_frame_bytes_max);
+
+// A piece of a segment's file.
 struct SegmentImage {
   Bytes bytes;                           // from `first_block` on, whole blocks
   std::span<const uint32_t> unreadable;  // blocks that the device refused, ascending; their bytes
@@ -86,6 +94,19 @@ struct SegmentImage {
   [[nodiscard]] uint32_t end_block() const noexcept {
     return first_block + blocks_of(bytes.size());
   }
+};
+
+// Gives a segment's blocks, a piece at a time: no more than that need be in memory.
+class SegmentBlocks {
+ public:
+  virtual ~SegmentBlocks() = default;
+  // Blocks from here on are none of its business.
+  [[nodiscard]] virtual uint32_t end_block() const noexcept = 0;
+  // Of all that were asked for so far those that the device refused, ascending.
+  [[nodiscard]] virtual std::span<const uint32_t> unreadable() const noexcept = 0;
+  // `image` has `count` blocks from `block` on, or all up to the end where that is nearer, and
+  // perhaps more. Valid until the next call. Fails for other reasons than blocks that are refused.
+  virtual sys::Status show(uint32_t block, uint32_t count, SegmentImage& image) = 0;
 };
 
 struct FrameView {
@@ -99,6 +120,9 @@ struct FrameView {
   }
 };
 
+// Sees one batch, or dense frame; any Status but ok ends the walk.
+using BatchVisitor = std::function<sys::Status(const FrameView& batch)>;
+
 // Where acceptance stands: the next frame's block, and what it must continue.
 struct Chain {
   uint32_t block = 1;
@@ -108,6 +132,11 @@ struct Chain {
 
   [[nodiscard]] uint64_t last_seq() const noexcept { return next_seq - 1; }
 };
+
+// Where the first frame of a segment stands.
+constexpr Chain start_of(const format::SegmentHeader& header) noexcept {
+  return {1, header.first_seq, header.previous_frame_crc, header.previous_time_us};
+}
 
 // Where and how a store contradicts itself.
 struct Damage {
@@ -136,6 +165,8 @@ class FrameWalk {
   // Looks at the next place; `frame` is filled, and the chain advanced, only if accepted.
   // `nothing` where no block is left.
   FrameVerdict next(FrameView& frame) noexcept;
+  // The same with the piece that it takes; fails as SegmentBlocks::show() does.
+  sys::Status next(SegmentBlocks& blocks, FrameView& frame, FrameVerdict& verdict);
   [[nodiscard]] const Chain& chain() const noexcept { return chain_; }
   // Goes on in another part of the file; the block at chain() must be in it, with as much behind it
   // as the largest frame has, or all that the file has.
@@ -234,19 +265,50 @@ enum class TailVerdict : uint8_t { clean, torn, corrupt, unreadable };
 extern const std::array<Case<5, TailVerdict>, 6> tail_cases;
 TailVerdict judge_tail(const TailFacts& facts) noexcept;
 
+// What a segment proves, as far as its blocks were looked at from the back.
+struct Evidence {
+  uint64_t proven_seq = 0;   // the highest sequence that anything proves durable
+  uint32_t first_block = 0;  // was looked at from here on
+  uint32_t used_blocks = 0;  // behind the last block that is not zero; 0 for none
+  bool any = false;          // a frame was begun there
+};
+
+// Looks from the back until something is found: the newest frames, which prove everything before
+// them. `evidence` begins with what headers and snapshots prove.
+sys::Status look_from_behind(const format::SegmentHeader& header, SegmentBlocks& blocks,
+                             Evidence& evidence);
+
+// The first batches of a segment, seals left out.
+struct BatchRange {
+  Chain end;  // behind the last of them
+  uint64_t count = 0;
+  uint64_t payload_bytes = 0;
+  uint64_t blocks = 0;
+
+  void take(const FrameView& batch) noexcept;
+};
+
 struct Tail {
   TailVerdict verdict = TailVerdict::clean;
   FrameVerdict stop = FrameVerdict::nothing;
-  Chain end;                       // behind the last accepted frame
-  uint64_t proven_seq = 0;         // the highest sequence that anything proves durable
-  std::vector<FrameView> batches;  // accepted, seals left out; views into the image
-  size_t proven_batches = 0;       // how many of them lie at or below proven_seq
-  std::optional<Damage> damage;    // with corrupt and unreadable
+  Chain end;                     // behind the last accepted frame
+  uint64_t proven_seq = 0;       // the highest sequence that anything proves durable
+  BatchRange all;                // that were accepted
+  BatchRange proven;             // those of them that lie at or below proven_seq
+  std::optional<Damage> damage;  // with corrupt and unreadable
 };
 
-// `proven_elsewhere`: by headers and snapshots. `image` is the whole segment.
-Tail examine_tail(const format::SegmentHeader& header, const SegmentImage& image,
-                  uint64_t proven_elsewhere);
+// Takes the frames from the first on, and what lies behind them. `show` gets each batch that is
+// proven, in order, while it is read: where the store turns out to be damaged, some were shown
+// nevertheless.
+sys::Status examine_tail(const format::SegmentHeader& header, SegmentBlocks& blocks,
+                         const Evidence& evidence, const BatchVisitor& show, Tail& tail);
+
+// Goes again through batches that were accepted, from `from` on up to `last_seq`. `damage` where
+// one of them is not there any more.
+sys::Status walk_again(const format::SegmentHeader& header, SegmentBlocks& blocks,
+                       const Chain& from, uint64_t last_seq, const BatchVisitor& visitor,
+                       std::optional<Damage>& damage);
 
 // ---- the segment that opening makes -----------------------------------------------------------
 
@@ -261,19 +323,13 @@ enum class Placement : uint8_t {
 extern const std::array<Case<3, Placement>, 4> placement_cases;
 Placement judge_placement(const PlacementFacts& facts) noexcept;
 
-// A batch that moves into the new segment, with its sequences and its time.
-struct CopiedBatch {
-  uint64_t first_seq = 0;
-  uint64_t time_us = 0;
-  uint32_t record_count = 0;
-  bool proven = false;  // was durable before the copy
-  std::vector<std::byte> payload;
-};
-
 struct FreshSegment {
   // The nonce is still to come.
   format::SegmentHeader header{};
-  std::vector<CopiedBatch> batches;
+  // The batches of the last segment that move into it, with their sequences and times: from here
+  // on, up to header.durable_seq.
+  Chain copied_from;
+  uint64_t copied_blocks = 0;
   uint64_t proven_seq = 0;  // the highest sequence that was durable before the copy
 };
 

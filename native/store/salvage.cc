@@ -17,9 +17,6 @@ using sys::Status;
 
 namespace {
 
-constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
-constexpr uint32_t window_blocks_max = 4 * frame_blocks_max;
-
 // The key that most have; nothing for none.
 template <typename Key>
 std::optional<Key> most(const std::map<Key, uint32_t>& votes) {
@@ -45,55 +42,6 @@ uint64_t claimed_seq(const format::SegmentHeader& header) {
 }
 
 }  // namespace
-
-// A part of a segment's file in memory, with what the device refuses and what is cut off left out.
-class Salvage::Window {
- public:
-  Window(Directory& directory, ReadFile file)
-      : directory_(directory), file_(std::move(file)), blocks_(blocks_of(file_.bytes)) {}
-
-  [[nodiscard]] uint32_t blocks() const noexcept { return blocks_; }
-  [[nodiscard]] bool unreadable(uint32_t block) const noexcept {
-    return std::binary_search(unreadable_.begin(), unreadable_.end(), block);
-  }
-  // With `block` in it, and as much behind it as the largest frame has.
-  Status show(uint32_t block, SegmentImage& image) {
-    const uint32_t needed = std::min(blocks_, block + frame_blocks_max);
-    if (block < first_ || needed > first_ + count_) {
-      if (Status loaded = load(block); !loaded.ok()) return loaded;
-    }
-    image = {Bytes(buffer_.data(), size_t{count_} * block_bytes), unreadable_, first_};
-    return {};
-  }
-
- private:
-  Status load(uint32_t block) {
-    if (buffer_.size() == 0) buffer_ = BlockBuffer(size_t{window_blocks_max} * block_bytes);
-    first_ = block;
-    count_ = std::min(window_blocks_max, blocks_ - std::min(block, blocks_));
-    unreadable_.clear();
-    const std::span<std::byte> all(buffer_.data(), size_t{count_} * block_bytes);
-    const Status read = directory_.read_what_is_there(file_, block, all);
-    if (read.code() != Code::unreadable) return read;
-    for (uint32_t i = 0; i < count_; i++) {
-      const std::span<std::byte> one = all.subspan(size_t{i} * block_bytes, block_bytes);
-      const Status part = directory_.read_what_is_there(file_, block + i, one);
-      if (part.ok()) continue;
-      if (part.code() != Code::unreadable) return part;
-      std::memset(one.data(), 0, one.size());
-      unreadable_.push_back(block + i);
-    }
-    return {};
-  }
-
-  Directory& directory_;
-  ReadFile file_;
-  uint32_t blocks_;
-  BlockBuffer buffer_;
-  uint32_t first_ = 0;
-  uint32_t count_ = 0;
-  std::vector<uint32_t> unreadable_;
-};
 
 uint64_t Salvage::Part::lowest_seq() const noexcept {
   if (header) return header->first_seq;
@@ -139,11 +87,13 @@ Status Salvage::look_at(uint32_t number) {
   if (!opened.ok()) return give_up(opened.status());
   file_bytes_max_ = std::max(file_bytes_max_, opened.value().bytes);
   const BlockBuffer block(block_bytes);
-  const Status read = directory_.read_what_is_there(opened.value(), 0, block.span());
-  if (!read.ok() && read.code() != Code::unreadable) return give_up(read);
+  RefusedBlocks refused;
+  const Status read =
+      directory_.read_blocks(opened.value(), 0, block.span(), Missing::is_zeros, refused);
+  if (!read.ok()) return give_up(read);
   format::SegmentHeader header{};
   HeaderState state = HeaderState::damaged;
-  if (read.ok()) {
+  if (refused.blocks.empty()) {
     state = decode_segment_header(block.span(), header);
     if (state == HeaderState::damaged &&
         mend_header(block.span(), format::segment_magic, sizeof header)) {
@@ -276,10 +226,11 @@ Status Salvage::look() {
 
 // A frame at `block` that is whole with some seed: header and payload were given a CRC with the
 // same one, and the one that the header's CRC needs fits the payload's.
-std::optional<format::FrameHeader> Salvage::seeded_frame(Window& window, uint32_t block,
+std::optional<format::FrameHeader> Salvage::seeded_frame(SegmentWindow& window, uint32_t block,
                                                          uint32_t number, uint32_t& seed) {
   SegmentImage image;
-  if (!window.show(block, image).ok() || window.unreadable(block)) return std::nullopt;
+  if (!window.show(block, frame_blocks_max, image).ok() || !window.readable(block, 1).ok())
+    return std::nullopt;
   const Bytes rest = image.bytes.subspan(size_t{block - image.first_block} * block_bytes);
   format::FrameHeader header;
   std::memcpy(&header, rest.data(), sizeof header);
@@ -295,12 +246,12 @@ std::optional<format::FrameHeader> Salvage::seeded_frame(Window& window, uint32_
 
 // Without a header its nonce is lost, and with it what the CRCs begin with: but every frame that is
 // whole gives that away.
-Status Salvage::assume_header(Part& part, Window& window) {
+Status Salvage::assume_header(Part& part, SegmentWindow& window) {
   std::map<uint32_t, uint32_t> seeds;
   std::map<uint32_t, format::FrameHeader> examples;
   SegmentImage image;
-  for (uint32_t block = 1; block < window.blocks(); block++) {
-    if (Status shown = window.show(block, image); !shown.ok()) return shown;
+  for (uint32_t block = 1; block < window.end_block(); block++) {
+    if (Status shown = window.show(block, frame_blocks_max, image); !shown.ok()) return shown;
     uint32_t seed = 0;
     if (const auto frame = seeded_frame(window, block, part.number, seed)) {
       seeds[seed]++;
@@ -326,7 +277,9 @@ Status Salvage::assume_header(Part& part, Window& window) {
 Status Salvage::find_frames(Part& part) {
   auto opened = directory_.open_segment_as(part.name, 0);
   if (!opened.ok()) return opened.status();
-  Window window(directory_, std::move(opened).value());
+  ReadFile file = std::move(opened).value();
+  SegmentWindow window(directory_);
+  window.look_at(file, blocks_of(file.bytes), Missing::is_zeros);
   if (part.header) {
     part.assumed = *part.header;
     part.seed = frame_seed(part.header->nonce);
@@ -335,8 +288,8 @@ Status Salvage::find_frames(Part& part) {
   }
   if (part.failure) return {};
   SegmentImage image;
-  for (uint32_t block = 1; block < window.blocks();) {
-    if (Status shown = window.show(block, image); !shown.ok()) return shown;
+  for (uint32_t block = 1; block < window.end_block();) {
+    if (Status shown = window.show(block, frame_blocks_max, image); !shown.ok()) return shown;
     const FrameWalk walk(part.assumed, image, {}, part.seed);
     const auto header = walk.evidence_at(block);
     if (!header) {
@@ -417,7 +370,9 @@ class Salvage::Walk {
     if (part.places.empty()) return {};
     auto opened = salvage_.directory_.open_segment_as(part.name, 0);
     if (!opened.ok()) return opened.status();
-    Window window(salvage_.directory_, std::move(opened).value());
+    ReadFile file = std::move(opened).value();
+    SegmentWindow window(salvage_.directory_);
+    window.look_at(file, blocks_of(file.bytes), Missing::is_zeros);
     const uint64_t limit = limits_[index];
     const uint64_t known = known_seq(index, limit);
     uint32_t block = 1;  // where the next frame should be
@@ -452,9 +407,9 @@ class Salvage::Walk {
     return {};
   }
 
-  Status take(const Part& part, Window& window, const Place& place, uint64_t limit) {
+  Status take(const Part& part, SegmentWindow& window, const Place& place, uint64_t limit) {
     SegmentImage image;
-    if (Status shown = window.show(place.block, image); !shown.ok()) return shown;
+    if (Status shown = window.show(place.block, frame_blocks_max, image); !shown.ok()) return shown;
     FrameWalk walk(part.assumed, image, {}, part.seed);
     const auto header = walk.evidence_at(place.block);
     if (!header) return suspect(part, window, place.block);
@@ -469,13 +424,13 @@ class Salvage::Walk {
   }
 
   // Why there is no whole frame at `block`.
-  Status suspect(const Part& part, Window& window, uint32_t block) {
+  Status suspect(const Part& part, SegmentWindow& window, uint32_t block) {
     SegmentImage image;
     FrameVerdict verdict = FrameVerdict::nothing;
-    if (block < window.blocks()) {
-      if (Status shown = window.show(block, image); !shown.ok()) return shown;
+    if (block < window.end_block()) {
+      if (Status shown = window.show(block, frame_blocks_max, image); !shown.ok()) return shown;
       const FrameWalk walk(part.assumed, image, {}, part.seed);
-      if (window.unreadable(block)) {
+      if (!window.readable(block, 1).ok()) {
         verdict = FrameVerdict::unreadable;
       } else if (walk.evidence_at(block)) {
         verdict = FrameVerdict::torn;

@@ -12,6 +12,7 @@
 #include "store/directory.h"
 #include "store/reader.h"
 #include "store/recovery.h"
+#include "store/segment_window.h"
 #include "sys/status.h"
 
 namespace espora::store {
@@ -64,7 +65,6 @@ class Salvage {
 
     [[nodiscard]] uint64_t lowest_seq() const noexcept;
   };
-  class Window;
   class Walk;
 
   explicit Salvage(Directory& directory) noexcept : directory_(directory) {}
@@ -80,9 +80,9 @@ class Salvage {
   void choose_uuid();
   sys::Status read_store(const Listing& listing, const StoreFacts* like);
   sys::Status find_frames(Part& part);
-  static std::optional<format::FrameHeader> seeded_frame(Window& window, uint32_t block,
+  static std::optional<format::FrameHeader> seeded_frame(SegmentWindow& window, uint32_t block,
                                                          uint32_t number, uint32_t& seed);
-  sys::Status assume_header(Part& part, Window& window);
+  sys::Status assume_header(Part& part, SegmentWindow& window);
   void note(std::string what);
 
   Directory& directory_;

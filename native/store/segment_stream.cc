@@ -1,25 +1,13 @@
 #include "store/segment_stream.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "sys/check.h"
-#include "sys/limits.h"
 
 namespace espora::store {
 
-using format::block_bytes;
 using sys::Code;
 using sys::Status;
-
-namespace {
-
-constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
-constexpr uint32_t step_blocks = blocks_of(limits::housekeeping_step_bytes);
-// Room for the largest frame and a portion behind it, twice: moved to the front now and then.
-constexpr uint32_t window_blocks_max = 2 * (frame_blocks_max + step_blocks);
-
-}  // namespace
 
 Status SegmentStream::look(ReadFile& file, uint32_t number, const StoreFacts& store,
                            const format::SegmentHeader* before, format::SegmentHeader& header) {
@@ -46,6 +34,17 @@ Status SegmentStream::open(uint32_t number, const StoreFacts& store) {
   return {};
 }
 
+Status SegmentStream::open(const format::SegmentHeader& header,
+                           const format::SegmentHeader& successor) {
+  auto opened = directory_.open_segment(header.number, header.segment_bytes);
+  if (!opened.ok()) return opened.status();
+  file_ = std::move(opened).value();
+  header_ = header;
+  successor_ = successor;
+  begin();
+  return {};
+}
+
 Status SegmentStream::open_as(const std::string& name, const format::SegmentHeader& header,
                               const format::SegmentHeader& successor, const StoreFacts& store) {
   auto opened = directory_.open_segment_as(name, store.segment_bytes);
@@ -64,49 +63,30 @@ Status SegmentStream::open_as(const std::string& name, const format::SegmentHead
 }
 
 void SegmentStream::begin() {
-  if (window_.size() == 0) window_ = BlockBuffer(size_t{window_blocks_max} * block_bytes);
-  window_block_ = 1;
-  window_blocks_ = 0;
   status_ = {};
-  walk_.emplace(header_, successor_, SegmentImage{window_.span().first(0), {}, window_block_});
+  window_.look_at(file_, frames_end(header_, successor_));
+  walk_.emplace(header_, successor_, window_.image());
 }
 
 void SegmentStream::close() {
   walk_.reset();
   file_ = {};
-  window_ = {};
+  window_.close();
 }
 
 SegmentStream::Next SegmentStream::next(FrameView& frame) {
   ESPORA_CHECK(walk_.has_value());
   const uint32_t at = walk_->block();
-  const uint32_t left = at < walk_->end_block() ? walk_->end_block() - at : 0;
-  const uint32_t needed = std::min(left, frame_blocks_max);
-  if (window_block_ + window_blocks_ < at + needed) return read(needed);
-  walk_->move_to({window_.span().first(size_t{window_blocks_} * block_bytes), {}, window_block_});
+  if (!window_.holds(at, frame_blocks_max)) {
+    status_ = window_.read(at, frame_blocks_max);
+    return status_.ok() ? Next::read : Next::failed;
+  }
+  walk_->move_to(window_.image());
   if (walk_->next(frame)) return Next::frame;
   if (!walk_->damage()) return Next::end;
-  status_ = Status(Code::corrupt, directory_.path() + ": " + walk_->damage()->text());
+  status_ = Status(walk_->damage()->unreadable ? Code::unreadable : Code::corrupt,
+                   directory_.path() + ": " + walk_->damage()->text());
   return Next::failed;
-}
-
-SegmentStream::Next SegmentStream::read(uint32_t needed_blocks) {
-  const uint32_t at = walk_->block();
-  const auto place = [&](uint32_t block) {
-    return window_.data() + size_t{block - window_block_} * block_bytes;
-  };
-  uint32_t filled_to = window_block_ + window_blocks_;
-  if (at + needed_blocks + step_blocks > window_block_ + window_blocks_max) {
-    std::memmove(window_.data(), place(at), size_t{filled_to - at} * block_bytes);
-    window_block_ = at;
-    window_blocks_ = filled_to - at;
-  }
-  const uint32_t blocks = std::min(step_blocks, walk_->end_block() - filled_to);
-  status_ =
-      directory_.read_blocks(file_, filled_to, {place(filled_to), size_t{blocks} * block_bytes});
-  if (!status_.ok()) return Next::failed;
-  window_blocks_ += blocks;
-  return Next::read;
 }
 
 }  // namespace espora::store

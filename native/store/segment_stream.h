@@ -1,5 +1,4 @@
-// Reads one closed segment in portions, whatever its layout: for whoever must not hold a whole one
-// in memory, nor read it at once.
+// Reads one closed segment in portions, whatever its layout.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +7,7 @@
 
 #include "store/directory.h"
 #include "store/recovery.h"
+#include "store/segment_window.h"
 #include "sys/status.h"
 
 namespace espora::store {
@@ -22,11 +22,15 @@ class SegmentStream {
     failed,
   };
 
-  explicit SegmentStream(Directory& directory) noexcept : directory_(directory) {}
+  // `portion_bytes`: of one read.
+  SegmentStream(Directory& directory, size_t portion_bytes) noexcept
+      : directory_(directory), window_(directory, portion_bytes) {}
 
   // Opens segment `number`, whose successor must exist, and looks at both headers. Codes: corrupt,
   // unreadable, version, and what the environment has.
   sys::Status open(uint32_t number, const StoreFacts& store);
+  // The same where both headers are known.
+  sys::Status open(const format::SegmentHeader& header, const format::SegmentHeader& successor);
   // The same for a file that has another name while it is made, and must have this header.
   sys::Status open_as(const std::string& name, const format::SegmentHeader& header,
                       const format::SegmentHeader& successor, const StoreFacts& store);
@@ -47,16 +51,13 @@ class SegmentStream {
   sys::Status look(ReadFile& file, uint32_t number, const StoreFacts& store,
                    const format::SegmentHeader* before, format::SegmentHeader& header);
   void begin();
-  Next read(uint32_t needed_blocks);
 
   Directory& directory_;
   ReadFile file_;
   format::SegmentHeader header_{};
   format::SegmentHeader successor_{};
   std::optional<ClosedWalk> walk_;
-  BlockBuffer window_;
-  uint32_t window_block_ = 1;   // where the window lies in the file
-  uint32_t window_blocks_ = 0;  // how much of it is filled
+  SegmentWindow window_;
   sys::Status status_;
 };
 

@@ -23,7 +23,7 @@ SnapshotMaker::SnapshotMaker(Directory& directory, const StoreFacts& store,
       made_of_(std::move(state)),
       newest_(std::move(newest)),
       published_(std::move(published)),
-      source_(directory) {
+      source_(directory, limits::housekeeping_step_bytes) {
   if (newest_ != nullptr) {
     header_ = newest_->header;
     replayed_ = published_segment_ = header_.segment;

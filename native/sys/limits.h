@@ -223,7 +223,6 @@ inline constexpr uint64_t segment_bytes_min = uint64_t{32} << 10;
 #else
 inline constexpr uint64_t segment_bytes_min = uint64_t{1} << 20;
 #endif
-// Opening holds the last segment in memory.
 inline constexpr uint64_t segment_bytes_max = uint64_t{256} << 20;
 // What eight decimal digits name.
 inline constexpr uint32_t segment_number_max = 99'999'999;
@@ -257,8 +256,13 @@ inline constexpr uint64_t spare_retry_ns = 1'000'000'000;
 inline constexpr uint64_t seal_idle_ns = 100'000'000;
 // Between two attempts to lock a store that somebody else holds.
 inline constexpr uint64_t lock_pause_ns = 20'000'000;
-// Bytes of one read while a store is opened.
+// Bytes of one read of a segment, by opening and by tools: what they need in memory is about four
+// of these, and as much as the largest frames take.
+#ifdef ESPORA_SIMULATION
+inline constexpr size_t store_read_bytes = size_t{16} << 10;
+#else
 inline constexpr size_t store_read_bytes = size_t{1} << 20;
+#endif
 // A frame of a dense segment is filled up to this: what reading one record costs, and 0.1 % of
 // overhead. A record that is larger has one of its own.
 #ifdef ESPORA_SIMULATION
@@ -281,10 +285,9 @@ inline constexpr uint32_t housekeeping_backlog_max = 2;
 inline constexpr size_t snapshots_kept = 2;
 // A snapshot's file: ten thousand accounts with ten transactions each take 8 MiB.
 inline constexpr size_t snapshot_bytes_max = size_t{64} << 20;
-// Reading by sequence number: segments whose frames' places are remembered (256 KiB each at most),
-// and what is read in one go; a frame must fit.
+// Reading by sequence number: segments whose frames' places are remembered, 16 bytes for each block
+// at most.
 inline constexpr size_t reader_segments_max = 8;
-inline constexpr size_t reader_window_bytes = size_t{2} << 20;
 // One portion of a read in memory, for the library: enough to make its call cheap.
 inline constexpr uint32_t read_portion_records_max = 4096;
 inline constexpr size_t read_portion_bytes_max = size_t{1} << 20;
@@ -302,8 +305,6 @@ static_assert(segment_bytes_min % segment_bytes_step == 0 && batch_bytes_max % 4
 static_assert(segment_bytes_step % spare_step_bytes == 0 && spare_step_bytes % 4096 == 0);
 static_assert(store_read_bytes % 4096 == 0);
 static_assert(housekeeping_step_bytes % 4096 == 0);
-static_assert(batch_bytes_max + 4096 <= reader_window_bytes);
-static_assert(dense_frame_bytes_max + 4096 <= reader_window_bytes);
 static_assert(dense_frame_bytes % 4096 == 0 && dense_frame_bytes <= batch_bytes_max);
 
 }  // namespace espora::limits

@@ -42,3 +42,9 @@ export function titleOf(pid: number): string {
     .replace(/\0+$/, '')
     .replaceAll('\0', ' ');
 }
+
+/** A line of `/proc/<pid>/status` in bytes: `VmHWM` for the most memory that was in use, and others. */
+export function memoryOf(pid: number, line: string): number {
+  const status = readFileSync(`/proc/${String(pid)}/status`, 'utf8');
+  return Number(new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(status)![1]) * 1024;
+}

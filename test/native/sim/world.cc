@@ -1264,8 +1264,7 @@ Outcome World::flush_fault(const Call& call) {
 
 Outcome World::read_fault(const Call& call) {
   using Kind = Outcome::Kind;
-  if (bad_page_planned_ && opening_ && is_segment(call.name) && call.offset == 0 &&
-      call.count > page_bytes) {
+  if (bad_page_planned_ && opening_ && is_segment(call.name) && call.count > page_bytes) {
     // A page that holds something, the last one in half of the cases.
     std::vector<uint64_t> pages;
     const Inode& inode = disk_.storage().at(call.inode);

@@ -616,11 +616,13 @@ TEST_F(HousekeepingTest, AnOpenReaderKeepsWhatItHas) {
   keep_house(*store->engine, fs);
   EXPECT_GT((*store)->stats().housekeeping.segments_rewritten, 1u);
 
-  LoadedSegment loaded;
-  ASSERT_OK(directory.value().load(opened.value(), 256, loaded));
-  FrameWalk walk(header.value(), loaded.image());
+  SegmentWindow window(directory.value());
+  window.look_at(opened.value(), 256);
+  FrameWalk walk(header.value(), {});
   FrameView frame;
-  ASSERT_EQ(walk.next(frame), FrameVerdict::accept);
+  FrameVerdict verdict = FrameVerdict::nothing;
+  ASSERT_OK(walk.next(window, frame, verdict));
+  ASSERT_EQ(verdict, FrameVerdict::accept);
   EXPECT_EQ(frame.header.type, static_cast<uint16_t>(format::FrameType::batch));
 
   struct Collector final : ReadVisitor {

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -118,8 +120,47 @@ class Image {
   [[nodiscard]] const format::SegmentHeader& header() const { return header_; }
   [[nodiscard]] const Chain& chain() const { return chain_; }
   [[nodiscard]] SegmentImage image() const { return {bytes_, unreadable}; }
+  // What a whole reading finds, in pieces of the least size and of one that takes all: the same.
   [[nodiscard]] Tail tail(uint64_t proven = 0) const {
-    return examine_tail(header_, image(), proven);
+    std::vector<uint64_t> shown;
+    Tail whole = tail_in_pieces(blocks_of(bytes_.size()), proven, shown);
+    std::vector<uint64_t> shown_in_pieces;
+    const Tail pieces = tail_in_pieces(0, proven, shown_in_pieces);
+    EXPECT_EQ(pieces.verdict, whole.verdict);
+    EXPECT_EQ(pieces.stop, whole.stop);
+    EXPECT_EQ(pieces.end.block, whole.end.block);
+    EXPECT_EQ(pieces.end.next_seq, whole.end.next_seq);
+    EXPECT_EQ(pieces.proven_seq, whole.proven_seq);
+    EXPECT_EQ(pieces.all.count, whole.all.count);
+    EXPECT_EQ(pieces.proven.end.block, whole.proven.end.block);
+    EXPECT_EQ(pieces.damage.has_value(), whole.damage.has_value());
+    EXPECT_EQ(pieces.damage ? pieces.damage->text() : "", whole.damage ? whole.damage->text() : "");
+    EXPECT_EQ(shown_in_pieces, shown);
+    return whole;
+  }
+  [[nodiscard]] Tail tail_in_pieces(uint32_t more, uint64_t proven,
+                                    std::vector<uint64_t>& shown) const {
+    Pieces pieces(*this, more);
+    Evidence evidence;
+    evidence.proven_seq = proven;
+    EXPECT_TRUE(look_from_behind(header_, pieces, evidence).ok());
+    Tail tail;
+    const auto show = [&](const FrameView& batch) {
+      for (uint64_t seq = batch.header.first_seq; seq <= batch.last_seq(); seq++) {
+        shown.push_back(seq);
+      }
+      return sys::Status();
+    };
+    EXPECT_TRUE(examine_tail(header_, pieces, evidence, show, tail).ok());
+    EXPECT_EQ(shown.size(), tail.proven.end.next_seq - header_.first_seq);
+    return tail;
+  }
+  [[nodiscard]] std::optional<Damage> walk_again(const Chain& from, uint64_t last_seq,
+                                                 const BatchVisitor& visitor) const {
+    Pieces pieces(*this, 0);
+    std::optional<Damage> damage;
+    EXPECT_TRUE(store::walk_again(header_, pieces, from, last_seq, visitor, damage).ok());
+    return damage;
   }
   // The header of a segment that follows this one as it stands.
   [[nodiscard]] format::SegmentHeader successor() const {
@@ -138,6 +179,37 @@ class Image {
   std::vector<uint32_t> unreadable;
 
  private:
+  // Gives what is asked for, and `more` blocks behind it, from memory of its own that is gone with
+  // the next call.
+  class Pieces final : public SegmentBlocks {
+   public:
+    Pieces(const Image& image, uint32_t more) : image_(image), more_(more) {}
+    [[nodiscard]] uint32_t end_block() const noexcept override {
+      return blocks_of(image_.bytes_.size());
+    }
+    [[nodiscard]] std::span<const uint32_t> unreadable() const noexcept override { return seen_; }
+    sys::Status show(uint32_t block, uint32_t count, SegmentImage& image) override {
+      const uint32_t first = std::min(block, end_block());
+      const uint32_t end = std::min(end_block(), first + count + more_);
+      piece_ = std::make_unique<std::vector<std::byte>>(
+          image_.bytes_.begin() + size_t{first} * block_bytes,
+          image_.bytes_.begin() + size_t{end} * block_bytes);
+      for (const uint32_t bad : image_.unreadable) {
+        if (bad >= first && bad < end)
+          seen_.insert(std::upper_bound(seen_.begin(), seen_.end(), bad), bad);
+      }
+      seen_.erase(std::unique(seen_.begin(), seen_.end()), seen_.end());
+      image = {*piece_, seen_, first};
+      return {};
+    }
+
+   private:
+    const Image& image_;
+    const uint32_t more_;
+    std::vector<uint32_t> seen_;
+    std::unique_ptr<std::vector<std::byte>> piece_;
+  };
+
   Image& put(std::vector<std::byte> frame, format::FrameType type, uint32_t records,
              std::optional<uint64_t> durable) {
     format::FrameHeader header{};
@@ -182,13 +254,13 @@ TEST(Tail, EachFrameProvesTheOnesBeforeIt) {
   EXPECT_EQ(tail.verdict, TailVerdict::clean);
   EXPECT_EQ(tail.end.last_seq(), 6u);
   EXPECT_EQ(tail.proven_seq, 4u);
-  EXPECT_EQ(tail.batches.size(), 3u);
-  EXPECT_EQ(tail.proven_batches, 2u);
+  EXPECT_EQ(tail.all.count, 3u);
+  EXPECT_EQ(tail.proven.count, 2u);
   image.seal();
   tail = image.tail();
   EXPECT_EQ(tail.proven_seq, 6u);
-  EXPECT_EQ(tail.batches.size(), 3u);
-  EXPECT_EQ(tail.proven_batches, 3u);
+  EXPECT_EQ(tail.all.count, 3u);
+  EXPECT_EQ(tail.proven.count, 3u);
   EXPECT_EQ(tail.end.block, image.chain().block);
 }
 
@@ -198,7 +270,7 @@ TEST(Tail, HeaderAndSnapshotProveToo) {
   Image image(header);
   image.batch(3, 10, 0).batch(1, 10);
   EXPECT_EQ(image.tail().proven_seq, 3u);
-  EXPECT_EQ(image.tail(4).proven_batches, 2u);
+  EXPECT_EQ(image.tail(4).proven.count, 2u);
   const Tail lost = image.tail(5);
   EXPECT_EQ(lost.verdict, TailVerdict::corrupt);
   ASSERT_TRUE(lost.damage);
@@ -517,6 +589,21 @@ TEST(Headers, EveryContradictionIsDamage) {
 
 // ---- the fresh segment ------------------------------------------------------------------------
 
+// The batches that a fresh segment gets.
+std::vector<format::FrameHeader> copies_of(const Image& image, const FreshSegment& fresh) {
+  std::vector<format::FrameHeader> copies;
+  uint64_t blocks = 0;
+  const auto take = [&](const FrameView& batch) {
+    copies.push_back(batch.header);
+    blocks += batch.blocks;
+    return sys::Status();
+  };
+  const auto damage = image.walk_again(fresh.copied_from, fresh.header.durable_seq, take);
+  EXPECT_FALSE(damage) << damage->text();
+  EXPECT_EQ(blocks, fresh.copied_blocks);
+  return copies;
+}
+
 TEST(Fresh, ReplacesASegmentWithoutProvenRecordsAndCopiesTheRest) {
   Image image;
   image.batch(1, 30, 0).batch(2, 40, 0);
@@ -526,11 +613,12 @@ TEST(Fresh, ReplacesASegmentWithoutProvenRecordsAndCopiesTheRest) {
   EXPECT_EQ(fresh.header.first_seq, 1u);
   EXPECT_EQ(fresh.header.durable_seq, 3u);
   EXPECT_EQ(fresh.header.previous_number, 0u);
-  ASSERT_EQ(fresh.batches.size(), 2u);
-  EXPECT_FALSE(fresh.batches[0].proven);
-  EXPECT_EQ(fresh.batches[1].first_seq, 2u);
-  EXPECT_EQ(fresh.batches[1].record_count, 2u);
-  EXPECT_EQ(fresh.batches[1].time_us, 20u);
+  EXPECT_EQ(fresh.proven_seq, 0u);
+  const auto copies = copies_of(image, fresh);
+  ASSERT_EQ(copies.size(), 2u);
+  EXPECT_EQ(copies[1].first_seq, 2u);
+  EXPECT_EQ(copies[1].record_count, 2u);
+  EXPECT_EQ(copies[1].time_us, 20u);
 }
 
 TEST(Fresh, ReplacesASmallSegmentAndCopiesAllOfIt) {
@@ -540,9 +628,7 @@ TEST(Fresh, ReplacesASmallSegmentAndCopiesAllOfIt) {
   EXPECT_EQ(fresh.header.number, 1u);
   EXPECT_EQ(fresh.header.durable_seq, 3u);
   EXPECT_EQ(fresh.proven_seq, 1u);
-  ASSERT_EQ(fresh.batches.size(), 2u);
-  EXPECT_TRUE(fresh.batches[0].proven);
-  EXPECT_FALSE(fresh.batches[1].proven);
+  EXPECT_EQ(copies_of(image, fresh).size(), 2u);
 }
 
 // The flush of the directory that gave the copy its name may have failed, and the name be lost with
@@ -557,11 +643,11 @@ TEST(Fresh, ReplacesALargeCopyThatNothingWasAddedTo) {
   for (int i = 0; i < 3; i++) image.batch(1, 400'000, 0);
   const Tail copied = image.tail();
   ASSERT_FALSE(copied.damage);
-  EXPECT_EQ(copied.proven_batches, 3u);
+  EXPECT_EQ(copied.proven.count, 3u);
   const FreshSegment again = plan_fresh_segment(image.header(), copied);
   EXPECT_EQ(again.header.number, 1u);
   EXPECT_EQ(again.header.durable_seq, 3u);
-  EXPECT_EQ(again.batches.size(), 3u);
+  EXPECT_EQ(copies_of(image, again).size(), 3u);
 
   image.batch(1, 10, 3);
   EXPECT_EQ(plan_fresh_segment(image.header(), image.tail()).header.number, 2u);
@@ -586,8 +672,9 @@ TEST(Fresh, FollowsALargeOneAndCopiesOnlyWhatIsNotProven) {
   EXPECT_EQ(fresh.header.previous_last_seq, 3u);
   // Behind the third batch, not behind the seal.
   EXPECT_EQ(fresh.header.previous_end_block, 1 + 3 * blocks_of(64 + record_extent(400'000)));
-  ASSERT_EQ(fresh.batches.size(), 1u);
-  EXPECT_EQ(fresh.batches[0].first_seq, 4u);
+  const auto copies = copies_of(image, fresh);
+  ASSERT_EQ(copies.size(), 1u);
+  EXPECT_EQ(copies[0].first_seq, 4u);
   EXPECT_FALSE(check_header(fresh.header, 2, store, &image.header()));
   ClosedWalk walk(image.header(), fresh.header, image.image());
   FrameView batch;
