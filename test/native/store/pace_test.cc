@@ -65,7 +65,7 @@ class SparePace : public testing::Test {
   test::TemporaryDirectory directory_;
   sys::Fd fd_{::open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   FaultyFileSystem fs_;
-  SparePreparer spare_{fs_, fd_.get(), segment_bytes, false};
+  SparePreparer spare_{fs_, fd_.get(), "directory", segment_bytes, false};
 };
 
 TEST_F(SparePace, PausesBehindEachStepWhileNobodyNeedsIt) {
