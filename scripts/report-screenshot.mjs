@@ -11,7 +11,7 @@ import { Failure, runScript } from './lib/run.mjs';
 
 const browsers = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const view = { width: 980, height: 1180 };
-const bytesMax = 300_000;
+const bytesMax = 400_000;
 
 await runScript(async () => {
   const [result] = process.argv.slice(2);

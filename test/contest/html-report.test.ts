@@ -259,7 +259,8 @@ const charts = [
 
 inBrowser('every plot is drawn on a phone and on a desk, light and dark', async (t) => {
   const file = join(temporaryDirectory(t), 'report.html');
-  writeFileSync(file, htmlReport(await wholeResult(t)));
+  const large = { requests: 61_502, plannedRequests: 61_503 };
+  writeFileSync(file, htmlReport({ ...(await wholeResult(t)), ...large }));
   const browser = await launch(t);
   // Kept for whoever wants to look.
   const kept = '.build/screenshots';
@@ -291,6 +292,10 @@ inBrowser('every plot is drawn on a phone and on a desk, light and dark', async 
       );
       const overflow: number = await page.evaluate('document.documentElement.scrollWidth');
       t.true(overflow <= width, `${label}: nothing sticks out (${overflow})`);
+      const cut: string[] = await page.evaluate(
+        `[...document.querySelectorAll('.facts div')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)`,
+      );
+      t.deepEqual(cut, [], `${label}: no fact is cut`);
       const dark = /rgb\((\d+)/.exec(await paper(page))![1]!;
       t.is(Number(dark) < 128, colorScheme === 'dark', label);
       await page.screenshot({ path: join(kept, `${name}-${colorScheme}.png`), fullPage: true });

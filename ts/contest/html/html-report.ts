@@ -158,7 +158,7 @@ function facts(result: ContestResult): Html {
   const bad = (value: number): Html =>
     value === 0 ? number(0) : markup`<span class="bad">${number(value)}</span>`;
   return markup`<dl class="facts">
-    ${fact(say('requests', 'requisições'), markup`${number(requests)} <small>${say('of', 'de')} ${number(plannedRequests)}</small>`)}
+    ${fact(say('requests', 'requisições'), markup`${number(requests)}${requests === plannedRequests ? undefined : markup` <small>${say('of', 'de')} ${number(plannedRequests)}</small>`}`)}
     ${fact(say('failures', 'falhas'), bad(failures))}
     ${fact(say('inconsistencies', 'inconsistências'), bad(inconsistencies))}
     ${fact(say(`under ${fastBelowMs} ms`, `abaixo de ${fastBelowMs} ms`), percentage(fastPercent))}

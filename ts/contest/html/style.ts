@@ -34,8 +34,8 @@ header p.note{max-width:none;margin:0}
 background:var(--rule);border:1px solid var(--rule);border-radius:.6rem;overflow:hidden}
 .facts div{background:var(--paper);padding:.85rem 1rem}
 .facts dt{color:var(--soft);font-size:.8125rem}
-.facts dd{margin:0;font-size:1.35rem;letter-spacing:-.01em;font-weight:550;white-space:nowrap}
-.facts small{font-size:.8125rem;font-weight:400;color:var(--soft)}
+.facts dd{margin:0;font-size:1.35rem;letter-spacing:-.01em;font-weight:550}
+.facts small{white-space:nowrap;font-size:.8125rem;font-weight:400;color:var(--soft)}
 section{margin-top:3.25rem}
 h2{font-size:1.3rem;letter-spacing:-.01em;font-weight:620;margin:0 0 .35rem}
 .meta span{white-space:nowrap}
