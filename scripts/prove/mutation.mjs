@@ -59,6 +59,17 @@ export function isWorthwhile({ line, mutant }) {
   return !changesText(line, mutant);
 }
 
+/** A file's text with a mutant in it; what stands below it keeps its numbers, which checks print. */
+export function mutated(text, { file, number, mutant }) {
+  const lines = text.split('\n');
+  const resumed = file.endsWith('.cc') && mutant.includes('\n') ? `\n#line ${number + 1}` : '';
+  lines[number - 1] = mutant + resumed;
+  return lines.join('\n');
+}
+
+/** Whether an exit code is that of a run that took too long, as timeout(1) gives it. */
+export const timedOut = (code) => code === 124 || code === 137;
+
 /**
  * The mutants in the order in which they are tried: each line once, drawn from all lines, with one of its
  * mutants; then each line's next one, and so on. So a line full of numbers weighs no more than another.

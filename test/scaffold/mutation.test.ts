@@ -25,19 +25,19 @@ interface Result {
   readonly survivors: readonly Mutant[];
 }
 
-const { complaintOf, drawn, equivalentTo, isWorthwhile, scoreOf, staleEntries } = (await import(
-  join(checkout, 'scripts/prove/mutation.mjs')
-)) as {
-  complaintOf: (result: Result) => string | undefined;
-  drawn: (mutants: readonly Mutant[], random: { below(count: number): number }) => Mutant[];
-  equivalentTo: (entries: readonly Entry[], mutant: Mutant) => Entry | undefined;
-  isWorthwhile: (mutant: { line: string; mutant: string }) => boolean;
-  scoreOf: (result: Result) => number | undefined;
-  staleEntries: (
-    entries: readonly Entry[],
-    textOf: (file: string) => string | undefined,
-  ) => string[];
-};
+const { complaintOf, drawn, equivalentTo, isWorthwhile, mutated, scoreOf, staleEntries } =
+  (await import(join(checkout, 'scripts/prove/mutation.mjs'))) as {
+    complaintOf: (result: Result) => string | undefined;
+    drawn: (mutants: readonly Mutant[], random: { below(count: number): number }) => Mutant[];
+    equivalentTo: (entries: readonly Entry[], mutant: Mutant) => Entry | undefined;
+    isWorthwhile: (mutant: { line: string; mutant: string }) => boolean;
+    mutated: (text: string, mutant: Mutant) => string;
+    scoreOf: (result: Result) => number | undefined;
+    staleEntries: (
+      entries: readonly Entry[],
+      textOf: (file: string) => string | undefined,
+    ) => string[];
+  };
 const { Random } = (await import(join(checkout, 'scripts/differential/generate.mjs'))) as {
   Random: new (seed: number) => { below(count: number): number };
 };
@@ -90,6 +90,13 @@ for (const [title, line, mutant, expected] of [
     t.is(isWorthwhile({ line, mutant }), expected);
   });
 }
+
+test('a mutant takes the place of its line, and the lines below it keep their numbers', (t) => {
+  const text = 'a;\nb;\nc;\n';
+  t.is(mutated(text, at(2, 'x;')), 'a;\nx;\nc;\n');
+  t.is(mutated(text, at(2, 'b;\nbreak;')), 'a;\nb;\nbreak;\n#line 3\nc;\n');
+  t.is(mutated(text, at(2, 'b;\nbreak;', 'a.ts')), 'a;\nb;\nbreak;\nc;\n');
+});
 
 const entry: Entry = { file: 'a.cc', line: 'a < b;', mutant: 'a <= b;', reason: 'a is never b' };
 
