@@ -185,6 +185,9 @@ Status Engine::recover(const Listing& listing) {
   whole_ = tail.end.last_seq() <= tail.proven_seq;
   if (!whole_) least_ = plan_fresh_segment(last, tail, true);
   last_seq_ = acknowledged_seq_ = durable_seq_ = tail.proven_seq;
+  // Nothing was appended since STORE was published last, if it was: the directory's flush may have
+  // failed then, and with it the schema that records would need from now on be lost.
+  publish_store_ = publish_store_ || tail.end.last_seq() <= last.durable_seq;
   // Its directory's flush may have failed when the store was made.
   if (last.number == 1 && tail.proven_seq == 0) {
     publish_store_ = true;
