@@ -122,7 +122,7 @@ test('each request has its answer, in JSON', async (t) => {
     ['DELETE', '/upstreams/%2Fb', '', 200, /^\{\}$/],
     ['DELETE', '/upstreams/%2Fb', '', 404, /"ERR_ESPORA_NOT_FOUND"/],
     ['POST', '/upstreams', padded(most), 201, /^\{\}$/],
-    ['POST', '/upstreams', padded(most + 1), 413, /"ERR_ESPORA_TOO_LARGE".*the body is too large/],
+    ['POST', '/upstreams', padded(most + 1), 413, /"ERR_ESPORA_TOO_LARGE".*at most 65536/],
     ['POST', '/upstreams', '{"address":"/a"}', 409, /"ERR_ESPORA_EXISTS".*an upstream already/],
     ['POST', '/upstreams', '{', 400, /the body is not JSON/],
     ...['[]', 'null', '1', '"/b"'].map(

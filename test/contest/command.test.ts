@@ -42,14 +42,14 @@ test('a good run: a report on stdout, nothing else, exit 0', async (t) => {
   t.is(stderr, '');
   t.is(code, 0);
   t.regex(stdout, /^espora contest: \d+ requests \(short\) to http:\/\/127.0.0.1:\d+, seed 7\n\n/);
-  t.regex(stdout, /prize\s+USD [\d,]+\.\d\d/);
+  t.regex(stdout, /would be\s+USD [\d,]+\.\d\d.*, if the plan short were the whole test/);
   t.false(stdout.includes('\u001b'));
 });
 
 test('on a terminal colours are colours, unless nobody wants them', async (t) => {
   const terminal = 'data:text/javascript,process.stdout.isTTY = true';
   for (const [noColour, report] of [
-    ['', /ESC\[32mokESC\[39m[^]*prize\s+ESC\[/],
+    ['', /ESC\[32mokESC\[39m[^]*would be\s+ESC\[/],
     ['1', /: ok\n(?![^]*ESC)/],
   ] as const) {
     const { port } = await referenceServer(t);

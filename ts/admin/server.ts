@@ -130,7 +130,7 @@ async function readJson(request: IncomingMessage): Promise<Readonly<Record<strin
     if (bytes > bodyBytesMax)
       throw new EsporaError(
         'ERR_ESPORA_TOO_LARGE',
-        `a body of at least ${String(bytes)} bytes, at most ${String(bodyBytesMax)} are possible`,
+        `the body must have at most ${String(bodyBytesMax)} bytes, this one has ${String(bytes)} or more`,
       );
     pieces.push(piece);
   }
