@@ -84,13 +84,14 @@ class Contents final : private store::ReadVisitor {
 // Opens what a repair made as the service does, lost records included.
 class Mended final : public store::RecordVisitor {
  public:
-  Mended(const Model& model, const ledger::AccountTable& accounts)
-      : model_(model), ledger_(accounts) {}
+  // `damaged`: what says that an older record of the same sequence is superseded may be lost.
+  Mended(const Model& model, const ledger::AccountTable& accounts, bool damaged)
+      : model_(model), damaged_(damaged), ledger_(accounts) {}
   sys::Status record(const store::RecordView& record) override {
     rows_++;
     if (record.type == store::lost_record_type) {
       lost_.insert(record.seq);
-    } else if (wrong_.empty()) {
+    } else if (wrong_.empty() && !(damaged_ && model_.was_given_up(record))) {
       wrong_ = model_.mismatch(record);
     }
     return ledger::replay_record(ledger_, record);
@@ -107,6 +108,7 @@ class Mended final : public store::RecordVisitor {
 
  private:
   const Model& model_;
+  const bool damaged_;
   ledger::Ledger ledger_;
   uint64_t rows_ = 0;
   std::set<uint64_t> lost_;
@@ -172,7 +174,7 @@ class Copies {
 
   void check_repair(const SimulatedDisk& disk, const sys::Result<store::CopyReport>& report) {
     Play opening(disk_);
-    Mended original(model_, accounts_);
+    Mended original(model_, accounts_, false);
     store::Options options = options_;
     options.create = false;
     const auto opened = store::Engine::open(opening.disk, options, original);
@@ -204,7 +206,7 @@ class Copies {
             "; opening: " + opened.status().message());
     }
     Play again(disk);
-    Mended mended(model_, accounts_);
+    Mended mended(model_, accounts_, said.damaged());
     options.directory = copy_path;
     const auto result = store::Engine::open(again.disk, options, mended);
     if (!result.ok()) return wrong("gives a store that is refused: " + result.status().message());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 namespace espora::sim {
 
@@ -32,12 +34,24 @@ const char* invariant_text(int invariant) noexcept {
 void Model::raise_floor(uint64_t seq) noexcept { floor_ = std::max(floor_, std::min(seq, last())); }
 
 void Model::recovered(uint64_t seq) {
-  if (seq < records_.size()) records_.resize(seq);
+  for (; seq < records_.size(); records_.pop_back()) {
+    given_up_.emplace(records_.size(), std::move(records_.back()));
+  }
   floor_ = records_.size();
 }
 
 bool Model::whole_batches(uint64_t seq) const {
   return seq == 0 || seq >= last() || at(seq).batch != at(seq + 1).batch;
+}
+
+bool Model::was_given_up(const store::RecordView& record) const {
+  const auto [begin, end] = given_up_.equal_range(record.seq);
+  return std::any_of(begin, end, [&](const auto& each) {
+    const Submitted& one = each.second;
+    return record.type == one.type && record.flags == one.flags && record.time_us == one.time_us &&
+           std::string_view(reinterpret_cast<const char*>(record.bytes.data()),
+                            record.bytes.size()) == one.bytes;
+  });
 }
 
 std::string Model::mismatch(const store::RecordView& record) const {

@@ -66,6 +66,9 @@ class Model {
   [[nodiscard]] bool whole_batches(uint64_t seq) const;
   // What is wrong with a record that the store shows; empty if nothing is.
   [[nodiscard]] std::string mismatch(const store::RecordView& record) const;
+  // Whether it was submitted and given up by a recovery, since nothing proved it durable. It may
+  // still lie whole in a file that only the header of its successor supersedes.
+  [[nodiscard]] bool was_given_up(const store::RecordView& record) const;
   // Balances after `seq`, of accounts that changed.
   [[nodiscard]] std::map<uint32_t, int64_t> balances(uint64_t seq) const;
   // Where the ledger differs from the model at `seq`; empty if nowhere.
@@ -73,6 +76,7 @@ class Model {
 
  private:
   std::vector<Submitted> records_;
+  std::multimap<uint64_t, Submitted> given_up_;  // by sequence
   uint64_t floor_ = 0;
 };
 

@@ -121,7 +121,8 @@ class AtRest {
         }
       }
       // Batches are flushed one by one: at most the newest and one that was under way are unproven.
-      if (!shown && !copies_on_write && options_.sync == store::Sync::always) {
+      // A flush that lied may have lost the reserve with it.
+      if (!shown && trusting_ && !copies_on_write && options_.sync == store::Sync::always) {
         findings_.add(progress_resumes,
                       "a start on a full disk shows nothing: " +
                           (opened.ok() ? std::string("no reserve") : opened.status().message()));
