@@ -8,15 +8,15 @@ import type { Machine } from './lib/machine.js';
 import { choosePinnedCpu } from './lib/pinning.js';
 import { hasPlot, renderPlot } from './lib/plot.js';
 import { at } from './lib/project.js';
-import { blockOf, replaceBlock } from './lib/readme.js';
 import { renderTerminal } from './lib/render.js';
+import { blockOf, resultsFile, resultsOf } from './lib/results.js';
 import type { Report } from './lib/report.js';
+import { quotedIn, quotingDocuments } from './lib/quotations.js';
 import type { Group, Trial } from './lib/trial.js';
 import { groups, TrialFailure } from './lib/trial.js';
 import { registry } from './registry.js';
 
-const readme = at('bench/README.md');
-const plots = at('bench/plots');
+const plots = at('bench/results/plots');
 
 interface Options {
   readonly only: readonly string[];
@@ -43,7 +43,11 @@ function readOptions(args: readonly string[]): Options | undefined {
     .option('--only <names>', 'only these trials or groups, separated by commas', split, [])
     .option('--small', 'short rounds: shows that everything runs, proves no figure', false)
     .option('--json', 'data on stdout instead of tables', false)
-    .option('--write', 'also put tables and plots into bench/README.md, whole groups only', false)
+    .option(
+      '--write',
+      'also write bench/results/ and the tables that quote it, whole groups only',
+      false,
+    )
     .option('--list', 'name the trials and stop', false)
     .option('--data <directory>', 'a directory on the disk to measure', at('.build'))
     .allowExcessArguments(false)
@@ -132,19 +136,26 @@ async function runAll(
   return reports;
 }
 
-function writeReadme(trials: readonly Trial[], reports: readonly Report[], machine: Machine): void {
-  let text = readFileSync(readme, 'utf8');
+function writeResults(
+  trials: readonly Trial[],
+  reports: readonly Report[],
+  machine: Machine,
+): void {
+  mkdirSync(plots, { recursive: true });
   for (const group of wholeGroups(trials)) {
     const names = trials.filter((trial) => trial.group === group).map(({ name }) => name);
     const ofGroup = reports.filter(({ trial }) => names.includes(trial));
-    text = replaceBlock(text, group, blockOf(describeMachine(machine), ofGroup));
+    writeFileSync(
+      at(resultsFile(group)),
+      resultsOf(group, blockOf(describeMachine(machine), ofGroup)),
+    );
   }
-  mkdirSync(plots, { recursive: true });
   for (const report of reports.filter(hasPlot)) {
     writeFileSync(join(plots, `${report.trial}.svg`), renderPlot(report.plot));
   }
-  writeFileSync(readme, text);
-  say('bench/README.md and bench/plots are written.');
+  const read = (file: string): string => readFileSync(at(file), 'utf8');
+  for (const file of quotingDocuments) writeFileSync(at(file), quotedIn(file, read));
+  say(`bench/results/ is written, and what quotes it: ${quotingDocuments.join(', ')}.`);
 }
 
 async function bench(options: Options, signal: AbortSignal): Promise<void> {
@@ -160,7 +171,7 @@ async function bench(options: Options, signal: AbortSignal): Promise<void> {
     if (!options.json) print(describeMachine(machine).join('\n'));
     const reports = await runAll(trials, options, directory, signal);
     if (options.json) print(JSON.stringify({ machine, small: options.small, reports }, null, 2));
-    if (options.write) writeReadme(trials, reports, machine);
+    if (options.write) writeResults(trials, reports, machine);
   });
 }
 

@@ -2,7 +2,7 @@
 
 import type { Report } from './report.js';
 
-/** A section of bench/README.md each. */
+/** A section of bench/README.md and a document in bench/results/ each. */
 export const groups = [
   'micro',
   'stack',

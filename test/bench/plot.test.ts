@@ -4,7 +4,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { hasPlot, renderPlot, scaleFor, wrap } from '../../bench/lib/plot.js';
 import type { Plot } from '../../bench/lib/plot.js';
-import { blockOf } from '../../bench/lib/readme.js';
+import { blockOf } from '../../bench/lib/results.js';
 import type { Report } from '../../bench/lib/report.js';
 import { figureOf } from '../../bench/lib/statistics.js';
 

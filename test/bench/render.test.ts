@@ -1,10 +1,8 @@
-// Reports as tables, the machine's facts, and the place of both in bench/README.md.
+// Reports as tables, and the machine's facts.
 
-import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { mountOf, parseMounts } from '../../bench/lib/machine.js';
 import { parseCpuList, pinned } from '../../bench/lib/pinning.js';
-import { replaceBlock } from '../../bench/lib/readme.js';
 import {
   formatBudget,
   formatNumber,
@@ -13,7 +11,6 @@ import {
 } from '../../bench/lib/render.js';
 import type { Report } from '../../bench/lib/report.js';
 import { budget } from '../../bench/lib/report.js';
-import { groups } from '../../bench/lib/trial.js';
 
 const figure = (median: number, min = median, max = median) => ({ median, min, max, rounds: 3 });
 
@@ -98,29 +95,6 @@ test('terminal: everything is there, without colours', (t) => {
     t.true(text.includes(part), part);
   }
   t.false(text.includes('\u001b'));
-});
-
-test('a block goes between its own markers and leaves the rest as it is', (t) => {
-  const text =
-    'a\n<!-- bench micro -->\nold\n<!-- /bench micro -->\nb\n<!-- bench stack -->\n<!-- /bench stack -->\nc';
-  const once = replaceBlock(text, 'micro', '\nnew\n\n');
-  t.is(
-    once,
-    'a\n<!-- bench micro -->\n\nnew\n\n<!-- /bench micro -->\nb\n<!-- bench stack -->\n<!-- /bench stack -->\nc',
-  );
-  t.is(replaceBlock(once, 'micro', 'new'), once);
-  t.is(
-    replaceBlock(once, 'micro', '$& $1'),
-    once.replace('new', () => '$& $1'),
-  );
-  for (const broken of ['', '<!-- /bench load -->\n<!-- bench load -->', '<!-- bench load -->']) {
-    t.throws(() => replaceBlock(broken, 'load', ''), { instanceOf: RangeError }, broken);
-  }
-});
-
-test('bench/README.md has a place for each group', (t) => {
-  const text = readFileSync('bench/README.md', 'utf8');
-  for (const group of groups) t.notThrows(() => replaceBlock(text, group, 'x'), group);
 });
 
 test('the mount of a path is the deepest above it, the newest of equals', (t) => {
