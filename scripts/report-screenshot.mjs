@@ -1,4 +1,4 @@
-// Makes the picture of a report that the README shows: the top of the page in both themes, side by side.
+// Makes the picture of a report that docs/reference.md shows: the top of the page in both themes, side by side.
 //   node scripts/report-screenshot.mjs RESULT.json   (what espora contest --json wrote) → docs/report.png
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

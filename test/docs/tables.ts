@@ -1,4 +1,4 @@
-// The tables of the READMEs, made from the tables of the code. Help and meanings in Portuguese live
+// The tables of the references, made from the tables of the code. Help and meanings in Portuguese live
 // here: the program itself speaks English.
 import { errorTable } from '#espora/errors.js';
 import type { ErrorCode, ErrorRow } from '#espora/errors.js';
@@ -11,8 +11,7 @@ import {
   variableOf,
 } from '#espora/options/table.js';
 import type { OptionName } from '#espora/options/table.js';
-
-export type Language = 'en' | 'pt-BR';
+import type { Language } from '../../bench/lib/summary.js';
 
 const optionHelp: Readonly<Record<OptionName, string>> = {
   topology: 'quais serviços são iniciados e como se ligam',
@@ -185,6 +184,6 @@ export function withTables(document: string, language: Language): string {
 
 /** The documents that hold tables. */
 export const documents: Readonly<Record<string, Language>> = {
-  'README.md': 'en',
-  'README.pt-BR.md': 'pt-BR',
+  'docs/reference.md': 'en',
+  'docs/reference.pt-BR.md': 'pt-BR',
 };

@@ -1,5 +1,5 @@
 // The one table of options. Flags, environment, configuration file, `espora config`, help texts,
-// the typed options of the classes and the table in the README all derive from it.
+// the typed options of the classes and the table in docs/reference.md all derive from it.
 import type { z } from 'zod';
 import { accounts } from './accounts.js';
 import * as kinds from './kinds.js';
