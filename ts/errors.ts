@@ -19,12 +19,12 @@ export interface ErrorRow {
  */
 export const errorTable = {
   ERR_ESPORA_INVALID: {
-    meaning: 'A value that was given cannot be right.',
+    meaning: 'A given value is invalid.',
     definite: true,
     exitCode: 2,
   },
   ERR_ESPORA_NOT_FOUND: {
-    meaning: 'There is no such file, socket or record.',
+    meaning: 'The file, socket or record does not exist.',
     definite: true,
     exitCode: 1,
   },
@@ -45,13 +45,13 @@ export const errorTable = {
     remedy: 'give this user the right to it or choose another place',
   },
   ERR_ESPORA_ADDRESS_IN_USE: {
-    meaning: 'Somebody listens on that address already.',
+    meaning: 'Another process already listens on that address.',
     definite: true,
     exitCode: 1,
-    remedy: 'stop what listens there or choose another port with --port',
+    remedy: 'stop the process that listens there or choose another port with --port',
   },
   ERR_ESPORA_UNAVAILABLE: {
-    meaning: 'Nobody answers there, or not now.',
+    meaning: 'Nothing answers there, or not now.',
     definite: true,
     exitCode: 1,
   },
@@ -62,7 +62,7 @@ export const errorTable = {
     remedy: 'free some space on that file system, or inodes where there is space left (df -i)',
   },
   ERR_ESPORA_TOO_LARGE: {
-    meaning: 'It is above a limit that has a name.',
+    meaning: 'It is above a limit, which the message gives.',
     definite: true,
     exitCode: 1,
   },
@@ -77,12 +77,12 @@ export const errorTable = {
     exitCode: 1,
   },
   ERR_ESPORA_CORRUPT: {
-    meaning: 'What is on disk contradicts itself.',
+    meaning: 'The data on disk contradicts itself.',
     definite: true,
     exitCode: 3,
   },
   ERR_ESPORA_VERSION: {
-    meaning: 'What is on disk was written by another version or for another purpose.',
+    meaning: 'The data on disk was written by another version or for another purpose.',
     definite: true,
     exitCode: 3,
     remedy: 'open it with the version that wrote it or choose another directory with --data',
@@ -93,7 +93,7 @@ export const errorTable = {
     exitCode: 1,
   },
   ERR_ESPORA_FAILED: {
-    meaning: 'An earlier failure forbids this; a restart recovers from what is on disk.',
+    meaning: 'An earlier failure forbids this; a restart recovers from the data on disk.',
     definite: true,
     exitCode: 1,
   },
@@ -103,12 +103,12 @@ export const errorTable = {
     exitCode: 1,
   },
   ERR_ESPORA_UNSUPPORTED: {
-    meaning: 'This kernel, file system or version cannot do it.',
+    meaning: 'This kernel, file system or version does not support it.',
     definite: true,
     exitCode: 1,
   },
   ERR_ESPORA_UNREADABLE: {
-    meaning: 'The device does not give back what was stored: a read error.',
+    meaning: 'The device does not give stored data back: a read error.',
     definite: true,
     exitCode: 3,
   },
@@ -197,7 +197,7 @@ export function asError(thrown: unknown): Error {
 // What to do about a refusal of the operating system, where its name says more than the code does.
 const remedies: Readonly<Record<string, string>> = {
   EROFS: 'mount that file system for writing or choose another place',
-  EDQUOT: 'free some of what the quota of this user counts, or have the quota raised',
+  EDQUOT: 'delete files that count towards the quota of this user, or have the quota raised',
 };
 
 function remedyOf(message: string): string | undefined {

@@ -158,7 +158,7 @@ forward::ForwarderOptions to_options(const Napi::Object& given) {
   if (mode == "handoff") {
     options.mode = forward::ForwardMode::handoff;
   } else if (mode != "relay") {
-    throw Napi::TypeError::New(given.Env(), "option \"mode\" has to be \"relay\" or \"handoff\"");
+    throw Napi::TypeError::New(given.Env(), "option \"mode\" must be \"relay\" or \"handoff\"");
   }
   options.connect_timeout_ms = get_unsigned(given, "connectTimeoutMs", milliseconds_max);
   options.idle_timeout_ms = get_unsigned(given, "idleTimeoutMs", milliseconds_max);

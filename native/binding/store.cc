@@ -31,7 +31,7 @@ store::Sync to_sync(const Napi::Object& options) {
   if (name == "interval") return store::Sync::interval;
   if (name == "never") return store::Sync::never;
   throw Napi::TypeError::New(options.Env(),
-                             "option \"sync\" has to be \"always\", \"interval\" or \"never\"");
+                             "option \"sync\" must be \"always\", \"interval\" or \"never\"");
 }
 
 store::Options to_store_options(const Napi::Object& given) {

@@ -10,7 +10,7 @@ namespace {
 
 [[noreturn]] void refuse(const Napi::Object& object, const char* name, const char* expected) {
   throw Napi::TypeError::New(object.Env(),
-                             "option \"" + std::string(name) + "\" has to be " + expected);
+                             "option \"" + std::string(name) + "\" must be " + expected);
 }
 
 bool absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }

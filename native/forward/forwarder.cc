@@ -55,7 +55,7 @@ Status check_handoff(const std::string& name, const ForwarderOptions& options) {
   if (proxy.send || proxy.from_unix || !proxy.from.empty()) {
     return Status(Code::invalid, name +
                                      ": the PROXY protocol and handoff exclude each other here: "
-                                     "who gets the client itself reads the header");
+                                     "the service that gets the client itself reads the header");
   }
   for (const sys::Address& each : options.upstreams) {
     Status status = check_receiver(name, each);

@@ -234,7 +234,7 @@ void Upstreams::on_connect_failed(size_t upstream, int error) {
                                        set_.others_healthy(upstream))) {
     ++entry.upstream.counters->ejections;
     entry.next_check_ms = loop_.now_ms() + limits::recheck_ms;
-    update(entry, "connects to it fail: " + sys::errno_name(error));
+    update(entry, "connects fail: " + sys::errno_name(error));
   }
 }
 
@@ -264,7 +264,7 @@ void Upstreams::on_silence(size_t upstream, const TriedAddresses& tried) {
     return;
   }
   ++entry.upstream.counters->ejections;
-  update(entry, "it takes connections and says nothing");
+  update(entry, "accepts connections but sends nothing");
 }
 
 // --- names -----------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ void Upstreams::locate(Entry& entry) {
     on_resolved(entry.index, entry.id, sys::resolve(entry.upstream.address));
   } else {
     resolve(entry);
-    update(entry, "its name is not known yet");
+    update(entry, "its name is not resolved yet");
   }
 }
 
@@ -301,7 +301,7 @@ void Upstreams::on_resolved(size_t index, uint64_t id,
   }
   if (found.ok()) {
     upstream.addresses.assign(found.value());
-    update(entry, "its name is known");
+    update(entry, "its name is resolved");
     return;
   }
   // Addresses that were found before may still be right.
@@ -358,7 +358,7 @@ void Upstreams::on_timer(Entry& entry) {
       check != Check::none && now_ms >= next_check_ms(entry)) {
     begin_check(entry, check);
   }
-  update(entry, "its time is over");
+  update(entry, "its ejection is over");
 }
 
 // Where checks were asked for each address is checked once in an interval. Otherwise those are
@@ -403,7 +403,7 @@ void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outco
     }
   }
   upstream.health.on_check(check, good);
-  update(entry, good ? "a check found it well" : "the check " + why);
+  update(entry, good ? "a check succeeded" : "the check " + why);
 }
 
 // Tells everybody what an entry has become.
@@ -468,14 +468,14 @@ Status Upstreams::change(const std::string& address, const char* reason, const C
 }
 
 Status Upstreams::set_state(const std::string& address, UpstreamState state) {
-  return change(address, "it was told so",
+  return change(address, "set by the operator",
                 [&](const Entry& entry) { set_.set_state(entry.index, state); });
 }
 
 Status Upstreams::set_weight(const std::string& address, uint32_t weight) {
   Status status = check_weight(name_, weight);
   if (!status.ok()) return status;
-  return change(address, "it was told so",
+  return change(address, "set by the operator",
                 [&](const Entry& entry) { set_.set_weight(entry.index, weight); });
 }
 

@@ -40,7 +40,7 @@ sys::Result<AccountTable> AccountTable::create(std::vector<AccountLimit> account
     }
     if (account.limit < 0 || account.limit > limits::amount_max) {
       return invalid("Account " + std::to_string(account.id) + " has the limit " +
-                     std::to_string(account.limit) + "; it has to be 0 to 2^53-1 cents.");
+                     std::to_string(account.limit) + "; it must be 0 to 2^53-1 cents.");
     }
   }
   return AccountTable(std::move(accounts));

@@ -171,7 +171,7 @@ test('closed, it takes nobody any more', async (t) => {
   t.false(existsSync(path));
   await t.throwsAsync(askAdmin(path, 'GET', '/stats'), {
     code: 'ERR_ESPORA_UNAVAILABLE',
-    message: `the admin socket ${path} cannot be reached: nobody listens there`,
+    message: `the admin socket ${path} cannot be reached: nothing listens there`,
   });
 });
 

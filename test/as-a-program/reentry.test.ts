@@ -259,7 +259,7 @@ function memories(): Readonly<Record<string, () => unknown>> {
 
 for (const [name, make] of Object.entries(memories())) {
   test(`${name} is refused, as a record and as a field`, async (t) => {
-    const refused = { code: 'ERR_ESPORA_INVALID', message: /has to be a Uint8Array/ };
+    const refused = { code: 'ERR_ESPORA_INVALID', message: /must be a Uint8Array/ };
     const store = await openStore(temporaryDirectory(t), { segmentBytes: 1 << 20 });
     await t.throwsAsync(store.append(make() as never), refused);
     await t.throwsAsync(store.appendBatch([raw('a'), make() as never]), refused);

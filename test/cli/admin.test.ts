@@ -85,7 +85,7 @@ test.serial('what cannot be right is one sentence and an exit code', async (t) =
   }
   const nobody = await admin(t, join(directory, 'nobody.sock'), 'upstreams');
   t.is(nobody.exitCode, 1);
-  t.regex(nobody.stderr, /cannot be reached: nobody listens there/);
+  t.regex(nobody.stderr, /cannot be reached: nothing listens there/);
   const missing = await runEspora(t, ['admin', 'upstreams']);
   t.is(missing.exitCode, 2);
   t.regex(missing.stderr, /give --admin-socket or ESPORA_ADMIN_SOCKET/);

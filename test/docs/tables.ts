@@ -14,87 +14,85 @@ import type { OptionName } from '#espora/options/table.js';
 import type { Language } from '../../bench/lib/summary.js';
 
 const optionHelp: Readonly<Record<OptionName, string>> = {
-  topology: 'quais serviços são iniciados e como se ligam',
+  topology: 'quais serviços iniciar e como se ligam',
   host: 'nome ou endereço onde escutar; um nome vale por todos os seus endereços',
   port: 'porta TCP onde escutar; 0: o kernel escolhe',
   unixSocket: 'socket unix onde escutar, em vez de uma porta ou além dela',
   unixSocketMode: 'permissões do socket unix, em octal',
   handoffUsers:
-    'outros usuários, por id, cujos serviços podem entregar clientes a este ou recebê-los dele',
-  listenFds:
-    'quantos sockets que já escutam devem ser assumidos, a partir do descritor 3 (o systemd define)',
+    'ids de outros usuários cujos serviços podem entregar clientes a este ou recebê-los dele',
+  listenFds: 'número de sockets em escuta a assumir, a partir do descritor 3 (o systemd define)',
   upstreams:
-    'para onde encaminhar: host:porta ou um caminho com barra, cada um talvez com " weight=2", separados por vírgulas',
-  balance: 'qual upstream é o próximo: por turnos, ou o com menos conexões para o seu peso',
+    'para onde encaminhar, separados por vírgulas: host:porta ou um caminho com barra, opcionalmente com " weight=2"',
+  balance:
+    'como o próximo upstream é escolhido: em rodízio, ou o que tem menos conexões em relação ao peso',
   db: 'para onde encaminhar: host:porta ou um caminho com barra',
-  mode: 'relay: copia bytes; handoff: passa adiante o socket do cliente, a upstreams desta máquina',
+  mode: 'relay: copia bytes; handoff: passa o socket do cliente adiante, para upstreams desta máquina',
   data: 'diretório do armazenamento',
   fsyncInterval:
-    '0: flush antes de cada resposta; senão relaxado: responde antes, flush dentro deste tempo',
+    '0: flush antes de cada resposta; senão, relaxado: responde antes e faz o flush dentro deste tempo',
   accounts:
-    'contas a criar, com seus limites: um array JSON, ou um arquivo que contém um; as que o armazenamento já tem ficam como estão; sem valor, as cinco do concurso para um novo',
+    'contas a criar, com seus limites: um array JSON, ou um arquivo que contém um; as contas existentes ficam como estão; um armazenamento novo sem esta opção recebe as cinco da rinha',
   segmentBytes:
-    'tamanho de cada arquivo do armazenamento, fixado na criação; sem valor, 64MiB para um novo',
+    'tamanho de cada arquivo do armazenamento, fixado na criação; sem valor, um novo usa 64MiB',
   bodyBytesMax: 'maior corpo de uma requisição',
   headerTimeout: 'quanto tempo o cabeçalho de uma requisição pode levar para chegar',
   bodyTimeout: 'quanto tempo o corpo de uma requisição pode levar para chegar',
   keepAliveTimeout:
-    'quanto tempo uma conexão pode ficar aberta entre requisições; mais do que os proxies à frente a guardam',
+    'quanto tempo uma conexão pode ficar aberta entre requisições; escolha mais do que os proxies à frente',
   connectTimeout: 'quanto tempo uma tentativa de alcançar um upstream pode levar',
   idleTimeout: 'quanto tempo uma conexão encaminhada pode ficar em silêncio',
   halfCloseTimeout:
     'quanto tempo de silêncio uma conexão encaminhada tem depois que um sentido terminou',
   sessionTimeout:
-    'quanto tempo uma conexão encaminhada pode durar, por mais ativa que esteja; 0: para sempre',
+    'quanto tempo uma conexão encaminhada pode durar, por mais ativa que esteja; 0: sem limite',
   resolveInterval:
-    'tempo depois do qual os nomes dos upstreams são resolvidos de novo; 0: só quando conexões falham',
+    'tempo depois do qual os nomes dos upstreams são resolvidos de novo; 0: só depois de uma conexão que falhou',
   connectionsMax: 'máximo de conexões ao mesmo tempo; as demais esperam na fila do kernel',
   upstreamConnectionsMax:
     'máximo de conexões ao mesmo tempo em cada upstream; as demais esperam na fila do kernel; 0: sem limite',
   ejectAfter:
     'falhas seguidas (sem conexão, fechada antes de qualquer resposta, ou silêncio longo demais) que ejetam um upstream; 0: nunca',
-  ejectWindow: 'o tempo dentro do qual essas falhas têm de estar',
+  ejectWindow: 'só contam falhas dentro deste tempo',
   ejectSilence:
-    'silêncio de um upstream que recebeu um pedido que conta como falha; 0: só contam os limites de inatividade e de meio fechamento',
-  ejectTime: 'quanto dura a primeira ejeção; cada uma que segue sem recuperação dura o dobro',
-  ejectTimeMax: 'a ejeção mais longa',
+    'quanto tempo um upstream pode ficar sem enviar nada depois de uma requisição até isso contar como falha; 0: só contam os limites de inatividade e de meio fechamento',
+  ejectTime: 'duração da primeira ejeção; cada uma das seguintes, sem recuperação, dura o dobro',
+  ejectTimeMax: 'duração da ejeção mais longa',
   readmitAfter:
-    'sessões seguidas que têm de dar certo depois de uma ejeção; até lá uma falha ejeta de novo',
-  healthCheck: 'como os upstreams são verificados o tempo todo: por conexão, ou por um GET',
+    'sessões seguidas com sucesso que encerram o período, depois de uma ejeção, em que uma única falha ejeta de novo',
+  healthCheck: 'se os upstreams são verificados o tempo todo, e como: por conexão, ou por um GET',
   healthInterval: 'tempo entre duas verificações de um upstream',
   healthTimeout: 'quanto tempo uma verificação pode levar',
-  healthPath: 'caminho do GET de uma verificação',
+  healthPath: 'caminho pedido pelo GET de uma verificação',
   healthHost: 'campo Host do GET de uma verificação; sem valor, o endereço do upstream',
-  healthStatus: 'status com que o GET de uma verificação deve ser respondido',
-  healthFall: 'verificações seguidas que têm de falhar até um upstream sair de uso',
-  healthRise: 'verificações seguidas que têm de dar certo até ele voltar ao uso',
-  proxyProtocolFrom:
-    'clientes cujas conexões têm de começar com um cabeçalho PROXY, v1 ou v2: redes, ou unix',
+  healthStatus: 'códigos de status que contam como saudável',
+  healthFall: 'verificações seguidas com falha que tiram um upstream de uso',
+  healthRise: 'verificações seguidas com sucesso que o trazem de volta ao uso',
+  proxyProtocolFrom: 'redes (ou unix) cujos clientes devem enviar um cabeçalho PROXY, v1 ou v2',
   proxyProtocolSend: 'se as conexões aos upstreams começam com um cabeçalho PROXY',
-  adminSocket: 'socket unix, legível só pelo dono, no qual espora admin o observa e o altera',
-  drainTimeout: 'quanto tempo as conexões abertas podem durar na parada',
-  name: 'nome em listas de processos, linhas e logs; sem valor, o tipo do serviço',
+  adminSocket: 'socket unix para espora admin, acessível só ao dono',
+  drainTimeout: 'quanto tempo as conexões abertas podem continuar depois que uma parada começa',
+  name: 'nome em listas de processos, na saída e nos logs; sem valor, o tipo do serviço',
   readyFile:
-    'arquivo que existe enquanto clientes são atendidos, e diz à verificação de saúde da imagem como perguntar',
-  runDirectory:
-    'onde ficam os sockets dos serviços; sem valor, um diretório privado, removido no fim',
+    'arquivo que existe enquanto clientes são atendidos e diz à verificação de saúde da imagem como conferir isso',
+  runDirectory: 'diretório dos sockets dos serviços; sem valor, um privado que é removido no fim',
   metricsPort: 'porta TCP de /metrics (Prometheus) e /stats (JSON); sem valor, nenhum dos dois',
   metricsHost:
     'nome ou endereço onde a porta de métricas escuta; um nome vale por todos os seus endereços',
-  logLevel: 'mensagens menos graves que ainda são registradas',
+  logLevel: 'gravidade mínima das mensagens registradas',
   logFormat: 'linhas de log como texto ou JSON; auto: texto num terminal, JSON fora dele',
 };
 
 const errorMeaning: Readonly<Record<ErrorCode, string>> = {
-  ERR_ESPORA_INVALID: 'Um valor dado não pode estar certo.',
-  ERR_ESPORA_NOT_FOUND: 'Não existe tal arquivo, socket ou registro.',
+  ERR_ESPORA_INVALID: 'Um valor dado é inválido.',
+  ERR_ESPORA_NOT_FOUND: 'O arquivo, socket ou registro não existe.',
   ERR_ESPORA_EXISTS: 'Já existe algo ali.',
   ERR_ESPORA_LOCKED: 'Outro processo está com o armazenamento aberto.',
   ERR_ESPORA_PERMISSION: 'O sistema operacional não permite.',
-  ERR_ESPORA_ADDRESS_IN_USE: 'Alguém já escuta nesse endereço.',
-  ERR_ESPORA_UNAVAILABLE: 'Ninguém responde ali, ou não agora.',
+  ERR_ESPORA_ADDRESS_IN_USE: 'Outro processo já escuta nesse endereço.',
+  ERR_ESPORA_UNAVAILABLE: 'Nada responde ali, ou não agora.',
   ERR_ESPORA_NO_SPACE: 'O disco, uma cota ou o armazenamento está cheio; nada mudou.',
-  ERR_ESPORA_TOO_LARGE: 'Está acima de um limite que tem nome.',
+  ERR_ESPORA_TOO_LARGE: 'Está acima de um limite, que a mensagem diz.',
   ERR_ESPORA_OVERLOADED: 'Uma fila limitada está cheia.',
   ERR_ESPORA_IO: 'Uma escrita, leitura ou flush falhou.',
   ERR_ESPORA_CORRUPT: 'O que está no disco se contradiz.',
@@ -102,10 +100,10 @@ const errorMeaning: Readonly<Record<ErrorCode, string>> = {
   ERR_ESPORA_INDETERMINATE: 'Pode ter acontecido ou não.',
   ERR_ESPORA_FAILED: 'Uma falha anterior impede; um reinício recupera a partir do disco.',
   ERR_ESPORA_CLOSED: 'O objeto foi fechado ou parado.',
-  ERR_ESPORA_UNSUPPORTED: 'Este kernel, sistema de arquivos ou versão não consegue.',
+  ERR_ESPORA_UNSUPPORTED: 'Este kernel, sistema de arquivos ou versão não tem suporte a isso.',
   ERR_ESPORA_UNREADABLE: 'O dispositivo não devolve o que foi guardado: erro de leitura.',
   ERR_ESPORA_RESOURCES: 'Não resta descritor, memória ou thread para isso.',
-  ERR_ESPORA_ADDON: 'O addon nativo falta ou não serve a este Node.js.',
+  ERR_ESPORA_ADDON: 'O addon nativo está faltando ou não serve para este Node.js.',
   ERR_ESPORA_SERVICE: 'Um serviço iniciado pelo supervisor terminou antes de ficar pronto.',
 };
 

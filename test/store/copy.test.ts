@@ -165,7 +165,7 @@ test('export: typed records as JSON lines and CSV, by range', async (t) => {
   t.is(csv.length, 2);
   const wrong = await runEspora(t, ['export', '--data', directory, '--format', 'xml']);
   t.is(wrong.exitCode, 2);
-  t.regex(wrong.stderr, /--format has to be ndjson or csv/);
+  t.regex(wrong.stderr, /--format must be ndjson or csv/);
   await store.close();
 });
 

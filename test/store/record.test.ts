@@ -117,7 +117,7 @@ for (const [field, value, expected] of [
   test(`field ${field} refuses ${String(value)}: ${expected}`, (t) => {
     const error = t.throws<EsporaError>(() => roundTrip({ ...sample, [field]: value }));
     t.is(error.code, 'ERR_ESPORA_INVALID');
-    t.true(error.message.startsWith(`field ${field} has to be `), error.message);
+    t.true(error.message.startsWith(`field ${field} must be `), error.message);
     t.true(error.message.includes(expected), error.message);
   });
 }
@@ -132,7 +132,7 @@ test('unknown fields and what is no object are refused', (t) => {
 test('wrong types are refused when they are made', (t) => {
   t.throws(() => record({}), { message: /at least one field/ });
   t.throws(() => record({ 'a b': u8() }), { message: /a field's name/ });
-  t.throws(() => record({ a: 7 as never }), { message: /field a has to be one of/ });
+  t.throws(() => record({ a: 7 as never }), { message: /field a must be one of/ });
   t.throws(() => utf8(0), { message: /from 1 to/ });
   t.throws(() => bytes(1.5), { message: /from 1 to/ });
   t.throws(() => enumOf('a', 'a'), { message: /different/ });

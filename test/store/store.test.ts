@@ -222,7 +222,7 @@ test('wrong options and ranges are refused with what would be right', async (t) 
   await refused({ synk: 'always' }, /no option synk, did you mean sync\?/);
   await refused({ sync: 'sometimes' }, /'always', 'never' or \{ intervalMs \}/);
   await refused({ sync: { intervalMs: 0 } }, /whole number from 1/);
-  await refused({ segmentBytes: 5 }, /segmentBytes has to be a whole number from 1048576/);
+  await refused({ segmentBytes: 5 }, /segmentBytes must be a whole number from 1048576/);
   await refused({ segmentBytes: (1 << 20) + 4096 }, /multiple of 262144/);
   await refused({ segmentBytes: (256 << 20) + (256 << 10) }, /to 268435456/);
   await refused({ pendingBytesMax: -1 }, /pendingBytesMax/);
@@ -239,7 +239,7 @@ test('wrong options and ranges are refused with what would be right', async (t) 
   range({ gt: 1, gte: 1 }, /exclude each other/);
   range({ lt: 1, lte: 1 }, /exclude each other/);
   range({ live: true, reverse: true }, /exclude each other/);
-  range({ gt: 1.5 }, /gt has to be a whole number/);
+  range({ gt: 1.5 }, /gt must be a whole number/);
   range({ limit: -1 }, /limit/);
   range({ signal: {} }, /AbortSignal/);
   t.is(await codeOf(t, store.get(0)), 'ERR_ESPORA_INVALID');

@@ -43,7 +43,7 @@ function exchange(
         reject(
           new EsporaError(
             denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_UNAVAILABLE',
-            `the admin socket ${socketPath} cannot be reached: ${nobody ? 'nobody listens there' : message}`,
+            `the admin socket ${socketPath} cannot be reached: ${nobody ? 'nothing listens there' : message}`,
           ),
         );
         return;

@@ -22,7 +22,7 @@ function socketOf(flags: AdminFlags): string {
   if (given === undefined || given === '') {
     throw new EsporaError(
       'ERR_ESPORA_INVALID',
-      `which balancer is meant is missing: give ${flagOf('adminSocket')} or ${variable}`,
+      `the balancer is not named: give ${flagOf('adminSocket')} or ${variable}`,
     );
   }
   const parsed = optionOf('adminSocket').kind.schema.safeParse(given);
@@ -68,7 +68,7 @@ const pathOf = (address: string): string => `/upstreams/${encodeURIComponent(add
 export function registerAdminCommand(program: Commander, end: (exitCode: number) => void): void {
   const admin = program
     .command('admin')
-    .description('look at the upstreams of a running balancer, and change them');
+    .description('show and change the upstreams of a running balancer');
   const { kind, help } = optionOf('adminSocket');
   const add = (
     name: string,
@@ -100,17 +100,17 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
     if (flags.json === true) printJson(upstreams);
     else print(upstreamsTable(upstreams));
   };
-  add('upstreams', 'show the upstreams and how they do', list);
+  add('upstreams', 'show the upstreams and their state', list);
   add('stats', 'print all counters as JSON', async (flags) => {
     printJson(await ask(flags, 'GET', '/stats'));
   });
   const state = [
     '--state <up|draining|down>',
-    'whether it gets new connections; open ones stay',
+    'whether the upstream gets new connections; open ones stay',
   ] as const;
   const weight = [
     '--weight <number>',
-    'its share: one of weight 2 gets twice as much as one of 1',
+    'share of connections: an upstream of weight 2 gets twice as many as one of weight 1',
   ] as const;
   add('set <address>', 'change the state or the weight of an upstream', async (flags, address) => {
     await ask(flags, 'PATCH', pathOf(address), {
@@ -121,7 +121,7 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
   })
     .option(...state)
     .option(...weight);
-  add('add <address>', 'one more upstream', async (flags, address) => {
+  add('add <address>', 'add an upstream', async (flags, address) => {
     await ask(flags, 'POST', '/upstreams', {
       address,
       ...(flags.weight === undefined ? {} : { weight: asNumber(flags.weight) }),
@@ -130,7 +130,7 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
   }).option(...weight);
   add(
     'remove <address>',
-    'no further connections for it, and forget it with its last',
+    'remove an upstream: it gets no further connections, and is gone after its last one',
     async (flags, address) => {
       await ask(flags, 'DELETE', pathOf(address));
       await list(flags);

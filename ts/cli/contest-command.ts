@@ -62,7 +62,7 @@ export function registerContestCommand(
     .command('contest')
     .description("play the contest's test against a running service and compute the prize")
     .option('--quick', 'the same peak rates, but 15 s of ramp and 15 s of plateau', false)
-    .option('--host <host>', 'where the service listens', '127.0.0.1')
+    .option('--host <host>', 'host of the service', '127.0.0.1')
     .addOption(
       new Option('--port <number>', 'its port').default(9999).argParser(wholeNumber(1, 65_535)),
     )
@@ -78,9 +78,13 @@ export function registerContestCommand(
     )
     .option('--compose <file>', "start a compose file's containers, play, stop them")
     .option('--limits', 'start a topology in control groups with its limits, play, stop it', false)
-    .option('--topology <name>', 'which topology --limits starts', 'proxy')
-    .option('--data <directory>', 'where --limits makes its store, which is removed again', '.')
-    .option('--saturate', 'also raise the rate of arrivals until answers come late or fail', false)
+    .option('--topology <name>', 'topology that --limits starts', 'proxy')
+    .option(
+      '--data <directory>',
+      'directory in which --limits makes its store, removed at the end',
+      '.',
+    )
+    .option('--saturate', 'also raise the rate of arrivals until answers are late or fail', false)
     .option('--report <file>', 'write a report as one HTML file')
     .option('--json [file]', 'print the result as JSON, or write it to a file', false)
     .allowExcessArguments(false)

@@ -44,7 +44,7 @@ function oneOf<Value extends string>(
   if (value !== undefined) return value;
   throw new EsporaError(
     'ERR_ESPORA_INVALID',
-    `${flag} has to be ${values.join(' or ')}, not "${String(given)}"`,
+    `${flag} must be ${values.join(' or ')}, not "${String(given)}"`,
   );
 }
 

@@ -22,11 +22,11 @@ const summaries: Readonly<Record<Command, string>> = {
   balancer: 'run a balancer: connections go to its upstreams in turn',
   api: 'run an api: connections go to the database',
   database: 'run a database: the HTTP API and the durable store',
-  inspect: 'show what is in a store, without changing it',
+  inspect: 'show the contents of a store, without changing it',
   verify: 'check a store, without changing it',
   export: 'write the records of a store to stdout, without changing it',
-  repair: 'make a new store out of what is left of a damaged one',
-  backup: 'copy a store into a new directory, also while it is in use',
+  repair: 'make a new store of all that can be read of a damaged one',
+  backup: 'copy a store into a new directory, even while it is in use',
 };
 
 const servicesAndStart: readonly Command[] = ['start', 'balancer', 'api', 'database'];
@@ -114,12 +114,12 @@ export function createProgram(
     if (command === 'inspect') addInspectOptions(added);
     if (command === 'export') addExportOptions(added);
     if (command === 'repair' || command === 'backup') {
-      added.option('--to <directory>', 'where the new store goes: a new or empty directory');
+      added.option('--to <directory>', 'directory of the new store, which must be new or empty');
     }
     if (command === 'repair') {
       added.option(
         '--like <directory>',
-        'a store of the same kind (a backup, or a new one), where the file STORE is beyond help',
+        'a store of the same kind (a backup, or a new one), for a store whose file STORE cannot be read',
       );
     }
     addOptions(added, command, json).action(async (flags: Flags) => {

@@ -12,7 +12,7 @@ export function whole<Name extends string>(
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
     throw new EsporaError(
       'ERR_ESPORA_INVALID',
-      `${flag} has to be a whole number from 0 to 2^53-1, not "${text}"`,
+      `${flag} must be a whole number from 0 to 2^53-1, not "${text}"`,
     );
   }
   return { [name]: value } as Record<Name, number>;

@@ -80,7 +80,7 @@ export const optionTable = Object.freeze({
     default: 'proxy',
     commands: ['start'],
     scope: 'process',
-    help: 'which services are started and how they are connected',
+    help: 'which services to start and how they are connected',
   }),
   /** Name or address to listen on; a name: on all its addresses. */
   host: option({
@@ -116,12 +116,12 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'permissions of the unix socket, in octal',
   }),
-  /** Users besides our own whose services may hand clients over to this one, and get them from it. */
+  /** Other users whose services may hand clients over to this one, and receive them from it. */
   handoffUsers: option({
     kind: kinds.userIds(),
     commands: ['balancer', 'api', 'database'],
     scope: 'service',
-    help: 'other users, by id, whose services may hand clients over to this one or get them from it',
+    help: 'ids of other users whose services may hand clients over to this one or receive them from it',
   }),
   /** Descriptors, from 3 on, that a service manager opened and that listen already. */
   listenFds: option({
@@ -129,7 +129,7 @@ export const optionTable = Object.freeze({
     commands: everyService,
     scope: 'service',
     variable: 'LISTEN_FDS',
-    help: 'how many sockets to take over that listen already, from descriptor 3 on (systemd sets it)',
+    help: 'number of listening sockets to take over, from descriptor 3 on (systemd sets it)',
   }),
   /** Where the balancer forwards to, in turn. */
   upstreams: option({
@@ -137,7 +137,7 @@ export const optionTable = Object.freeze({
     commands: ['balancer'],
     scope: 'service',
     variable: 'UPSTREAMS',
-    help: 'where to forward to: host:port or a path with a slash, each perhaps with " weight=2", separated by commas',
+    help: 'where to forward to, separated by commas: host:port or a path with a slash, optionally with " weight=2"',
   }),
   /** Which upstream takes the next connection. */
   balance: option({
@@ -145,7 +145,7 @@ export const optionTable = Object.freeze({
     default: 'round-robin',
     commands: ['balancer'],
     scope: 'service',
-    help: 'which upstream is next: in turn, or the one with the fewest connections for its weight',
+    help: 'how the next upstream is chosen: in turn, or the fewest connections in relation to the weight',
   }),
   /** Where an api forwards to. */
   db: option({
@@ -161,7 +161,7 @@ export const optionTable = Object.freeze({
     default: 'relay',
     commands: ['balancer', 'api'],
     scope: 'service',
-    help: "relay: copy bytes; handoff: pass the client's socket on, to upstreams on this machine",
+    help: "relay: copy bytes; handoff: pass the client's socket on to upstreams on this machine",
   }),
   /** Directory of the store. */
   data: option({
@@ -179,19 +179,19 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: '0: flush before each answer; otherwise relaxed: answer first, flush within this time',
   }),
-  /** Accounts to make, with their limits; those that the store has stay as they are. */
+  /** Accounts to create, with their limits; existing accounts stay as they are. */
   accounts: option({
     kind: accounts(),
     commands: ['start', 'database'],
     scope: 'service',
-    help: "accounts to make, with their limits: a JSON array, or a file that holds one; those that the store has stay as they are; without one, the contest's five for a new store",
+    help: "accounts to create, with their limits: a JSON array, or a file that contains one; existing accounts stay as they are; a new store without this option gets the contest's five",
   }),
   /** Size of each of the store's files; fixed when the store is made. */
   segmentBytes: option({
     kind: kinds.bytes({ min: 2 ** 20, max: 2 ** 28, multipleOf: 2 ** 18 }),
     commands: ['start', 'database'],
     scope: 'service',
-    help: "size of each of the store's files, fixed when it is made; without one, 64MiB for a new store",
+    help: "size of each of the store's files, fixed when the store is created; 64MiB for a new store if not given",
   }),
   /** Largest body of a request. */
   bodyBytesMax: option({
@@ -220,12 +220,12 @@ export const optionTable = Object.freeze({
   /** How long a connection may stay open between requests. */
   keepAliveTimeout: option({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
-    // Longer than proxies keep idle connections to us, which is a minute as a rule: who closes first
-    // must be the side that sends the next request, or that request meets a closed connection.
+    // Longer than proxies keep idle connections to us, which is a minute as a rule: the side that sends the
+    // next request must also be the first to close, or that request meets a closed connection.
     default: 75_000,
     commands: ['start', 'database'],
     scope: 'service',
-    help: 'how long a connection may stay open between requests; longer than proxies in front keep it',
+    help: 'how long a connection may stay open between requests; choose more than the proxies in front do',
   }),
   /** How long one attempt to reach an upstream may take. */
   connectTimeout: option({
@@ -251,21 +251,21 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'how long a forwarded connection may be silent after one direction ended',
   }),
-  /** How long a forwarded connection may last, however busy it is; 0: for ever. */
+  /** How long a forwarded connection may last, however busy it is; 0: without limit. */
   sessionTimeout: option({
     kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
     default: 0,
     commands: forwarders,
     scope: 'service',
-    help: 'how long a forwarded connection may last, however busy it is; 0: for ever',
+    help: 'how long a forwarded connection may last, however busy it is; 0: without limit',
   }),
-  /** Time after which the names of upstreams are resolved again; 0: only where connects fail. */
+  /** Time after which the names of upstreams are resolved again; 0: only after a failed connect. */
   resolveInterval: option({
     kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
     default: 10_000,
     commands: ['balancer', 'api'],
     scope: 'service',
-    help: 'time after which names of upstreams are resolved again; 0: only where connects fail',
+    help: 'time after which names of upstreams are resolved again; 0: only after a failed connect',
   }),
   /** Most connections at once; further ones wait in the kernel's queue. */
   connectionsMax: option({
@@ -283,29 +283,29 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: "most connections at once at each upstream; further ones wait in the kernel's queue; 0: any number",
   }),
-  /** Failures in a row that take an upstream out of use for a while; 0: never. */
+  /** Consecutive failures that take an upstream out of use for a while; 0: never. */
   ejectAfter: option({
     kind: kinds.count({ min: 0, max: 64 }),
     default: 5,
     commands: ['balancer'],
     scope: 'service',
-    help: 'failures in a row (no connection, closed before any answer, or silent for too long) that eject an upstream; 0: never',
+    help: 'consecutive failures (no connection, closed before any answer, or silent for too long) that eject an upstream; 0: never',
   }),
-  /** The time within which they have to lie. */
+  /** Only failures within this time count. */
   ejectWindow: option({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 10_000,
     commands: ['balancer'],
     scope: 'service',
-    help: 'the time within which those failures have to lie',
+    help: 'only failures within this time count',
   }),
-  /** How long an upstream that was asked may say nothing before that is a failure; 0: any time. */
+  /** How long an upstream may be silent after a request before that is a failure; 0: any time. */
   ejectSilence: option({
     kind: kinds.duration({ minMs: 0, maxMs: 60 * minuteMs }),
     default: 10_000,
     commands: ['balancer'],
     scope: 'service',
-    help: 'silence of an upstream that was asked which counts as a failure; 0: only the idle and half-close timeouts count',
+    help: 'how long an upstream may take to send anything after a request before that counts as a failure; 0: only the idle and half-close timeouts count',
   }),
   /** How long the first ejection lasts; each that follows without a recovery is twice as long. */
   ejectTime: option({
@@ -313,7 +313,7 @@ export const optionTable = Object.freeze({
     default: 1000,
     commands: ['balancer'],
     scope: 'service',
-    help: 'how long the first ejection lasts; each that follows without a recovery is twice as long',
+    help: 'length of the first ejection; each further one without a recovery is twice as long',
   }),
   /** The longest ejection. */
   ejectTimeMax: option({
@@ -321,15 +321,15 @@ export const optionTable = Object.freeze({
     default: 30_000,
     commands: ['balancer'],
     scope: 'service',
-    help: 'the longest ejection',
+    help: 'length of the longest ejection',
   }),
-  /** Successes in a row after which an upstream counts as recovered. */
+  /** Consecutive successes after which an upstream counts as recovered. */
   readmitAfter: option({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 2,
     commands: ['balancer'],
     scope: 'service',
-    help: 'sessions in a row that have to succeed after an ejection; until then one failure ejects again',
+    help: 'consecutive successful sessions that end the time after an ejection in which one failure ejects again',
   }),
   /** How upstreams are checked, whether or not there are connections. */
   healthCheck: option({
@@ -337,7 +337,7 @@ export const optionTable = Object.freeze({
     default: 'off',
     commands: ['balancer'],
     scope: 'service',
-    help: 'how upstreams are checked all the time: by connecting, or by a GET',
+    help: 'whether upstreams are checked all the time, and how: by connecting, or by a GET',
   }),
   /** Time between two checks of an upstream. */
   healthInterval: option({
@@ -361,45 +361,45 @@ export const optionTable = Object.freeze({
     default: '/',
     commands: ['balancer'],
     scope: 'service',
-    help: 'path of the GET of a check',
+    help: 'path that the GET of a check asks for',
   }),
   /** The Host field of a GET. */
   healthHost: option({
     kind: kinds.host(),
     commands: ['balancer'],
     scope: 'service',
-    help: "Host field of the GET of a check; without one, the upstream's address",
+    help: "Host field of the GET of a check; the upstream's address if not given",
   }),
-  /** The status codes that a GET is to be answered with. */
+  /** Status codes that count as healthy. */
   healthStatus: option({
     kind: kinds.statusRange(),
     default: Object.freeze({ min: 200, max: 399 }),
     commands: ['balancer'],
     scope: 'service',
-    help: 'status that the GET of a check is to be answered with',
+    help: 'status codes that count as healthy',
   }),
-  /** Checks that fail in a row until an upstream is out of use. */
+  /** Consecutive failed checks that take an upstream out of use. */
   healthFall: option({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 3,
     commands: ['balancer'],
     scope: 'service',
-    help: 'checks in a row that have to fail until an upstream is out of use',
+    help: 'consecutive failed checks that take an upstream out of use',
   }),
-  /** Checks that succeed in a row until it is in use again. */
+  /** Consecutive successful checks that bring it back into use. */
   healthRise: option({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 2,
     commands: ['balancer'],
     scope: 'service',
-    help: 'checks in a row that have to succeed until it is in use again',
+    help: 'consecutive successful checks that bring it back into use',
   }),
   /** Clients that begin with a PROXY header. */
   proxyProtocolFrom: option({
     kind: kinds.networks(),
     commands: ['balancer', 'api'],
     scope: 'service',
-    help: 'clients whose connections have to begin with a PROXY header, v1 or v2: networks, or unix',
+    help: 'networks (or unix) whose clients must send a PROXY header, v1 or v2',
   }),
   /** Whether upstreams get a PROXY header. */
   proxyProtocolSend: option({
@@ -409,12 +409,12 @@ export const optionTable = Object.freeze({
     scope: 'service',
     help: 'whether connections to upstreams begin with a PROXY header',
   }),
-  /** Unix socket on which `espora admin` finds it. */
+  /** Unix socket for `espora admin`. */
   adminSocket: option({
     kind: kinds.socketPath(),
     commands: ['balancer'],
     scope: 'process',
-    help: 'unix socket, readable by its owner alone, on which espora admin looks at it and changes it',
+    help: 'unix socket for espora admin, accessible to its owner only',
   }),
   /** How long open connections may last at stop. */
   drainTimeout: option({
@@ -422,35 +422,35 @@ export const optionTable = Object.freeze({
     default: 5000,
     commands: everyService,
     scope: 'process',
-    help: 'how long open connections may last at stop',
+    help: 'how long open connections may go on after a stop begins',
   }),
   /** Name in process lists, lines and logs. */
   name: option({
     kind: kinds.label(),
     commands: ['balancer', 'api', 'database'],
     scope: 'service',
-    help: 'name in process lists, lines and logs; without one, the kind of service',
+    help: 'name in process lists, output and logs; the kind of service if not given',
   }),
   /** Where the private directory for unix sockets is made. */
   runDirectory: option({
     kind: kinds.path('a directory'),
     commands: ['start'],
     scope: 'process',
-    help: "where the services' sockets live; without one, a private directory, removed at the end",
+    help: "directory of the services' sockets; if not given, a private one that is removed at the end",
   }),
-  /** File that is there while clients are served, and says how to ask whether they are. */
+  /** File that exists while clients are served, and says how to check that. */
   readyFile: option({
     kind: kinds.path('a file'),
     commands: everyService,
     scope: 'process',
-    help: "file that is there while clients are served, and tells the image's health check how to ask",
+    help: "file that exists while clients are served and tells the image's health check how to check that",
   }),
   /** TCP port for metrics and statistics. */
   metricsPort: option({
     kind: kinds.port(),
     commands: everyService,
     scope: 'process',
-    help: 'TCP port for /metrics (Prometheus) and /stats (JSON); without one, neither',
+    help: 'TCP port for /metrics (Prometheus) and /stats (JSON); neither is served if not given',
   }),
   /** Name or address for metrics and statistics. */
   metricsHost: option({

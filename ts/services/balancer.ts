@@ -50,7 +50,7 @@ function addressOf(address: unknown): string {
 /** The same change with nothing in it that cannot be right. Throws ERR_ESPORA_INVALID. */
 export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; weight?: number } {
   if (typeof update !== 'object' || (update as unknown) === null) {
-    throw invalid('what changes has to be an object with state or weight');
+    throw invalid('what changes must be an object with state or weight');
   }
   const { state, weight, ...others } = update;
   const unknown = Object.keys(others)[0];

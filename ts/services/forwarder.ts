@@ -63,7 +63,7 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
   if (typeof address !== 'string' || (weight !== undefined && typeof weight !== 'number')) {
     throw new EsporaError(
       'ERR_ESPORA_INVALID',
-      'an upstream has to be an address, or { address, weight } with a string and a number',
+      'an upstream must be an address, or { address, weight } with a string and a number',
     );
   }
   const text = `${address}${weight === undefined ? '' : ` weight=${weight}`}`;

@@ -45,7 +45,7 @@ export type RecordOf<Shape extends RecordShape> = {
 class Refusal extends Error {}
 
 function refuse(expected: string, value: unknown): never {
-  throw new Refusal(`has to be ${expected}, not ${shown(value)}`);
+  throw new Refusal(`must be ${expected}, not ${shown(value)}`);
 }
 
 // Bytes are known by what they are, not by their prototype, which another realm has of its own; and
@@ -69,9 +69,7 @@ function copyBytes(to: Unit, at: number, value: Uint8Array, length: number): voi
 }
 
 function refuseMemory(): never {
-  throw new Refusal(
-    'has to be a Uint8Array whose memory is there, not one that was detached or cut',
-  );
+  throw new Refusal('must be a Uint8Array whose memory is there, not one that was detached or cut');
 }
 
 // What is thrown to the caller: a refusal with the name of what was refused, anything else as it came.
@@ -368,7 +366,7 @@ export const rawRecord: RecordType<Uint8Array> = Object.freeze({
     if (!isUint8Array(value)) {
       throw new EsporaError(
         'ERR_ESPORA_INVALID',
-        `a record has to be a Uint8Array, not ${shown(value)}`,
+        `a record must be a Uint8Array, not ${shown(value)}`,
       );
     }
     const length = lengthOf.call(value);
@@ -401,13 +399,13 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
     if (!/^[A-Za-z_$][\w$]*$/.test(name) || name === '__proto__') {
       throw new EsporaError(
         'ERR_ESPORA_INVALID',
-        `a field's name has to be letters, digits and _, not ${JSON.stringify(name)}`,
+        `a field's name must be letters, digits and _, not ${JSON.stringify(name)}`,
       );
     }
     if (typeof (field as Partial<Field<unknown>> | undefined)?.write !== 'function') {
       throw new EsporaError(
         'ERR_ESPORA_INVALID',
-        `field ${name} has to be one of u8() … u64(), i8() … i64(), f64(), bool(), enumOf(…), utf8(n), bytes(n)`,
+        `field ${name} must be one of u8() … u64(), i8() … i64(), f64(), bool(), enumOf(…), utf8(n), bytes(n)`,
       );
     }
   }
@@ -429,7 +427,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
     bytesMax,
     encode(to: Unit, value: RecordOf<Shape>): void {
       if (typeof value !== 'object' || (value as unknown) === null) {
-        throw new EsporaError('ERR_ESPORA_INVALID', 'a record has to be an object');
+        throw new EsporaError('ERR_ESPORA_INVALID', 'a record must be an object');
       }
       const given = value as Readonly<Record<string, unknown>>;
       let index = 0;

@@ -63,7 +63,7 @@ interface Taken {
 // Each bound is read once: what was checked is what is used, whatever a getter says next.
 function takeRange(range: ReadRange): Taken {
   if (typeof range !== 'object' || (range as unknown) === null) {
-    throw invalid('what read takes has to be an object');
+    throw invalid('what read takes must be an object');
   }
   for (const name of Object.keys(range)) {
     if (rangeNames.includes(name)) continue;
@@ -77,16 +77,16 @@ function takeRange(range: ReadRange): Taken {
   const { gt, gte, lt, lte, limit, reverse, live, signal } = range;
   for (const [name, value] of Object.entries({ gt, gte, lt, lte, limit })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
-    throw invalid(`${name} has to be a whole number from 0 on, not ${shown(value)}`);
+    throw invalid(`${name} must be a whole number from 0 on, not ${shown(value)}`);
   }
   for (const [name, value] of Object.entries({ reverse, live })) {
     if (value === undefined || typeof value === 'boolean') continue;
-    throw invalid(`${name} has to be true or false, not ${shown(value)}`);
+    throw invalid(`${name} must be true or false, not ${shown(value)}`);
   }
   if (gt !== undefined && gte !== undefined) throw invalid('gt and gte exclude each other');
   if (lt !== undefined && lte !== undefined) throw invalid('lt and lte exclude each other');
   if (live === true && reverse === true) throw invalid('live and reverse exclude each other');
-  if (signal !== undefined && !isSignal(signal)) throw invalid('signal has to be an AbortSignal');
+  if (signal !== undefined && !isSignal(signal)) throw invalid('signal must be an AbortSignal');
   return {
     first: Math.max(1, gte ?? (gt ?? 0) + 1),
     last: lte ?? (lt === undefined ? Number.MAX_SAFE_INTEGER : lt - 1),

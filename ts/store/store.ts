@@ -101,9 +101,7 @@ function invalid(message: string): EsporaError {
 
 function checkInteger(name: string, value: unknown, min: number, max: number): void {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
-  throw invalid(
-    `option ${name} has to be a whole number from ${min} to ${max}, not ${shown(value)}`,
-  );
+  throw invalid(`option ${name} must be a whole number from ${min} to ${max}, not ${shown(value)}`);
 }
 
 interface Taken<T> {
@@ -118,10 +116,10 @@ interface Taken<T> {
 // Each option is read once: what was checked is what is used, whatever a getter says next.
 function takeOptions<T>(directory: unknown, options: StoreOptions<T>): Taken<T> {
   if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
-    throw invalid("a store's directory has to be a path, a string that is not empty");
+    throw invalid("a store's directory must be a path, a string that is not empty");
   }
   if (typeof options !== 'object' || (options as unknown) === null) {
-    throw invalid('the options of openStore have to be an object');
+    throw invalid('the options of openStore must be an object');
   }
   for (const name of Object.keys(options)) {
     if (optionNames.includes(name)) continue;
@@ -137,19 +135,19 @@ function takeOptions<T>(directory: unknown, options: StoreOptions<T>): Taken<T> 
   let intervalMs: number | undefined;
   if (sync !== 'always' && sync !== 'never') {
     if (typeof sync !== 'object' || (sync as unknown) === null) {
-      throw invalid("option sync has to be 'always', 'never' or { intervalMs }");
+      throw invalid("option sync must be 'always', 'never' or { intervalMs }");
     }
     ({ intervalMs } = sync);
     checkInteger('sync.intervalMs', intervalMs, 1, 86_400_000);
   }
   if (typeof create !== 'boolean') {
-    throw invalid(`option create has to be true or false, not ${shown(create)}`);
+    throw invalid(`option create must be true or false, not ${shown(create)}`);
   }
   if (segmentBytes !== undefined) {
     checkInteger('segmentBytes', segmentBytes, mebibyte, 256 * mebibyte);
     if (segmentBytes % segmentStep !== 0) {
       throw invalid(
-        `option segmentBytes has to be a multiple of ${segmentStep}, not ${segmentBytes}`,
+        `option segmentBytes must be a multiple of ${segmentStep}, not ${segmentBytes}`,
       );
     }
   }
@@ -172,7 +170,7 @@ function takeType<T>(given: RecordType<T>): RecordType<T> {
     typeof bytesMax === 'number' &&
     typeof encode === 'function' &&
     typeof decode === 'function';
-  if (!known) throw invalid('option record has to be made by record({ … })');
+  if (!known) throw invalid('option record must be made by record({ … })');
   return { kind, schema, bytesMax, encode, decode };
 }
 
@@ -331,7 +329,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     try {
       if (typeof (values as Partial<Iterable<T>> | null)?.[Symbol.iterator] !== 'function') {
         throw invalid(
-          'a batch has to be an array of records, or something else that can be iterated',
+          'a batch must be an array of records, or something else that can be iterated',
         );
       }
       const { encode } = this.#type;
@@ -358,7 +356,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   async get(seq: number): Promise<Row<T> | undefined> {
     this.#checkOpen();
     if (!Number.isSafeInteger(seq) || seq < 1) {
-      throw invalid(`a sequence number has to be a whole number from 1 on, not ${shown(seq)}`);
+      throw invalid(`a sequence number must be a whole number from 1 on, not ${shown(seq)}`);
     }
     for await (const row of this.read({ gte: seq, lte: seq, limit: 1 })) return row;
     return undefined;
@@ -431,7 +429,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   async backup(directory: string): Promise<Backup> {
     this.#checkOpen();
     if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
-      throw invalid("a backup's directory has to be a path, a string that is not empty");
+      throw invalid("a backup's directory must be a path, a string that is not empty");
     }
     try {
       const report = await this.#native.backup(directory);

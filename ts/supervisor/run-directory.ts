@@ -45,7 +45,7 @@ export function openRunDirectory(given?: string): RunDirectory {
     if (status.uid !== process.getuid!() || (status.mode & 0o022) !== 0) {
       throw new EsporaError(
         'ERR_ESPORA_INVALID',
-        `the run directory ${path} is not ours alone: it must belong to this user and be writable by nobody else`,
+        `the run directory ${path} is not ours alone: it must belong to this user, and no other user may have the right to write to it`,
       );
     }
     const remove = (): void => {
