@@ -13,7 +13,7 @@ export const classes = Object.freeze({
     'A request without a version (HTTP/0.9), and line ends other than CRLF between two requests: 400 (RFC 9112 2.2 and 3).',
   'stricter: version': 'Versions other than 1.0 and 1.1 are 505; llhttp also takes 0.9 and 2.0.',
   'stricter: fields':
-    '`Content-Length`, `Transfer-Encoding` and `Host` in a trailer section are 400: whoever merged them would read another request (RFC 9110 6.5.1). Control characters in a value are 400 (RFC 9110 5.5).',
+    '`Content-Length`, `Transfer-Encoding` and `Host` in a trailer section are 400: a server that merged them would read another request (RFC 9110 6.5.1). Control characters in a value are 400 (RFC 9110 5.5).',
   'stricter: chunks':
     'Chunk extensions follow their grammar to the byte, without white space (RFC 9112 7.1.1).',
   'stricter: body limit':

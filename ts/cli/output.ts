@@ -36,8 +36,8 @@ export function colourOn(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
 }
 
-/** Thrown by what only reads once nobody wants more of it: reading on would be for nobody. */
-export const enough = new Error('Nobody wants more of it.');
+/** Thrown by a command that only reads, once its output is closed: no reader is left for the rest. */
+export const enough = new Error('The output is closed.');
 
 let gone = false;
 
