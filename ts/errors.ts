@@ -144,8 +144,8 @@ const brand = Symbol.for('espora.EsporaError');
 /** An error with a stable `code`; its message is one sentence without a full stop. */
 export class EsporaError extends Error {
   /**
-   * Of every copy of this package in the process, as test runners and bundlers make them, and of
-   * every realm.
+   * True for errors of every copy of this package in the process, as test runners and bundlers make
+   * them, and of every realm.
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== EsporaError) return Function.prototype[Symbol.hasInstance].call(this, value);
@@ -160,7 +160,7 @@ export class EsporaError extends Error {
   /** True: the operation had no effect. False: it may or may not have had one. */
   readonly definite: boolean;
 
-  /** What to do about it, where the case says more than its row of the table. */
+  /** What to do about it, if there is more to say than in the row of the table. */
   readonly remedy: string | undefined;
 
   constructor(

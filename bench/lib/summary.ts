@@ -190,7 +190,7 @@ export function summaryOf(group: Group, text: string): string {
     });
   const all = `[results/${group}.md](results/${group}.md)`;
   return [
-    table('| trial | what | espora | beside it | ratio |', '|---|---|---|---|---|', rows),
+    table('| trial | what | espora | compared with | ratio |', '|---|---|---|---|---|', rows),
     `${budgetsOf(results)}Everything that was measured, with ranges, machine, commit and date: ${all}.`,
   ].join('\n\n');
 }
@@ -211,6 +211,6 @@ export function landingTable(language: Language, read: (group: Group) => string)
     const name = comparison.rows[1].replace(' and ', language === 'en' ? ' and ' : ' e ');
     return [what, ours!, `${peer!} (${name})`];
   });
-  const head = language === 'en' ? '| | espora | beside it |' : '| | espora | para comparar |';
+  const head = language === 'en' ? '| | espora | compared with |' : '| | espora | comparado com |';
   return table(head, '|---|---|---|', rows);
 }

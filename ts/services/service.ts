@@ -117,7 +117,7 @@ function readEvent(name: string, detail: Readonly<Record<string, unknown>>): Sen
     case 'upstream':
       return readUpstreamEvent(upstream, detail);
     case 'accept-paused':
-      return ['warning', `new connections have to wait: ${message}`];
+      return ['warning', `new connections must wait: ${message}`];
     default:
       return undefined;
   }

@@ -20,7 +20,7 @@ export interface Field<T> {
   readonly schema: FieldSchema;
   /** Most bytes that a value takes. */
   readonly bytesMax: number;
-  /** Checks `value` and writes it; throws what would be right. */
+  /** Checks `value` and writes it; throws an error that says what it must be. */
   readonly write: (to: Unit, value: T) => void;
   readonly read: (from: Cursor) => T;
 }
@@ -346,7 +346,7 @@ export function bytes(bytesMax: number): Field<Uint8Array> {
 
 /** How a store turns values of type T into a record's bytes and back. */
 export interface RecordType<T> {
-  /** What the store holds: opening with another kind or schema is refused. */
+  /** The kind of records that the store holds; opening it with another kind or schema is refused. */
   readonly kind: 'bytes' | 'records';
   /** Canonical JSON; empty for raw bytes. */
   readonly schema: string;

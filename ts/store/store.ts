@@ -32,16 +32,16 @@ export type Sync = 'always' | { readonly intervalMs: number } | 'never';
 
 /** Options of {@link openStore}. */
 export interface StoreOptions<T = Uint8Array> {
-  /** What the records are: made by `record({…})`; bytes where it is absent. */
+  /** The type of the records, made by `record({…})`; bytes if absent. */
   readonly record?: RecordType<T>;
   /** `'always'`. */
   readonly sync?: Sync;
-  /** Whether directory and store are made where there are none; true. */
+  /** Whether a missing directory or store is made; true. */
   readonly create?: boolean;
   /** Size of a segment's file, for a new store: from 1 MiB to 256 MiB in steps of 256 KiB; 64 MiB. */
   readonly segmentBytes?: number;
   /**
-   * Bytes of memory that what waits for the disk may take, with 512 beside those of each append or
+   * Bytes of memory for everything that waits for the disk, counted with 512 more for each append or
    * batch; an append above it is refused with `ERR_ESPORA_OVERLOADED`, and nothing is changed. 64 MiB.
    */
   readonly pendingBytesMax?: number;
@@ -73,13 +73,13 @@ export interface AppendedBatch {
 export interface StoreStats extends NativeStoreStats {
   /** Appends and batches whose promises are not settled. */
   readonly pending: number;
-  /** The memory that they take, as `pendingBytesMax` counts it. */
+  /** Their memory, as `pendingBytesMax` counts it. */
   readonly pendingBytes: number;
 }
 
 /** What {@link Store.backup} wrote. */
 export interface Backup {
-  /** Everything up to here is in it: what was durable when it began. */
+  /** Everything up to here is in it: all that was durable when the backup began. */
   readonly lastSeq: number;
   readonly records: number;
 }
@@ -182,15 +182,15 @@ function closeAllAtExit(): void {
 }
 
 /**
- * Opens the store in `directory`, and makes it where there is none. One process has it open at a
- * time; tools read beside it. A relative path counts from the working directory at the call; from
- * then on the store is that directory, whatever it is renamed to.
+ * Opens the store in `directory`, and makes one if there is none. One process has it open at a time;
+ * tools can read it meanwhile. A relative path counts from the working directory at the call; from
+ * then on the store is that directory, even if it is renamed.
  *
  * Rejects with `ERR_ESPORA_LOCKED` (another process has it), `_NOT_FOUND` (with `create: false`),
  * `_INVALID` (other kind or schema of records, a wrong option), `_VERSION`, `_CORRUPT`,
- * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store, or one whose newest records can't be
- * secured on a full disk; otherwise an old one opens there for reading, and appends are refused
- * until there is space).
+ * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store, or one whose newest records cannot
+ * be secured on a full disk; otherwise an existing store opens there for reading, and appends are
+ * refused until there is space).
  */
 export async function openStore(directory: string, options?: StoreOptions): Promise<Store>;
 export async function openStore<T>(
@@ -255,7 +255,7 @@ interface Settle {
  * again to see what is on disk.
  */
 export class Store<T = Uint8Array> implements AsyncDisposable {
-  /** Where it was when it was opened, as an absolute path. */
+  /** Absolute path of the directory when the store was opened. */
   readonly directory: string;
   readonly #native: NativeStore;
   readonly #type: RecordType<T>;
@@ -320,8 +320,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   }
 
   /**
-   * Appends records as one unit: after a crash all of them are there or none. One batch takes at
-   * most 1 MiB, above it is `ERR_ESPORA_TOO_LARGE`. Otherwise as {@link Store.append}.
+   * Appends records as one unit: after a crash either all of them are there or none. A batch takes at
+   * most 1 MiB; a larger one is `ERR_ESPORA_TOO_LARGE`. Otherwise as {@link Store.append}.
    */
   appendBatch(values: Iterable<T>): Promise<AppendedBatch> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError());
@@ -364,8 +364,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
 
   /**
    * Reads records in the order of their sequence numbers, a portion at a time, off the main thread.
-   * Shows only what is durable: what was so when it began, or with `live` whatever becomes so,
-   * until it is left, `signal` aborts, or the store is closed.
+   * Shows only durable records: those that were durable at the start, or with `live` also those that
+   * become durable later, until the loop is left, `signal` aborts, or the store is closed.
    *
    * A row of bytes is a view into its portion of about 1 MiB: copy what is kept for long.
    */
@@ -439,7 +439,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     }
   }
 
-  /** Counters, and what is pending now. */
+  /** Counters, and what is pending at the moment. */
   stats(): StoreStats {
     this.#checkOpen();
     const { size: pending, bytes: pendingBytes } = this.#pending;
@@ -452,7 +452,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   }
 
   /**
-   * Commits and flushes what was appended, and lets go of the directory. Idempotent: each call
+   * Commits and flushes what was appended, and releases the directory. Idempotent: each call
    * returns the same promise. Rejects if that failed; the store is closed all the same.
    */
   close(): Promise<void> {

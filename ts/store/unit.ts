@@ -49,7 +49,7 @@ export class Unit {
     if (!(end >= begin + headerBytes && end <= view.byteLength - 8 && Number.isInteger(end))) {
       throw new EsporaError(
         'ERR_ESPORA_INVALID',
-        'an encoder has to leave `at` behind what it wrote, and may write at most bytesMax bytes',
+        'an encoder must leave `at` behind what it wrote, and may write at most bytesMax bytes',
       );
     }
     view.setUint32(begin, end - begin - headerBytes, true);
