@@ -25,6 +25,9 @@ const isText = (file: string): boolean =>
 const native = tracked.filter((file) => /^native\/.*\.(cc|h)$/.test(file));
 const opening = tracked.filter((file) => /^(native|ts|scripts)\/.*\.(cc|h|ts|mjs)$/.test(file));
 
+/** Sources whose texts are printed: errors, help, metrics. */
+const printing = opening.filter((file) => !file.startsWith('ts/metrics/'));
+
 type Rule = (path: string, text: string) => Finding[];
 
 /** Every finding of a rule, as lines that an editor can follow. */
@@ -52,6 +55,9 @@ for (const [title, rule, files] of [
   ],
   ['every file opens with its purpose', rules.checkPurpose, opening],
   ['no file has a forbidden name', rules.checkFileName, tracked],
+  ['errors say what must be', rules.checkErrorVoice, printing],
+  ['what a program prints has no words for persons', rules.checkPersons, printing],
+  ['a README is short', rules.checkReadmeLength, ['README.md', 'README.pt-BR.md']],
   [
     'nothing of one machine, and no work left behind',
     rules.checkForbiddenTexts,
@@ -74,6 +80,10 @@ test('every document that is named exists', (t) => {
 test('the list of native sources and the tree agree', (t) => {
   const sources = tracked.filter((file) => /^native\/.*\.cc$/.test(file));
   t.deepEqual(rules.checkSourceList(read('native/sources.txt'), sources), []);
+});
+
+test('the map in ARCHITECTURE.md and the folders agree', (t) => {
+  t.deepEqual(rules.checkMap(read('ARCHITECTURE.md'), rules.foldersToMap(tracked)), []);
 });
 
 test('the lock file holds no addresses', (t) => {
@@ -263,6 +273,44 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     [],
   ],
 
+  [
+    'an error in another voice',
+    rules.checkErrorVoice,
+    'ts/a.ts',
+    "const a = 1; // it has to be\nthrow invalid(`${name} has to be a path`);\ninvalid('they have to be');\n",
+    [2, 3],
+  ],
+  [
+    'an error of C++ in another voice',
+    rules.checkErrorVoice,
+    'native/binding/a.cc',
+    '"option \\"sync\\" has to be " + expected;\n// "has to be"\n"it must be one";',
+    [1],
+  ],
+  [
+    'a help text about persons',
+    rules.checkPersons,
+    'ts/options/table.ts',
+    "help: 'whoever connects',\nhelp: \"for nobody's sake\",\nhelp: 'it listens', // who knows\nhelp: `${nobody ? 'a' : 'b'}`,\n * 'someone'",
+    [1, 2],
+  ],
+  ['a person in capitals', rules.checkPersons, 'ts/errors.ts', "meaning: 'Nobody answers.'", [1]],
+  ['words that only contain persons', rules.checkPersons, 'ts/a.ts', "'the whole, anyhow'", []],
+  [
+    'a README that goes on',
+    rules.checkReadmeLength,
+    'README.md',
+    `${'x\n'.repeat(rules.readmeLinesMax)}x\n`,
+    [rules.readmeLinesMax + 1],
+  ],
+  [
+    'a README as long as one may be',
+    rules.checkReadmeLength,
+    'README.md',
+    'x\n'.repeat(rules.readmeLinesMax),
+    [],
+  ],
+
   ['a file called assert', rules.checkFileName, 'native/sys/assert.h', '', [1]],
   ['a file about assertions', rules.checkFileName, 'test/helpers/assertions.ts', '', []],
 
@@ -352,4 +400,33 @@ test('example: a setting that only one build has', (t) => {
     t.is(rules.checkBuildsAgree(without, all).length, 1, setting);
     t.is(rules.checkBuildsAgree(all, without).length, 1, setting);
   }
+});
+
+test('example: a map that disagrees with the folders', (t) => {
+  const files = [
+    'native/sys/a.cc',
+    'native/x.txt',
+    'ts/cli/b.ts',
+    'ts/c.ts',
+    'docs/d.md',
+    '.ci/e',
+    'f',
+  ];
+  const folders = rules.foldersToMap(files);
+  t.deepEqual([...folders].sort(), ['docs', 'native', 'native/sys', 'ts', 'ts/cli']);
+  const found = (...map: string[]): string[] =>
+    rules
+      .checkMap(['# A', '', '```', ...map, '```', ''].join('\n'), folders)
+      .map(({ line, message }) => `${line}: ${message}`);
+  const native = ['native/   the addon', '          sys/ first', '  sys/    calls'];
+  t.deepEqual(found(...native, 'ts/   control', '  cli/  commands', 'docs/  text'), []);
+  t.deepEqual(found(...native, 'ts/ docs/   control', '  cli/  commands'), [
+    '8: there is no folder docs/cli/',
+    '3: the map lacks ts/cli/',
+  ]);
+  t.deepEqual(found(...native, 'ts/   control', '  cli/ web/  commands', 'docs/  text'), [
+    '8: there is no folder ts/web/',
+  ]);
+  t.deepEqual(found(...native, 'ts/   control', 'docs/  text'), ['3: the map lacks ts/cli/']);
+  t.deepEqual(found('ts/  control'), ['1: there is no map that begins with native/']);
 });

@@ -278,3 +278,93 @@ export function checkBuildsAgree(gyp: string, cmake: string): Finding[] {
   }
   return findings;
 }
+
+/** The texts in quotes of a source, by line; what a template puts in and comments are left out. */
+function quotedTexts(text: string): { readonly line: number; readonly quoted: string }[] {
+  const found: { line: number; quoted: string }[] = [];
+  eachLine(text, (line, number) => {
+    if (/^\s*(?:\/\/|\/?\*)/.test(line)) return;
+    for (const [token] of line.matchAll(
+      /\/\/.*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`/g,
+    )) {
+      if (token.startsWith('/')) continue;
+      found.push({ line: number, quoted: token.slice(1, -1).replace(/\$\{[^}]*\}/g, ' ') });
+    }
+  });
+  return found;
+}
+
+/** Errors speak with one voice: a value "must be" something. */
+export function checkErrorVoice(_path: string, text: string): Finding[] {
+  return quotedTexts(text)
+    .filter(({ quoted }) => /\b(?:has|have|is|are|needs?) to be\b/.test(quoted))
+    .map(({ line, quoted }) => ({ line, message: `"${quoted}": say what it must be` }));
+}
+
+const persons =
+  /\b(?:who|whom|whoever|whomever|nobody|somebody|anybody|everybody|no one|someone|anyone|everyone)\b/i;
+
+/** What a program prints (help, errors, metrics) calls things by their names, not by words for persons. */
+export function checkPersons(_path: string, text: string): Finding[] {
+  return quotedTexts(text).flatMap(({ line, quoted }) => {
+    const found = persons.exec(quoted);
+    return found === null
+      ? []
+      : [{ line, message: `"${found[0]}" in "${quoted}": name the thing` }];
+  });
+}
+
+/** The longest a README may be: it is read in one go; what is longer belongs into docs/. */
+export const readmeLinesMax = 160;
+
+export function checkReadmeLength(_path: string, text: string): Finding[] {
+  const lines = text.trimEnd().split('\n').length;
+  return lines <= readmeLinesMax
+    ? []
+    : [{ line: lines, message: `${lines} lines; at most ${readmeLinesMax}` }];
+}
+
+/** Folders whose own folders the map in ARCHITECTURE.md lists. */
+const mappedInside: readonly string[] = ['native', 'ts', 'test'];
+
+/** The folders that the map is about: those of the top, and those inside of some of them. */
+export function foldersToMap(files: readonly string[]): ReadonlySet<string> {
+  const folders = files.flatMap((file) => {
+    const [top, inside, ...rest] = file.split('/');
+    if (top === undefined || inside === undefined || top.startsWith('.')) return [];
+    const deep = rest.length > 0 && mappedInside.includes(top);
+    return deep ? [top, `${top}/${inside}`] : [top];
+  });
+  return new Set(folders);
+}
+
+/**
+ * The map in ARCHITECTURE.md and the folders agree. In the block of code that begins with `native/`, a
+ * folder begins a line, and those inside of it begin lines under it, indented by two.
+ */
+export function checkMap(text: string, folders: ReadonlySet<string>): Finding[] {
+  const before = text.indexOf('\n```\nnative/');
+  if (before < 0) return [{ line: 1, message: 'there is no map that begins with native/' }];
+  const from = text.slice(0, before).split('\n').length + 1;
+  const map = text.slice(before + 5, text.indexOf('\n```', before + 5)).split('\n');
+  const findings: Finding[] = [];
+  const seen = new Set<string>();
+  let top = '';
+  map.forEach((line, index) => {
+    const [, indent, names] = /^( {0,2})((?:[\w-]+\/ +)+)\S/.exec(line) ?? [];
+    if (indent === undefined || names === undefined || indent.length === 1) return;
+    for (const name of names.trim().split(/\/ *(?= |$)\s*/)) {
+      if (name === '') continue;
+      if (indent === '') top = name;
+      const folder = indent === '' ? name : `${top}/${name}`;
+      if (!folders.has(folder)) {
+        findings.push({ line: from + index + 1, message: `there is no folder ${folder}/` });
+      }
+      seen.add(folder);
+    }
+  });
+  for (const folder of folders) {
+    if (!seen.has(folder)) findings.push({ line: from, message: `the map lacks ${folder}/` });
+  }
+  return findings;
+}
