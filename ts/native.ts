@@ -589,7 +589,7 @@ function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
     ...lines.map((line) => `  ${line}`),
     'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a',
     'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that',
-    'espora was bundled into needs the addon beside it, as espora.node, or the package installed. A binary built ahead',
+    'espora was bundled into needs the addon next to it, as espora.node, or the package installed. A binary built ahead',
     `needs glibc ${glibcFloor} or later; one that was built here, the glibc it was built with`,
   ].join('\n');
   return new EsporaError('ERR_ESPORA_ADDON', message, cause === undefined ? {} : { cause });

@@ -327,7 +327,7 @@ void Forwarder::Impl::pause_for_shortage(int error) {
       std::exchange(shortage_quiet_until_ms_, loop.now_ms() + limits::shortage_report_ms);
   if (loop.now_ms() < quiet_until_ms || events_ == nullptr) return;
   events_->on_accept_paused(
-      Status::from_errno(error, "accept4", name_ + ": taking connections rests"));
+      Status::from_errno(error, "accept4", name_ + ": accepting connections is paused"));
 }
 
 // --- what sessions ask and tell --------------------------------------------------------------

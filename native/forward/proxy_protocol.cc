@@ -80,12 +80,12 @@ ProxyHeader parse_line(std::string_view line, size_t bytes) noexcept {
   const bool v6 = family == "TCP6";
   if (!source.has_value() || !destination.has_value() || source->v6 != v6 ||
       destination->v6 != v6) {
-    return invalid("has an address that is none");
+    return invalid("has an invalid address");
   }
   ProxiedConnection connection{{*source, 0}, {*destination, 0}};
   if (!read_port(words.next(), &connection.source.port) || words.ended() ||
       !read_port(words.next(), &connection.destination.port) || !words.ended()) {
-    return invalid("has a port that is none");
+    return invalid("has an invalid port");
   }
   header.connection = connection;
   return header;

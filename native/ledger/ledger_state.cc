@@ -150,7 +150,7 @@ sys::Status Ledger::restore_state(std::span<const std::byte> given) {
     bytes = bytes.subspan(account_bytes);
     for (size_t k = 0; k < past_count; k++) {
       PastTransaction past;
-      if (!take_past(bytes, past)) return corrupt("a transaction of it is none");
+      if (!take_past(bytes, past)) return corrupt("a transaction in it is invalid");
       account->change(past.transaction, balance, past.time_us, last_change_seq);
     }
     account->last_time_us_ = last_time_us;

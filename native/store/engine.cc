@@ -24,8 +24,8 @@ sys::Result<std::vector<std::byte>> RecordVisitor::schema_changed(Bytes stored, 
 }
 
 Status RecordVisitor::restore(Bytes, uint64_t seq) {
-  return Status(Code::invalid,
-                "there is a snapshot at sequence " + std::to_string(seq) + ", and no use for it");
+  return Status(Code::invalid, "the store has a snapshot at sequence " + std::to_string(seq) +
+                                   ", which this owner cannot use");
 }
 
 Engine::~Engine() = default;

@@ -96,7 +96,7 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept {
     case FrameVerdict::torn:
       return "a frame whose payload is not whole";
     case FrameVerdict::unreadable:
-      return "the device does not give the block back";
+      return "the device cannot read the block";
     case FrameVerdict::misplaced:
       return "a frame that belongs to another place";
     case FrameVerdict::out_of_sequence:
@@ -104,7 +104,7 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept {
     case FrameVerdict::out_of_chain:
       return "a frame that does not follow the one before it";
     case FrameVerdict::impossible:
-      return "a frame with fields that cannot be";
+      return "a frame with impossible fields";
     case FrameVerdict::malformed:
       return "a frame whose payload is not records";
   }
@@ -292,7 +292,7 @@ std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t
       (first ? header.previous_last_seq == 0 && header.previous_end_block == 0
              : header.previous_end_block >= 1 && header.previous_end_block <= blocks) &&
       dense_possible(header);
-  if (!possible) return damage("its header has fields that cannot be");
+  if (!possible) return damage("its header has impossible fields");
   if (before == nullptr) return std::nullopt;
   const bool empty = header.previous_last_seq == before->previous_last_seq;
   const bool follows = header.previous_last_seq >= proven_by(*before) &&
@@ -356,7 +356,7 @@ std::optional<Damage> check_snapshot(const format::SnapshotHeader& snapshot, uin
   if (snapshot.seq != seq) {
     return damage("holds the state at sequence " + std::to_string(snapshot.seq));
   }
-  if (snapshot.segment == 0) return damage("has a header with fields that cannot be");
+  if (snapshot.segment == 0) return damage("has a header with impossible fields");
   return std::nullopt;
 }
 

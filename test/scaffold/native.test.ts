@@ -59,7 +59,7 @@ test('without any, one error names each place and the command that builds it', (
       `  ${join(root, prebuilt)} (built ahead): no such file\n` +
       'Build it with `npm run build:native` in the folder of the package, or, where that was installed from npm, in a\n' +
       'checkout of the same version, and name what it built (build/Release/espora.node) in ESPORA_ADDON. A program that\n' +
-      'espora was bundled into needs the addon beside it, as espora.node, or the package installed. A binary built ahead\n' +
+      'espora was bundled into needs the addon next to it, as espora.node, or the package installed. A binary built ahead\n' +
       `needs glibc ${glibcFloor} or later; one that was built here, the glibc it was built with`,
   });
 });
