@@ -18,7 +18,6 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { Random } from '../differential/generate.mjs';
 import { isInstalled, requireCMake } from '../lib/cmake.mjs';
 import { locked } from '../lib/lock.mjs';
@@ -236,9 +235,9 @@ async function nativePlanter(files, library, command) {
 
 /** What tsc would make of the mutant's file takes the place of what it made; the source stays as it is. */
 async function typescriptPlanter() {
-  const { default: ts } = await import(
-    pathToFileURL(at('node_modules/typescript/lib/typescript.js'))
-  );
+  // Here, since they take a second to load.
+  const { default: ts } = await import('typescript');
+  const { meaningOf } = await import('./meaning.mjs');
   const { config } = ts.readConfigFile(at('ts/tsconfig.json'), ts.sys.readFile);
   const { fileNames, options } = ts.parseJsonConfigFileContent(config, ts.sys, at('ts'));
   let planted; // { path, text }
@@ -261,6 +260,11 @@ async function typescriptPlanter() {
   });
   const emitted = (path) =>
     service.getEmitOutput(path).outputFiles.find(({ name }) => name.endsWith('.js')).text;
+  const meanings = new Map(); // of each file as it is
+  const changesNothing = (path, text) => {
+    if (!meanings.has(path)) meanings.set(path, meaningOf(emitted(path)));
+    return meanings.get(path) === meaningOf(text);
+  };
   return async (mutant) => {
     const path = at(mutant.file);
     const output = inWork(mutant.file.replace(/^ts\/(.*)\.ts$/, 'dist/$1.js'));
@@ -272,7 +276,7 @@ async function typescriptPlanter() {
       service.getSemanticDiagnostics(path).length > 0;
     const text = wrong ? undefined : emitted(path);
     planted = undefined;
-    if (text === undefined || text === emitted(path)) return undefined;
+    if (text === undefined || changesNothing(path, text)) return undefined;
     writeFileSync(output, text);
     return () => writeFileSync(output, original);
   };

@@ -23,6 +23,21 @@ test('every member of every group is its option, all groups at once', (t) => {
   t.deepEqual(flatten({ ...given, data: 'as it is' }), expected);
 });
 
+// A program names them: they are part of the interface, and none may be lost unnoticed.
+test('the groups have the members that programs use', (t) => {
+  const members = Object.entries(optionGroups).map(([group, names]) => [group, Object.keys(names)]);
+  t.deepEqual(Object.fromEntries(members), {
+    listen: ['host', 'port', 'unixSocket', 'unixSocketMode', 'fds', 'handoffUsers'],
+    health: [
+      ...['check', 'interval', 'timeout', 'path', 'host', 'status', 'fall', 'rise'],
+      ...['ejectAfter', 'ejectWindow', 'ejectSilence', 'ejectTime', 'ejectTimeMax', 'readmitAfter'],
+    ],
+    limits: ['connections', 'upstreamConnections'],
+    timeouts: ['connect', 'idle', 'halfClose', 'session'],
+    proxyProtocol: ['from', 'send'],
+  });
+});
+
 test('what is undefined is not given, in a group and as one', (t) => {
   t.deepEqual(flatten({ listen: undefined, health: { path: undefined, rise: 1 } }), {
     healthRise: 1,

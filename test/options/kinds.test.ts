@@ -123,6 +123,8 @@ test('a size is bytes, or text in KiB, MiB or GiB', (t) => {
   const stepped = kinds.bytes({ min: 4096, max: 2 ** 20, multipleOf: 4096 });
   t.is(taken(stepped, '8KiB'), 8192);
   t.true(refused(stepped, '6KiB'));
+  const orNone = kinds.bytes({ min: 0, max: 2 ** 20 });
+  for (const input of ['0', 0, '0KiB']) t.is(taken(orNone, input), 0);
 });
 
 test('every size reads back from its text', (t) => {

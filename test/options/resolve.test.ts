@@ -181,6 +181,14 @@ test('a name that a file has twice is an error that names it, at any depth', (t)
   );
 });
 
+test("without a table a new store gets the contest's accounts", (t) => {
+  const limits = [100_000, 80_000, 1_000_000, 10_000_000, 500_000];
+  t.deepEqual(
+    defaultAccounts,
+    limits.map((limit, i) => ({ id: i + 1, limit })),
+  );
+});
+
 test('a table of accounts says which account is wrong, and in what', (t) => {
   for (const [table, message] of [
     [

@@ -42,6 +42,10 @@ const { Random } = (await import(join(checkout, 'scripts/differential/generate.m
   Random: new (seed: number) => { below(count: number): number };
 };
 
+const { meaningOf } = (await import(join(checkout, 'scripts/prove/meaning.mjs'))) as {
+  meaningOf: (text: string) => string;
+};
+
 const at = (number: number, mutant: string, file = 'a.cc'): Mutant => ({
   file,
   number,
@@ -151,4 +155,20 @@ test('a room fails below the score wanted, where nothing was played, and where n
   t.is(complaint(1, 1), undefined, 'a share of so few says nothing');
   t.is(complaint(0, 2), 'ts/a: not one of 2 mutants was killed');
   t.is(complaint(0, 0), 'ts/a: there was no mutant to play');
+});
+
+test('what is never reached or only stands in another order means the same, everything else does not', (t) => {
+  for (const [same, a, b] of [
+    [true, 'for (const x of y) f(x);', 'for (const x of y) { f(x); continue; }'],
+    [true, 'throw error;', 'throw error; f();'],
+    [true, 'f({ a, b: 1 });', 'f({ b: 1, a });'],
+    [true, 'const { a: { c, b }, d } = f();', 'const { d, a: { b, c } } = f();'],
+    [false, 'for (const x of y) f(x);', 'for (const x of y) { f(x); break; }'],
+    [false, 'f({ ...x, a });', 'f({ a, ...x });'],
+    [false, 'f([a, b]);', 'f([b, a]);'],
+    [false, 'f({ a: 1 });', 'f({ a: 2 });'],
+    [false, 'if (a) f();', 'if (!a) f();'],
+  ] as const) {
+    t.is(meaningOf(a) === meaningOf(b), same, b);
+  }
 });
