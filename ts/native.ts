@@ -71,17 +71,13 @@ export interface NativeDatabaseOptions {
 export interface NativeDatabaseStarted extends NativeStarted {
   /** In the store. */
   records: number;
-  /** Of them: were read when it was opened, because no snapshot holds them. */
-  replayedRecords: number;
-  /** Of the snapshot that it was opened from; 0 for none. */
-  snapshotSeq: number;
   /** Were whole behind all that is proven durable, and were copied. */
   unprovenRecords: number;
   lastSeq: number;
   openMs: number;
   directIo: boolean;
   fileSystem: string;
-  /** 'clean', 'torn' or 'copied'. */
+  /** 'clean' or 'copied'. */
   tail: string;
   readOnly: boolean;
   /** False: the newest transactions could not be secured, and everything is answered 503. */

@@ -107,16 +107,12 @@ class Database final : public Napi::ObjectWrap<Database>,
     Napi::Object result = Napi::Object::New(env);
     set_listening(result, options_.http.listen, opened_.port, opened_.addresses);
     const store::Stats& store = opened_.store;
-    // All that the store holds; opening read those behind the snapshot.
     set(result, "records", opened_.last_seq);
-    set(result, "replayedRecords", store.recovered_records);
-    set(result, "snapshotSeq", store.snapshot_seq);
     set(result, "unprovenRecords", store.unproven_records);
     set(result, "lastSeq", opened_.last_seq);
     result.Set("openMs", Napi::Number::New(env, static_cast<double>(opened_.open_ns) / 1e6));
     result.Set("directIo", store.direct_io);
     result.Set("fileSystem", std::string(sys::file_system_name(store.file_system)));
-    result.Set("volatile", sys::file_system_volatile(store.file_system));
     result.Set("tail", store.unproven_records == 0 ? "clean" : "copied");
     result.Set("readOnly", !opened_.appendable);
     result.Set("whole", opened_.whole);

@@ -32,7 +32,7 @@ Napi::Array get_array(const Napi::Object& object, const char* name);
 // { port?, unixSocket?, addresses }: where a service listens that was started with `listen`.
 void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
                    const std::vector<std::string>& addresses);
-// { host?, port?, unixSocket?, unixSocketMode?, inherited? }
+// { host?, port?, unixSocket?, unixSocketMode?, inherited?, handoffUsers? }
 sys::ListenOptions to_listen_options(const Napi::Object& listen);
 
 void set(Napi::Object object, const char* name, uint64_t value);

@@ -1,6 +1,6 @@
 // A layer-4 forwarder: takes connections on its listeners and relays each to one of its upstreams,
-// chosen in exact round robin or by fewest connections. It is the whole data plane of the services
-// `balancer` and `api`.
+// or hands it over to one, chosen in exact round robin or by fewest connections. It is the whole
+// data plane of the services `balancer` and `api`.
 #pragma once
 
 #include <cstddef>

@@ -8,8 +8,8 @@
 //
 // What counts is what the upstream did: it refused, closed first, or said nothing for a time of
 // ours. Shortages of our own never count, and neither does what a client does: one that asks and
-// leaves says nothing about whom it asked. Nobody is ejected while no other is fit: the caller
-// says.
+// leaves says nothing about the upstream. The last fit upstream is not ejected: the caller says
+// whether another is fit.
 #pragma once
 
 #include <array>

@@ -2,8 +2,8 @@
 // names that resolve anew, and changes while connections are open. What to conclude is decided by
 // UpstreamSet and Health; this brings them clock, sockets and timers.
 //
-// A connection, wherever it is held, is told in four calls: choose() when it looks for an upstream,
-// on_connected() or on_connect_failed(), and leave() when it is no longer there.
+// Whatever holds a connection calls choose() when it looks for an upstream, then what the class
+// lists under "connections" as it happens, and leave() when it is no longer there.
 #pragma once
 
 #include <array>

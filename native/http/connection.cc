@@ -534,7 +534,7 @@ uint64_t Connection::timeout_ms(Phase phase) const noexcept {
 // A new phase, or a whole step within one, starts the time anew; single bytes do not: a peer that
 // sends one now and then is not worth waiting for.
 void Connection::update_deadline() {
-  account(output_.capacity() + rest_.capacity());
+  account(output_.capacity() + rest_.capacity() + held_.capacity() * sizeof(Held));
   const Phase phase = current_phase();
   if (phase == phase_ && !progress_) return;
   phase_ = phase;

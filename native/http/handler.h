@@ -1,6 +1,6 @@
 // What the HTTP server asks of whoever knows the requests' meaning. An answer may be given at once,
 // given at once but held back until a gate opens (the flush that makes it true), or given later,
-// also from another thread.
+// from the loop's thread.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,6 @@ Server::Server(sys::EventLoop& loop, Handler& handler, ServerOptions options)
 Server::~Server() {
   done_.clear();
   close_all();
-  loop_.timers().disarm(drain_timer_);
 }
 
 void Server::serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin) {

@@ -167,12 +167,4 @@ bool DenseIndex::frame(const format::IndexEntry& entry, Bytes bytes,
          frame.last_seq() == last_seq(entry);
 }
 
-bool find_record(const FrameView& frame, uint64_t seq, RecordView& record) noexcept {
-  RecordCursor cursor(frame.header, frame.payload);
-  while (cursor.next(record)) {
-    if (record.seq == seq) return true;
-  }
-  return false;
-}
-
 }  // namespace espora::store

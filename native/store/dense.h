@@ -84,7 +84,4 @@ class DenseIndex {
   std::vector<format::IndexEntry> entries_;
 };
 
-// The record `seq` of a frame that is whole; false if it is not in it.
-bool find_record(const FrameView& frame, uint64_t seq, RecordView& record) noexcept;
-
 }  // namespace espora::store

@@ -500,17 +500,6 @@ IoResult send(int fd, const void* bytes, size_t count, bool end_follows) noexcep
   return from_return(returned);
 }
 
-IoResult send_vector(int fd, const iovec* pieces, int count) noexcept {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces);
-  message.msg_iovlen = static_cast<size_t>(count);
-  ssize_t returned;
-  do {
-    returned = ::sendmsg(fd, &message, MSG_NOSIGNAL);
-  } while (returned < 0 && errno == EINTR);
-  return from_return(returned);
-}
-
 Accepted accept_connection(int listener) noexcept {
   Accepted result;
   sockaddr_storage peer{};

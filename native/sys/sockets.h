@@ -2,7 +2,6 @@
 // data plane, each non-blocking and close-on-exec.
 #pragma once
 
-#include <sys/uio.h>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -105,15 +104,13 @@ struct IoResult {
   bool end = false;    // read: the peer shut down its side
 };
 
-// recv(2) and sendmsg(2) with MSG_NOSIGNAL; EINTR is retried. `bytes` and `count` are not 0.
+// recv(2) and send(2) with MSG_NOSIGNAL; EINTR is retried. `bytes` and `count` are not 0.
 IoResult receive(int fd, void* buffer, size_t bytes) noexcept;
 // As receive, but the bytes stay in the socket (MSG_PEEK).
 IoResult peek(int fd, void* buffer, size_t bytes) noexcept;
 // `end_follows`: the end of the stream is sent right behind, so that TCP can put both into one
 // segment (MSG_MORE). The caller must then shut down or close.
 IoResult send(int fd, const void* bytes, size_t count, bool end_follows = false) noexcept;
-// At most IOV_MAX pieces.
-IoResult send_vector(int fd, const iovec* pieces, int count) noexcept;
 
 enum class AcceptOutcome : uint8_t {
   accepted,

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "sys/check.h"
+
 namespace espora::sys {
 
 // Base or member of whatever has a deadline. Not movable while armed; disarm before destruction.
@@ -16,6 +18,7 @@ class Timer {
   Timer(Callback callback, void* context) noexcept : callback_(callback), context_(context) {}
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
+  ~Timer() { ESPORA_CHECK(!armed()); }
 
   [[nodiscard]] bool armed() const noexcept { return index_ != npos; }
   // Only while armed: when it is due, milliseconds of the loop's clock.

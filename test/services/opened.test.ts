@@ -7,8 +7,6 @@ const started: NativeDatabaseStarted = {
   port: 9999,
   addresses: ['0.0.0.0:9999'],
   records: 0,
-  replayedRecords: 0,
-  snapshotSeq: 0,
   unprovenRecords: 0,
   lastSeq: 0,
   openMs: 1,

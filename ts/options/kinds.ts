@@ -181,21 +181,15 @@ export function fileMode(): Kind<string | number, number> {
   });
 }
 
-/** One of `names`; `refused` holds names that are understood but not accepted, each with why. */
-export function choice<const Name extends string>(
-  names: readonly Name[],
-  refused: Readonly<Record<string, string>> = {},
-): Kind<Name, Name> {
+/** One of `names`. */
+export function choice<const Name extends string>(names: readonly Name[]): Kind<Name, Name> {
   const expected =
     names.length === 1
       ? names[0]!
       : `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]!}`;
   return kind<Name, Name>({
     input: text(expected) as unknown as z.ZodType<Name, Name>,
-    read: (input) => {
-      if (Object.hasOwn(refused, input)) return { refused: refused[input]! };
-      return names.includes(input) ? input : undefined;
-    },
+    read: (input) => (names.includes(input) ? input : undefined),
     expected,
     placeholder: `<${names.join('|')}>`,
     format: (value) => value,

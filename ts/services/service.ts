@@ -46,7 +46,7 @@ export interface StoreOpened {
    */
   readonly directIo: boolean;
   readonly fileSystem: string;
-  /** How the log ended: `clean`, `torn` (cut by a crash) or `copied` (some were unproven). */
+  /** How the log ended: `clean`, or `copied` (some were unproven). */
   readonly tail: string;
   /** True: no space for a new segment; reads only. */
   readonly readOnly: boolean;

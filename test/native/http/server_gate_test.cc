@@ -72,6 +72,27 @@ TEST_P(ServerGateTest, OpensExactlyThoseOfEachConnection) {
   }
 }
 
+// What is noted of a held answer is forgotten with it, however long the connection lasts.
+TEST_P(ServerGateTest, ALongLifeOfHeldAnswersTakesNoMoreMemory) {
+  Harness harness;
+  Client client = harness.connect(tcp());
+  const auto live = [&](int from, int to) {
+    for (int i = from; i <= to; ++i) {
+      ASSERT_TRUE(client.send(get("/gate/" + std::to_string(i) + "/x")));
+      ASSERT_TRUE(harness.wait_requests(static_cast<uint64_t>(i)));
+      ASSERT_EQ(readable(harness, client), "") << "before gate " << i;
+      harness.open_gate(static_cast<uint64_t>(i));
+      ASSERT_EQ(client.read_response().status, 200);
+    }
+    harness.thread().settle();
+  };
+  live(1, 10);
+  const uint64_t before = harness.stats().bytes_held.load();
+  EXPECT_GT(before, 0u);
+  live(11, 500);
+  EXPECT_EQ(harness.stats().bytes_held.load(), before);
+}
+
 // More answers behind one gate than a connection may owe: it stops, goes on when the gate opens,
 // and holds anew within the same opening.
 TEST_P(ServerGateTest, MoreHeldThanMayBeOwed) {

@@ -174,9 +174,12 @@ TEST_P(ServerRefusalTest, LingeringIsBoundInBytes) {
             limits::http_linger_bytes_max + limits::http_receive_bytes + 200);
 }
 
-// The client neither sends nor closes.
+// The client neither sends nor closes. No other deadline is near.
 TEST_P(ServerRefusalTest, LingeringIsBoundInTime) {
-  Harness harness;
+  http::ServerOptions options;
+  options.header_timeout_ms = options.body_timeout_ms = 3'600'000;
+  options.idle_timeout_ms = options.write_timeout_ms = 3'600'000;
+  Harness harness(options);
   Client client = harness.connect(tcp());
   EXPECT_EQ(client.exchange("nonsense\r\n").status, 400);
   EXPECT_EQ(harness.stats().connections_active.load(), 1u);

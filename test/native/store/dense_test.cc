@@ -128,6 +128,14 @@ std::vector<Row> rows_by_walk(const DenseFile& file, std::optional<Damage>& dama
   return rows;
 }
 
+bool find_record(const FrameView& frame, uint64_t seq, RecordView& record) {
+  RecordCursor cursor(frame.header, frame.payload);
+  while (cursor.next(record)) {
+    if (record.seq == seq) return true;
+  }
+  return false;
+}
+
 std::optional<Row> row_by_index(const DenseFile& file, const DenseIndex& index, uint64_t seq) {
   const format::IndexEntry* entry = index.find(seq);
   if (entry == nullptr) return std::nullopt;

@@ -176,9 +176,9 @@ TEST(ResolveWithin, SomebodyWaitsForAnAnswerButNotForEver) {
   Address address;
   address.host = "dead";
   const auto late = sys::resolve_within(
-      1, [names, address] { return names->ask(address); }, "dead");
+      1'000, [names, address] { return names->ask(address); }, "dead");
   ASSERT_FALSE(late.ok());
-  EXPECT_NE(late.status().message().find("\"dead\""), std::string::npos);
+  EXPECT_EQ(late.status().message(), "cannot resolve \"dead\": no name server answered within 1 s");
   names->finish();
   address.host = "alive";
   EXPECT_TRUE(sys::resolve_within(

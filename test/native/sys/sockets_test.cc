@@ -553,20 +553,5 @@ TEST_F(Sockets, ResetOnCloseIsAReset) {
   EXPECT_EQ(receive(server.get(), &byte, 1).error, ECONNRESET);
 }
 
-TEST_F(Sockets, VectorsAreSentInOrder) {
-  auto listener = on_loopback();
-  ASSERT_TRUE(listener.ok());
-  auto [client, server] = connected_pair(listener.value());
-  char first[] = "one ";
-  char second[] = "two";
-  const iovec pieces[] = {{first, 4}, {second, 3}};
-  EXPECT_EQ(send_vector(client.get(), pieces, 2).bytes, 7u);
-  pollfd wait{server.get(), POLLIN, 0};
-  ASSERT_EQ(::poll(&wait, 1, 10'000), 1);
-  char buffer[16];
-  ASSERT_EQ(receive(server.get(), buffer, sizeof buffer).bytes, 7u);
-  EXPECT_EQ(std::string(buffer, 7), "one two");
-}
-
 }  // namespace
 }  // namespace espora::sys
