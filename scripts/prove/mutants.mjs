@@ -42,8 +42,8 @@ const cmakeFolder = 'build-cmake-mutants';
 
 /** What bounds a mutant that loops, allocates or writes without end. */
 const limits = ['--data=6442450944', '--fsize=4294967296', '--core=0'];
-const timeFactor = 3;
-const timeMoreSeconds = 20;
+const timeFactor = 1.5;
+const timeMoreSeconds = 10;
 const slowerFactor = 1.2;
 
 const roomTests = (room) => ({

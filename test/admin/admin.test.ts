@@ -1,7 +1,8 @@
 // Both ends of an admin socket in one process, in front of a real balancer: where the socket may be made,
 // what each request is answered with, and what its user is told.
-import { existsSync, linkSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, linkSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, request } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
@@ -97,12 +98,33 @@ test('a socket that its process left behind is replaced, whatever else is there 
     ],
   ] as const) {
     const error = await t.throwsAsync<EsporaError>(serveAdmin(path, balancer), { code, message });
-    t.true(error.message.includes(path));
+    t.true(error.message.startsWith(`the admin socket ${path} cannot be served: `), error.message);
     if (remedy === undefined) t.is(error.remedy, undefined);
     else t.regex(error.remedy!, remedy);
   }
   t.true(lstatSync(taken).isSocket());
   t.true(lstatSync(file).isFile());
+});
+
+test('no moment finds the socket with other permissions', async (t) => {
+  const balancer = await started(t);
+  const path = join(temporaryDirectory(t), 'admin.sock');
+  const found: number[] = [];
+  const { chmodSync } = fs;
+  fs.chmodSync = (name, mode) => {
+    if (name === path) found.push(lstatSync(path).mode & 0o777);
+    chmodSync(name, mode);
+  };
+  syncBuiltinESMExports();
+  t.teardown(() => {
+    fs.chmodSync = chmodSync;
+    syncBuiltinESMExports();
+  });
+  const server = await serveAdmin(path, balancer);
+  t.teardown(() => {
+    server.close();
+  });
+  t.deepEqual(found, [0o600]);
 });
 
 test('each request has its answer, in JSON', async (t) => {

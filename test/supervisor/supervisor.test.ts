@@ -173,6 +173,26 @@ test('a crash loop waits longer and longer, to a limit, and never gives up', asy
   await supervisor.stop();
 });
 
+test('a crash after a calm time waits as the first one did', async (t) => {
+  const { supervisor, events } = stage(
+    t,
+    { a: '' },
+    { backOff: { firstMs: 1, maxMs: 8, calmMs: 1 } },
+  );
+  const all = (name: SupervisorEvent['event']) => events.filter(({ event }) => event === name);
+  await supervisor.start();
+  for (let life = 1; life <= 3; life++) {
+    await until('it is ready', () => all('service-ready').length === life);
+    await sleep(10);
+    process.kill(supervisor.pids().get('a')!, 'SIGKILL');
+    await until('it crashed', () => all('service-crashed').length === life);
+  }
+  t.deepEqual(
+    all('service-crashed').map((event) => 'restartInMs' in event && event.restartInMs),
+    [1, 1, 1],
+  );
+});
+
 // It was ready for a calm time once: that counts for the crash which ended it, and for no other.
 test('a service that cannot start again, but may later, is tried again, less and less', async (t) => {
   const { supervisor, events } = stage(
