@@ -336,6 +336,7 @@ TEST(StatusReader, FindsTheAnswerBehindInterimOnesWhereverItIsCut) {
   const std::string barest = "HTTP/1.1 100\n\n";
   for (size_t piece = 1; piece < 60; ++piece) {
     EXPECT_EQ(status_of(hints + barest + hints + "HTTP/1.1 200 OK\r\n", piece), 200u);
+    EXPECT_EQ(status_of(barest + "HTTP/1.1 200 OK\r\n", piece), 200u);
     EXPECT_EQ(status_of(hints + "HTTP/1.1 503 No\r\n", piece), 503u);
     EXPECT_EQ(status_of(hints, piece), std::nullopt);
     EXPECT_EQ(status_of(hints + "nonsense", piece), 0u);
