@@ -69,7 +69,7 @@ const testsIn = (...folders) => folders.map((folder) => `test/${folder}/**/*.tes
  */
 const avaRooms = {
   binding: [testsIn('store'), testsIn('services', 'metrics')],
-  store: [testsIn('store')],
+  store: [testsIn('store'), testsIn('as-a-program')],
   // First those that start no process.
   options: [
     ['test/options/!(process-*).test.ts'],

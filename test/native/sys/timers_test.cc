@@ -73,6 +73,8 @@ TEST(Timers, AnEarlierDeadlineWins) {
   EXPECT_EQ(timers.next_ms(), 20u);
   timers.fire(20);
   EXPECT_EQ(log, std::vector<int>{1});
+  timers.fire(50);
+  EXPECT_EQ(log, (std::vector<int>{1, 2}));
 }
 
 TEST(Timers, DisarmedOnesStaySilent) {
@@ -142,9 +144,9 @@ TEST(Timers, AgreeWithAModel) {
   constexpr int count = 200;
   for (unsigned seed = 0; seed < 20; ++seed) {
     std::mt19937 random(seed);
-    Timers timers;
     std::vector<int> log;
     std::vector<std::unique_ptr<Noted>> all;
+    Timers timers;
     std::map<int, uint64_t> model;
     for (int i = 0; i < count; ++i) all.push_back(std::make_unique<Noted>(log, i));
     uint64_t now = 0;
