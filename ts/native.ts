@@ -7,6 +7,12 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { EsporaError } from './errors.js';
+import type {
+  Counts,
+  databaseMetrics,
+  forwarderMetrics,
+  upstreamMetrics,
+} from './metrics/table.js';
 import { version } from './version.js';
 
 /** What the addon exports. Each class of native/binding adds a member here. */
@@ -86,57 +92,7 @@ export interface NativeDatabaseStarted extends NativeStarted {
 }
 
 /** Counters since the start unless said otherwise; all of it is durable when it shows here. */
-export interface NativeDatabaseStats {
-  connectionsAccepted: number;
-  /** Now. */
-  connectionsActive: number;
-  requests: number;
-  answers2xx: number;
-  answers4xx: number;
-  answers5xx: number;
-  timeouts: number;
-  acceptPauses: number;
-  bytesIn: number;
-  bytesOut: number;
-  bytesHeld: number;
-  /** Clients that other services handed over, taken. */
-  received: number;
-  /** Those for which there was no room. */
-  receiveRefused: number;
-  /** Those lost on their way for lack of descriptors; their sender still had them. */
-  receiveTruncated: number;
-  /** What came and was no client, and messages without sense. */
-  receiveStrays: number;
-  /** Closed unread: their sender was gone, or had given up on us. */
-  receiveUnacknowledged: number;
-  /** Channels of users who may not hand over. */
-  channelsDenied: number;
-  transactions: number;
-  /** Highest sequence number that was answered. */
-  acknowledgedSeq: number;
-  /** Highest sequence number on the device. */
-  durableSeq: number;
-  commits: number;
-  /** All commits together. */
-  commitNs: number;
-  commitNsMax: number;
-  flushes: number;
-  bytesWritten: number;
-  /** Requests that waited for space or for a batch. */
-  parked: number;
-  /** Answers 507. */
-  storeFull: number;
-  /** Closed segments that were rewritten densely, and the disk space that this gave back. */
-  segmentsRewritten: number;
-  rewriteSavedBytes: number;
-  /** Given up, and tried again later. */
-  rewriteFailures: number;
-  /** Closed segments that were found damaged, and kept. */
-  segmentsDamaged: number;
-  snapshots: number;
-  /** Given up, and tried again later. */
-  snapshotFailures: number;
-}
+export type NativeDatabaseStats = Counts<typeof databaseMetrics>;
 
 /**
  * Events: `warning` and `failed`, both `{ message }`. After `failed` what waits gets 503 within a
@@ -206,105 +162,15 @@ export type UpstreamState = 'up' | 'draining' | 'down';
  */
 export type UpstreamHealth = 'fit' | 'probation' | 'ejected' | 'failed' | 'unresolved';
 
-/** How long something took, over all times it was done. Percentiles are at most 1/16 too high. */
-export interface NativeDurations {
-  count: number;
-  sumUs: number;
-  p50Us: number;
-  p90Us: number;
-  p99Us: number;
-  p999Us: number;
-}
-
-export interface NativeUpstreamStats {
+/** Counters since the start unless said otherwise. */
+export interface NativeUpstreamStats extends Counts<typeof upstreamMetrics> {
   address: string;
   state: UpstreamState;
   health: UpstreamHealth;
-  /** Gets connections: its state is `up`, its health `fit` or `probation`. */
-  up: boolean;
-  weight: number;
-  connections: number;
-  /** Now. */
-  active: number;
-  connectFailures: number;
-  /** Ended without one byte from it, though it was asked. */
-  silentSessions: number;
-  ejections: number;
-  checks: number;
-  checksFailed: number;
-  bytesTo: number;
-  bytesFrom: number;
-  /** Connects that succeeded. */
-  connect: NativeDurations;
-  /** Sessions, from accept to end. */
-  session: NativeDurations;
 }
 
 /** Counters since the start unless said otherwise. */
-export interface NativeForwarderStats {
-  accepted: number;
-  /** Now. */
-  active: number;
-  bytesUp: number;
-  bytesDown: number;
-  retries: number;
-  backlogWaits: number;
-  localErrors: number;
-  acceptPauses: number;
-  limitPauses: number;
-  acceptErrors: number;
-  endedNormally: number;
-  endedByClient: number;
-  endedByUpstream: number;
-  endedUnreachable: number;
-  endedConnectTimeout: number;
-  endedIdle: number;
-  endedHalfClosed: number;
-  endedLifetime: number;
-  endedProxyHeader: number;
-  endedByStop: number;
-  endedLocalError: number;
-  /** Handed over, and gone from there. */
-  endedAtHolder: number;
-  /** Clients that other services handed over, taken. */
-  received: number;
-  /** Those for which there was no room. */
-  receiveRefused: number;
-  /** Those lost on their way for lack of descriptors; their sender still had them. */
-  receiveTruncated: number;
-  /** What came and was no client, and messages without sense. */
-  receiveStrays: number;
-  /** Closed unread: their sender was gone, or had given up on us. */
-  receiveUnacknowledged: number;
-  /** Channels of users who may not hand over. */
-  channelsDenied: number;
-  /** Clients that upstreams took. */
-  passed: number;
-  /** Now: of those, at an upstream. */
-  passedActive: number;
-  /** Now: offered, and not yet answered. */
-  passUnacknowledged: number;
-  passMessages: number;
-  /** An upstream had no room; offered again. */
-  passRefused: number;
-  /** The channel ended before the answer; offered again. */
-  passReturned: number;
-  /** An upstream was passed over because as much was under way as may be. */
-  passFull: number;
-  passShortages: number;
-  /** At an upstream whose channel ended: their ends are not reported. */
-  passUnreported: number;
-  channelsLost: number;
-  /** Given up: no answer in time, or one without sense. */
-  channelsCut: number;
-  /** Now. */
-  buffersInUse: number;
-  buffersPeak: number;
-  /** Now. */
-  pipesInUse: number;
-  pipesPeak: number;
-  connect: NativeDurations;
-  session: NativeDurations;
+export interface NativeForwarderStats extends Counts<typeof forwarderMetrics> {
   upstreams: NativeUpstreamStats[];
 }
 

@@ -155,42 +155,9 @@ class Database final : public Napi::ObjectWrap<Database>,
   Napi::Value stats(const Napi::CallbackInfo& info) {
     Napi::Object result = Napi::Object::New(info.Env());
     if (!thread_.running()) return result;
-    const http::ServerStats& http = service_->http_stats();
-    const ledger::ServiceStats& ledger = service_->stats();
-    set(result, "connectionsAccepted", http.connections_accepted);
-    set(result, "connectionsActive", http.connections_active);
-    set(result, "requests", http.requests);
-    set(result, "answers2xx", http.answers_2xx);
-    set(result, "answers4xx", http.answers_4xx);
-    set(result, "answers5xx", http.answers_5xx);
-    set(result, "timeouts", http.timeouts);
-    set(result, "acceptPauses", http.accept_pauses);
-    set(result, "bytesIn", http.bytes_in);
-    set(result, "bytesOut", http.bytes_out);
-    set(result, "bytesHeld", http.bytes_held);
-    const sys::HandoffReceiver::Counters& handoff = service_->handoff_counters();
-    set(result, "received", handoff.received);
-    set(result, "receiveRefused", handoff.refused);
-    set(result, "receiveTruncated", handoff.truncated);
-    set(result, "receiveStrays", handoff.strays);
-    set(result, "receiveUnacknowledged", handoff.unacknowledged);
-    set(result, "channelsDenied", handoff.denied);
-    set(result, "transactions", ledger.transactions);
-    set(result, "acknowledgedSeq", ledger.acknowledged_seq);
-    set(result, "durableSeq", ledger.durable_seq);
-    set(result, "commits", ledger.commits);
-    set(result, "commitNs", ledger.commit_ns);
-    set(result, "commitNsMax", ledger.commit_ns_max);
-    set(result, "flushes", ledger.flushes);
-    set(result, "bytesWritten", ledger.bytes_written);
-    set(result, "parked", ledger.parked);
-    set(result, "storeFull", ledger.store_full);
-    set(result, "segmentsRewritten", ledger.segments_rewritten);
-    set(result, "rewriteSavedBytes", ledger.rewrite_saved_bytes);
-    set(result, "rewriteFailures", ledger.rewrite_failures);
-    set(result, "segmentsDamaged", ledger.segments_damaged);
-    set(result, "snapshots", ledger.snapshots);
-    set(result, "snapshotFailures", ledger.snapshot_failures);
+    for_each_counter(service_->http_stats(), counters_into(result));
+    for_each_counter(service_->handoff_counters(), counters_into(result));
+    for_each_counter(service_->stats(), counters_into(result));
     return result;
   }
 

@@ -36,6 +36,10 @@ void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16
 sys::ListenOptions to_listen_options(const Napi::Object& listen);
 
 void set(Napi::Object object, const char* name, uint64_t value);
+// For for_each_counter() of whatever counts: sets each counter under its name.
+inline auto counters_into(Napi::Object object) {
+  return [object](const char* name, uint64_t value) { set(object, name, value); };
+}
 
 // Where a service listens, under the names that to_listen_options() reads.
 Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen);

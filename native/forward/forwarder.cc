@@ -424,28 +424,9 @@ ForwarderStats Forwarder::Impl::stats() const {
   const auto ended = [&](SessionEnd reason) { return ends_[static_cast<size_t>(reason)].get(); };
   const sys::Acceptor::Counters& accepting = acceptor_.counters();
   ForwarderStats all;
-  const sys::HandoffReceiver::Counters& receiving = acceptor_.handoff_counters();
-  all.accepted = accepting.accepted + receiving.received;
-  all.received = receiving.received;
-  all.receive_refused = receiving.refused;
-  all.receive_truncated = receiving.truncated;
-  all.receive_strays = receiving.strays;
-  all.receive_unacknowledged = receiving.unacknowledged;
-  all.channels_denied = receiving.denied;
-  if (handoff_ != nullptr) {
-    const HandoffCounters& passing = handoff_->counters();
-    all.passed = passing.passed;
-    all.passed_active = passing.held;
-    all.pass_unacknowledged = passing.unacknowledged;
-    all.pass_messages = passing.messages;
-    all.pass_refused = passing.refused;
-    all.pass_returned = passing.returned;
-    all.pass_full = passing.full;
-    all.pass_shortages = passing.shortages;
-    all.pass_unreported = passing.unreported;
-    all.channels_lost = passing.channels_lost;
-    all.channels_cut = passing.channels_cut;
-  }
+  all.receiving = acceptor_.handoff_counters();
+  all.accepted = accepting.accepted + all.receiving.received;
+  if (handoff_ != nullptr) static_cast<HandoffCounters&>(all) = handoff_->counters();
   all.active = active_;
   all.retries = retries_;
   all.backlog_waits = backlog_waits_;

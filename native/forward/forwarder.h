@@ -11,10 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "forward/handoff.h"
 #include "forward/session.h"
 #include "forward/upstreams.h"
 #include "sys/acceptor.h"
 #include "sys/event_loop.h"
+#include "sys/handoff_receiver.h"
 #include "sys/sockets.h"
 #include "sys/status.h"
 
@@ -49,7 +51,7 @@ struct ForwarderOptions {
 
 // Counters since the start unless said otherwise. A snapshot: each is exact, together they may be
 // some nanoseconds apart.
-struct ForwarderStats {
+struct ForwarderStats : HandoffCounters {
   uint64_t accepted = 0;
   uint64_t active = 0;         // sessions now, connecting ones included
   uint64_t bytes_up = 0;       // from clients, accepted by upstream sockets
@@ -73,25 +75,7 @@ struct ForwarderStats {
   uint64_t ended_by_stop = 0;       // cut by a drain's deadline
   uint64_t ended_local_error = 0;   // our own shortage left no way to go on
   uint64_t ended_at_holder = 0;     // handed over, and gone from there (or no longer reported)
-  // Receiving: sys::HandoffReceiver::Counters. What is received counts as accepted, too.
-  uint64_t received = 0;
-  uint64_t receive_refused = 0;
-  uint64_t receive_truncated = 0;
-  uint64_t receive_strays = 0;
-  uint64_t receive_unacknowledged = 0;
-  uint64_t channels_denied = 0;
-  // Passing on: HandoffCounters.
-  uint64_t passed = 0;
-  uint64_t passed_active = 0;        // now: held by upstreams
-  uint64_t pass_unacknowledged = 0;  // now
-  uint64_t pass_messages = 0;
-  uint64_t pass_refused = 0;
-  uint64_t pass_returned = 0;
-  uint64_t pass_full = 0;
-  uint64_t pass_shortages = 0;
-  uint64_t pass_unreported = 0;
-  uint64_t channels_lost = 0;
-  uint64_t channels_cut = 0;
+  sys::HandoffReceiver::Counters receiving;  // what is received counts as accepted, too
   // Memory.
   uint64_t buffers_in_use = 0;  // lent now
   uint64_t buffers_peak = 0;    // most lent at once
@@ -102,6 +86,39 @@ struct ForwarderStats {
   Durations session;  // sessions that were connected, from accept to end
   std::vector<UpstreamStats> upstreams;
 };
+
+// Each counter of all upstreams together by its name in ts/metrics/table.ts.
+template <typename Each>
+void for_each_counter(const ForwarderStats& stats, const Each& each) {
+  each("accepted", stats.accepted);
+  each("active", stats.active);
+  each("bytesUp", stats.bytes_up);
+  each("bytesDown", stats.bytes_down);
+  each("retries", stats.retries);
+  each("backlogWaits", stats.backlog_waits);
+  each("localErrors", stats.local_errors);
+  each("acceptPauses", stats.accept_pauses);
+  each("limitPauses", stats.limit_pauses);
+  each("acceptErrors", stats.accept_errors);
+  each("endedNormally", stats.ended_normally);
+  each("endedByClient", stats.ended_by_client);
+  each("endedByUpstream", stats.ended_by_upstream);
+  each("endedUnreachable", stats.ended_unreachable);
+  each("endedConnectTimeout", stats.ended_connect_timeout);
+  each("endedIdle", stats.ended_idle);
+  each("endedHalfClosed", stats.ended_half_closed);
+  each("endedLifetime", stats.ended_lifetime);
+  each("endedProxyHeader", stats.ended_proxy_header);
+  each("endedByStop", stats.ended_by_stop);
+  each("endedLocalError", stats.ended_local_error);
+  each("endedAtHolder", stats.ended_at_holder);
+  each("buffersInUse", stats.buffers_in_use);
+  each("buffersPeak", stats.buffers_peak);
+  each("pipesInUse", stats.pipes_in_use);
+  each("pipesPeak", stats.pipes_peak);
+  for_each_counter(stats.receiving, each);
+  for_each_counter(static_cast<const HandoffCounters&>(stats), each);
+}
 
 // What an owner may want to log. Called on the loop's thread, between system calls of the data
 // path: return at once.

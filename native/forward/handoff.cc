@@ -150,7 +150,7 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
   if (door.channel->unacknowledged().size() + door.queue.size() >=
       limits::handoff_unacknowledged_max) {
     door.channel->tell(true);
-    ++counters_.full;
+    ++counters_.pass_full;
     one.later.set(upstream);
     one.passed_over.set(upstream);
     return false;
@@ -261,7 +261,7 @@ Handoff::Opened Handoff::open(size_t upstream) {
     attempt = sys::start_connect(address, sys::SocketType::seqpacket);
   }
   if (attempt.outcome != ConnectOutcome::connected) {
-    if (attempt.outcome == ConnectOutcome::backlog_full) ++counters_.full;
+    if (attempt.outcome == ConnectOutcome::backlog_full) ++counters_.pass_full;
     if (attempt.outcome != ConnectOutcome::refused) return Opened::later;
     host_.on_handoff_failed(upstream, attempt.error);
     return Opened::no;
@@ -328,13 +328,13 @@ void Handoff::flush(Door& door) {
       door.sent += count;
       watch_answers(*door.channel, counts_matter);
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
-      counters_.unacknowledged.add(count);
-      ++counters_.messages;
+      counters_.pass_unacknowledged.add(count);
+      ++counters_.pass_messages;
       begin += count;
       continue;
     }
-    if (sent == HandoffChannel::Sent::full) ++counters_.full;
-    if (sent == HandoffChannel::Sent::shortage) ++counters_.shortages;
+    if (sent == HandoffChannel::Sent::full) ++counters_.pass_full;
+    if (sent == HandoffChannel::Sent::shortage) ++counters_.pass_shortages;
     // It is about to go. Whoever takes its place listens for channels of its own.
     if (sent == HandoffChannel::Sent::leaving) retire_channel(door);
     // Elsewhere, and here again later.
@@ -360,11 +360,11 @@ void Handoff::on_ready(HandoffChannel&) { serve_waiting(false); }
 void Handoff::on_taken(HandoffChannel& channel, uint64_t id) {
   Client* one = find(id);
   ESPORA_CHECK(one != nullptr && one->state == Client::State::offered);
-  --counters_.unacknowledged;
+  --counters_.pass_unacknowledged;
   one->state = Client::State::held;
   one->fd.reset();
   ++counters_.passed;
-  ++counters_.held;
+  ++counters_.passed_active;
   host_.on_handoff_taken(channel.upstream(), loop_.now_ms() - one->since_ms);
   if (!waiting_.empty()) serve_waiting(false);
 }
@@ -372,8 +372,8 @@ void Handoff::on_taken(HandoffChannel& channel, uint64_t id) {
 void Handoff::on_refused(HandoffChannel&, uint64_t id) {
   Client* one = find(id);
   ESPORA_CHECK(one != nullptr && one->state == Client::State::offered);
-  --counters_.unacknowledged;
-  ++counters_.refused;
+  --counters_.pass_unacknowledged;
+  ++counters_.pass_refused;
   take_back(id, true);
 }
 
@@ -381,7 +381,7 @@ void Handoff::on_client_ended(HandoffChannel& channel, uint64_t id) {
   Client* one = find(id);
   // A receiver that reports what it never had gets no answer worth giving.
   if (one == nullptr || one->state != Client::State::held || one->channel != channel.id()) return;
-  --counters_.held;
+  --counters_.passed_active;
   host_.leave_after_handoff(one->upstream, true, loop_.now_ms() - one->since_ms);
   release(id, SessionEnd::handed);
 }
@@ -406,13 +406,13 @@ void Handoff::on_channel_ended(HandoffChannel& channel) {
   for (uint32_t slot = 0; slot < clients_.size(); ++slot) {
     Client& one = clients_[slot];
     if (one.state != Client::State::held || one.channel != channel.id()) continue;
-    --counters_.held;
-    ++counters_.unreported;
+    --counters_.passed_active;
+    ++counters_.pass_unreported;
     host_.leave_after_handoff(one.upstream, true, loop_.now_ms() - one.since_ms);
     release(make_id(one.generation, slot), SessionEnd::handed);
   }
-  counters_.unacknowledged.subtract(owned->unacknowledged().size());
-  counters_.returned.add(owned->unacknowledged().size());
+  counters_.pass_unacknowledged.subtract(owned->unacknowledged().size());
+  counters_.pass_returned.add(owned->unacknowledged().size());
   for (const HandoffChannel::Offered& each : owned->unacknowledged()) take_back(each.client, true);
   loop_.retire(std::move(owned));
 }
@@ -458,7 +458,7 @@ void Handoff::check_answers() {
 
 // Only while there is something to wait for.
 void Handoff::arm_answers() {
-  if (answers_timer_.armed() || counters_.unacknowledged == 0) return;
+  if (answers_timer_.armed() || counters_.pass_unacknowledged == 0) return;
   const uint64_t look_ms = std::max<uint64_t>(1, options_.connect_timeout_ms / 4);
   loop_.timers().arm(answers_timer_, loop_.now_ms() + look_ms);
 }

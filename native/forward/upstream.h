@@ -14,17 +14,35 @@
 
 namespace espora::forward {
 
-// They only grow: one that is removed and added again goes on counting where it was.
-struct UpstreamCounters {
-  sys::Counter connections;
-  sys::Counter active;
-  sys::Counter connect_failures;
-  sys::Counter silent_sessions;
+// Counters since the start unless said otherwise.
+struct UpstreamCounts {
+  sys::Counter connections;       // connects that succeeded
+  sys::Counter active;            // now
+  sys::Counter connect_failures;  // refused, unreachable or timed out; never our own shortages
+  sys::Counter silent_sessions;   // ended without one byte from it, though it was asked
   sys::Counter ejections;
   sys::Counter checks;
   sys::Counter checks_failed;
-  sys::Counter bytes_to;
+  sys::Counter bytes_to;  // accepted by its socket
   sys::Counter bytes_from;
+};
+
+// Each count by its name in ts/metrics/table.ts.
+template <typename Each>
+void for_each_counter(const UpstreamCounts& counts, const Each& each) {
+  each("connections", counts.connections);
+  each("active", counts.active);
+  each("connectFailures", counts.connect_failures);
+  each("silentSessions", counts.silent_sessions);
+  each("ejections", counts.ejections);
+  each("checks", counts.checks);
+  each("checksFailed", counts.checks_failed);
+  each("bytesTo", counts.bytes_to);
+  each("bytesFrom", counts.bytes_from);
+}
+
+// They only grow: one that is removed and added again goes on counting where it was.
+struct UpstreamCounters : UpstreamCounts {
   sys::Histogram connect_us;
   sys::Histogram session_us;
 };

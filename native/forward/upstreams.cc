@@ -529,21 +529,13 @@ std::vector<UpstreamStats> Upstreams::stats() const {
     if (entry == nullptr || has_successor(*entry)) continue;
     const Upstream& each = entry->upstream;
     UpstreamStats one;
+    static_cast<UpstreamCounts&>(one) = *each.counters;
     one.address = each.name;
     one.state = entry->shown_state;
     one.health = entry->shown_health;
     one.up = one.state == UpstreamState::up &&
              (one.health == UpstreamHealth::fit || one.health == UpstreamHealth::probation);
     one.weight = entry->shown_weight;
-    one.connections = each.counters->connections;
-    one.active = each.counters->active;
-    one.connect_failures = each.counters->connect_failures;
-    one.silent_sessions = each.counters->silent_sessions;
-    one.ejections = each.counters->ejections;
-    one.checks = each.counters->checks;
-    one.checks_failed = each.counters->checks_failed;
-    one.bytes_to = each.counters->bytes_to;
-    one.bytes_from = each.counters->bytes_from;
     one.connect = Durations(each.counters->connect_us.snapshot());
     one.session = Durations(each.counters->session_us.snapshot());
     all.push_back(std::move(one));

@@ -66,21 +66,12 @@ struct Durations {
   explicit Durations(const sys::HistogramSnapshot& taken) noexcept;
 };
 
-struct UpstreamStats {
+struct UpstreamStats : UpstreamCounts {
   std::string address;
   UpstreamState state = UpstreamState::up;  // as the operator wants it
   UpstreamHealth health = UpstreamHealth::fit;
   bool up = false;  // gets connections: state up, and neither ejected, failed nor unresolved
   uint32_t weight = 1;
-  uint64_t connections = 0;       // connects that succeeded
-  uint64_t active = 0;            // now
-  uint64_t connect_failures = 0;  // refused, unreachable or timed out; never our own shortages
-  uint64_t silent_sessions = 0;   // ended without one byte from it, though it was asked
-  uint64_t ejections = 0;
-  uint64_t checks = 0;
-  uint64_t checks_failed = 0;
-  uint64_t bytes_to = 0;  // accepted by its socket
-  uint64_t bytes_from = 0;
   Durations connect;
   Durations session;
 };

@@ -47,6 +47,22 @@ struct ServerStats {
   std::atomic<uint64_t> bytes_held{0};
 };
 
+// Each counter by its name in ts/metrics/table.ts.
+template <typename Each>
+void for_each_counter(const ServerStats& stats, const Each& each) {
+  each("connectionsAccepted", stats.connections_accepted);
+  each("connectionsActive", stats.connections_active);
+  each("requests", stats.requests);
+  each("answers2xx", stats.answers_2xx);
+  each("answers4xx", stats.answers_4xx);
+  each("answers5xx", stats.answers_5xx);
+  each("timeouts", stats.timeouts);
+  each("acceptPauses", stats.accept_pauses);
+  each("bytesIn", stats.bytes_in);
+  each("bytesOut", stats.bytes_out);
+  each("bytesHeld", stats.bytes_held);
+}
+
 // Adds to a counter that only this thread writes.
 inline void add(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);

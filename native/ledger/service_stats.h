@@ -27,4 +27,25 @@ struct ServiceStats {
   sys::Counter snapshot_failures;
 };
 
+// Each counter by its name in ts/metrics/table.ts.
+template <typename Each>
+void for_each_counter(const ServiceStats& stats, const Each& each) {
+  each("transactions", stats.transactions);
+  each("acknowledgedSeq", stats.acknowledged_seq);
+  each("durableSeq", stats.durable_seq);
+  each("commits", stats.commits);
+  each("commitNs", stats.commit_ns);
+  each("commitNsMax", stats.commit_ns_max);
+  each("flushes", stats.flushes);
+  each("bytesWritten", stats.bytes_written);
+  each("parked", stats.parked);
+  each("storeFull", stats.store_full);
+  each("segmentsRewritten", stats.segments_rewritten);
+  each("rewriteSavedBytes", stats.rewrite_saved_bytes);
+  each("rewriteFailures", stats.rewrite_failures);
+  each("segmentsDamaged", stats.segments_damaged);
+  each("snapshots", stats.snapshots);
+  each("snapshotFailures", stats.snapshot_failures);
+}
+
 }  // namespace espora::ledger

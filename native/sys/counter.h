@@ -9,6 +9,13 @@ namespace espora::sys {
 // Changing it is a plain load and store, no locked instruction: only the owning thread may.
 class Counter {
  public:
+  Counter() noexcept = default;
+  // A copy keeps the value of that moment.
+  Counter(const Counter& other) noexcept : value_(other.get()) {}
+  Counter& operator=(const Counter& other) noexcept {
+    set(other.get());
+    return *this;
+  }
   void add(uint64_t amount) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }

@@ -105,4 +105,15 @@ class HandoffReceiver {
   Counters counters_;
 };
 
+// Each counter that is a metric, by its name in ts/metrics/table.ts.
+template <typename Each>
+void for_each_counter(const HandoffReceiver::Counters& counters, const Each& each) {
+  each("received", counters.received);
+  each("receiveRefused", counters.refused);
+  each("receiveTruncated", counters.truncated);
+  each("receiveStrays", counters.strays);
+  each("receiveUnacknowledged", counters.unacknowledged);
+  each("channelsDenied", counters.denied);
+}
+
 }  // namespace espora::sys

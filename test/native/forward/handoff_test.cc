@@ -51,13 +51,13 @@ TEST(HandoffReceived, WhatBecameOfItIsCounted) {
   foolish.say_bytes("x");
   EXPECT_TRUE(foolish.ended());
   const ForwarderStats stats = rig->stats();
-  EXPECT_EQ(stats.received, 1u);
+  EXPECT_EQ(stats.receiving.received, 1u);
   EXPECT_EQ(stats.accepted, 1u) << "a client is a client";
-  EXPECT_EQ(stats.receive_truncated, 1u);
-  EXPECT_EQ(stats.receive_strays, 1u);
-  EXPECT_EQ(stats.receive_refused, 0u);
-  EXPECT_EQ(stats.receive_unacknowledged, 0u);
-  EXPECT_EQ(stats.channels_denied, 0u);
+  EXPECT_EQ(stats.receiving.truncated, 1u);
+  EXPECT_EQ(stats.receiving.strays, 1u);
+  EXPECT_EQ(stats.receiving.refused, 0u);
+  EXPECT_EQ(stats.receiving.unacknowledged, 0u);
+  EXPECT_EQ(stats.receiving.denied, 0u);
 }
 
 // Answers are fetched in passing, or told at once where they are counted closely.
@@ -428,7 +428,7 @@ TEST_P(HandoffDescriptorsLeft, NothingIsLostAndNothingSpins) {
   EXPECT_EQ(rig->stats().accepted, count + 1u);
   EXPECT_EQ(rig->stats().passed, count + 1u);
   EXPECT_EQ(rig->stats().upstreams[0].connect_failures, 0u);
-  EXPECT_EQ(receiver->stats().received, count + 1u);
+  EXPECT_EQ(receiver->stats().receiving.received, count + 1u);
   EXPECT_EQ(receiver->stats().ended_local_error, 0u);
   EXPECT_EQ(receiver->stats().upstreams[0].connect_failures, 0u);
 }
@@ -842,7 +842,7 @@ TEST_P(HandoffTest, PassesOnWhatItWasHandedAndReportsBack) {
   EXPECT_EQ(::recv(passed[0].second.get(), &byte, 1, 0), 1);
   receiver.say(Said::ended, {passed[0].first});
   EXPECT_EQ(sender.collect(Said::ended, 1), (std::vector<uint64_t>{77}));
-  EXPECT_EQ(rig->stats().received, 1u);
+  EXPECT_EQ(rig->stats().receiving.received, 1u);
   EXPECT_EQ(rig->stats().accepted, 1u);
   rig.expect_idle();
 }

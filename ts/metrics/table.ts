@@ -1,0 +1,184 @@
+// The one table of counters. What the addon counts, by the name that it has there (for_each_counter in
+// native/); the types of what services say about themselves and the exposition follow from it.
+
+/** `flag`: a gauge that is 0 or 1. `times`: a summary, in seconds. */
+export type MetricKind = 'counter' | 'gauge' | 'flag' | 'times';
+
+/** One metric: `espora_` and its name, with `_total` for a counter; `factor` turns it into seconds. */
+export interface Metric<Kind extends MetricKind = MetricKind> {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly help: string;
+  readonly factor: number;
+}
+
+const row =
+  <Kind extends MetricKind>(kind: Kind) =>
+  (name: string, help: string, factor = 1): Metric<Kind> => ({ kind, name, help, factor });
+const counter = row('counter');
+const gauge = row('gauge');
+const flag = row('flag');
+const times = row('times');
+
+/** How long something took, over all times it was done. Percentiles are at most 1/16 too high. */
+export interface Durations {
+  count: number;
+  sumUs: number;
+  p50Us: number;
+  p90Us: number;
+  p99Us: number;
+  p999Us: number;
+}
+
+/** What the addon says for rows of the table: counts since the start, or what is now. */
+export type Counts<Rows> = {
+  -readonly [Key in keyof Rows]: Rows[Key] extends Metric<'times'>
+    ? Durations
+    : Rows[Key] extends Metric<'flag'>
+      ? boolean
+      : number;
+};
+
+/** What a service received from other services that hand over clients. */
+const received = {
+  received: counter('received_connections', 'Connections that other services handed over'),
+  receiveRefused: counter('received_refused', 'Handed over, and no room for them'),
+  receiveTruncated: counter('received_truncated', 'Handed over, and no descriptor for them'),
+  receiveStrays: counter('received_strays', 'Handed over, and no connection'),
+  receiveUnacknowledged: counter(
+    'received_unacknowledged',
+    'Handed over, and closed because the sender heard of nothing any more',
+  ),
+  channelsDenied: counter('channels_denied', 'Channels of users who may not hand over'),
+};
+
+const acceptPauses = counter(
+  'accept_pauses',
+  'Rests of accepting for lack of descriptors or memory',
+);
+
+/** Of a database; all of it is durable when it shows here. */
+export const databaseMetrics = {
+  connectionsAccepted: counter('connections', 'Connections accepted'),
+  connectionsActive: gauge('connections_active', 'Connections now'),
+  requests: counter('requests', 'Requests that were read whole'),
+  answers2xx: counter('answers_2xx', 'Answers with a status of 2xx'),
+  answers4xx: counter('answers_4xx', 'Answers with a status of 4xx'),
+  answers5xx: counter('answers_5xx', 'Answers with a status of 5xx'),
+  timeouts: counter('timeouts', 'Connections ended because a deadline passed'),
+  acceptPauses,
+  bytesIn: counter('received_bytes', 'Bytes from clients'),
+  bytesOut: counter('sent_bytes', 'Bytes to clients'),
+  bytesHeld: gauge(
+    'held_bytes',
+    'Memory for requests not read to the end and answers not yet gone',
+  ),
+  ...received,
+  transactions: counter('transactions', 'Transactions stored'),
+  acknowledgedSeq: gauge('acknowledged_seq', 'Highest sequence number that was answered'),
+  durableSeq: gauge('durable_seq', 'Highest sequence number on the device'),
+  commits: counter('commits', 'Batches written'),
+  commitNs: counter('commit_seconds', 'Time in commits: write and flush', 1e-9),
+  commitNsMax: gauge('commit_seconds_max', 'Longest commit', 1e-9),
+  flushes: counter('flushes', 'Flushes of the log'),
+  bytesWritten: counter('written_bytes', 'Bytes written to the log, padding included'),
+  parked: counter('parked', 'Requests that waited for space or for a batch'),
+  storeFull: counter('store_full', 'Transactions refused for lack of space'),
+  segmentsRewritten: counter('segments_rewritten', 'Closed segments rewritten densely'),
+  rewriteSavedBytes: counter('rewrite_saved_bytes', 'Disk space that rewriting gave back'),
+  rewriteFailures: counter('rewrite_failures', 'Rewritings given up, to be tried again'),
+  segmentsDamaged: counter('segments_damaged', 'Closed segments found damaged, and kept'),
+  snapshots: counter('snapshots', 'Snapshots made'),
+  snapshotFailures: counter('snapshot_failures', 'Snapshots given up, to be tried again'),
+};
+
+/** Of a balancer or an api. */
+export const forwarderMetrics = {
+  accepted: counter('sessions', 'Connections accepted'),
+  active: gauge('sessions_active', 'Sessions now, connecting ones included'),
+  bytesUp: counter('up_bytes', 'Bytes from clients to upstreams'),
+  bytesDown: counter('down_bytes', 'Bytes from upstreams to clients'),
+  retries: counter('retries', 'Connects to a further upstream after one failed'),
+  backlogWaits: counter('backlog_waits', 'Rests because all backlogs were full'),
+  localErrors: counter('local_errors', 'Shortages of our own: descriptors, memory, ports'),
+  acceptPauses,
+  limitPauses: counter('limit_pauses', 'Rests of accepting at the limit of connections'),
+  acceptErrors: counter('accept_errors', 'Connections gone before they were accepted'),
+  endedNormally: counter('ended_normally', 'Sessions that both sides ended'),
+  endedByClient: counter('ended_by_client', 'Sessions whose client reset or vanished'),
+  endedByUpstream: counter('ended_by_upstream', 'Sessions whose upstream failed'),
+  endedUnreachable: counter('ended_unreachable', 'Sessions that no upstream took'),
+  endedConnectTimeout: counter('ended_connect_timeout', 'Sessions that took too long to connect'),
+  endedIdle: counter('ended_idle', 'Sessions that were silent for too long'),
+  endedHalfClosed: counter('ended_half_closed', 'Sessions half-closed for too long'),
+  endedLifetime: counter('ended_lifetime', 'Sessions that lasted as long as one may'),
+  endedProxyHeader: counter(
+    'ended_proxy_header',
+    'Sessions whose client sent no PROXY header, or a wrong one',
+  ),
+  endedByStop: counter('ended_by_stop', 'Sessions cut at a stop'),
+  endedLocalError: counter('ended_local_error', 'Sessions ended by a shortage of our own'),
+  endedAtHolder: counter('ended_at_holder', 'Connections handed over, and gone from there'),
+  ...received,
+  passed: counter('passed', 'Connections that upstreams took'),
+  passedActive: gauge('passed_active', 'Connections at upstreams now'),
+  passUnacknowledged: gauge('pass_unacknowledged', 'Connections offered and not answered'),
+  passMessages: counter('pass_messages', 'Messages with connections'),
+  passRefused: counter('pass_refused', 'Offers that an upstream had no room for'),
+  passReturned: counter('pass_returned', 'Offers whose channel ended before the answer'),
+  passFull: counter(
+    'pass_full',
+    'Upstreams passed over: as much under way as may be, or a full channel',
+  ),
+  passShortages: counter('pass_shortages', 'Offers that met a shortage of our own'),
+  passUnreported: counter('pass_unreported', 'Connections at upstreams whose channel ended'),
+  channelsLost: counter('channels_lost', 'Channels to upstreams that ended in use'),
+  channelsCut: counter('channels_cut', 'Channels to upstreams that were given up'),
+  buffersInUse: gauge('buffers_in_use', 'Buffers lent now'),
+  buffersPeak: gauge('buffers_peak', 'Most buffers lent at once'),
+  pipesInUse: gauge('pipes_in_use', 'Pipes lent now, to streams'),
+  pipesPeak: gauge('pipes_peak', 'Most pipes lent at once'),
+  connect: times('connect_seconds', 'How long connects took that succeeded'),
+  session: times('session_seconds', 'How long sessions took, from accept to end'),
+};
+
+/** Of each upstream of a balancer or an api. */
+export const upstreamMetrics = {
+  up: flag('upstream_up', '1 while it gets connections'),
+  weight: gauge('upstream_weight', 'Its share of connections'),
+  connections: counter('upstream_connections', 'Connects that succeeded'),
+  active: gauge('upstream_sessions_active', 'Sessions now'),
+  connectFailures: counter('upstream_connect_failures', 'Connects that failed'),
+  silentSessions: counter(
+    'upstream_silent_sessions',
+    'Sessions that ended without one byte from it',
+  ),
+  ejections: counter('upstream_ejections', 'Times it was ejected'),
+  checks: counter('upstream_checks', 'Checks that came to an end'),
+  checksFailed: counter('upstream_checks_failed', 'Checks that failed'),
+  bytesTo: counter('upstream_sent_bytes', 'Bytes to it'),
+  bytesFrom: counter('upstream_received_bytes', 'Bytes from it'),
+  connect: times('upstream_connect_seconds', 'How long connects took that succeeded'),
+  session: times('upstream_session_seconds', 'How long sessions took, from accept to end'),
+};
+
+/** Of every process, whether or not it is up. */
+export const lifeMetrics = {
+  up: flag('up', '1: the process answered; 0: it does not run, or did not answer in time'),
+  restarts: counter('restarts', 'Restarts of the process after a crash'),
+};
+
+/** Of a process that is up. */
+export const processMetrics = {
+  residentBytes: gauge('resident_bytes', 'Resident memory of the process'),
+  cpuSeconds: counter('cpu_seconds', 'CPU time of the process'),
+};
+
+/** Of a database's process. */
+export const flushMetrics = {
+  fsyncIntervalMs: gauge(
+    'fsync_interval_seconds',
+    '0: every answer waits for its flush; above 0: relaxed',
+    1e-3,
+  ),
+};
