@@ -13,6 +13,7 @@ import type {
   forwarderMetrics,
   upstreamMetrics,
 } from './metrics/table.js';
+import type { ServiceValues } from './options/table.js';
 import { version } from './version.js';
 
 /** What the addon exports. Each class of native/binding adds a member here. */
@@ -41,37 +42,16 @@ export interface Native {
 /** Called on the main thread for what a service has to say while it runs. */
 export type NativeEventHandler = (name: string, detail: Record<string, unknown>) => void;
 
-export interface NativeListen {
-  host?: string;
-  /** 0: the kernel chooses. */
-  port?: number;
-  unixSocket?: string;
-  unixSocketMode?: number;
-  /** Descriptors that listen already. */
-  inherited?: number[];
-  /** Users besides our own on the other end of handoff channels. */
-  handoffUsers?: number[];
-}
-
 export interface NativeStarted {
   port?: number;
   unixSocket?: string;
   addresses: string[];
 }
 
-export interface NativeDatabaseOptions {
-  listen: NativeListen;
-  directory: string;
-  sync: 'always' | 'never' | 'interval';
-  syncIntervalMs?: number;
-  segmentBytes?: number;
+/** The options of the class, by their own names; durations in milliseconds. */
+export interface NativeDatabaseOptions extends Omit<ServiceValues<'database'>, 'accounts'> {
   /** To be made; without any, a store has its own, and a new one the contest's. */
-  accounts?: { id: number; limit: number }[];
-  bodyBytesMax: number;
-  headerTimeoutMs: number;
-  bodyTimeoutMs: number;
-  idleTimeoutMs: number;
-  connectionsMax: number;
+  readonly accounts: readonly { readonly id: number; readonly limit: number }[] | undefined;
 }
 
 export interface NativeDatabaseStarted extends NativeStarted {
@@ -103,8 +83,8 @@ export interface NativeDatabase {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeDatabaseStats>;
-  /** What it runs with, as the addon understood it. */
-  settings(): NativeDatabaseOptions;
+  /** What it runs with, as the addon understood it: options by their names. */
+  settings(): object;
 }
 
 export interface NativeUpstream {
@@ -113,45 +93,10 @@ export interface NativeUpstream {
   weight: number;
 }
 
-export interface NativeHealthOptions {
-  /** 0: never. */
-  ejectAfter: number;
-  ejectWindowMs: number;
-  /** 0: any time. */
-  ejectSilenceMs: number;
-  ejectTimeMs: number;
-  ejectTimeMaxMs: number;
-  readmitAfter: number;
-  check: 'off' | 'connect' | 'http';
-  intervalMs: number;
-  timeoutMs: number;
-  path: string;
-  host?: string;
-  statusMin: number;
-  statusMax: number;
-  fall: number;
-  rise: number;
-}
-
-export interface NativeForwarderOptions {
-  listen: NativeListen;
-  upstreams: NativeUpstream[];
-  balance: 'round-robin' | 'least-connections';
-  /** 0: any number. */
-  upstreamConnectionsMax: number;
-  /** 0: for ever. */
-  sessionTimeoutMs: number;
-  health: NativeHealthOptions;
-  proxyProtocol: { from: string[]; send: boolean };
-  name: string;
-  mode: 'relay' | 'handoff';
-  connectTimeoutMs: number;
-  idleTimeoutMs: number;
-  halfCloseTimeoutMs: number;
-  connectionsMax: number;
-  /** 0: names are resolved again only where connects fail. */
-  resolveIntervalMs: number;
-}
+/** The options of the class, by their own names; durations in milliseconds. */
+export type NativeForwarderOptions = (
+  Omit<ServiceValues<'balancer'>, 'name' | 'upstreams'> | Omit<ServiceValues<'api'>, 'name' | 'db'>
+) & { readonly name: string; readonly upstreams: readonly NativeUpstream[] };
 
 /** What an operator wants of an upstream; connections that it has are left alone in any case. */
 export type UpstreamState = 'up' | 'draining' | 'down';
@@ -185,8 +130,8 @@ export interface NativeForwarder {
   stop(drainMs: number): Promise<void>;
   /** Empty unless it runs. */
   stats(): Partial<NativeForwarderStats>;
-  /** What it runs with, as the addon understood it. */
-  settings(): NativeForwarderOptions;
+  /** What it runs with, as the addon understood it: options by their names. */
+  settings(): object;
   /** Whether a client that comes from `address` has to begin with a PROXY header. */
   owesHeader(address: string): boolean;
   /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "http/server.h"
+#include "support/options.h"
 #include "sys/event_loop.h"
 
 namespace {
@@ -38,7 +39,7 @@ class Constant final : public http::Handler {
 }  // namespace
 
 int main(int argc, char** argv) {
-  http::ServerOptions options;
+  http::ServerOptions options = test::server_options();
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--unix") options.listen.unix_path = argv[i + 1];
   }

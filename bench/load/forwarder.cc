@@ -15,11 +15,12 @@
 #include <utility>
 
 #include "forward/forwarder.h"
+#include "support/options.h"
 #include "sys/thread.h"
 
 int main(int argc, char** argv) {
   using namespace espora;
-  forward::ForwarderOptions options;
+  forward::ForwarderOptions options = test::forwarder_options();
   options.name = "forwarder";
   options.listen.host = "127.0.0.1";
   for (int i = 1; i + 1 < argc; i += 2) {

@@ -17,6 +17,8 @@ namespace {
 
 using Outcome = http::RequestParser::Outcome;
 
+constexpr uint32_t body_bytes_max = 4 * 1024;
+
 class ParseTrial final : public Napi::ObjectWrap<ParseTrial> {
  public:
   // new ParseTrial(messages, fields): `messages` is an array of buffers, `fields` a Float64Array of
@@ -68,7 +70,7 @@ class ParseTrial final : public Napi::ObjectWrap<ParseTrial> {
       fields_[7] = static_cast<double>(parser_.consumed());
       parser_.next();
     } else {
-      parser_ = http::RequestParser();
+      parser_ = http::RequestParser(body_bytes_max);
     }
     return Napi::Boolean::New(info.Env(), whole);
   }
@@ -112,7 +114,7 @@ class ParseTrial final : public Napi::ObjectWrap<ParseTrial> {
     return Napi::Number::New(info.Env(), ns);
   }
 
-  http::RequestParser parser_;
+  http::RequestParser parser_{body_bytes_max};
   std::vector<std::vector<char>> messages_;
   Cycle cycle_{1};
   double* fields_;

@@ -19,17 +19,6 @@ namespace {
 // After the store failed: for the 503s to leave and for the log, before the process ends.
 constexpr uint64_t failure_grace_ms = 300;
 
-constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
-
-store::Sync to_sync(const Napi::Object& options) {
-  const std::string name = get_string(options, "sync");
-  if (name == "always") return store::Sync::always;
-  if (name == "interval") return store::Sync::interval;
-  if (name == "never") return store::Sync::never;
-  throw Napi::TypeError::New(options.Env(),
-                             "option \"sync\" must be \"always\", \"interval\" or \"never\"");
-}
-
 ledger::AccountTable to_accounts(const Napi::Object& options) {
   const Napi::Array given = get_array(options, "accounts");
   std::vector<ledger::AccountLimit> accounts;
@@ -45,24 +34,50 @@ ledger::AccountTable to_accounts(const Napi::Object& options) {
   return std::move(table).value();
 }
 
-ledger::ServiceOptions to_service_options(const Napi::Object& options) {
-  ledger::ServiceOptions service;
-  service.store.directory = get_path(options, "directory");
-  service.store.create = true;
-  service.store.segment_bytes = get_unsigned_or(options, "segmentBytes", uint64_t{1} << 40, 0);
-  service.store.sync = to_sync(options);
-  service.store.flush_interval_ms =
-      static_cast<uint32_t>(get_unsigned_or(options, "syncIntervalMs", milliseconds_max, 10));
-  if (options.Has("accounts")) service.accounts = to_accounts(options);
-  service.http.listen = to_listen_options(get_object(options, "listen"));
-  service.http.connections_max =
-      static_cast<uint32_t>(get_unsigned(options, "connectionsMax", UINT32_MAX));
-  service.http.body_bytes_max =
-      static_cast<uint32_t>(get_unsigned(options, "bodyBytesMax", limits::http_body_bytes_max));
-  service.http.header_timeout_ms = get_unsigned(options, "headerTimeoutMs", milliseconds_max);
-  service.http.body_timeout_ms = get_unsigned(options, "bodyTimeoutMs", milliseconds_max);
-  service.http.idle_timeout_ms = get_unsigned(options, "idleTimeoutMs", milliseconds_max);
-  return service;
+// The settings that are numbers, by their names in the table of options.
+template <typename Settings, typename Options>
+void for_each_setting(const Settings& settings, Options& options) {
+  settings.count("connectionsMax", options.connections_max);
+  settings.number("bodyBytesMax", options.body_bytes_max, limits::http_body_bytes_max);
+  settings.milliseconds("headerTimeout", options.header_timeout_ms);
+  settings.milliseconds("bodyTimeout", options.body_timeout_ms);
+  settings.milliseconds("keepAliveTimeout", options.keep_alive_timeout_ms);
+}
+
+ledger::ServiceOptions read_settings(const Napi::Object& given) {
+  ledger::ServiceOptions options;
+  options.store.directory = get_path(given, "data");
+  options.store.create = true;
+  options.store.segment_bytes =
+      get_unsigned_or(given, "segmentBytes", limits::segment_bytes_max, 0);
+  const uint64_t interval_ms = get_unsigned(given, "fsyncInterval", milliseconds_max);
+  options.store.sync = interval_ms == 0 ? store::Sync::always : store::Sync::interval;
+  options.store.flush_interval_ms = static_cast<uint32_t>(interval_ms);
+  if (!absent(given, "accounts")) options.accounts = to_accounts(given);
+  options.http.listen = read_listening(given);
+  for_each_setting(SettingsReader(given), options.http);
+  return options;
+}
+
+Napi::Object show_settings(Napi::Env env, const ledger::ServiceOptions& options) {
+  Napi::Object shown = Napi::Object::New(env);
+  const store::Options& store = options.store;
+  shown.Set("data", store.directory);
+  set(shown, "segmentBytes", store.segment_bytes);
+  set(shown, "fsyncInterval", store.sync == store::Sync::always ? 0 : store.flush_interval_ms);
+  Napi::Array accounts = Napi::Array::New(env);
+  if (options.accounts.has_value()) {
+    for (const ledger::AccountLimit& each : options.accounts->accounts()) {
+      Napi::Object account = Napi::Object::New(env);
+      set(account, "id", each.id);
+      set(account, "limit", static_cast<uint64_t>(each.limit));
+      accounts.Set(accounts.Length(), account);
+    }
+  }
+  shown.Set("accounts", accounts);
+  show_listening(shown, options.http.listen);
+  for_each_setting(SettingsWriter(shown), options.http);
+  return shown;
 }
 
 // What start() found, for its promise.
@@ -94,8 +109,7 @@ class Database final : public Napi::ObjectWrap<Database>,
     if (info.Length() < 1 || !info[0].IsObject()) {
       throw Napi::TypeError::New(info.Env(), "new Database(options)");
     }
-    const auto options = info[0].As<Napi::Object>();
-    options_ = to_service_options(options);
+    options_ = read_settings(info[0].As<Napi::Object>());
   }
 
  private:
@@ -124,32 +138,7 @@ class Database final : public Napi::ObjectWrap<Database>,
 
   // What it runs with: the options as they were understood, which the service is made with.
   Napi::Value settings(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    Napi::Object result = Napi::Object::New(env);
-    const store::Options& store = options_.store;
-    result.Set("directory", store.directory);
-    const bool always = store.sync == store::Sync::always;
-    result.Set("sync", always ? "always" : store.sync == store::Sync::never ? "never" : "interval");
-    set(result, "syncIntervalMs", store.flush_interval_ms);
-    set(result, "segmentBytes", store.segment_bytes);
-    Napi::Array accounts = Napi::Array::New(env);
-    if (options_.accounts.has_value()) {
-      for (const ledger::AccountLimit& each : options_.accounts->accounts()) {
-        Napi::Object account = Napi::Object::New(env);
-        set(account, "id", each.id);
-        set(account, "limit", static_cast<uint64_t>(each.limit));
-        accounts.Set(accounts.Length(), account);
-      }
-    }
-    result.Set("accounts", accounts);
-    const http::ServerOptions& http = options_.http;
-    result.Set("listen", listen_settings(env, http.listen));
-    set(result, "connectionsMax", http.connections_max);
-    set(result, "bodyBytesMax", http.body_bytes_max);
-    set(result, "headerTimeoutMs", http.header_timeout_ms);
-    set(result, "bodyTimeoutMs", http.body_timeout_ms);
-    set(result, "idleTimeoutMs", http.idle_timeout_ms);
-    return result;
+    return show_settings(info.Env(), options_);
   }
 
   Napi::Value stats(const Napi::CallbackInfo& info) {

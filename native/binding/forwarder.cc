@@ -14,8 +14,6 @@ namespace espora::binding {
 
 namespace {
 
-constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
-
 uint32_t get_count(const Napi::Object& object, const char* name) {
   return static_cast<uint32_t>(get_unsigned(object, name, UINT32_MAX));
 }
@@ -27,66 +25,102 @@ forward::UpstreamAddress to_upstream(const Napi::Object& given) {
   return {std::move(address).value(), get_count(given, "weight")};
 }
 
-void read_health(const Napi::Object& given, forward::ForwarderOptions& options) {
-  forward::HealthOptions& health = options.health;
-  health.eject_after = get_count(given, "ejectAfter");
-  health.eject_window_ms = get_unsigned(given, "ejectWindowMs", milliseconds_max);
-  options.answer_timeout_ms = get_unsigned(given, "ejectSilenceMs", milliseconds_max);
-  health.eject_ms = get_unsigned(given, "ejectTimeMs", milliseconds_max);
-  health.eject_ms_max = get_unsigned(given, "ejectTimeMaxMs", milliseconds_max);
-  health.readmit_after = get_count(given, "readmitAfter");
-  health.fall = get_count(given, "fall");
-  health.rise = get_count(given, "rise");
-  forward::CheckOptions& check = options.check;
-  const std::string kind = get_string(given, "check");
-  if (kind == "connect") check.check = forward::Check::connect;
-  if (kind == "http") check.check = forward::Check::http;
-  check.interval_ms = get_unsigned(given, "intervalMs", milliseconds_max);
-  check.timeout_ms = get_unsigned(given, "timeoutMs", milliseconds_max);
-  check.path = get_string(given, "path");
-  check.host = get_string_or(given, "host", "");
-  check.status_min = get_count(given, "statusMin");
-  check.status_max = get_count(given, "statusMax");
+// The settings of every forwarder, by their names in the table of options.
+template <typename Settings, typename Options>
+void for_each_setting(const Settings& settings, Options& options) {
+  using forward::ForwardMode;
+  settings.text("name", options.name);
+  settings.choice("mode", options.mode,
+                  {{"relay", ForwardMode::relay}, {"handoff", ForwardMode::handoff}});
+  settings.milliseconds("connectTimeout", options.connect_timeout_ms);
+  settings.milliseconds("idleTimeout", options.idle_timeout_ms);
+  settings.milliseconds("halfCloseTimeout", options.half_close_timeout_ms);
+  settings.milliseconds("sessionTimeout", options.session_timeout_ms);
+  settings.milliseconds("resolveInterval", options.resolve_interval_ms);
+  settings.count("connectionsMax", options.connections_max);
+  settings.choice("proxyProtocolSend", options.proxy.send, {{"off", false}, {"v2", true}});
 }
 
-Napi::Object health_settings(Napi::Env env, const forward::ForwarderOptions& options) {
-  Napi::Object result = Napi::Object::New(env);
-  const forward::HealthOptions& health = options.health;
-  set(result, "ejectAfter", health.eject_after);
-  set(result, "ejectWindowMs", health.eject_window_ms);
-  set(result, "ejectSilenceMs", options.answer_timeout_ms);
-  set(result, "ejectTimeMs", health.eject_ms);
-  set(result, "ejectTimeMaxMs", health.eject_ms_max);
-  set(result, "readmitAfter", health.readmit_after);
-  set(result, "fall", health.fall);
-  set(result, "rise", health.rise);
-  const forward::CheckOptions& check = options.check;
-  const bool http = check.check == forward::Check::http;
-  result.Set("check", http ? "http" : check.check == forward::Check::connect ? "connect" : "off");
-  set(result, "intervalMs", check.interval_ms);
-  set(result, "timeoutMs", check.timeout_ms);
-  result.Set("path", check.path);
-  result.Set("host", check.host);
-  set(result, "statusMin", check.status_min);
-  set(result, "statusMax", check.status_max);
-  return result;
+// Those of a balancer alone: where there is one upstream there is none to prefer to it.
+template <typename Settings, typename Options>
+void for_each_balancer_setting(const Settings& settings, Options& options) {
+  using forward::Balance;
+  using forward::Check;
+  settings.choice(
+      "balance", options.balance,
+      {{"round-robin", Balance::round_robin}, {"least-connections", Balance::least_connections}});
+  settings.count("upstreamConnectionsMax", options.upstream_connections_max);
+  settings.count("ejectAfter", options.health.eject_after);
+  settings.milliseconds("ejectWindow", options.health.eject_window_ms);
+  settings.milliseconds("ejectSilence", options.eject_silence_ms);
+  settings.milliseconds("ejectTime", options.health.eject_time_ms);
+  settings.milliseconds("ejectTimeMax", options.health.eject_time_max_ms);
+  settings.count("readmitAfter", options.health.readmit_after);
+  settings.choice("healthCheck", options.check.check,
+                  {{"off", Check::none}, {"connect", Check::connect}, {"http", Check::http}});
+  settings.milliseconds("healthInterval", options.check.interval_ms);
+  settings.milliseconds("healthTimeout", options.check.timeout_ms);
+  settings.text("healthPath", options.check.path);
+  settings.text("healthHost", options.check.host);
+  settings.range("healthStatus", options.check.status_min, options.check.status_max);
+  settings.count("healthFall", options.health.fall);
+  settings.count("healthRise", options.health.rise);
 }
 
-// { from: ["10.0.0.0/8", "unix"], send }
-void read_proxy(const Napi::Object& given, forward::ForwarderOptions& options) {
-  const Napi::Array from = get_array(given, "from");
+// ["10.0.0.0/8", "unix"]
+void read_proxy_clients(const Napi::Object& given, forward::ProxyOptions& proxy) {
+  if (absent(given, "proxyProtocolFrom")) return;
+  const Napi::Array from = get_array(given, "proxyProtocolFrom");
   for (uint32_t i = 0; i < from.Length(); ++i) {
     const std::string text = from.Get(i).ToString().Utf8Value();
     if (text == "unix") {
-      options.proxy.from_unix = true;
+      proxy.from_unix = true;
       continue;
     }
     auto network = sys::IpNetwork::parse(text);
     if (!network.ok()) throw to_error(given.Env(), network.status());
-    options.proxy.from.push_back(network.value());
+    proxy.from.push_back(network.value());
   }
-  options.proxy.send = get_boolean_or(given, "send", false);
+}
+
+forward::ForwarderOptions read_settings(const Napi::Object& given) {
+  forward::ForwarderOptions options;
+  options.listen = read_listening(given);
+  const Napi::Array upstreams = get_array(given, "upstreams");
+  for (uint32_t i = 0; i < upstreams.Length(); ++i) {
+    const Napi::Value each = upstreams.Get(i);
+    if (!each.IsObject()) throw Napi::TypeError::New(given.Env(), "an upstream is an object");
+    forward::UpstreamAddress upstream = to_upstream(each.As<Napi::Object>());
+    options.upstreams.push_back(std::move(upstream.address));
+    options.weights.push_back(upstream.weight);
+  }
+  for_each_setting(SettingsReader(given), options);
+  if (!absent(given, "balance")) for_each_balancer_setting(SettingsReader(given), options);
+  read_proxy_clients(given, options.proxy);
   options.check.send_proxy = options.proxy.send;
+  return options;
+}
+
+Napi::Object show_settings(Napi::Env env, const forward::ForwarderOptions& options) {
+  Napi::Object shown = Napi::Object::New(env);
+  show_listening(shown, options.listen);
+  Napi::Array upstreams = Napi::Array::New(env);
+  for (size_t i = 0; i < options.upstreams.size(); ++i) {
+    Napi::Object upstream = Napi::Object::New(env);
+    upstream.Set("address", options.upstreams[i].to_string());
+    set(upstream, "weight", options.weights[i]);
+    upstreams.Set(upstreams.Length(), upstream);
+  }
+  shown.Set("upstreams", upstreams);
+  for_each_setting(SettingsWriter(shown), options);
+  for_each_balancer_setting(SettingsWriter(shown), options);
+  Napi::Array from = Napi::Array::New(env);
+  for (const sys::IpNetwork& network : options.proxy.from) {
+    from.Set(from.Length(), network.base.to_string() + "/" + std::to_string(network.prefix_bits));
+  }
+  if (options.proxy.from_unix) from.Set(from.Length(), "unix");
+  shown.Set("proxyProtocolFrom", from);
+  return shown;
 }
 
 void set_durations(Napi::Object object, const char* name, const forward::Durations& durations) {
@@ -134,41 +168,6 @@ class PendingChange {
   bool settled_ = false;
 };
 
-forward::ForwarderOptions to_options(const Napi::Object& given) {
-  forward::ForwarderOptions options;
-  options.name = get_string(given, "name");
-  options.listen = to_listen_options(get_object(given, "listen"));
-  const Napi::Array upstreams = get_array(given, "upstreams");
-  for (uint32_t i = 0; i < upstreams.Length(); ++i) {
-    const Napi::Value each = upstreams.Get(i);
-    if (!each.IsObject()) throw Napi::TypeError::New(given.Env(), "an upstream is an object");
-    forward::UpstreamAddress upstream = to_upstream(each.As<Napi::Object>());
-    options.upstreams.push_back(std::move(upstream.address));
-    options.weights.push_back(upstream.weight);
-  }
-  options.balance = get_string(given, "balance") == "least-connections"
-                        ? forward::Balance::least_connections
-                        : forward::Balance::round_robin;
-  options.upstream_connections_max =
-      static_cast<uint32_t>(get_unsigned(given, "upstreamConnectionsMax", UINT32_MAX));
-  options.session_timeout_ms = get_unsigned(given, "sessionTimeoutMs", milliseconds_max);
-  read_health(get_object(given, "health"), options);
-  read_proxy(get_object(given, "proxyProtocol"), options);
-  const std::string mode = get_string_or(given, "mode", "relay");
-  if (mode == "handoff") {
-    options.mode = forward::ForwardMode::handoff;
-  } else if (mode != "relay") {
-    throw Napi::TypeError::New(given.Env(), "option \"mode\" must be \"relay\" or \"handoff\"");
-  }
-  options.connect_timeout_ms = get_unsigned(given, "connectTimeoutMs", milliseconds_max);
-  options.idle_timeout_ms = get_unsigned(given, "idleTimeoutMs", milliseconds_max);
-  options.half_close_timeout_ms = get_unsigned(given, "halfCloseTimeoutMs", milliseconds_max);
-  options.resolve_interval_ms = get_unsigned(given, "resolveIntervalMs", milliseconds_max);
-  options.connections_max =
-      static_cast<uint32_t>(get_unsigned(given, "connectionsMax", UINT32_MAX));
-  return options;
-}
-
 class Forwarder final : public Napi::ObjectWrap<Forwarder>,
                         private LoopService,
                         private forward::ForwarderEvents {
@@ -190,7 +189,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     if (info.Length() < 1 || !info[0].IsObject()) {
       throw Napi::TypeError::New(info.Env(), "new Forwarder(options)");
     }
-    options_ = to_options(info[0].As<Napi::Object>());
+    options_ = read_settings(info[0].As<Napi::Object>());
   }
 
  private:
@@ -215,40 +214,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
 
   // What it runs with: the options as they were understood, which the forwarder is made with.
   Napi::Value settings(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("name", options_.name);
-    result.Set("listen", listen_settings(env, options_.listen));
-    Napi::Array upstreams = Napi::Array::New(env);
-    for (size_t i = 0; i < options_.upstreams.size(); ++i) {
-      Napi::Object upstream = Napi::Object::New(env);
-      upstream.Set("address", options_.upstreams[i].to_string());
-      set(upstream, "weight", options_.weights[i]);
-      upstreams.Set(upstreams.Length(), upstream);
-    }
-    result.Set("upstreams", upstreams);
-    const bool least = options_.balance == forward::Balance::least_connections;
-    result.Set("balance", least ? "least-connections" : "round-robin");
-    const bool handoff = options_.mode == forward::ForwardMode::handoff;
-    result.Set("mode", handoff ? "handoff" : "relay");
-    set(result, "connectTimeoutMs", options_.connect_timeout_ms);
-    set(result, "idleTimeoutMs", options_.idle_timeout_ms);
-    set(result, "halfCloseTimeoutMs", options_.half_close_timeout_ms);
-    set(result, "resolveIntervalMs", options_.resolve_interval_ms);
-    set(result, "sessionTimeoutMs", options_.session_timeout_ms);
-    set(result, "connectionsMax", options_.connections_max);
-    set(result, "upstreamConnectionsMax", options_.upstream_connections_max);
-    result.Set("health", health_settings(env, options_));
-    Napi::Object proxy = Napi::Object::New(env);
-    Napi::Array from = Napi::Array::New(env);
-    for (const sys::IpNetwork& network : options_.proxy.from) {
-      from.Set(from.Length(), network.base.to_string() + "/" + std::to_string(network.prefix_bits));
-    }
-    if (options_.proxy.from_unix) from.Set(from.Length(), "unix");
-    proxy.Set("from", from);
-    proxy.Set("send", options_.proxy.send);
-    result.Set("proxyProtocol", proxy);
-    return result;
+    return show_settings(info.Env(), options_);
   }
 
   Napi::Value stats(const Napi::CallbackInfo& info) {

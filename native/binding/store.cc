@@ -22,7 +22,6 @@ namespace espora::binding {
 
 namespace {
 
-constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
 constexpr uint64_t exact_max = (uint64_t{1} << 53) - 1;
 
 store::Sync to_sync(const Napi::Object& options) {

@@ -8,14 +8,20 @@ namespace espora::binding {
 
 namespace {
 
-[[noreturn]] void refuse(const Napi::Object& object, const char* name, const char* expected) {
+// Where descriptors begin that a service manager opened, sd_listen_fds(3).
+constexpr int first_inherited = 3;
+
+}  // namespace
+
+void refuse(const Napi::Object& object, const char* name, const char* expected) {
   throw Napi::TypeError::New(object.Env(),
                              "option \"" + std::string(name) + "\" must be " + expected);
 }
 
-bool absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
-
-}  // namespace
+bool absent(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return value.IsUndefined() || value.IsNull();
+}
 
 Napi::Error to_error(Napi::Env env, const sys::Status& status) {
   Napi::Error error = Napi::Error::New(env, status.message());
@@ -45,7 +51,7 @@ std::string get_path(const Napi::Object& object, const char* name) {
 }
 
 std::string get_string_or(const Napi::Object& object, const char* name, const char* otherwise) {
-  return absent(object.Get(name)) ? otherwise : get_string(object, name);
+  return absent(object, name) ? otherwise : get_string(object, name);
 }
 
 uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max) {
@@ -61,12 +67,12 @@ uint64_t get_unsigned(const Napi::Object& object, const char* name, uint64_t max
 
 uint64_t get_unsigned_or(const Napi::Object& object, const char* name, uint64_t max,
                          uint64_t otherwise) {
-  return absent(object.Get(name)) ? otherwise : get_unsigned(object, name, max);
+  return absent(object, name) ? otherwise : get_unsigned(object, name, max);
 }
 
 bool get_boolean_or(const Napi::Object& object, const char* name, bool otherwise) {
+  if (absent(object, name)) return otherwise;
   const Napi::Value value = object.Get(name);
-  if (absent(value)) return otherwise;
   if (!value.IsBoolean()) refuse(object, name, "a boolean");
   return value.As<Napi::Boolean>().Value();
 }
@@ -83,34 +89,6 @@ Napi::Array get_array(const Napi::Object& object, const char* name) {
   return value.As<Napi::Array>();
 }
 
-sys::ListenOptions to_listen_options(const Napi::Object& listen) {
-  sys::ListenOptions options;
-  if (!absent(listen.Get("port"))) {
-    options.port = static_cast<uint16_t>(get_unsigned(listen, "port", UINT16_MAX));
-    options.host = get_string_or(listen, "host", "0.0.0.0");
-  }
-  options.unix_path = get_string_or(listen, "unixSocket", "");
-  if (!absent(listen.Get("inherited"))) {
-    const Napi::Array inherited = get_array(listen, "inherited");
-    for (uint32_t i = 0; i < inherited.Length(); ++i) {
-      const Napi::Value each = inherited.Get(i);
-      if (!each.IsNumber()) refuse(listen, "inherited", "an array of descriptors");
-      options.inherited.push_back(each.As<Napi::Number>().Int32Value());
-    }
-  }
-  if (!absent(listen.Get("handoffUsers"))) {
-    const Napi::Array users = get_array(listen, "handoffUsers");
-    for (uint32_t i = 0; i < users.Length(); ++i) {
-      const Napi::Value each = users.Get(i);
-      if (!each.IsNumber()) refuse(listen, "handoffUsers", "an array of user ids");
-      options.handoff_users.push_back(each.As<Napi::Number>().Uint32Value());
-    }
-  }
-  options.unix_mode =
-      static_cast<uint32_t>(get_unsigned_or(listen, "unixSocketMode", 0777, options.unix_mode));
-  return options;
-}
-
 void set(Napi::Object object, const char* name, uint64_t value) {
   // Exact up to 2^53: counters of bytes reach that after centuries.
   object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
@@ -125,21 +103,52 @@ void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16
   object.Set("addresses", all);
 }
 
-Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen) {
-  Napi::Object result = Napi::Object::New(env);
-  if (listen.port.has_value()) {
-    set(result, "port", *listen.port);
-    result.Set("host", listen.host);
+void SettingsReader::range(const char* name, uint32_t& min, uint32_t& max) const {
+  const Napi::Object given = get_object(given_, name);
+  min = static_cast<uint32_t>(get_unsigned(given, "min", UINT32_MAX));
+  max = static_cast<uint32_t>(get_unsigned(given, "max", UINT32_MAX));
+}
+
+void SettingsWriter::range(const char* name, uint32_t min, uint32_t max) const {
+  Napi::Object range = Napi::Object::New(shown_.Env());
+  set(range, "min", min);
+  set(range, "max", max);
+  shown_.Set(name, range);
+}
+
+sys::ListenOptions read_listening(const Napi::Object& given) {
+  sys::ListenOptions listen;
+  if (!absent(given, "port")) {
+    listen.port = static_cast<uint16_t>(get_unsigned(given, "port", UINT16_MAX));
+    listen.host = get_string(given, "host");
   }
-  result.Set("unixSocket", listen.unix_path);
-  set(result, "unixSocketMode", listen.unix_mode);
-  Napi::Array inherited = Napi::Array::New(env);
-  for (const int fd : listen.inherited) inherited.Set(inherited.Length(), fd);
-  result.Set("inherited", inherited);
-  Napi::Array users = Napi::Array::New(env);
+  listen.unix_path = get_string_or(given, "unixSocket", "");
+  listen.unix_mode = static_cast<uint32_t>(get_unsigned(given, "unixSocketMode", 0777));
+  const uint64_t inherited = get_unsigned_or(given, "listenFds", UINT16_MAX, 0);
+  for (uint64_t i = 0; i < inherited; ++i) {
+    listen.inherited.push_back(first_inherited + static_cast<int>(i));
+  }
+  if (absent(given, "handoffUsers")) return listen;
+  const Napi::Array users = get_array(given, "handoffUsers");
+  for (uint32_t i = 0; i < users.Length(); ++i) {
+    const Napi::Value each = users.Get(i);
+    if (!each.IsNumber()) refuse(given, "handoffUsers", "an array of user ids");
+    listen.handoff_users.push_back(each.As<Napi::Number>().Uint32Value());
+  }
+  return listen;
+}
+
+void show_listening(Napi::Object shown, const sys::ListenOptions& listen) {
+  if (listen.port.has_value()) {
+    set(shown, "port", *listen.port);
+    shown.Set("host", listen.host);
+  }
+  shown.Set("unixSocket", listen.unix_path);
+  set(shown, "unixSocketMode", listen.unix_mode);
+  set(shown, "listenFds", listen.inherited.size());
+  Napi::Array users = Napi::Array::New(shown.Env());
   for (const uint32_t user : listen.handoff_users) users.Set(users.Length(), user);
-  result.Set("handoffUsers", users);
-  return result;
+  shown.Set("handoffUsers", users);
 }
 
 }  // namespace espora::binding

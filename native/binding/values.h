@@ -5,7 +5,10 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sys/acceptor.h"
@@ -17,6 +20,9 @@ namespace espora::binding {
 Napi::Error to_error(Napi::Env env, const sys::Status& status);
 
 // Each throws a TypeError that names the property.
+[[noreturn]] void refuse(const Napi::Object& object, const char* name, const char* expected);
+// Whether there is nothing under that name: undefined or null.
+bool absent(const Napi::Object& object, const char* name);
 std::string get_string(const Napi::Object& object, const char* name);
 // A path that stays what it is when the program changes its working directory.
 std::string get_path(const Napi::Object& object, const char* name);
@@ -32,16 +38,78 @@ Napi::Array get_array(const Napi::Object& object, const char* name);
 // { port?, unixSocket?, addresses }: where a service listens that was started with `listen`.
 void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
                    const std::vector<std::string>& addresses);
-// { host?, port?, unixSocket?, unixSocketMode?, inherited?, handoffUsers? }
-sys::ListenOptions to_listen_options(const Napi::Object& listen);
-
 void set(Napi::Object object, const char* name, uint64_t value);
 // For for_each_counter() of whatever counts: sets each counter under its name.
 inline auto counters_into(Napi::Object object) {
   return [object](const char* name, uint64_t value) { set(object, name, value); };
 }
 
-// Where a service listens, under the names that to_listen_options() reads.
-Napi::Object listen_settings(Napi::Env env, const sys::ListenOptions& listen);
+// --- settings ------------------------------------------------------------------------------------
+// A service's settings cross the border under their names in the table of options
+// (ts/options/table.ts), durations in milliseconds. Each service has one list of them, which a
+// SettingsReader fills from JavaScript's object and a SettingsWriter shows as they are in force.
+
+// The longest duration: a day, as in the table.
+constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
+
+// The spellings of a setting that is one of several.
+template <typename Value>
+using Choices = std::initializer_list<std::pair<const char*, std::type_identity_t<Value>>>;
+
+class SettingsReader {
+ public:
+  explicit SettingsReader(const Napi::Object& given) : given_(given) {}
+
+  template <typename Number>
+  void number(const char* name, Number& value, uint64_t max) const {
+    value = static_cast<Number>(get_unsigned(given_, name, max));
+  }
+  void count(const char* name, uint32_t& value) const { number(name, value, UINT32_MAX); }
+  void milliseconds(const char* name, uint64_t& value) const {
+    number(name, value, milliseconds_max);
+  }
+  // Absent: empty.
+  void text(const char* name, std::string& value) const { value = get_string_or(given_, name, ""); }
+  template <typename Value>
+  void choice(const char* name, Value& value, Choices<Value> choices) const {
+    const std::string given = get_string(given_, name);
+    for (const auto& [spelling, meaning] : choices) {
+      if (given == spelling) {
+        value = meaning;
+        return;
+      }
+    }
+    refuse(given_, name, "one of its choices");
+  }
+  // { min, max }
+  void range(const char* name, uint32_t& min, uint32_t& max) const;
+
+ private:
+  Napi::Object given_;
+};
+
+class SettingsWriter {
+ public:
+  explicit SettingsWriter(const Napi::Object& shown) : shown_(shown) {}
+
+  void number(const char* name, uint64_t value, uint64_t) const { set(shown_, name, value); }
+  void count(const char* name, uint32_t value) const { set(shown_, name, value); }
+  void milliseconds(const char* name, uint64_t value) const { set(shown_, name, value); }
+  void text(const char* name, const std::string& value) const { shown_.Set(name, value); }
+  template <typename Value>
+  void choice(const char* name, Value value, Choices<Value> choices) const {
+    for (const auto& [spelling, meaning] : choices) {
+      if (value == meaning) shown_.Set(name, spelling);
+    }
+  }
+  void range(const char* name, uint32_t min, uint32_t max) const;
+
+ private:
+  mutable Napi::Object shown_;
+};
+
+// Where to listen: host and port, unixSocket and unixSocketMode, listenFds, handoffUsers.
+sys::ListenOptions read_listening(const Napi::Object& given);
+void show_listening(Napi::Object shown, const sys::ListenOptions& listen);
 
 }  // namespace espora::binding

@@ -27,23 +27,24 @@ enum class ForwardMode : uint8_t {
   handoff,  // the client's socket itself is passed to the upstream, which is on this machine
 };
 
+// Defaults are in the table of options (ts/options/table.ts) alone; what is 0 here is not set.
 struct ForwarderOptions {
   std::string name;                     // for messages: "balancer", "api 1"
   sys::ListenOptions listen;            // TCP, unix, or both: sys/acceptor.h
   std::vector<sys::Address> upstreams;  // 1 to limits::upstreams_max
   std::vector<uint32_t> weights;        // one for each of them; none: all have 1
   Balance balance = Balance::round_robin;
-  ForwardMode mode = ForwardMode::relay;    // handoff: every upstream is a unix socket's path
-  uint64_t connect_timeout_ms = 5'000;      // for each upstream that is tried; at least 1
-  uint64_t idle_timeout_ms = 300'000;       // no byte in either direction; 0: never
-  uint64_t half_close_timeout_ms = 30'000;  // one side ended and no byte moved; 0: never
-  uint64_t session_timeout_ms = 0;          // from connect to end, however busy; 0: never
-  uint64_t answer_timeout_ms = 0;           // silence of an upstream that is a failure; 0: none is
-  uint32_t connections_max = 10'000;        // at once; accepting pauses there. At least 1
-  uint32_t upstream_connections_max = 0;    // the same at each upstream; 0: any number
+  ForwardMode mode = ForwardMode::relay;  // handoff: every upstream is a unix socket's path
+  uint64_t connect_timeout_ms = 0;        // for each upstream that is tried; at least 1
+  uint64_t idle_timeout_ms = 0;           // no byte in either direction; 0: never
+  uint64_t half_close_timeout_ms = 0;     // one side ended and no byte moved; 0: never
+  uint64_t session_timeout_ms = 0;        // from connect to end, however busy; 0: never
+  uint64_t eject_silence_ms = 0;          // silence of an upstream that is a failure; 0: none is
+  uint32_t connections_max = 0;           // at once; accepting pauses there. At least 1
+  uint32_t upstream_connections_max = 0;  // the same at each upstream; 0: any number
   HealthOptions health;
   CheckOptions check;
-  uint64_t resolve_interval_ms = 10'000;      // see UpstreamsOptions
+  uint64_t resolve_interval_ms = 0;           // see UpstreamsOptions
   sys::Resolver::Ask resolve = sys::resolve;  // the same
   ProxyOptions proxy;
   size_t pipes_max = limits::pipes_max;  // 0: streams are copied, too

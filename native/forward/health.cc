@@ -31,13 +31,13 @@ bool Health::on_failure(Failure failure, uint64_t now_ms, bool others_usable) no
 }
 
 void Health::eject(Failure failure, uint64_t now_ms) noexcept {
-  uint64_t length_ms = options_.eject_ms;
-  for (uint32_t i = 0; i < ejections_in_row_ && length_ms < options_.eject_ms_max; ++i) {
+  uint64_t length_ms = options_.eject_time_ms;
+  for (uint32_t i = 0; i < ejections_in_row_ && length_ms < options_.eject_time_max_ms; ++i) {
     length_ms *= 2;
   }
   ejected_ = true;
   ejected_for_ = failure;
-  ejected_until_ms_ = now_ms + std::min(length_ms, options_.eject_ms_max);
+  ejected_until_ms_ = now_ms + std::min(length_ms, options_.eject_time_max_ms);
   ++ejections_in_row_;
   probation_ = false;
 }

@@ -33,19 +33,21 @@ enum class Check : uint8_t {
   http,     // it answers GET with the expected status
 };
 
+// Defaults are in the table of options (ts/options/table.ts); without any, nothing is ejected and
+// nothing fails.
 struct HealthOptions {
   // Failures of sessions in a row, all within `eject_window_ms`, that eject it; 0: never. At most
   // limits::eject_after_max.
   uint32_t eject_after = 0;
-  uint64_t eject_window_ms = 10'000;
+  uint64_t eject_window_ms = 0;
   // The first ejection; each further one that follows without a recovery is twice as long.
-  uint64_t eject_ms = 1'000;
-  uint64_t eject_ms_max = 30'000;
+  uint64_t eject_time_ms = 0;
+  uint64_t eject_time_max_ms = 0;
   // Successes in a row that end the probation after an ejection; at least 1.
-  uint32_t readmit_after = 2;
+  uint32_t readmit_after = 0;
   // Checks in a row that fail, or heal, it; fall 0: checks never fail it.
-  uint32_t fall = 3;
-  uint32_t rise = 2;
+  uint32_t fall = 0;
+  uint32_t rise = 0;
 };
 
 // Of one upstream. The calls that take a time want it to never go back.

@@ -18,14 +18,15 @@
 
 namespace espora::forward {
 
+// Defaults are in the table of options (ts/options/table.ts).
 struct CheckOptions {
   Check check = Check::none;
-  uint64_t interval_ms = 1'000;
-  uint64_t timeout_ms = 1'000;  // for connect and answer together
-  std::string path = "/";       // http
-  std::string host;             // http: the Host field; empty: the upstream's own
-  unsigned status_min = 200;    // http: what counts as good
-  unsigned status_max = 399;
+  uint64_t interval_ms = 0;
+  uint64_t timeout_ms = 0;  // for connect and answer together
+  std::string path;         // http
+  std::string host;         // http: the Host field; empty: the upstream's own
+  uint32_t status_min = 0;  // http: what counts as good
+  uint32_t status_max = 0;
   bool send_proxy = false;  // begin with a PROXY header (LOCAL), as sessions do
 };
 

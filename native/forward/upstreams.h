@@ -34,7 +34,7 @@ struct UpstreamsOptions {
   uint32_t connections_max_each = 0;  // at once; 0: any number
   HealthOptions health;
   CheckOptions check;
-  uint64_t resolve_interval_ms = 10'000;      // names are asked for again; 0: only where it fails
+  uint64_t resolve_interval_ms = 0;           // names are asked for again; 0: only where it fails
   sys::Resolver::Ask resolve = sys::resolve;  // of names; on other threads
 };
 

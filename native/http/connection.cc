@@ -515,14 +515,15 @@ uint64_t Connection::timeout_ms(Phase phase) const noexcept {
   switch (phase) {
     case Phase::idle:
       // While draining, a request may still be on its way from one who has only just connected.
-      return server_.draining_ ? limits::http_drain_grace_ms : server_.options_.idle_timeout_ms;
+      return server_.draining_ ? limits::http_drain_grace_ms
+                               : server_.options_.keep_alive_timeout_ms;
     case Phase::head:
       return server_.options_.header_timeout_ms;
     case Phase::body:
       return server_.options_.body_timeout_ms;
     // Not the peer's delay: when it is over the deadline is set anew.
     case Phase::answering:
-      return server_.options_.idle_timeout_ms;
+      return server_.options_.keep_alive_timeout_ms;
     case Phase::sending:
       return server_.options_.write_timeout_ms;
     case Phase::lingering:

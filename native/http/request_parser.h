@@ -72,7 +72,7 @@ class RequestParser {
            limits::http_fields_bytes_max + 4 + body_bytes_max + 4;
   }
 
-  explicit RequestParser(uint32_t body_bytes_max = limits::http_body_bytes_default) noexcept;
+  explicit RequestParser(uint32_t body_bytes_max) noexcept;
 
   // See above. `message` must not be empty after a part of the request was already given.
   [[nodiscard]] Outcome parse(std::span<char> message) noexcept;

@@ -19,14 +19,15 @@
 
 namespace espora::http {
 
+// Defaults are in the table of options (ts/options/table.ts), of what it has.
 struct ServerOptions {
   sys::ListenOptions listen;
-  uint32_t connections_max = limits::http_connections_default;
-  uint32_t body_bytes_max = limits::http_body_bytes_default;
-  uint64_t header_timeout_ms = limits::http_header_timeout_ms;  // first byte to end of headers
-  uint64_t body_timeout_ms = limits::http_body_timeout_ms;      // end of headers to end of body
-  uint64_t idle_timeout_ms = limits::http_idle_timeout_ms;      // between requests
-  uint64_t write_timeout_ms = limits::http_write_timeout_ms;    // a peer that takes nothing
+  uint32_t connections_max = 0;
+  uint32_t body_bytes_max = 0;                                // at most limits::http_body_bytes_max
+  uint64_t header_timeout_ms = 0;                             // first byte to end of headers
+  uint64_t body_timeout_ms = 0;                               // end of headers to end of body
+  uint64_t keep_alive_timeout_ms = 0;                         // between requests
+  uint64_t write_timeout_ms = limits::http_write_timeout_ms;  // a peer that takes nothing
 };
 
 // Counters since start, written by the loop's thread, read by any. An answer counts when its gate

@@ -77,10 +77,7 @@ inline constexpr uint32_t http_fields_max = 100;
 // Empty lines before a request line that are passed over: RFC 9112 2.2 asks for one, which old
 // clients send behind a body.
 inline constexpr uint32_t http_leading_empty_lines_max = 8;
-// The body's limit where none is configured: a transaction needs about 60 bytes, its longest
-// spelling in escapes about 200.
-inline constexpr uint32_t http_body_bytes_default = 4 * 1024;
-// The most that may be configured: each connection may hold one body in memory.
+// The most that may be configured for a body: each connection may hold one body in memory.
 inline constexpr uint32_t http_body_bytes_max = 1024 * 1024;
 // Sizes and extensions of all chunks of a body, without line ends: a body of the default limit in
 // chunks of one byte needs a quarter of it.
@@ -108,8 +105,6 @@ inline constexpr size_t accounts_named_max = 5;
 inline constexpr size_t answer_body_bytes_max = 1792;
 
 // --- http server ------------------------------------------------------------------------------
-// Open connections of one server unless configured otherwise.
-inline constexpr uint32_t http_connections_default = 16 * 1024;
 // One shared buffer receives for all connections; a request that does not fit at once moves on.
 inline constexpr size_t http_receive_bytes = 64 * 1024;
 // Portions read from one connection before others get their turn.
@@ -123,10 +118,7 @@ inline constexpr size_t http_held_kept_max = 16;
 // Output buffers kept for reuse, and the largest that is worth keeping.
 inline constexpr size_t http_spare_buffers_max = 256;
 inline constexpr size_t http_spare_buffer_bytes_max = 16 * 1024;
-// Default deadlines, in milliseconds.
-inline constexpr uint64_t http_header_timeout_ms = 10'000;
-inline constexpr uint64_t http_body_timeout_ms = 10'000;
-inline constexpr uint64_t http_idle_timeout_ms = 60'000;
+// A peer that takes nothing of its answers for so long is cut off.
 inline constexpr uint64_t http_write_timeout_ms = 10'000;
 // A lingering close drops at most this much for at most this long, RFC 9112 9.6.
 inline constexpr size_t http_linger_bytes_max = 64 * 1024;

@@ -24,8 +24,8 @@ export const defaultAccounts: readonly Account[] = Object.freeze(
   ].map((account) => Object.freeze(account)),
 );
 
-// As limits::accounts_max: the table must fit in one record of the store.
-const accountsMax = 10_000;
+/** As limits::accounts_max: the table must fit in one record of the store. */
+export const accountsMax = 10_000;
 
 const accountSchema = z.strictObject({
   id: z.int().min(1).max(0xffff_ffff),

@@ -332,8 +332,8 @@ export function address(): Kind<string, string> {
   });
 }
 
-// As limits::upstreams_max.
-const addressesMax = 256;
+/** As limits::upstreams_max. */
+export const upstreamsMax = 256;
 
 /** As limits::upstream_weight_max. */
 export const weightMax = 1000;
@@ -380,7 +380,7 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
     read: (input) => {
       const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
       if (list.length === 0) return undefined;
-      if (list.length > addressesMax) return tooMany('addresses', list.length, addressesMax);
+      if (list.length > upstreamsMax) return tooMany('addresses', list.length, upstreamsMax);
       const texts: string[] = [];
       const places = new Set<string>();
       for (const one of list) {

@@ -196,6 +196,7 @@ export const optionTable = Object.freeze({
   /** Largest body of a request. */
   bodyBytesMax: option({
     kind: kinds.bytes({ min: 1, max: 2 ** 20 }),
+    // A transaction needs about 60 bytes, its longest spelling in escapes about 200.
     default: 4096,
     commands: ['start', 'database'],
     scope: 'service',

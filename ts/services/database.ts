@@ -1,13 +1,9 @@
 // The database: HTTP server, ledger and durable store in one process.
 import { loadNative } from '../native.js';
-import type {
-  NativeDatabaseOptions,
-  NativeDatabaseStarted,
-  NativeDatabaseStats,
-} from '../native.js';
+import type { NativeDatabaseStarted, NativeDatabaseStats } from '../native.js';
 import { loadAccounts } from '../options/accounts.js';
-import type { ServiceInput, ServiceValues } from '../options/table.js';
-import { listeningOf, nativeListen, Service } from './service.js';
+import type { ServiceInput } from '../options/table.js';
+import { listeningOf, Service } from './service.js';
 import type { Listening, StoreOpened } from './service.js';
 
 /** Options of a Database; all have defaults. */
@@ -25,7 +21,9 @@ export type DatabaseStats = NativeDatabaseStats;
 export class Database extends Service<'database', DatabaseStarted, DatabaseStats> {
   constructor(options: DatabaseOptions = {}) {
     super('database', options, (checked) => {
-      const native = new (loadNative().Database)(nativeDatabaseOptions(checked));
+      const { accounts: given } = checked;
+      const accounts = given === undefined ? undefined : loadAccounts(given);
+      const native = new (loadNative().Database)({ ...checked, accounts });
       return {
         start: async (onEvent) => report(await native.start(onEvent)),
         stop: (drainMs) => native.stop(drainMs),
@@ -34,25 +32,6 @@ export class Database extends Service<'database', DatabaseStarted, DatabaseStats
       };
     });
   }
-}
-
-function nativeDatabaseOptions(options: ServiceValues<'database'>): NativeDatabaseOptions {
-  const relaxed = options.fsyncInterval > 0;
-  return {
-    listen: nativeListen(options),
-    directory: options.data,
-    sync: relaxed ? 'interval' : 'always',
-    ...(relaxed ? { syncIntervalMs: options.fsyncInterval } : {}),
-    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
-    ...(options.accounts === undefined
-      ? {}
-      : { accounts: loadAccounts(options.accounts).map(({ id, limit }) => ({ id, limit })) }),
-    bodyBytesMax: options.bodyBytesMax,
-    headerTimeoutMs: options.headerTimeout,
-    bodyTimeoutMs: options.bodyTimeout,
-    idleTimeoutMs: options.keepAliveTimeout,
-    connectionsMax: options.connectionsMax,
-  };
 }
 
 // File systems that forget everything when the machine or the container ends.

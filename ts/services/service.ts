@@ -8,7 +8,6 @@ import { resolveServiceOptions } from '../options/resolve.js';
 import type { ServiceInput, ServiceKind, ServiceValues } from '../options/table.js';
 import type {
   NativeEventHandler,
-  NativeListen,
   NativeStarted,
   UpstreamHealth,
   UpstreamState,
@@ -279,24 +278,6 @@ export abstract class Service<
 /** The descriptors of sockets that a service manager opened: behind standard error, sd_listen_fds(3). */
 export function inheritedDescriptors(count: number): number[] {
   return Array.from({ length: count }, (_, index) => 3 + index);
-}
-
-/** Where to listen, as the addon wants it. Throws if neither a port nor a unix socket is there. */
-export function nativeListen(options: {
-  readonly host: string;
-  readonly port: number | undefined;
-  readonly unixSocket: string | undefined;
-  readonly unixSocketMode: number;
-  readonly listenFds: number | undefined;
-  readonly handoffUsers: readonly number[] | undefined;
-}): NativeListen {
-  const { host, port, unixSocket, unixSocketMode, listenFds, handoffUsers } = options;
-  return {
-    ...(port === undefined ? {} : { host, port }),
-    ...(unixSocket === undefined ? {} : { unixSocket, unixSocketMode }),
-    ...(handoffUsers === undefined ? {} : { handoffUsers: [...handoffUsers] }),
-    ...(listenFds === undefined ? {} : { inherited: inheritedDescriptors(listenFds) }),
-  };
 }
 
 /** Where it listens, out of what the addon says. */

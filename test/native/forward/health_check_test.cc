@@ -49,7 +49,7 @@ class HealthCheckTest : public testing::Test, private HealthCheck::Owner {
     peer.send_text(text);
   }
   TemporaryFolder folder_;
-  CheckOptions options_;
+  CheckOptions options_ = test::check_options();
 
  private:
   void on_checked(Check, HealthCheck::Outcome outcome, const std::string& why) override {

@@ -65,8 +65,8 @@ HealthOptions ejecting_after(uint32_t failures) {
   HealthOptions options;
   options.eject_after = failures;
   options.eject_window_ms = 1'000;
-  options.eject_ms = 100;
-  options.eject_ms_max = 350;
+  options.eject_time_ms = 100;
+  options.eject_time_max_ms = 350;
   options.readmit_after = 2;
   options.fall = 3;
   options.rise = 2;

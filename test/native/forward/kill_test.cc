@@ -182,7 +182,7 @@ TEST_P(Kill, OnlyWhatWasUnderWayOnItFailsAndItIsUsedAgain) {
   // More than fail with it, so that it is ejected for taking no connections. Then only a look at it
   // brings it back, of which there are several in each second.
   options.health.eject_after = clients + 1;
-  options.health.eject_ms = options.health.eject_ms_max = 3'600'000;
+  options.health.eject_time_ms = options.health.eject_time_max_ms = 3'600'000;
   static_assert(2 * limits::recheck_ms <= 1'000);
   Rig rig(std::move(options));
   Load load(rig, clients);

@@ -34,6 +34,7 @@
 
 #include "forward/forwarder.h"
 #include "support/call_on.h"
+#include "support/options.h"
 #include "sys/thread.h"
 
 namespace espora::forward {
@@ -490,7 +491,7 @@ class FewDescriptors {
 
 inline ForwarderOptions options_for(const TemporaryFolder& folder,
                                     std::vector<sys::Address> upstreams) {
-  ForwarderOptions options;
+  ForwarderOptions options = test::forwarder_options();
   options.name = "under test";
   options.listen.host = "127.0.0.1";
   options.listen.port = 0;

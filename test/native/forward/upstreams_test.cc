@@ -18,8 +18,8 @@ ForwarderOptions ejecting(const TemporaryFolder& folder, std::vector<sys::Addres
                           uint32_t after, uint64_t time_ms = hour_ms) {
   ForwarderOptions options = options_for(folder, std::move(upstreams));
   options.health.eject_after = after;
-  options.health.eject_ms = time_ms;
-  options.health.eject_ms_max = hour_ms;
+  options.health.eject_time_ms = time_ms;
+  options.health.eject_time_max_ms = hour_ms;
   return options;
 }
 
@@ -202,7 +202,7 @@ TEST(Upstreams, OneThatSaysNothingForItsTimeHasFailed) {
   TestServer a(Kind::unix_path, folder, "a");
   NamedServer b(Kind::unix_path, folder, "b");
   ForwarderOptions options = ejecting(folder, {a.address(), b.address()}, 1);
-  options.answer_timeout_ms = 20;
+  options.eject_silence_ms = 20;
   Rig rig(std::move(options));
   Peer client = Peer::connected(rig.address(Kind::tcp));
   ASSERT_TRUE(client.send_text("anybody there?"));
@@ -225,7 +225,7 @@ TEST(Upstreams, OneThatWasNotAskedMaySayNothing) {
   TemporaryFolder folder;
   TestServer a(Kind::unix_path, folder, "a");
   ForwarderOptions options = ejecting(folder, {a.address()}, 1);
-  options.answer_timeout_ms = 5;
+  options.eject_silence_ms = 5;
   options.idle_timeout_ms = 60;
   Rig rig(std::move(options));
   Peer client = Peer::connected(rig.address(Kind::tcp));

@@ -242,7 +242,7 @@ TEST(Chunked, TrailersShareTheLimitsOfFields) {
 // comes in pieces of `step` with the gap closed after each.
 std::string trace_with_gaps_closed(const std::string& stream, size_t at, size_t step) {
   using Outcome = RequestParser::Outcome;
-  RequestParser parser;
+  RequestParser parser(test::request_body_bytes_max);
   std::string bytes;
   size_t given = 0;
   std::string trace;

@@ -566,7 +566,7 @@ TEST(Expect, OnlyContinueIsKnown) {
 TEST(Expect, ContinueIsDueOnlyWhileTheClientWaits) {
   const auto awaits = [](const std::string& stream) {
     std::vector<char> bytes(stream.begin(), stream.end());
-    RequestParser parser;
+    RequestParser parser(test::request_body_bytes_max);
     EXPECT_EQ(parser.parse(bytes), RequestParser::Outcome::head);
     return parser.awaits_continue(bytes.size());
   };
@@ -611,7 +611,7 @@ TEST(Pipelining, NothingOfOneRequestStaysForTheNext) {
 
 TEST(Pipelining, AfterAnErrorEverythingIsAnError) {
   std::vector<char> bytes;
-  RequestParser parser;
+  RequestParser parser(test::request_body_bytes_max);
   const std::string stream = "GET /x HTTP/1.1\r\nX : y\r\n\r\n" + get("/y");
   bytes.assign(stream.begin(), stream.end());
   EXPECT_EQ(parser.parse(bytes), RequestParser::Outcome::error);
@@ -622,7 +622,7 @@ TEST(Pipelining, AfterAnErrorEverythingIsAnError) {
 
 TEST(Pipelining, PhasesAreVisible) {
   std::string stream = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nabrest";
-  RequestParser parser;
+  RequestParser parser(test::request_body_bytes_max);
   EXPECT_TRUE(parser.idle());
   EXPECT_FALSE(parser.in_body());
   EXPECT_EQ(parser.parse({stream.data(), 10}), RequestParser::Outcome::need_more);

@@ -17,9 +17,9 @@ class ServerDeadlineTest : public OverBoth {
  protected:
   // Everything far away: a test makes the one near that it is about.
   static ServerOptions patient() {
-    ServerOptions options;
+    ServerOptions options = server_options();
     options.header_timeout_ms = options.body_timeout_ms = 3'600'000;
-    options.idle_timeout_ms = options.write_timeout_ms = 3'600'000;
+    options.keep_alive_timeout_ms = options.write_timeout_ms = 3'600'000;
     return options;
   }
 };
@@ -109,7 +109,7 @@ TEST_P(ServerDeadlineTest, SingleBytesDoNotProlongABody) {
 
 TEST_P(ServerDeadlineTest, AnIdleConnectionIsClosedSilently) {
   ServerOptions options = patient();
-  options.idle_timeout_ms = 30;
+  options.keep_alive_timeout_ms = 30;
   Harness harness(options);
   Client fresh = harness.connect(tcp());
   Client used = harness.connect(tcp());
@@ -123,9 +123,9 @@ TEST_P(ServerDeadlineTest, AnIdleConnectionIsClosedSilently) {
 
 // None of the deadlines is for a client that waits for us.
 TEST_P(ServerDeadlineTest, WhoWaitsForAnAnswerIsNotTimedOut) {
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.header_timeout_ms = options.body_timeout_ms = 5;
-  options.idle_timeout_ms = options.write_timeout_ms = 5;
+  options.keep_alive_timeout_ms = options.write_timeout_ms = 5;
   Harness harness(options);
   Client held = harness.connect(tcp());
   ASSERT_TRUE(held.send(get("/gate/1/x") + "GET /now/half HTTP/1.1\r\n"));

@@ -165,7 +165,7 @@ TEST_P(ServerDrainTest, WhatWaitsInTheQueueIsAnswered) {
 
 // The same with room for few: the queue is emptied as room comes back, and only then is it over.
 TEST_P(ServerDrainTest, WhatWaitsForRoomIsAnswered) {
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.connections_max = 2;
   Harness harness(options);
   std::vector<Client> clients(20);

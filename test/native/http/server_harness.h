@@ -24,6 +24,7 @@
 
 #include "http/server.h"
 #include "support/loop_thread.h"
+#include "support/options.h"
 #include "support/socket_client.h"
 
 namespace espora::test {
@@ -165,7 +166,7 @@ inline std::string head_of(std::string_view path) {
 // Listens on both, TCP with a port that the kernel chose and a unix socket.
 class Harness final : private sys::TurnHook {
  public:
-  explicit Harness(http::ServerOptions options = {}) : handler_(thread_.loop()) {
+  explicit Harness(http::ServerOptions options = server_options()) : handler_(thread_.loop()) {
     options.listen.host = "127.0.0.1";
     options.listen.port = 0;
     options.listen.unix_path = directory_.file("s");

@@ -176,7 +176,7 @@ TEST_P(ServerLoadTest, SlowOnesDoNotHoldUpTheOthers) {
   constexpr size_t senders = 50;
   constexpr size_t readers = 4;
   constexpr size_t answer_bytes = 8'000'000;
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.header_timeout_ms = options.body_timeout_ms = options.write_timeout_ms = 3'600'000;
   Harness harness(options);
   const std::string request = post("/now/", "body");
@@ -221,7 +221,7 @@ TEST_P(ServerLoadTest, SlowOnesDoNotHoldUpTheOthers) {
 }
 
 TEST_P(ServerLoadTest, AtTheLimitAcceptingPausesAndResumes) {
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.connections_max = 5;
   Harness harness(options);
   std::vector<Client> clients;

@@ -176,9 +176,9 @@ TEST_P(ServerRefusalTest, LingeringIsBoundInBytes) {
 
 // The client neither sends nor closes. No other deadline is near.
 TEST_P(ServerRefusalTest, LingeringIsBoundInTime) {
-  http::ServerOptions options;
+  http::ServerOptions options = server_options();
   options.header_timeout_ms = options.body_timeout_ms = 3'600'000;
-  options.idle_timeout_ms = options.write_timeout_ms = 3'600'000;
+  options.keep_alive_timeout_ms = options.write_timeout_ms = 3'600'000;
   Harness harness(options);
   Client client = harness.connect(tcp());
   EXPECT_EQ(client.exchange("nonsense\r\n").status, 400);

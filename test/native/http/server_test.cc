@@ -270,7 +270,7 @@ std::string without_what_varies(std::string answers) {
 // Sends the stream in pieces, each only when the one before was taken from the socket, then ends
 // it.
 Transcript play(bool tcp, const std::string& bytes, const std::vector<size_t>& cuts) {
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.body_bytes_max = 64;
   Harness harness(options);
   Client client = harness.connect(tcp);
@@ -308,7 +308,7 @@ TEST_P(ServerTest, CutsChangeNothing) {
 
 // Every part of a request at its largest, in pieces: the receive buffer always has room.
 TEST_P(ServerTest, TheLargestRequestInPieces) {
-  ServerOptions options;
+  ServerOptions options = server_options();
   options.body_bytes_max = 100 * 1024;  // above the shared buffer's own size
   Harness harness(options);
   Client client = harness.connect(tcp());

@@ -14,13 +14,14 @@
 #include <vector>
 
 #include "http/request_parser.h"
+#include "support/options.h"
 
 namespace {
 
 using espora::http::RequestParser;
 
 std::string verdict_on(std::span<char> stream) {
-  RequestParser parser;
+  RequestParser parser(espora::test::request_body_bytes_max);
   std::string text;
   while (!stream.empty()) {
     switch (parser.parse(stream)) {

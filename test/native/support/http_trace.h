@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "http/request_parser.h"
+#include "support/options.h"
 #include "sys/check.h"
 
 namespace espora::test {
@@ -38,7 +39,7 @@ inline Cuts random_cuts(std::mt19937_64& random, size_t bytes) {
 // of exactly their size: a pointer kept or a byte read too many is found by the address sanitizer.
 class Feeder {
  public:
-  explicit Feeder(uint32_t body_bytes_max = limits::http_body_bytes_default)
+  explicit Feeder(uint32_t body_bytes_max = test::request_body_bytes_max)
       : parser_(body_bytes_max), room_(http::RequestParser::receive_bytes_max(body_bytes_max)) {}
 
   // Gives `bytes` to the parser, never more at once than a buffer of receive_bytes_max() takes.
@@ -124,7 +125,7 @@ class Feeder {
 
 // What the parser says about `stream` when it arrives cut at `cuts`.
 inline std::string http_trace(std::string_view stream, const Cuts& cuts = {},
-                              uint32_t body_bytes_max = limits::http_body_bytes_default) {
+                              uint32_t body_bytes_max = test::request_body_bytes_max) {
   Feeder feeder(body_bytes_max);
   size_t from = 0;
   for (const size_t cut : cuts) {

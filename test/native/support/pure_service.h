@@ -17,6 +17,7 @@
 #include "ledger/json_transaction.h"
 #include "ledger/ledger.h"
 #include "ledger/route.h"
+#include "support/options.h"
 
 namespace espora::test {
 
@@ -158,12 +159,12 @@ class PureService {
 
   static constexpr uint64_t now_us = 1'705'458'881'217'753;
 
-  http::RequestParser parser_;
+  http::RequestParser parser_{test::request_body_bytes_max};
   ledger::Ledger ledger_{ledger::AccountTable::contest()};
   http::OutputBuffer out_;
   http::DateCache dates_;
   std::vector<char> buffer_ =
-      std::vector<char>(http::RequestParser::receive_bytes_max(limits::http_body_bytes_default));
+      std::vector<char>(http::RequestParser::receive_bytes_max(test::request_body_bytes_max));
   size_t size_ = 0;
   ledger::Route route_;
   const http::Error* refusal_ = nullptr;  // decided from the head alone
