@@ -25,9 +25,6 @@ const isText = (file: string): boolean =>
 const native = tracked.filter((file) => /^native\/.*\.(cc|h)$/.test(file));
 const opening = tracked.filter((file) => /^(native|ts|scripts)\/.*\.(cc|h|ts|mjs)$/.test(file));
 
-/** Sources whose texts are printed: errors, help, metrics. */
-const printing = opening.filter((file) => !file.startsWith('ts/metrics/'));
-
 type Rule = (path: string, text: string) => Finding[];
 
 /** Every finding of a rule, as lines that an editor can follow. */
@@ -55,8 +52,8 @@ for (const [title, rule, files] of [
   ],
   ['every file opens with its purpose', rules.checkPurpose, opening],
   ['no file has a forbidden name', rules.checkFileName, tracked],
-  ['errors say what must be', rules.checkErrorVoice, printing],
-  ['what a program prints has no words for persons', rules.checkPersons, printing],
+  ['errors say what must be', rules.checkErrorVoice, opening],
+  ['what a program prints has no words for persons', rules.checkPersons, opening],
   ['a README is short', rules.checkReadmeLength, ['README.md', 'README.pt-BR.md']],
   [
     'nothing of one machine, and no work left behind',
