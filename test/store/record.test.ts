@@ -19,7 +19,7 @@ import {
   u8,
   utf8,
 } from '#espora/index.js';
-import type { EsporaError, RecordOf } from '#espora/index.js';
+import type { EsporaError, RecordOf, RecordType } from '#espora/index.js';
 import { recordOfSchema } from '#espora/store/record.js';
 import { Unit } from '#espora/store/unit.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
@@ -83,6 +83,19 @@ test('every kind of field keeps its value, at both ends', (t) => {
     m: new Uint8Array(),
   };
   t.deepEqual(roundTrip(low), low);
+});
+
+test('the most bytes that a field says it takes are those of its largest value', (t) => {
+  const largest: Value = { ...sample, l: '\u{10ffff}'.repeat(10), m: new Uint8Array(20).fill(255) };
+  for (const name of Object.keys(shape) as (keyof typeof shape)[]) {
+    const one = record({ [name]: shape[name] }) as unknown as RecordType<Record<string, unknown>>;
+    const unit = new Unit();
+    one.encode(unit, { [name]: largest[name] });
+    t.is(unit.at, one.bytesMax, name);
+  }
+  const unit = new Unit();
+  type.encode(unit, largest);
+  t.is(unit.at, type.bytesMax);
 });
 
 test('any text of whole characters comes back', (t) => {
