@@ -235,6 +235,7 @@ test('wrong options and ranges are refused with what would be right', async (t) 
   const range = (given: unknown, message: RegExp): void => {
     t.regex(t.throws(() => store.read(given as never)).message, message);
   };
+  for (const nothing of [null, 5, 'all', true]) range(nothing, /what read takes must be an object/);
   range({ from: 1 }, /read has no option from/);
   range({ gt: 1, gte: 1 }, /exclude each other/);
   range({ lt: 1, lte: 1 }, /exclude each other/);
