@@ -2,6 +2,8 @@
 // here: the program itself speaks English.
 import { errorTable } from '#espora/errors.js';
 import type { ErrorCode, ErrorRow } from '#espora/errors.js';
+import * as metrics from '#espora/metrics/table.js';
+import type { Metric } from '#espora/metrics/table.js';
 import {
   commands,
   defaultText,
@@ -150,6 +152,27 @@ function errorRow(name: ErrorCode, language: Language): readonly string[] {
   ];
 }
 
+const metricsOf: readonly (readonly [of: string, rows: Readonly<Record<string, Metric>>])[] = [
+  ['each process', metrics.lifeMetrics],
+  ['each process that is up', metrics.processMetrics],
+  ['database', { ...metrics.databaseMetrics, ...metrics.flushMetrics }],
+  ['balancer, api', metrics.forwarderMetrics],
+  ['upstream', metrics.upstreamMetrics],
+];
+
+const typeOf = { counter: 'counter', gauge: 'gauge', flag: 'gauge', times: 'summary' } as const;
+
+function metricRows(): readonly (readonly string[])[] {
+  return metricsOf.flatMap(([of, rows]) =>
+    Object.values(rows).map(({ kind, name, help }) => [
+      code(`espora_${name}${kind === 'counter' ? '_total' : ''}`),
+      typeOf[kind],
+      of,
+      help,
+    ]),
+  );
+}
+
 /** Tables by the name that marks them in a document: `<!-- name -->` … `<!-- /name -->`. */
 export function tablesOf(language: Language): Readonly<Record<string, string>> {
   const english = language === 'en';
@@ -166,6 +189,7 @@ export function tablesOf(language: Language): Readonly<Record<string, string>> {
         : ['código', 'significado', 'definitivo', 'código de saída'],
       (Object.keys(errorTable) as ErrorCode[]).map((name) => errorRow(name, language)),
     ),
+    ...(english ? { metrics: table(['metric', 'type', 'of', 'meaning'], metricRows()) } : {}),
   };
 }
 
