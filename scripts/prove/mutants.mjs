@@ -76,7 +76,7 @@ const avaRooms = {
     [...testsIn('docs'), 'test/options/process-*.test.ts', 'test/cli/config.test.ts'],
   ],
   supervisor: [testsIn('supervisor'), ['test/cli/start.test.ts']],
-  services: [testsIn('services'), ['test/cli/service.test.ts']],
+  services: [testsIn('services'), testsIn('options', 'metrics'), ['test/cli/service.test.ts']],
   topology: [testsIn('topology'), ['test/cli/start.test.ts']],
   metrics: [testsIn('metrics')],
   admin: [testsIn('admin'), ['test/cli/admin.test.ts']],

@@ -25,6 +25,9 @@ for (const [directIo, readOnly, fileSystem, said] of [
   [false, true, 'ext4', /^$/],
   [false, false, 'tmpfs', /on tmpfs, that is memory/],
   [false, true, 'tmpfs', /on tmpfs, that is memory/],
+  [false, false, 'ramfs', /on ramfs, that is memory/],
+  [true, false, 'overlayfs', /on overlayfs, that is a container's own layer/],
+  [true, false, 'overlay', /on overlay, that is a container's own layer/],
 ] as const) {
   test(`direct: ${directIo}, read-only: ${readOnly}, ${fileSystem}`, (t) => {
     const { store } = report({ ...started, directIo, readOnly, fileSystem });
