@@ -94,7 +94,7 @@ for (const [topology, entry] of [
     const program = startOnSockets(t, args, [tcp.fd, unix.fd]);
     await program.event('ready');
     const pids = pidsOf(program);
-    const started = program.events.find(({ service }) => service === entry)!['started'];
+    const { started } = await program.event('service-ready', ({ service }) => service === entry);
     t.deepEqual(started, {
       ...(started as object),
       port: tcp.port,

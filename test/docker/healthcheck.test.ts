@@ -20,7 +20,7 @@ import type { ExecutionContext } from 'ava';
 import { freePort } from '#espora/contest/free-port.js';
 import { containerPaths } from '#espora/topology/compose.js';
 import { startEspora, startOnSockets } from '../helpers/program.js';
-import type { Program } from '../helpers/program.js';
+import type { EventLine, Program } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { until } from '../helpers/until.js';
 
@@ -170,8 +170,9 @@ test.serial('espora start: the file is that of the service that clients talk to'
     },
   );
   await program.event('ready');
-  const balancer = program.events.find(({ service }) => service === 'balancer')!;
-  const { port } = balancer['started'] as { port: number };
+  const ready = (name: string): Promise<EventLine> =>
+    program.event('service-ready', ({ service }) => service === name);
+  const { port } = (await ready('balancer'))['started'] as { port: number };
   t.regex(readFileSync(check.file, 'utf8'), new RegExp(`^address 127.0.0.1:${String(port)}$`, 'm'));
   for (const { event, service, pid } of program.events) {
     if (event !== 'service-ready') continue;
@@ -180,12 +181,11 @@ test.serial('espora start: the file is that of the service that clients talk to'
     t.is(told, service === 'balancer', String(service));
   }
   // Whoever is behind the balancer and gone makes it unhealthy: it asks the way that clients go.
-  const pidOf = (name: string): number =>
-    program.events.find(({ service }) => service === name)!['pid'] as number;
+  const pid = (await ready('database'))['pid'] as number;
   t.is(await check.ask(), undefined);
-  process.kill(pidOf('database'), 'SIGSTOP');
+  process.kill(pid, 'SIGSTOP');
   t.regex((await check.ask())!, /^unhealthy: /);
-  process.kill(pidOf('database'), 'SIGCONT');
+  process.kill(pid, 'SIGCONT');
   await until('it is healthy again', async () => (await check.ask()) === undefined);
   t.is((await program.stop()).exitCode, 0);
   t.false(existsSync(check.file));
