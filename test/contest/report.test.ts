@@ -50,7 +50,7 @@ test('a good run: every figure, no failure, the whole prize', async (t) => {
     /inconsistencies\s+0\n/,
     /balances after\s+5 of 5 accounts add up/,
     /player\s+cpu \d+ % of a core, lateness p50 [\d.]+ p99 [\d.]+ ms/,
-    /would be\s+USD [\d,]+\.\d\d, if the plan short were the whole test/,
+    /would be\s+USD [\d,]+\.\d\d( \(fines: .*\))?, if the plan short were the whole test/,
     /machine\s+\d+ × .*, [\d.]+ GiB, Linux /,
     /played by\s+espora \d+\.\d+\.\d+(, commit [0-9a-f]{12}( with changes)?)?, Node\.js v/,
   ]) {

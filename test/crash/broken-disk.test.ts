@@ -76,7 +76,7 @@ failing(
           break;
         }
         t.is(await opened.ended, 3, opened.stderr);
-        t.regex(opened.stderr, /EIO|does not give the block back/);
+        t.regex(opened.stderr, /EIO|the device cannot read the block/);
         messages.push(opened.stderr);
         await disk.tell('heal');
         t.deepEqual(await readStored(data), before);
