@@ -76,7 +76,7 @@ await runScript(async () => {
       '--output-on-failure',
       '--no-tests=error',
       '--timeout',
-      '900',
+      '1800',
       '--parallel',
       String(availableParallelism()),
     ]);
