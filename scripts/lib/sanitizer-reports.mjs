@@ -36,16 +36,18 @@ function isOurs({ head, frames }) {
   return !head.includes('by main thread') && (code.at(-1)?.includes('(espora.node+') ?? false);
 }
 
-/** Whether Node.js opened or closed a descriptor there. */
-const opensDescriptor = ({ frames }) =>
+/** Whether a descriptor was opened or closed there. */
+const opensOrCloses = ({ frames }) =>
   /^ {4}#0 (?:open|socket|socketpair|pipe|accept|eventfd|epoll_create|inotify_init|dup|close)\w* /.test(
     frames[0] ?? '',
-  ) && frames.find((line) => !runtime.test(line))?.includes('(node+');
+  );
+
+/** Whether it was Node.js. */
+const opensInNode = (stack) =>
+  opensOrCloses(stack) && stack.frames.find((line) => !runtime.test(line))?.includes('(node+');
 
 /** An access of JavaScript's thread of which no stack is left. */
 const isUnknown = ({ head, frames }) => frames.length === 0 && head.includes('by main thread');
-
-const closesDescriptor = ({ frames }) => /^ {4}#0 close /.test(frames[0] ?? '');
 
 /**
  * Whether a report needs no attention:
@@ -54,8 +56,8 @@ const closesDescriptor = ({ frames }) => /^ {4}#0 close /.test(frames[0] ?? '');
  * - a race in whose accesses nothing of the addon takes part is between threads of Node.js;
  * - a race on a descriptor that Node.js opened: libuv closes by syscall(2), which the sanitizer does not
  *   see, so it takes whoever gets the number next for a user of the old one;
- * - the same race, seen from the other side: the store opens by openat(2), which the sanitizer does not see
- *   either, so that the first it knows of such a number is its end.
+ * - the same race, of which only our side is left: the addon closes a number that was opened unseen (the
+ *   store opens by openat(2)), or opens one that was closed unseen.
  */
 export function isForeign(report) {
   if (report.includes('(strace+') && !report.includes('(espora.node+')) return true;
@@ -64,8 +66,8 @@ export function isForeign(report) {
   }
   if (!report.includes('WARNING: ThreadSanitizer: data race')) return false;
   const stacks = stacksOf(report);
-  if (!stacks.some(isOurs) || stacks.some(opensDescriptor)) return true;
-  if (stacks.some(isUnknown) && stacks.some(closesDescriptor) && !report.includes('Location is')) {
+  if (!stacks.some(isOurs) || stacks.some(opensInNode)) return true;
+  if (stacks.some(isUnknown) && stacks.some(opensOrCloses) && !report.includes('Location is')) {
     return true;
   }
   const location = /^ {2}Location is file descriptor \d+ created by [^\n]*\n((?: {4}#[^\n]*\n?)*)/m;

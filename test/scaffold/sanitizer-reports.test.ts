@@ -109,6 +109,9 @@ test('the end of a descriptor that nobody was seen to open is foreign where the 
 ${location}${thread}`;
   const lost = '[failed to restore the stack]';
   t.true(isForeign(closed(`main thread:\n    ${lost}`)));
+  const opened = closed(`main thread:\n    ${lost}`).replace('#0 close ', '#0 eventfd ');
+  t.true(isForeign(opened));
+  t.false(isForeign(opened.replace('main thread', 'thread T20')));
   t.false(isForeign(closed(`thread T20:\n    ${lost}`)));
   t.false(isForeign(closed('main thread:\n    #0 <null> <null> (espora.node+0x1)')));
   t.false(
