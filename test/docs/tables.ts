@@ -13,6 +13,7 @@ import {
   variableOf,
 } from '#espora/options/table.js';
 import type { OptionName } from '#espora/options/table.js';
+import { replaceBlock } from '../../bench/lib/results.js';
 import type { Language } from '../../bench/lib/summary.js';
 
 const optionHelp: Readonly<Record<OptionName, string>> = {
@@ -164,11 +165,11 @@ const typeOf = { counter: 'counter', gauge: 'gauge', flag: 'gauge', times: 'summ
 
 function metricRows(): readonly (readonly string[])[] {
   return metricsOf.flatMap(([of, rows]) =>
-    Object.values(rows).map(({ kind, name, help }) => [
-      code(`espora_${name}${kind === 'counter' ? '_total' : ''}`),
-      typeOf[kind],
+    Object.values(rows).map((metric) => [
+      code(metrics.fullName(metric)),
+      typeOf[metric.kind],
       of,
-      help,
+      metric.help,
     ]),
   );
 }
@@ -195,13 +196,10 @@ export function tablesOf(language: Language): Readonly<Record<string, string>> {
 
 /** The document with its tables made anew. Throws if a mark is missing. */
 export function withTables(document: string, language: Language): string {
-  let text = document;
-  for (const [name, made] of Object.entries(tablesOf(language))) {
-    const marked = new RegExp(`(<!-- ${name} -->\n)[^]*?(<!-- /${name} -->)`);
-    if (!marked.test(text)) throw new Error(`there is no <!-- ${name} --> … <!-- /${name} -->`);
-    text = text.replace(marked, (_all, begin: string, end: string) => `${begin}${made}\n${end}`);
-  }
-  return text;
+  return Object.entries(tablesOf(language)).reduce(
+    (text, [name, made]) => replaceBlock(text, name, made),
+    document,
+  );
 }
 
 /** The documents that hold tables. */

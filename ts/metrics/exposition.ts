@@ -55,19 +55,20 @@ class Scrape {
     return this.#registry.metrics();
   }
 
-  #setNumber({ kind, name, help, factor }: Metric, labels: Labels, value: number): void {
-    const full = `espora_${name}${kind === 'counter' ? '_total' : ''}`;
-    const known = this.#registry.getSingleMetric(full) as Counter | Gauge | undefined;
+  #setNumber(metric: Metric, labels: Labels, value: number): void {
+    const { kind, help, factor } = metric;
+    const name = table.fullName(metric);
+    const known = this.#registry.getSingleMetric(name) as Counter | Gauge | undefined;
     const Type = kind === 'counter' ? Counter : Gauge;
     const labelNames = Object.keys(labels);
-    const metric = known ?? new Type({ name: full, help, labelNames, registers: [this.#registry] });
-    metric.inc(labels, value * factor);
+    const made = known ?? new Type({ name, help, labelNames, registers: [this.#registry] });
+    made.inc(labels, value * factor);
   }
 
-  #setTimes({ name, help }: Metric, labels: Labels, times: Durations): void {
-    const full = `espora_${name}`;
-    const known = this.#registry.getSingleMetric(full) as Times | undefined;
-    (known ?? new Times(full, help, this.#registry)).add(labels, times);
+  #setTimes(metric: Metric, labels: Labels, times: Durations): void {
+    const name = table.fullName(metric);
+    const known = this.#registry.getSingleMetric(name) as Times | undefined;
+    (known ?? new Times(name, metric.help, this.#registry)).add(labels, times);
   }
 }
 

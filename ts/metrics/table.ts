@@ -4,13 +4,17 @@
 /** `flag`: a gauge that is 0 or 1. `times`: a summary, in seconds. */
 export type MetricKind = 'counter' | 'gauge' | 'flag' | 'times';
 
-/** One metric: `espora_` and its name, with `_total` for a counter; `factor` turns it into seconds. */
+/** One metric; `factor` turns its value into seconds. */
 export interface Metric<Kind extends MetricKind = MetricKind> {
   readonly kind: Kind;
   readonly name: string;
   readonly help: string;
   readonly factor: number;
 }
+
+/** The name that Prometheus has for a metric. */
+export const fullName = ({ kind, name }: Metric): string =>
+  `espora_${name}${kind === 'counter' ? '_total' : ''}`;
 
 const row =
   <Kind extends MetricKind>(kind: Kind) =>
