@@ -37,7 +37,18 @@ class Scripted extends Service<'balancer', Started, object> {
   }
 }
 
-const kinds = ['notice', 'warning', 'failed'] as const;
+/** What the events of a service tell when the addon tells one. */
+function heardOf(...event: Parameters<OnEvent>): unknown[] {
+  const service = new Scripted();
+  void service.start();
+  const heard: unknown[] = [];
+  for (const kind of ['notice', 'warning', 'failed'] as const) {
+    service.on(kind, (message) => heard.push([kind, message]));
+  }
+  service.on('upstream', (change) => heard.push(change));
+  service.native.onEvent(...event);
+  return heard;
+}
 
 for (const [name, detail, ...said] of [
   ['warning', { message: 'm' }, 'warning', 'm'],
@@ -48,12 +59,7 @@ for (const [name, detail, ...said] of [
   ['something new', { message: 'm' }],
 ] as const) {
   test(`of the event ${name} is said: ${said.join(' ')}`, (t) => {
-    const service = new Scripted();
-    void service.start();
-    const heard: unknown[] = [];
-    for (const kind of kinds) service.on(kind, (message) => heard.push([kind, message]));
-    service.native.onEvent(name, detail);
-    t.deepEqual(heard, said.length === 0 ? [] : [said]);
+    t.deepEqual(heardOf(name, detail), said.length === 0 ? [] : [said]);
   });
 }
 
@@ -67,12 +73,7 @@ for (const [state, health, ...said] of [
   ['up', 'unresolved'],
 ] as const) {
   test(`of an upstream that is ${state} and ${health} is said: ${said.join(' ')}`, (t) => {
-    const service = new Scripted();
-    void service.start();
-    const heard: unknown[] = [];
-    for (const kind of kinds) service.on(kind, (message) => heard.push([kind, message]));
-    service.on('upstream', (change) => heard.push(change));
-    service.native.onEvent('upstream', { upstream: 'u', state, health, message: 'm' });
+    const heard = heardOf('upstream', { upstream: 'u', state, health, message: 'm' });
     const change = { address: 'u', state, health, reason: 'm' };
     t.deepEqual(heard, said.length === 0 ? [change] : [change, said]);
   });
