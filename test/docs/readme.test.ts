@@ -52,7 +52,7 @@ for (const file of quotingDocuments) {
 for (const file of readmesAndReferences) {
   test(`${file}: every command that it shows is understood`, async (t) => {
     const shown = commandsIn(read(file));
-    t.true(shown.length > 1);
+    t.true(shown.length > (file in documents ? 5 : 1));
     for (const words of shown) {
       if (words[0] === 'contest') continue; // Would play it.
       let ran: string | undefined;
@@ -86,10 +86,20 @@ const linking = [
   ...readmesAndReferences,
 ];
 
+/** More links than this; where nothing is said, at least one. */
+const linksMin: Readonly<Record<string, number>> = {
+  'README.md': 15,
+  'README.pt-BR.md': 15,
+  'bench/README.md': 8,
+  'docs/reference.md': 3,
+  'docs/reference.pt-BR.md': 3,
+  'docker/README.md': -1,
+};
+
 for (const file of linking) {
   test(`${file}: every file that it links to exists`, (t) => {
     const links = [...read(file).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
-    t.true(links.length > 0 || file === 'docker/README.md');
+    t.true(links.length > (linksMin[file] ?? 0));
     t.deepEqual(
       links.filter((path) => !existsSync(join(dirname(file), path))),
       [],

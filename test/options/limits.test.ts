@@ -5,6 +5,7 @@ import { accountsMax } from '#espora/options/accounts.js';
 import { unixPathBytesMax, upstreamsMax, weightMax } from '#espora/options/kinds.js';
 import { optionNames, optionOf } from '#espora/options/table.js';
 import type { OptionName } from '#espora/options/table.js';
+import { inheritedDescriptors } from '#espora/services/service.js';
 
 /** A constant of a header of the addon; those of sys/limits.h unless said otherwise. */
 function native(name: string, file = 'native/sys/limits.h'): number {
@@ -33,6 +34,7 @@ test('constants are the same', (t) => {
   t.is(weightMax, native('upstream_weight_max'));
   t.is(unixPathBytesMax, native('unix_path_bytes_max'));
   t.is(accountsMax, native('accounts_max'));
+  t.deepEqual(inheritedDescriptors(1), [native('first_inherited', 'native/binding/values.cc')]);
 });
 
 for (const [option, name] of [
