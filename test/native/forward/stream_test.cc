@@ -208,8 +208,8 @@ TEST_P(Streams, EndWithTheLongestTimeOfASession) {
   });
   StreamEnd how;
   EXPECT_GT(upstream.receive_to_end(&how).size(), 0u);
-  client.close();
   sender.join();
+  client.close();
   rig->expect_idle();
   EXPECT_EQ((*rig)->stats().ended_lifetime, 1u);
   EXPECT_EQ((*rig)->stats().upstreams[0].ejections, 0u);
