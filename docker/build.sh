@@ -13,7 +13,7 @@ else
   fi
   npm ci --include=dev --no-audit --no-fund
   npm run build:native
-  npx tsc -b ts
+  npx tsc -b contest
   mkdir -p prebuilds/linux-x64-glibc
   cp build/Release/espora.node prebuilds/linux-x64-glibc/
   g++ -x c -std=gnu11 -O2 -static -s -o docker/healthcheck docker/healthcheck.c

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { at } from './lib/project.mjs';
 
-const { composeFiles } = await import('../dist/topology/compose.js');
+const { composeFiles } = await import('../dist/lab/compose-files.js');
 const { topologies } = await import('../dist/topology/index.js');
 
 for (const [name, text] of Object.entries(composeFiles(topologies))) {

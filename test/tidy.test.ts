@@ -23,7 +23,11 @@ const isText = (file: string): boolean =>
   !/\.(png|svg|ico|gz|bin|node)$/.test(file) && !file.startsWith('test/native/fuzz/corpus/');
 
 const native = tracked.filter((file) => /^native\/.*\.(cc|h)$/.test(file));
-const opening = tracked.filter((file) => /^(native|ts|scripts)\/.*\.(cc|h|ts|mjs)$/.test(file));
+const opening = tracked.filter((file) =>
+  /^(native|ts|lab|contest|scripts)\/.*\.(cc|h|ts|mjs)$/.test(file),
+);
+
+const modules = tracked.filter((file) => /^(ts|lab|contest|bench|test)\/.*\.ts$/.test(file));
 
 type Rule = (path: string, text: string) => Finding[];
 
@@ -50,6 +54,7 @@ for (const [title, rule, files] of [
     rules.checkSanitizerAsked,
     tracked.filter((file) => /^test\/native\/.*\.(cc|h)$/.test(file)),
   ],
+  ['imports between folders go one way', rules.checkImportDirection, modules],
   ['every file opens with its purpose', rules.checkPurpose, opening],
   ['no file has a forbidden name', rules.checkFileName, tracked],
   ['errors say what must be', rules.checkErrorVoice, opening],
@@ -306,6 +311,42 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'README.md',
     'x\n'.repeat(rules.readmeLinesMax),
     [],
+  ],
+
+  [
+    'ts imports contest, whichever way',
+    rules.checkImportDirection,
+    'ts/cli/a.ts',
+    "import {\n  b,\n} from '#espora/contest/b.js';\nimport '../../contest/c.js';\nexport type { D } from '#espora/lab/d.js';\nconst e = await import('#espora/contest/e.js');",
+    [1, 4, 5, 6],
+  ],
+  [
+    'ts imports ts and packages, and names what it loads when it runs',
+    rules.checkImportDirection,
+    'ts/cli/a.ts',
+    "import { b } from '#espora/b.js';\nimport { c } from '../c.js';\nimport { d } from 'd';\nconst player: string = '#espora/contest/command.js';\nawait import(player);",
+    [],
+  ],
+  [
+    'lab imports contest, bench and test',
+    rules.checkImportDirection,
+    'lab/a.ts',
+    "import { b } from '#espora/contest/b.js';\nimport { c } from '../bench/lib/c.js';\nimport { d } from '../test/helpers/d.js';\nimport { e } from '#espora/e.js';",
+    [1, 2, 3],
+  ],
+  [
+    'contest imports bench',
+    rules.checkImportDirection,
+    'contest/html/a.ts',
+    "import { b } from '../../bench/lib/b.js';\nimport { c } from '#espora/lab/c.js';\nimport { d } from '../d.js';",
+    [1],
+  ],
+  [
+    'bench imports test',
+    rules.checkImportDirection,
+    'bench/lib/a.ts',
+    "import { b } from '../../test/helpers/b.js';\nimport { c } from '#espora/contest/c.js';",
+    [1],
   ],
 
   ['a file called assert', rules.checkFileName, 'native/sys/assert.h', '', [1]],

@@ -7,8 +7,8 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commandInside, LimitedGroups, readUsage } from '#espora/contest/control-groups.js';
-import type { GroupDirectories } from '#espora/contest/control-groups.js';
+import { commandInside, LimitedGroups, readUsage } from '#espora/lab/control-groups.js';
+import type { GroupDirectories } from '#espora/lab/control-groups.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { TrialFailure } from './trial.js';
 

@@ -3,8 +3,8 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { basename } from 'node:path';
-import { readSurroundings } from '#espora/contest/surroundings.js';
-import type { Surroundings } from '#espora/contest/surroundings.js';
+import { readSurroundings } from '#espora/lab/surroundings.js';
+import type { Surroundings } from '#espora/lab/surroundings.js';
 
 export interface Disk {
   readonly fileSystem: string;

@@ -1,9 +1,9 @@
 // What every micro trial works on: the contest's transactions and requests, the same in each run and
 // for each contestant.
 
-import { defaultAccounts } from '#espora/options/accounts.js';
-import { Random } from '#espora/contest/random.js';
 import { randomTransaction, RequestWriter } from '#espora/contest/requests.js';
+import { Random } from '#espora/lab/random.js';
+import { defaultAccounts } from '#espora/options/accounts.js';
 
 export interface Transaction {
   readonly account: number;

@@ -2,7 +2,7 @@
 // ends, beside HAProxy's.
 
 import { join } from 'node:path';
-import { freePort } from '#espora/contest/free-port.js';
+import { freePort } from '#espora/lab/free-port.js';
 import { otherThan } from '../lib/pinning.js';
 import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
 import { budget } from '../lib/report.js';

@@ -2,7 +2,7 @@
 // contestants, and plays the contest's arrivals against one after the other.
 
 import { writeFile } from 'node:fs/promises';
-import type { Subject } from '#espora/contest/subject.js';
+import type { Subject } from '#espora/lab/subject.js';
 import { takeTurns } from '../lib/statistics.js';
 import { arrivalsLoad, playFlush, withAll } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';

@@ -3,9 +3,9 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCompose } from '#espora/contest/compose-project.js';
-import { freePort } from '#espora/contest/free-port.js';
-import type { Subject } from '#espora/contest/subject.js';
+import { startCompose } from '#espora/lab/compose-project.js';
+import { freePort } from '#espora/lab/free-port.js';
+import type { Subject } from '#espora/lab/subject.js';
 import { topologies } from '#espora/topology/index.js';
 import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';

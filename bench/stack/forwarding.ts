@@ -3,7 +3,7 @@
 // arrivals, and with a share of a CPU.
 
 import { join } from 'node:path';
-import { freePort } from '#espora/contest/free-port.js';
+import { freePort } from '#espora/lab/free-port.js';
 import { LimitedRig } from '../lib/limited-rig.js';
 import { otherThan, pinned } from '../lib/pinning.js';
 import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';

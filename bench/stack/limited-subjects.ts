@@ -3,8 +3,8 @@
 
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { freePort } from '#espora/contest/free-port.js';
-import { startLimited } from '#espora/contest/limited-topology.js';
+import { freePort } from '#espora/lab/free-port.js';
+import { startLimited } from '#espora/lab/limited-topology.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { execute, findProgram, LimitedRig } from '../lib/limited-rig.js';

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Target } from '#espora/contest/connection.js';
+import type { Target } from '#espora/lab/connection.js';
 import { pinned } from '../lib/pinning.js';
 import { at } from '../lib/project.js';
 import { TrialFailure } from '../lib/trial.js';

@@ -14,6 +14,8 @@ export const binary = 'build/Release/espora.node';
 /** Sources, and what `tsc -b` makes of them. */
 export const typescriptProjects = [
   { source: 'ts', output: 'dist' },
+  { source: 'lab', output: 'dist/lab' },
+  { source: 'contest', output: 'dist/contest' },
   { source: 'test', output: '.build/test' },
   { source: 'bench', output: '.build/bench' },
 ];

@@ -2,7 +2,7 @@
 // true, it ends or goes on as it should, and the next start finds all that was acknowledged.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Random } from '#espora/contest/random.js';
+import { Random } from '#espora/lab/random.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';
 import { DatabaseLife } from './lives.js';

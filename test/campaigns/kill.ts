@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Random } from '#espora/contest/random.js';
+import { Random } from '#espora/lab/random.js';
 import type { EsporaStart } from '../helpers/espora.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';

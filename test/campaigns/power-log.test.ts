@@ -1,6 +1,6 @@
 // The log of the disk whose power is cut, and what may survive a cut.
 import test from 'ava';
-import { Random } from '#espora/contest/random.js';
+import { Random } from '#espora/lab/random.js';
 import { chooseCuts, lastFlushBefore, parseLog, survivors } from './power-log.js';
 
 function entry(type: number, timeNs: bigint, offset: number, bytes: Buffer): Buffer {

@@ -1,6 +1,6 @@
 // The log of a disk of ours, and the states that a power cut at some point of it may have left behind.
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { Random } from '#espora/contest/random.js';
+import type { Random } from '#espora/lab/random.js';
 
 /** A write or a flush, in the order in which the disk was told. */
 export interface LogEntry {

@@ -5,7 +5,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Random } from '#espora/contest/random.js';
+import { Random } from '#espora/lab/random.js';
 import { RawClient } from '../conformance/raw-client.js';
 import { until } from '../helpers/until.js';
 import { demand, inDirectory } from './campaign.js';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Api, Balancer, Database } from '#espora/index.js';
-import { freePort } from '#espora/contest/free-port.js';
+import { freePort } from '#espora/lab/free-port.js';
 import { serveMetrics } from '#espora/metrics/server.js';
 import { credit, statement } from '../helpers/http.js';
 import type { Target } from '../helpers/http.js';

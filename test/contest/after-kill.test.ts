@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import test from 'ava';
-import { defaultAccounts } from '#espora/options/accounts.js';
 import { auditAgain } from '#espora/contest/service.js';
-import { killAndWait } from '#espora/contest/subject.js';
+import { killAndWait } from '#espora/lab/subject.js';
+import { defaultAccounts } from '#espora/options/accounts.js';
 import { referenceServer } from './reference-server.js';
 import type { ReferenceOptions } from './reference-server.js';
 

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { Books, outcomeOf } from '#espora/contest/books.js';
 import type { Fault, FaultCode } from '#espora/contest/checks.js';
-import type { Exchange, Problem } from '#espora/contest/connection.js';
+import type { Exchange, Problem } from '#espora/lab/connection.js';
 
 function exchange(status: number, problem?: Problem): Exchange {
   return { startedAt: 0, connectedAt: 0, endedAt: 0, status, body: '', problem };

@@ -1,7 +1,8 @@
 // The contest command as a program of its own, so that a test can see its output and exit code. With
 // `short PORT [--json]` it plays the short plan as the command plays the others.
 import { Command } from 'commander';
-import { registerContestCommand, runContest } from '#espora/cli/contest-command.js';
+import { registerContestCommand } from '#espora/cli/contest-command.js';
+import { runContest } from '#espora/contest/command.js';
 import { short } from './plans.js';
 
 const [, , first, port, flag] = process.argv;

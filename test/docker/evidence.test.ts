@@ -3,7 +3,7 @@
 import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { ComposeProject, startCompose } from '#espora/contest/compose-project.js';
+import { ComposeProject, startCompose } from '#espora/lab/compose-project.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { keepEvidence, keepingEvidence } from './evidence.js';
 

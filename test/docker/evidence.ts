@@ -1,7 +1,7 @@
 // What is kept when something fails in containers: without it nobody can tell afterwards why.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { ComposeProject } from '#espora/contest/compose-project.js';
+import type { ComposeProject } from '#espora/lab/compose-project.js';
 
 const parent = '.build/docker-test';
 let kept = 0;

@@ -1,6 +1,6 @@
 // The options that no addon has, in real processes: see process-proofs.ts.
 import test from 'ava';
-import { freePort } from '#espora/contest/free-port.js';
+import { freePort } from '#espora/lab/free-port.js';
 import { resolveOptions } from '#espora/options/resolve.js';
 import { commands, flagOf, optionOf, optionsOf, variableOf } from '#espora/options/table.js';
 import type { Command, OptionName } from '#espora/options/table.js';

@@ -39,7 +39,7 @@ main();
     t.true(paths.includes('dist/index.d.ts'));
     t.deepEqual(
       paths.filter((path) =>
-        /^(native|test|bench|scripts|ts)\/|binding\.gyp|tsbuildinfo/.test(path),
+        /^(native|test|bench|scripts|ts|contest|lab)\/|binding\.gyp|tsbuildinfo/.test(path),
       ),
       [],
     );
@@ -64,6 +64,10 @@ main();
     t.is((await run(process.execPath, ['b.cjs'], options)).stdout, '1 kept\n2 kept\n');
     const verified = await run('npx', ['espora', 'verify', '--data', 'data', '--json'], options);
     t.like(JSON.parse(verified.stdout), { ok: true, records: 2 });
+    const contest = ['espora', 'contest', '--wait', '0', '--port', '1'];
+    await t.throwsAsync(run('npx', contest, options), {
+      message: /nothing listens on 127.0.0.1:1/,
+    });
   },
 );
 

@@ -30,6 +30,9 @@ const addonSource = `#include <node_api.h>
 NAPI_MODULE_INIT() { return exports; }
 `;
 
+/** Each is a project of TypeScript. */
+const folders = ['ts', 'lab', 'contest', 'test', 'bench'];
+
 export class Project {
   private constructor(readonly root: string) {}
 
@@ -38,15 +41,18 @@ export class Project {
     const project = new Project(await mkdtemp(join(tmpdir(), 'espora scaffold-')));
     const copied = ['scripts', 'binding.gyp', 'package.json', 'package-lock.json'];
     copied.push('native/binding/exports.map');
-    copied.push('tsconfig.json', 'tsconfig.base.json', 'ts/tsconfig.json');
-    copied.push('test/tsconfig.json', 'bench/tsconfig.json');
+    copied.push(
+      'tsconfig.json',
+      'tsconfig.base.json',
+      ...folders.map((folder) => `${folder}/tsconfig.json`),
+    );
     for (const path of copied) {
       await cp(join(checkout, path), project.path(path), { recursive: true });
     }
     await symlink(join(checkout, 'node_modules'), project.path('node_modules'));
     await project.write('native/sources.txt', '# a comment\nbinding/addon.cc\n');
     await project.write('native/binding/addon.cc', addonSource);
-    for (const folder of ['ts', 'test', 'bench']) {
+    for (const folder of folders) {
       await project.write(`${folder}/main.ts`, 'export const answer = 42;\n');
     }
     return project;

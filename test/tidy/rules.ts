@@ -1,6 +1,8 @@
 // The rules of the source tree that no compiler checks, as pure functions from a file's text to what
 // is wrong with it. tidy.test.ts applies them to the tree, and to bad examples.
 
+import { dirname, join } from 'node:path';
+
 /** One broken rule: what is wrong, and in which line (from 1). */
 export interface Finding {
   readonly line: number;
@@ -185,6 +187,47 @@ export function checkForbiddenTexts(_path: string, text: string): Finding[] {
     }
   });
   return findings;
+}
+
+/** Which folders of the top a folder with TypeScript may import from; each may import from itself. */
+const foldersBelow: Readonly<Record<string, readonly string[]>> = {
+  ts: [],
+  lab: ['ts'],
+  contest: ['lab', 'ts'],
+  bench: ['contest', 'lab', 'ts'],
+  test: ['bench', 'contest', 'lab', 'ts'],
+};
+
+/** The source that a module's name stands for in the file `path`; undefined: it is a package's. */
+export function importedFile(path: string, name: string): string | undefined {
+  const own = '#espora/';
+  if (name.startsWith('.')) return join(dirname(path), name).replace(/\.js$/, '.ts');
+  if (!name.startsWith(own)) return undefined;
+  const file = name.slice(own.length).replace(/\.js$/, '.ts');
+  // As it is compiled: ts/ to dist/, and these to folders of theirs in there.
+  return /^(?:contest|lab)\//.test(file) ? file : `ts/${file}`;
+}
+
+/** The modules that a source names: in imports, exports and calls of import(), also for types only. */
+export function importsOf(text: string): { readonly line: number; readonly name: string }[] {
+  const naming =
+    /^(?:import|export)\b[^;'"`]*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+  return [...text.matchAll(naming)].map((found) => ({
+    line: text.slice(0, found.index).split('\n').length,
+    name: (found[1] ?? found[2] ?? found[3])!,
+  }));
+}
+
+/** Imports between the folders of the top go one way. */
+export function checkImportDirection(path: string, text: string): Finding[] {
+  const top = path.split('/')[0]!;
+  const allowed = [top, ...(foldersBelow[top] ?? [])];
+  return importsOf(text).flatMap(({ line, name }) => {
+    const target = importedFile(path, name)?.split('/')[0];
+    return target === undefined || allowed.includes(target)
+      ? []
+      : [{ line, message: `${top}/ may not import from ${target}/ ('${name}')` }];
+  });
 }
 
 /** A document that is named exists: `known` holds the base names of all tracked files. */

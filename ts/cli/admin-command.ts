@@ -4,7 +4,6 @@ import { EsporaError } from '../errors.js';
 import type { BalancerStats } from '../services/balancer.js';
 import { flagOf, optionOf, variableOf } from '../options/table.js';
 import { number, print, printError, printJson } from './output.js';
-import { plainTable } from './plain-table.js';
 
 interface AdminFlags {
   readonly adminSocket?: string;
@@ -45,7 +44,8 @@ const asNumber = (given: string): unknown => (/^\d{1,9}$/.test(given) ? Number(g
 
 const milliseconds = (us: number): string => `${(us / 1000).toFixed(us < 10_000 ? 2 : 0)} ms`;
 
-function upstreamsTable(upstreams: Upstreams): string {
+async function upstreamsTable(upstreams: Upstreams): Promise<string> {
+  const { plainTable } = await import('./plain-table.js');
   const head = ['UPSTREAM', 'STATE', 'HEALTH', 'WEIGHT', 'ACTIVE', 'TAKEN', 'FAILED', 'p99'];
   return plainTable(
     head,
@@ -98,7 +98,7 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
   const list = async (flags: AdminFlags): Promise<void> => {
     const upstreams = (await ask(flags, 'GET', '/upstreams')) as Upstreams;
     if (flags.json === true) printJson(upstreams);
-    else print(upstreamsTable(upstreams));
+    else print(await upstreamsTable(upstreams));
   };
   add('upstreams', 'show the upstreams and their state', list);
   add('stats', 'print all counters as JSON', async (flags) => {

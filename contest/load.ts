@@ -1,6 +1,6 @@
 // The load: users who arrive by the clock, whatever became of those before them.
+import type { Connection } from '#espora/lab/connection.js';
 import { checkAccepted, checkDebit, checkStatement } from './checks.js';
-import type { Connection } from './connection.js';
 import { Metronome } from './metronome.js';
 import type { LoadPhase, LoadStream } from './plan.js';
 import { randomTransaction } from './requests.js';

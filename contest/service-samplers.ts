@@ -1,8 +1,9 @@
 // What the services behind a run use and do while it is played: CPU, memory and throttling of each
 // against its limit, and the database's commits.
-import type { NativeDatabaseStats } from '../native.js';
-import type { ResourceLimits } from '../topology/topology.js';
-import type { GroupUsage } from './control-groups.js';
+import type { GroupUsage } from '#espora/lab/control-groups.js';
+import type { AskDatabase } from '#espora/lab/subject.js';
+import type { NativeDatabaseStats } from '#espora/native.js';
+import type { ResourceLimits } from '#espora/topology/topology.js';
 import type { Sampler } from './samplers.js';
 
 /** One service over the whole run. */
@@ -115,9 +116,6 @@ export interface CommitFigures {
   /** Transactions in a batch. */
   readonly batchMean: number;
 }
-
-/** Asks for the database's counters; undefined while it can't be asked. */
-export type AskDatabase = () => Promise<Partial<NativeDatabaseStats> | undefined>;
 
 type Counters = Pick<
   NativeDatabaseStats,

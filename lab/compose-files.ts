@@ -1,8 +1,8 @@
 // Compose files out of topologies, so that containers run what `espora start` runs. Pure.
-import { resolveOptions } from '../options/resolve.js';
-import { optionTable } from '../options/table.js';
-import { planServices, socketName } from './topology.js';
-import type { ResourceLimits, ServicePlan, Topology } from './topology.js';
+import { resolveOptions } from '#espora/options/resolve.js';
+import { optionTable } from '#espora/options/table.js';
+import { planServices, socketName } from '#espora/topology/topology.js';
+import type { ResourceLimits, ServicePlan, Topology } from '#espora/topology/topology.js';
 
 /** Where things are inside the containers. */
 export const containerPaths = Object.freeze({

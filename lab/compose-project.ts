@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EsporaError } from '../errors.js';
+import { EsporaError } from '#espora/errors.js';
 import { directoriesOf, findHierarchies, readUsage } from './control-groups.js';
 import type { GroupDirectories } from './control-groups.js';
 import { freePort } from './free-port.js';

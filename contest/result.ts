@@ -1,11 +1,11 @@
 // What a run came to: plain data, as `--json` prints it.
+import type { Surroundings } from '#espora/lab/surroundings.js';
 import type { AuditedBalance } from './service.js';
 import type { Operation } from './plan.js';
 import type { PlayerFigures } from './samplers.js';
 import type { Prize } from './score.js';
 import type { Saturation } from './saturation.js';
 import type { CommitFigures, ServiceFigures } from './service-samplers.js';
-import type { Surroundings } from './surroundings.js';
 import type { TurnFigures } from './stage.js';
 import type { FailureGroup, Figures } from './tally.js';
 import type { TimelineRow } from './timeline.js';

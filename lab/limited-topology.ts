@@ -2,13 +2,13 @@
 // container would have.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { serviceCommand } from '../cli/service-command.js';
-import { EsporaError } from '../errors.js';
-import { resolveOptions } from '../options/resolve.js';
-import { openRunDirectory } from '../supervisor/run-directory.js';
-import { Supervisor } from '../supervisor/supervisor.js';
-import { planServices, socketName } from '../topology/topology.js';
-import type { ResourceLimits, Topology } from '../topology/topology.js';
+import { serviceCommand } from '#espora/cli/service-command.js';
+import { EsporaError } from '#espora/errors.js';
+import { resolveOptions } from '#espora/options/resolve.js';
+import { openRunDirectory } from '#espora/supervisor/run-directory.js';
+import { Supervisor } from '#espora/supervisor/supervisor.js';
+import { planServices, socketName } from '#espora/topology/topology.js';
+import type { ResourceLimits, Topology } from '#espora/topology/topology.js';
 import { commandInside, LimitedGroups, readUsage } from './control-groups.js';
 import { killAndWait } from './subject.js';
 import type { Subject } from './subject.js';

@@ -1,6 +1,6 @@
 // The contest's requests, ready to be written to a socket.
+import type { Random } from '#espora/lab/random.js';
 import type { TransactionType } from './plan.js';
-import type { Random } from './random.js';
 
 /** One request: what goes over the wire, and what a person is shown of it. */
 export interface Request {

@@ -6,7 +6,7 @@ import {
   composeFiles,
   contestLimits,
   nginxConfiguration,
-} from '#espora/topology/compose.js';
+} from '#espora/lab/compose-files.js';
 import { topologies } from '#espora/topology/index.js';
 import type { Topology } from '#espora/topology/topology.js';
 

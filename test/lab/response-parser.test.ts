@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { ResponseParser } from '#espora/contest/response-parser.js';
-import type { ParserState } from '#espora/contest/response-parser.js';
+import { ResponseParser } from '#espora/lab/response-parser.js';
+import type { ParserState } from '#espora/lab/response-parser.js';
 
 interface Parsed {
   readonly state: ParserState;

@@ -1,9 +1,9 @@
 // The phases before the load: bursts whose sum must come out, and the sequence of statements,
 // transactions and bad requests that each account goes through.
-import type { Account } from '../options/accounts.js';
+import type { Connection, Exchange } from '#espora/lab/connection.js';
+import type { Account } from '#espora/options/accounts.js';
 import { checkAccepted, checkStatement, checkStatus, saldoOf } from './checks.js';
 import type { ListedTransaction } from './checks.js';
-import type { Connection, Exchange } from './connection.js';
 import type { BalancePhase, BurstPhase, SessionsPhase, TransactionType } from './plan.js';
 import { badBodies } from './requests.js';
 import type { Transaction } from './requests.js';

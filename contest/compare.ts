@@ -1,7 +1,7 @@
 // Two results beside each other, as ratios: what a change did.
 import { readFileSync } from 'node:fs';
-import { plainTable } from '../cli/plain-table.js';
-import { EsporaError } from '../errors.js';
+import { plainTable } from '#espora/cli/plain-table.js';
+import { EsporaError } from '#espora/errors.js';
 import { operations } from './plan.js';
 import { count, usd } from './report.js';
 import type { ContestResult } from './result.js';

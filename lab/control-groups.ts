@@ -4,8 +4,8 @@
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EsporaError } from '../errors.js';
-import type { ResourceLimits } from '../topology/topology.js';
+import { EsporaError } from '#espora/errors.js';
+import type { ResourceLimits } from '#espora/topology/topology.js';
 
 /** Where a hierarchy is mounted, and which of its groups the mount shows as its top. */
 interface Mount {

@@ -1,7 +1,7 @@
 // What the player knows of each account from the answers alone: after the run its balance must be
 // the sum of what was acknowledged, give or take what was left unanswered.
+import type { Exchange } from '#espora/lab/connection.js';
 import type { Fault } from './checks.js';
-import type { Exchange } from './connection.js';
 import type { Transaction } from './requests.js';
 
 /** The balance that an account must have; a range where an outcome is unknown. */

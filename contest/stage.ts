@@ -1,13 +1,13 @@
 // Where the phases play: opens connections, sends, hands each answer to its check and books it.
-import type { Account } from '../options/accounts.js';
+import { Connection } from '#espora/lab/connection.js';
+import type { Exchange, Target } from '#espora/lab/connection.js';
+import { Random } from '#espora/lab/random.js';
+import type { Account } from '#espora/options/accounts.js';
 import { Books, outcomeOf } from './books.js';
 import type { Verdict } from './checks.js';
-import { Connection } from './connection.js';
-import type { Exchange, Target } from './connection.js';
 import { LatencyHistogram } from './latency.js';
 import type { Percentiles } from './latency.js';
 import type { Operation, Plan } from './plan.js';
-import { Random } from './random.js';
 import { RequestWriter } from './requests.js';
 import type { Request, Transaction } from './requests.js';
 import { PlayerSampler } from './samplers.js';

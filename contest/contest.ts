@@ -1,4 +1,6 @@
 // Plays a plan against a running service and says what came of it.
+import type { Target } from '#espora/lab/connection.js';
+import { readSurroundings } from '#espora/lab/surroundings.js';
 import { playLoad } from './load.js';
 import type { Turns } from './load.js';
 import { operations, requestsOf, requestsOfPhase } from './plan.js';
@@ -9,10 +11,8 @@ import { prizeOf } from './score.js';
 import { auditBalances, authorityOf, requireFreshStore, resolveTarget } from './service.js';
 import { waitForService } from './service.js';
 import type { Address, AuditedBalance } from './service.js';
-import { readSurroundings } from './surroundings.js';
 import { Stage } from './stage.js';
 import type { Figures } from './tally.js';
-import type { Target } from './connection.js';
 import { playBalance, playBurst, playSessions } from './validations.js';
 
 /** Where a run is. */

@@ -1,7 +1,7 @@
 // The contest's test as data: which phases there are, with how many users, at which rates. What is
 // played, how many requests that is and what is printed all come from here.
-import { defaultAccounts } from '../options/accounts.js';
-import type { Account } from '../options/accounts.js';
+import { defaultAccounts } from '#espora/options/accounts.js';
+import type { Account } from '#espora/options/accounts.js';
 import { usersOf } from './schedule.js';
 import type { RateStep } from './schedule.js';
 

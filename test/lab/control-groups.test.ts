@@ -10,8 +10,8 @@ import {
   findHierarchies,
   LimitedGroups,
   readUsage,
-} from '#espora/contest/control-groups.js';
-import type { GroupDirectories } from '#espora/contest/control-groups.js';
+} from '#espora/lab/control-groups.js';
+import type { GroupDirectories } from '#espora/lab/control-groups.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const v1 = [

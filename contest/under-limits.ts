@@ -1,11 +1,11 @@
 // A run against services that the player started itself: played, watched, and then the database is
 // killed to see whether what was acknowledged is still there.
+import type { Subject } from '#espora/lab/subject.js';
 import { playContest } from './contest.js';
 import type { ContestOptions } from './contest.js';
 import type { AfterKill, ContestResult } from './result.js';
 import { auditAgain, authorityOf, resolveTarget, waitForService } from './service.js';
 import { CommitSampler, ServiceSampler } from './service-samplers.js';
-import type { Subject } from './subject.js';
 
 const backMs = 60_000;
 

@@ -1,4 +1,5 @@
 // A result as one HTML page that needs nothing else: no network, no fonts, no other files. Pure.
+import type { Surroundings } from '#espora/lab/surroundings.js';
 import type { Operation } from '../plan.js';
 import { operations } from '../plan.js';
 import { duration } from '../report.js';
@@ -7,7 +8,6 @@ import type { Saturation } from '../saturation.js';
 import { fastBelowMs, isWholeTest } from '../score.js';
 import type { AuditedBalance } from '../service.js';
 import type { ServiceFigures } from '../service-samplers.js';
-import type { Surroundings } from '../surroundings.js';
 import type { Figures } from '../tally.js';
 import { chart } from './chart.js';
 import type { Band } from './chart.js';

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { EsporaError } from '../errors.js';
+import { EsporaError } from '#espora/errors.js';
 
 /** An answer that comes later than this at the 99th percentile is late. */
 export const lateMs = 10;

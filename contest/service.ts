@@ -3,12 +3,12 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Account } from '../options/accounts.js';
-import { EsporaError } from '../errors.js';
+import { EsporaError } from '#espora/errors.js';
+import { Connection } from '#espora/lab/connection.js';
+import type { Exchange, Target } from '#espora/lab/connection.js';
+import type { Account } from '#espora/options/accounts.js';
 import type { Books, ExpectedBalance } from './books.js';
 import { checkStatement, readStatement } from './checks.js';
-import { Connection } from './connection.js';
-import type { Exchange, Target } from './connection.js';
 import { RequestWriter } from './requests.js';
 
 /** How a person finds the service. */

@@ -1,6 +1,6 @@
 // What an answer must be, as pure functions from an answer to what is wrong with it.
-import type { Account } from '../options/accounts.js';
-import type { Exchange, ProblemCode } from './connection.js';
+import type { Exchange, ProblemCode } from '#espora/lab/connection.js';
+import type { Account } from '#espora/options/accounts.js';
 import type { TransactionType } from './plan.js';
 
 /** The kinds of things that are wrong; failures are grouped by them. */

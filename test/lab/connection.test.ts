@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { Connection } from '#espora/contest/connection.js';
-import type { Exchange, Target } from '#espora/contest/connection.js';
+import { Connection } from '#espora/lab/connection.js';
+import type { Exchange, Target } from '#espora/lab/connection.js';
 import { until } from '../helpers/until.js';
 
 const request = Buffer.from('GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n');

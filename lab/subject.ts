@@ -1,11 +1,13 @@
 // What a run is played against when the player starts it itself: the services under their limits.
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EsporaError } from '../errors.js';
-import type { NativeDatabaseStats } from '../native.js';
-import type { ResourceLimits } from '../topology/topology.js';
-import type { AskDatabase } from './service-samplers.js';
+import { EsporaError } from '#espora/errors.js';
+import type { NativeDatabaseStats } from '#espora/native.js';
+import type { ResourceLimits } from '#espora/topology/topology.js';
 import type { GroupUsage } from './control-groups.js';
+
+/** Asks for the database's counters; undefined while it can't be asked. */
+export type AskDatabase = () => Promise<Partial<NativeDatabaseStats> | undefined>;
 
 /** One service of a subject. */
 export interface SubjectService {

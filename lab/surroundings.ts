@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, realpathSync } from 'node:fs';
 import { arch, cpus, release, totalmem, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { version } from '../version.js';
+import { version } from '#espora/version.js';
 
 /** Machine and programs of a run. */
 export interface Surroundings {

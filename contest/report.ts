@@ -1,15 +1,15 @@
 // A result as text for people. Pure; colours only if asked for.
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
+import type { Surroundings } from '#espora/lab/surroundings.js';
+import { oneLine } from '#espora/shown.js';
 import type { Operation } from './plan.js';
 import { operations } from './plan.js';
 import type { ContestResult } from './result.js';
 import type { AuditedBalance } from './service.js';
 import type { ServiceFigures } from './service-samplers.js';
 import type { SaturationStep } from './saturation.js';
-import { oneLine } from '../shown.js';
 import { fastBelowMs, isWholeTest } from './score.js';
-import type { Surroundings } from './surroundings.js';
 import type { FailureGroup, Figures } from './tally.js';
 
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow';
