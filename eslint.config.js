@@ -58,6 +58,11 @@ export default defineConfig(
     rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_', ignoreRestSiblings: true }] },
   },
   {
-    rules: { eqeqeq: 'error', 'prefer-const': 'error', 'no-console': 'error' },
+    rules: {
+      eqeqeq: 'error',
+      'max-lines-per-function': ['error', { max: 70 }],
+      'no-console': 'error',
+      'prefer-const': 'error',
+    },
   },
 );

@@ -59,6 +59,11 @@ for (const [title, rule, files] of [
   ['no file has a forbidden name', rules.checkFileName, tracked],
   ['errors say what must be', rules.checkErrorVoice, opening],
   ['what a program prints has no words for persons', rules.checkPersons, opening],
+  [
+    'no function is long',
+    rules.checkFunctionLength,
+    tracked.filter((file) => /\.(cc|h)$/.test(file)),
+  ],
   ['a README is short', rules.checkReadmeLength, ['README.md', 'README.pt-BR.md']],
   [
     'nothing of one machine, and no work left behind',
@@ -347,6 +352,28 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'bench/lib/a.ts',
     "import { b } from '../../test/helpers/b.js';\nimport { c } from '#espora/contest/c.js';",
     [1],
+  ],
+
+  [
+    'a function that goes on',
+    rules.checkFunctionLength,
+    'native/sys/a.cc',
+    `namespace a {\n\nint f(int a,\n      int b) {\n${'  b();\n'.repeat(rules.functionLinesMax - 2)}}\n\n}`,
+    [3],
+  ],
+  [
+    'a member that goes on',
+    rules.checkFunctionLength,
+    'native/sys/a.h',
+    `class A {\n  void f() {  // long\n${'    b();\n'.repeat(rules.functionLinesMax)}  }\n};\n`,
+    [2],
+  ],
+  [
+    'a function as long as one may be, in a long class',
+    rules.checkFunctionLength,
+    'native/sys/a.h',
+    `class A {\n  void f() {\n${'    b();\n'.repeat(rules.functionLinesMax - 2)}  }\n\n  int a;\n};\n`,
+    [],
   ],
 
   ['a file called assert', rules.checkFileName, 'native/sys/assert.h', '', [1]],

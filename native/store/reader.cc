@@ -396,26 +396,34 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   if (extent.last && end.last_seq() > extent.seq) {
     damaged(FrameVerdict::nothing, "the end of a longer batch, but " + known);
   }
-  // Behind the end nothing is taken, but opening the store would stumble over a frame that is whole
-  // and does not belong there, or over a block that the device does not give back.
-  if (extent.last && end.last_seq() == extent.seq) {
+  if (extent.last) {
+    if (Status read = look_behind(walk, extent.seq, visitor); !read.ok()) return failed(read);
+  }
+  return {};
+}
+
+// Behind the end of the log nothing is taken, but opening the store would stumble over a frame that
+// is whole and does not belong there, or over a block that the device does not give back.
+Status Reader::look_behind(FrameWalk& walk, uint64_t known_seq, ReadVisitor& visitor) {
+  const Chain& end = walk.chain();
+  if (end.last_seq() == known_seq) {
     FrameWalk behind = walk;
+    FrameView frame;
     FrameVerdict verdict = FrameVerdict::accept;
     while (verdict == FrameVerdict::accept) {
-      if (Status read = behind.next(window_, frame, verdict); !read.ok()) return failed(read);
+      if (Status read = behind.next(window_, frame, verdict); !read.ok()) return read;
     }
     if (!ends_log(verdict) && verdict != FrameVerdict::unreadable) {
       visitor.finding(finding_of(
           behind.damage(verdict, std::string(verdict_text(verdict)) + " behind the end")));
     }
   }
-  if (extent.last) {
-    if (Status read = window_.look_through(end.block); !read.ok()) return failed(read);
-    const auto unreadable = window_.unreadable();
-    if (!unreadable.empty() && unreadable.back() >= end.block) {
-      walk.move_to({{}, unreadable, end.block});
-      damaged(FrameVerdict::unreadable, std::string(verdict_text(FrameVerdict::unreadable)));
-    }
+  if (Status read = window_.look_through(end.block); !read.ok()) return read;
+  const auto unreadable = window_.unreadable();
+  if (!unreadable.empty() && unreadable.back() >= end.block) {
+    walk.move_to({{}, unreadable, end.block});
+    visitor.finding(finding_of(walk.damage(FrameVerdict::unreadable,
+                                           std::string(verdict_text(FrameVerdict::unreadable)))));
   }
   return {};
 }

@@ -111,6 +111,7 @@ class Reader {
                            format::SegmentHeader& header);
   sys::Status check_index(size_t index, const format::SegmentHeader& header, ReadVisitor& visitor);
   sys::Status walk_segment(size_t index, ReadVisitor& visitor, bool& go_on);
+  sys::Status look_behind(FrameWalk& walk, uint64_t known_seq, ReadVisitor& visitor);
 
   Directory directory_;
   StoreFacts store_;

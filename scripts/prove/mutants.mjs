@@ -68,7 +68,11 @@ const testsIn = (...folders) => folders.map((folder) => `test/${folder}/**/*.tes
  * did not.
  */
 const avaRooms = {
-  binding: [testsIn('store'), testsIn('services', 'metrics')],
+  binding: [
+    [...testsIn('binding'), 'test/options/joins.test.ts'],
+    testsIn('store'),
+    testsIn('services', 'metrics'),
+  ],
   store: [testsIn('store'), testsIn('as-a-program')],
   // First those that start no process.
   options: [

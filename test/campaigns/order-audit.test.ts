@@ -334,7 +334,7 @@ const wrong: readonly (readonly [string, readonly TraceEvent[], RegExp])[] = [
   [
     'a frame in a file that nobody saw being opened',
     inOrder(...begun, { ...write(1, one), fd: 99 } as Bare),
-    /a file that the trace does not know/,
+    /a file that is not in the trace/,
   ],
 ];
 

@@ -28,10 +28,15 @@ export interface AuditReport {
   readonly segments: number;
 }
 
+interface Flush {
+  readonly begin: number;
+  readonly end: number;
+}
+
 /** A file by whatever name: what was written to it and when it was flushed. */
 class TracedFile {
-  readonly path: string;
-  readonly flushes: { begin: number; end: number }[] = [];
+  path: string;
+  readonly flushes: Flush[] = [];
   /** When the rename that gave it its present name had returned. */
   renamedEnd: number | undefined;
   /** When that name was durable. */
@@ -39,6 +44,13 @@ class TracedFile {
 
   constructor(path: string) {
     this.path = path;
+  }
+
+  /** At `end` the rename had returned; nothing has made the new name durable yet. */
+  rename(path: string, end: number): void {
+    this.path = path;
+    this.renamedEnd = end;
+    this.publishedEnd = undefined;
   }
 }
 
@@ -123,8 +135,7 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
   const byPath = new Map<string, TracedFile>();
   const unpublished = new Set<TracedFile>();
   const records: TracedRecord[] = [];
-  let flushes = 0;
-  let segments = 0;
+  const counts = { flushes: 0, segments: 0 };
   let store: TracedFile | undefined;
   const pathOf = (directory: number | undefined, name: string): string => {
     const base = directory === undefined ? undefined : open.get(directory)?.path;
@@ -134,8 +145,7 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
     switch (event.kind) {
       case 'open': {
         const path = pathOf(event.directory, event.name);
-        const known = event.creates ? undefined : byPath.get(path);
-        const file = known ?? new TracedFile(path);
+        const file = (event.creates ? undefined : byPath.get(path)) ?? new TracedFile(path);
         byPath.set(path, file);
         open.set(event.fd, file);
         break;
@@ -148,7 +158,7 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
         const { transactions, cut } = framesIn(event.bytes, event.offset);
         if (file === undefined) {
           if (transactions.length > 0)
-            add('a frame was written to a file that the trace does not know');
+            add('a frame was written to a file that is not in the trace');
           break;
         }
         if (cut !== undefined) add(`the trace or a write was cut: ${cut}`);
@@ -160,28 +170,20 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
       case 'flush': {
         const file = open.get(event.fd);
         if (file === undefined || !event.succeeded) break;
-        flushes++;
+        counts.flushes++;
         file.flushes.push(event);
-        for (const each of unpublished) {
-          if (directoryOf(each.path) !== file.path || each.renamedEnd! >= event.begin) continue;
-          each.publishedEnd = event.end;
-          unpublished.delete(each);
-        }
+        for (const each of publishedBy(file, event, unpublished)) unpublished.delete(each);
         break;
       }
       case 'rename': {
         const from = pathOf(event.directory, event.from);
         const to = pathOf(event.directory, event.to);
         const file = byPath.get(from);
-        if (file === undefined) break;
-        const renamed = file as { path: string };
-        renamed.path = to;
-        byPath.delete(from);
+        if (file === undefined || !byPath.delete(from)) break;
         byPath.set(to, file);
-        file.renamedEnd = event.end;
-        file.publishedEnd = undefined;
+        file.rename(to, event.end);
         unpublished.add(file);
-        if (to.endsWith('.seg')) segments++;
+        if (to.endsWith('.seg')) counts.segments++;
         if (to.endsWith('/STORE')) store = file;
         break;
       }
@@ -195,8 +197,21 @@ function traceDisk(events: readonly TraceEvent[], add: (text: string) => void): 
   return {
     records,
     storePublishedEnd: store === undefined ? undefined : (store.publishedEnd ?? Infinity),
-    counts: { records: records.length, flushes, segments },
+    counts: { records: records.length, ...counts },
   };
+}
+
+/** The flush of a directory makes the names durable that files in it got before. */
+function publishedBy(
+  directory: TracedFile,
+  flush: Flush,
+  unpublished: ReadonlySet<TracedFile>,
+): TracedFile[] {
+  const published = [...unpublished].filter(
+    (file) => directoryOf(file.path) === directory.path && file.renamedEnd! < flush.begin,
+  );
+  for (const file of published) file.publishedEnd = flush.end;
+  return published;
 }
 
 function directoryOf(path: string): string {

@@ -34,6 +34,18 @@ test('axes end on round values that hold everything', (t) => {
 /** The page without what is the same in every report. */
 const contentOf = (page: string): string => page.replaceAll(/<(style|script)>.*?<\/\1>/gs, '');
 
+const stepOf = (rate: number, p99Ms: number, held: boolean) => ({
+  rate,
+  p99Ms,
+  held,
+  answered: 400,
+  errors: 0,
+  waiting: 0,
+  p50Ms: 0.5,
+  maxMs: 9,
+  generatorCpuPercent: 4,
+});
+
 /** A run that has everything a report can show: figures of a real one, services as they would be. */
 async function wholeResult(t: ExecutionContext): Promise<ContestResult> {
   const result = await playOn((await referenceServer(t)).port, short);
@@ -67,14 +79,6 @@ async function wholeResult(t: ExecutionContext): Promise<ContestResult> {
     memoryPeakBytes: 3e7,
     memoryPercentOfLimit: 28.6,
   };
-  const step = {
-    answered: 400,
-    errors: 0,
-    waiting: 0,
-    p50Ms: 0.5,
-    maxMs: 9,
-    generatorCpuPercent: 4,
-  };
   const { audit } = result;
   return {
     ...result,
@@ -99,10 +103,7 @@ async function wholeResult(t: ExecutionContext): Promise<ContestResult> {
       lateMs: 10,
       secondsPerStep: 1,
       heldRate: 400,
-      steps: [
-        { rate: 400, p99Ms: 2, held: true, ...step },
-        { rate: 800, p99Ms: 40, held: false, ...step },
-      ],
+      steps: [stepOf(400, 2, true), stepOf(800, 40, false)],
     },
   };
 }

@@ -209,12 +209,8 @@ test.serial('database: connections, requests, bytes, transactions, commits', asy
   const began = performance.now();
   const { port } = await database.start();
   const samples = (): Promise<Samples> => samplesOf('database', database.stats()!);
-  const [a, b, c, gone] = [0, 1, 2, 3].map(() => new Client(port!)) as [
-    Client,
-    Client,
-    Client,
-    Client,
-  ];
+  const client = (): Client => new Client(port!);
+  const [a, b, c, gone] = [client(), client(), client(), client()];
   await gone.send(statement).answers(1);
   await gone.end();
   // Each waits for the one before, so that each is a commit of its own; then two in one.

@@ -367,6 +367,34 @@ export function checkReadmeLength(_path: string, text: string): Finding[] {
     : [{ line: lines, message: `${lines} lines; at most ${readmeLinesMax}` }];
 }
 
+/** The most lines of a function. ESLint counts those of TypeScript and of scripts (eslint.config.js). */
+export const functionLinesMax = 70;
+
+/**
+ * No function in C++ is longer than that. As clang-format writes it, a function begins at the margin, or
+ * indented by two in a class, and ends with the next brace in that column.
+ */
+export function checkFunctionLength(_path: string, text: string): Finding[] {
+  const lines = withoutCommentsAndStrings(text).split('\n');
+  const noFunction = /^ *(?:namespace|inline namespace|class|struct|enum|union|extern)\b/;
+  return lines.flatMap((line, end) => {
+    const [, indent] = /^((?: {2})?)\} *$/.exec(line) ?? [];
+    if (indent === undefined) return [];
+    const begin = lines.findLastIndex((each, index) => {
+      return index < end && each.startsWith(indent) && /^[^\s#]/.test(each.slice(indent.length));
+    });
+    const length = end - begin + 1;
+    return length <= functionLinesMax || noFunction.test(lines[begin]!)
+      ? []
+      : [
+          {
+            line: begin + 1,
+            message: `a function of ${length} lines; at most ${functionLinesMax}`,
+          },
+        ];
+  });
+}
+
 /** Folders whose own folders the map in ARCHITECTURE.md lists. */
 const mappedInside: readonly string[] = ['native', 'ts', 'test'];
 

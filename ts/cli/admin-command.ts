@@ -64,6 +64,15 @@ async function upstreamsTable(upstreams: Upstreams): Promise<string> {
 
 const pathOf = (address: string): string => `/upstreams/${encodeURIComponent(address)}`;
 
+const state = [
+  '--state <up|draining|down>',
+  'whether the upstream gets new connections; open ones stay',
+] as const;
+const weight = [
+  '--weight <number>',
+  'share of connections: an upstream of weight 2 gets twice as many as one of weight 1',
+] as const;
+
 /** Adds the command; `end` is told its exit code. */
 export function registerAdminCommand(program: Commander, end: (exitCode: number) => void): void {
   const admin = program
@@ -104,14 +113,6 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
   add('stats', 'print all counters as JSON', async (flags) => {
     printJson(await ask(flags, 'GET', '/stats'));
   });
-  const state = [
-    '--state <up|draining|down>',
-    'whether the upstream gets new connections; open ones stay',
-  ] as const;
-  const weight = [
-    '--weight <number>',
-    'share of connections: an upstream of weight 2 gets twice as many as one of weight 1',
-  ] as const;
   add('set <address>', 'change the state or the weight of an upstream', async (flags, address) => {
     await ask(flags, 'PATCH', pathOf(address), {
       ...(flags.state === undefined ? {} : { state: flags.state }),

@@ -12,6 +12,7 @@
 #include "../store/store_rig.h"
 #include "ledger/entry_codec.h"
 #include "ledger/ledger.h"
+#include "ledger/posting.h"
 #include "store/engine.h"
 #include "store/reader.h"
 
@@ -291,39 +292,37 @@ TEST(LedgerState, OpenedFromASnapshotAStoreHasTheBalancesOfAFullReplay) {
   }
 }
 
+// A store of 600 batches that housekeeping has gone over.
+void keep_books(FaultyFileSystem& fs, const store::Options& options) {
+  Recovering visitor(store::History::snapshot);
+  auto opened = store::Engine::open(fs, options, visitor);
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  store::Engine& engine = *opened.value();
+  std::mt19937_64 random(3);
+  for (int batch = 0; batch < 600; batch++) {
+    Account& account = *visitor.ledger.find(static_cast<uint32_t>(1 + random() % 5));
+    Transaction transaction = some_transaction(random);
+    transaction.kind = Kind::credit;
+    while (post(engine, visitor.ledger, account, transaction) == Posting::must_wait) {
+      (void)engine.spare_preparer().prepare_now();
+    }
+    ASSERT_TRUE(engine.commit().ok());
+    visitor.ledger.settle(engine.acknowledged_seq());
+  }
+  for (int step = 0; step < 5'000; step++) {
+    const uint64_t due_ns = engine.housekeeping().step();
+    if (due_ns == store::Housekeeping::never_ns) break;
+    if (due_ns > fs.monotonic_ns()) fs.advance_monotonic_ns(due_ns - fs.monotonic_ns());
+  }
+  ASSERT_TRUE(engine.close().ok());
+  EXPECT_GE(engine.stats().housekeeping.snapshots, 1u);
+}
+
 TEST(LedgerState, VerifyReplaysTheLedgerAndComparesItsSnapshots) {
   const TemporaryDirectory directory;
   const store::Options options = test::options_for(directory.store());
   FaultyFileSystem fs;
-  {
-    Recovering visitor(store::History::snapshot);
-    auto opened = store::Engine::open(fs, options, visitor);
-    ASSERT_TRUE(opened.ok()) << opened.status().message();
-    store::Engine& engine = *opened.value();
-    std::mt19937_64 random(3);
-    for (int batch = 0; batch < 600; batch++) {
-      Account& account = *visitor.ledger.find(static_cast<uint32_t>(1 + random() % 5));
-      Transaction transaction = some_transaction(random);
-      transaction.kind = Kind::credit;
-      const Decision decision = decide(account, transaction);
-      Entry probe;
-      probe.transaction = transaction;
-      while (!engine.reserve(encoded_entry_bytes(probe), 1).ok()) {
-        (void)engine.spare_preparer().prepare_now();
-      }
-      const Entry entry = visitor.ledger.apply(account, transaction, decision.balance_after,
-                                               engine.batch_time_us(), engine.last_seq() + 1);
-      encode_entry(entry, engine.append_in_place(entry_record_type, 0, encoded_entry_bytes(entry)));
-      ASSERT_TRUE(engine.commit().ok());
-    }
-    for (int step = 0; step < 5'000; step++) {
-      const uint64_t due_ns = engine.housekeeping().step();
-      if (due_ns == store::Housekeeping::never_ns) break;
-      if (due_ns > fs.monotonic_ns()) fs.advance_monotonic_ns(due_ns - fs.monotonic_ns());
-    }
-    ASSERT_TRUE(engine.close().ok());
-    EXPECT_GE(engine.stats().housekeeping.snapshots, 1u);
-  }
+  ASSERT_NO_FATAL_FAILURE(keep_books(fs, options));
   const auto findings = [&](const AccountTable& table) {
     const auto report = store::verify(fs, directory.store(), true, [&](const store::StoreFacts&) {
       return std::make_unique<LedgerState>(table);

@@ -9,8 +9,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "ledger/errors.h"
 #include "ledger/ledger_state.h"
 #include "sim/weather.h"
 #include "sys/limits.h"
@@ -37,6 +39,7 @@ class TellerTest : public testing::Test, protected TellerClients {
     uint64_t gate = 0;
     bool deferred = false;
     std::string body;
+    std::string_view refusal;  // the code of its error
   };
 
   void SetUp() override {
@@ -101,6 +104,7 @@ class TellerTest : public testing::Test, protected TellerClients {
     told.status = answer.status();
     told.gate = answer.gate;
     told.body = answer.body;
+    if (answer.error != nullptr) told.refusal = answer.error->code;
     order_.push_back(request);
   }
   // Until the segment in use is full: what comes then must wait for the next.
@@ -273,14 +277,25 @@ TEST_F(TellerTest, AFailureAnswersEverybodyOnce) {
   after_answer_ = [this](uint64_t request) {
     if (request == 1) ask(11, 'c', 1);
   };
+  const uint64_t commits = stats_.commits;
   while (teller_->turn_over()) {
   }
+  EXPECT_EQ(stats_.commits, commits) << "one that failed is none";
   EXPECT_EQ(held_failed_, 503);
   EXPECT_EQ(failures_, 1);
   EXPECT_EQ(ask(2, 'c', 1).status, 503);
   EXPECT_EQ(ask_statement(3).status, 503);
   EXPECT_FALSE(teller_->turn_over());
   for (const uint64_t request : {1U, 2U, 3U, 11U}) EXPECT_EQ(told_[request].times, 1) << request;
+}
+
+TEST_F(TellerTest, AClosedStoreIsOneThatFailed) {
+  EXPECT_EQ(ask(1, 'c', 10).status, 200);
+  EXPECT_FALSE(teller_->turn_over());
+  ASSERT_TRUE(engine_->close().ok());
+  EXPECT_EQ(ask(2, 'c', 10).refusal, errors::store_failed.code);
+  EXPECT_EQ(told_[2].gate, 0u) << "no commit will open one";
+  EXPECT_EQ(balance_after_cut(1), 10);
 }
 
 TEST_F(TellerTest, AFailureWhileRequestsWaitAnswersThem) {

@@ -978,16 +978,26 @@ void World::damage() {
     if (!frames.empty() && random_.chance(2, 3)) return frames[random_.below(frames.size())];
     return pages[random_.below(pages.size())];
   };
-  const auto put = [&](int file, uint64_t offset, const std::byte* bytes, size_t count) {
-    storage.write(file, offset, bytes, count);
+  const auto any_segment = [&] { return segments[random_.below(segments.size())].second; };
+  const uint64_t at = any_page();
+  const size_t sector = random_.chance(1, 2) ? 0 : random_.below(sectors_per_page);
+  const uint64_t what = random_.below(11);
+  if (what < 8) return damage_page(what, inode, at, sector, any_page, any_segment);
+  damage_segment(what, directory, name, inode, any_segment);
+}
+
+void World::damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
+                        const std::function<uint64_t()>& any_page,
+                        const std::function<int()>& any_segment) {
+  Storage& storage = disk_.storage();
+  Page page{};
+  storage.read(inode, at * page_bytes, page.data(), page_bytes, View::cached);
+  const auto put = [&](int file, uint64_t to, const Page& bytes) {
+    storage.write(file, to * page_bytes, bytes.data(), page_bytes);
     storage.begin_flush(file);
     storage.end_flush(file);
   };
-  Page page{};
-  const uint64_t at = any_page();
-  storage.read(inode, at * page_bytes, page.data(), page_bytes, View::cached);
-  const size_t sector = random_.chance(1, 2) ? 0 : random_.below(sectors_per_page);
-  switch (random_.below(11)) {
+  switch (what) {
     case 0:
     case 1:
     case 2: {
@@ -995,33 +1005,40 @@ void World::damage() {
       // Most of all in what decides what the rest means: the header of a frame or a segment.
       const size_t within = random_.chance(3, 4) ? random_.below(64) : random_.below(page_bytes);
       page[within] ^= static_cast<std::byte>(1U << random_.below(8));
-      return put(inode, at * page_bytes, page.data(), page_bytes);
+      return put(inode, at, page);
     }
     case 3:
     case 4:
       hit(Fault::sector_zeroed);
       std::memset(page.data() + sector * sector_bytes, 0, sector_bytes);
-      return put(inode, at * page_bytes, page.data(), page_bytes);
+      return put(inode, at, page);
     case 5: {
       if (!old_.has(inode)) return;
       hit(Fault::sector_of_old);
       std::byte* into = page.data() + sector * sector_bytes;
       old_.read(inode, at * page_bytes + sector * sector_bytes, into, sector_bytes, View::device);
-      return put(inode, at * page_bytes, page.data(), page_bytes);
+      return put(inode, at, page);
     }
     case 6: {
       hit(Fault::frame_copied);
-      const int other = segments[random_.below(segments.size())].second;
-      return put(other, any_page() * page_bytes, page.data(), page_bytes);
+      const int other = any_segment();
+      return put(other, any_page(), page);
     }
-    case 7: {
+    default: {
       hit(Fault::frames_swapped);
       const uint64_t to = any_page();
       Page second{};
       storage.read(inode, to * page_bytes, second.data(), page_bytes, View::cached);
-      put(inode, to * page_bytes, page.data(), page_bytes);
-      return put(inode, at * page_bytes, second.data(), page_bytes);
+      put(inode, to, page);
+      return put(inode, at, second);
     }
+  }
+}
+
+void World::damage_segment(uint64_t what, int directory, const std::string& name, int inode,
+                           const std::function<int()>& any_segment) {
+  Storage& storage = disk_.storage();
+  switch (what) {
     case 8:
       hit(Fault::segment_deleted);
       storage.remove_entry(directory, name);
@@ -1033,8 +1050,9 @@ void World::damage() {
       return;
     default: {
       hit(Fault::segment_replaced);
-      const int other = segments[random_.below(segments.size())].second;
+      const int other = any_segment();
       const int made = storage.make(false, directory);
+      Page page{};
       for (size_t i = 0; i * page_bytes < storage.at(other).size; i++) {
         storage.read(other, i * page_bytes, page.data(), page_bytes, View::cached);
         if (random_.chance(1, 40)) page[random_.below(page_bytes)] ^= std::byte{4};

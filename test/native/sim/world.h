@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -103,6 +104,12 @@ class World final : private Director {
   void leave_files();
   void settle_down();
   void damage();
+  // One of eight things done to a page, and one of three to a whole segment, by their numbers.
+  void damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
+                   const std::function<uint64_t()>& any_page,
+                   const std::function<int()>& any_segment);
+  void damage_segment(uint64_t what, int directory, const std::string& name, int inode,
+                      const std::function<int()>& any_segment);
   void judge_damage();
   uint64_t proven_by_evidence() const;
 

@@ -571,16 +571,36 @@ TEST(Faults, WhatWasFlushedIsSealedAndClosedThoughTheLastBatchIsRefused) {
 
 // ---- opening on a full disk -------------------------------------------------------------------
 
+struct FullDisk {
+  Call call;
+  const char* name;
+  const Fault& fault;
+};
+
+// The third of three records is proven by nothing. The reserve needs no room, but the other calls.
+void expect_third_secured_or_not(test::Opened& store, const FullDisk& disk) {
+  const bool secured = disk.call == Call::allocate;
+  EXPECT_EQ(store->whole(), secured);
+  if (!secured) {
+    const sys::Status why = store->unsecured();
+    EXPECT_EQ(why.code(), Code::no_space);
+    EXPECT_NE(why.message().find("spare-1.tmp: "), std::string::npos) << why.message();
+    EXPECT_NE(why.message().find("spare-0.tmp: " + std::string(call_name(disk.call))),
+              std::string::npos)
+        << why.message();
+  }
+  EXPECT_EQ(store.keeper.rows.size(), secured ? 3u : 2u);
+  EXPECT_EQ(store.keeper.ends, secured ? 2 : 1);
+  EXPECT_EQ(store->last_seq(), secured ? 3u : 2u);
+  EXPECT_EQ(store->durable_seq(), secured ? 3u : 2u);
+}
+
 TEST(Faults, OpeningAFullDiskSecuresTheTailOrSaysThatItDidNotAndGoesOnLater) {
-  struct Case {
-    Call call;
-    const char* name;
-    const Fault& fault;
-  };
-  const Case cases[] = {{Call::open, "spare-", enospc},      {Call::allocate, "spare-", edquot},
-                        {Call::pwrite, "spare-", enospc},    {Call::fsync, "spare-", enospc},
-                        {Call::pwrite, "STORE.tmp", enospc}, {Call::fsync, "STORE.tmp", enospc}};
-  for (const Case& each : cases) {
+  const FullDisk cases[] = {
+      {Call::open, "spare-", enospc},      {Call::allocate, "spare-", edquot},
+      {Call::pwrite, "spare-", enospc},    {Call::fsync, "spare-", enospc},
+      {Call::pwrite, "STORE.tmp", enospc}, {Call::fsync, "STORE.tmp", enospc}};
+  for (const FullDisk& each : cases) {
     SCOPED_TRACE(std::string(call_name(each.call)) + " " + each.name);
     const TemporaryDirectory directory;
     const Options options = options_for(directory.store());
@@ -598,23 +618,7 @@ TEST(Faults, OpeningAFullDiskSecuresTheTailOrSaysThatItDidNotAndGoesOnLater) {
     ASSERT_OK(store->status);
     EXPECT_FALSE((*store)->appendable());
     EXPECT_FALSE((*store)->poisoned());
-    if (!of_store) {
-      // The third is proven by nothing. The reserve needs no room, but the other calls.
-      const bool secured = each.call == Call::allocate;
-      EXPECT_EQ((*store)->whole(), secured);
-      if (!secured) {
-        const sys::Status why = (*store)->unsecured();
-        EXPECT_EQ(why.code(), Code::no_space);
-        EXPECT_NE(why.message().find("spare-1.tmp: "), std::string::npos) << why.message();
-        EXPECT_NE(why.message().find("spare-0.tmp: " + std::string(call_name(each.call))),
-                  std::string::npos)
-            << why.message();
-      }
-      EXPECT_EQ(store->keeper.rows.size(), secured ? 3u : 2u);
-      EXPECT_EQ(store->keeper.ends, secured ? 2 : 1);
-      EXPECT_EQ((*store)->last_seq(), secured ? 3u : 2u);
-      EXPECT_EQ((*store)->durable_seq(), secured ? 3u : 2u);
-    }
+    if (!of_store) expect_third_secured_or_not(*store, each);
     EXPECT_EQ((*store)->reserve(1, 1).code(), Code::no_space);
     EXPECT_OK((*store)->commit());
     EXPECT_OK((*store)->flush());
@@ -792,6 +796,23 @@ TEST(Faults, ANewStoreOnAFullDiskIsRefusedAndLeavesNothingInTheWay) {
   const auto store = open_store(directory.store());
   ASSERT_OK(store->status);
   EXPECT_TRUE(store->keeper.rows.empty());
+}
+
+TEST(Faults, ANewStoreSaysWhichCallOnWhichFileFailed) {
+  for (const auto& [call, name] : std::vector<std::pair<Call, std::string>>{
+           {Call::open, "STORE.tmp"},
+           {Call::pwrite, "STORE.tmp"},
+           {Call::fsync, "STORE.tmp"},
+           {Call::rename, "STORE"},
+       }) {
+    const TemporaryDirectory directory;
+    FaultyFileSystem fs;
+    fs.set_rule(always(call, name, eio));
+    const auto store = open_store(fs, options_for(directory.store()));
+    EXPECT_TRUE(store->status.message().starts_with(directory.store() + "/" + name + ": " +
+                                                    std::string(call_name(call))))
+        << store->status.message();
+  }
 }
 
 // ---- each call in turn ------------------------------------------------------------------------

@@ -309,6 +309,28 @@ TEST_F(HousekeepingTest, WithoutAStateThereAreNoSnapshotsAndWithoutRewritingNoRe
 
 // ---- failures ---------------------------------------------------------------------------------
 
+// Whether a fault makes sense at such a call.
+bool may_fail(const Fault& fault, Call call) {
+  const bool flush = call == Call::fsync || call == Call::fdatasync;
+  if (fault.error == 0 && call != Call::pwrite) return false;
+  if (fault.drops && !flush) return false;
+  if (fault.has_effect && !flush && call != Call::pwrite && call != Call::rename) return false;
+  return fault.error != EINTR || call == Call::pwrite || call == Call::pread;
+}
+
+// All is dense behind the segment in use, or somebody is told why not.
+void expect_done_or_told(Engine& engine, const std::function<std::string(uint32_t)>& path_of) {
+  const HousekeepingStats stats = engine.stats().housekeeping;
+  if (stats.rewrite_failures + stats.snapshot_failures + stats.segments_damaged != 0) {
+    EXPECT_FALSE(engine.housekeeping().last_failure().empty());
+  }
+  if (stats.segments_damaged != 0) return;
+  EXPECT_EQ(engine.housekeeping().step(), Housekeeping::never_ns);
+  for (uint32_t number = 1; number < engine.stats().segment; number++) {
+    EXPECT_NE(test::fs::file_size(path_of(number)), uint64_t{1} << 20);
+  }
+}
+
 TEST_F(HousekeepingTest, EachCallFailsInTurnAndNothingIsHarmed) {
   fill_and_close(24);
   const auto files = test::contents(path());
@@ -339,14 +361,7 @@ TEST_F(HousekeepingTest, EachCallFailsInTurnAndNothingIsHarmed) {
       bool directory_flush = false;
       std::string what;
       fs.set_rule([&](Call call, const std::string& file_name, uint64_t now) -> const Fault* {
-        if (now != from + index) return nullptr;
-        const bool flush = call == Call::fsync || call == Call::fdatasync;
-        if (fault.error == 0 && call != Call::pwrite) return nullptr;
-        if (fault.drops && !flush) return nullptr;
-        if (fault.has_effect && !flush && call != Call::pwrite && call != Call::rename) {
-          return nullptr;
-        }
-        if (fault.error == EINTR && call != Call::pwrite && call != Call::pread) return nullptr;
+        if (now != from + index || !may_fail(fault, call)) return nullptr;
         hit = true;
         directory_flush = call == Call::fsync && file_name == ".";
         what = std::string(call_name(call)) + " of " + file_name;
@@ -370,17 +385,8 @@ TEST_F(HousekeepingTest, EachCallFailsInTurnAndNothingIsHarmed) {
       } else {
         ASSERT_OK(put);
         keep_house(*store->engine, fs);
-        const HousekeepingStats stats = (*store)->stats().housekeeping;
-        if (stats.rewrite_failures + stats.snapshot_failures + stats.segments_damaged != 0) {
-          EXPECT_FALSE((*store)->housekeeping().last_failure().empty());
-        }
-        if (stats.segments_damaged == 0) {
-          EXPECT_EQ((*store)->housekeeping().step(), Housekeeping::never_ns);
-          const uint32_t last = (*store)->stats().segment;
-          for (uint32_t number = 1; number < last; number++) {
-            EXPECT_NE(test::fs::file_size(file(segment_name(number))), uint64_t{1} << 20);
-          }
-        }
+        expect_done_or_told(*store->engine,
+                            [&](uint32_t number) { return file(segment_name(number)); });
         ASSERT_OK((*store)->close());
         EXPECT_TRUE(names("dense-").empty());
       }

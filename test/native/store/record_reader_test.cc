@@ -116,6 +116,17 @@ TEST_F(RecordReaderTest, NothingIsGivenForAnEmptyRange) {
   }
 }
 
+TEST_F(RecordReaderTest, NothingComesBeforeTheFirst) {
+  auto store = open_store(path());
+  ASSERT_OK(store->status);
+  put(*store, 5);
+  Rows found;
+  const sys::Status read = reader()->read({0, 3, false, 10, 1000}, found);
+  EXPECT_EQ(read.code(), Code::corrupt);
+  EXPECT_EQ(read.message(), path() + ": the store begins after sequence 0");
+  EXPECT_TRUE(found.rows.empty());
+}
+
 TEST_F(RecordReaderTest, FollowsAWriterOverItsSegments) {
   auto store = open_store(path());
   ASSERT_OK(store->status);

@@ -36,6 +36,21 @@ class RefusedCalls : public testing::Test {
   }
   ~RefusedCalls() override { std::filesystem::remove_all(folder_); }
 
+  struct Row {
+    const char* name;
+    std::vector<long> calls;    // that the kernel refuses with EIO
+    std::function<bool()> run;  // whether its caller is told
+  };
+  void expect_told(const std::vector<Row>& rows) const {
+    for (const Row& row : rows) {
+      const auto told = test::where_refused(row.calls, EIO, row.run);
+      if (!told.has_value()) GTEST_SKIP() << "no seccomp here";
+      EXPECT_TRUE(*told) << row.name;
+      // Nothing is left behind, the temporary name of a socket neither.
+      EXPECT_TRUE(std::filesystem::is_empty(folder_)) << row.name;
+    }
+  }
+
   std::string folder_;
   Fd near_;
   Fd far_;
@@ -46,27 +61,19 @@ Status init() {
   return loop.init();
 }
 
-TEST_F(RefusedCalls, EachIsTold) {
+// As the status has it: the errno of the call that was refused.
+bool has_it(const Status& status) { return status.error() == EIO; }
+
+TEST_F(RefusedCalls, ByAListener) {
   const std::string path = folder_ + "/socket";
   const std::vector<long> stats = {SYS_lstat, SYS_stat, SYS_newfstatat};
   auto tcp = Listener::tcp("127.0.0.1", 0);
   ASSERT_TRUE(tcp.ok());
   const int inherited = tcp.value().front().fd();
-  // As the status has it: the errno of the call that was refused.
-  const auto status_of = [](const Status& status) { return status.error() == EIO; };
-  const auto listens = [&] { return status_of(Listener::tcp("127.0.0.1", 0).status()); };
-  const auto listens_at = [&] { return status_of(Listener::unix_path(path, 0600).status()); };
+  const auto listens = [&] { return has_it(Listener::tcp("127.0.0.1", 0).status()); };
+  const auto listens_at = [&] { return has_it(Listener::unix_path(path, 0600).status()); };
   const auto takes_over = [&] { return !Listener::inherited(inherited).ok(); };
-  PipePool pipes(1);
-  struct Row {
-    const char* name;
-    std::vector<long> calls;
-    std::function<bool()> run;
-  };
-  const std::vector<Row> rows = {
-      {"loop, epoll_create1", {SYS_epoll_create1}, [&] { return status_of(init()); }},
-      {"loop, eventfd", {SYS_eventfd2}, [&] { return status_of(init()); }},
-      {"loop, epoll_ctl", {SYS_epoll_ctl}, [&] { return status_of(init()); }},
+  expect_told({
       {"tcp, socket", {SYS_socket}, listens},
       {"tcp, setsockopt", {SYS_setsockopt}, listens},
       {"tcp, bind", {SYS_bind}, listens},
@@ -84,6 +91,13 @@ TEST_F(RefusedCalls, EachIsTold) {
       {"accept",
        {SYS_accept4},
        [&] { return accept_connection(inherited).outcome == AcceptOutcome::exhausted; }},
+      {"local_endpoint", {SYS_getsockname}, [&] { return !local_endpoint(inherited).has_value(); }},
+      {"peer_endpoint", {SYS_getpeername}, [&] { return !peer_endpoint(inherited).has_value(); }},
+  });
+}
+
+TEST_F(RefusedCalls, OfASocket) {
+  expect_told({
       {"receive",
        {SYS_recvfrom},
        [&] {
@@ -92,8 +106,6 @@ TEST_F(RefusedCalls, EachIsTold) {
          return got.error == EIO && !got.end && peek(near_.get(), &byte, 1).error == EIO;
        }},
       {"send", {SYS_sendto}, [&] { return send(near_.get(), "x", 1, false).error == EIO; }},
-      {"peer_endpoint", {SYS_getpeername}, [&] { return !peer_endpoint(inherited).has_value(); }},
-      {"local_endpoint", {SYS_getsockname}, [&] { return !local_endpoint(inherited).has_value(); }},
       {"socket_error", {SYS_getsockopt}, [&] { return socket_error(near_.get()) == EIO; }},
       {"peer_user", {SYS_getsockopt}, [&] { return !peer_user(near_.get()).has_value(); }},
       {"adopt, getsockopt",
@@ -110,17 +122,19 @@ TEST_F(RefusedCalls, EachIsTold) {
          const SocketMessage got = receive_sockets(near_.get(), &byte, 1, {});
          return got.io.error == EIO && !got.io.end;
        }},
+  });
+}
+
+TEST_F(RefusedCalls, OfTheLoopAndItsThread) {
+  PipePool pipes(1);
+  expect_told({
+      {"loop, epoll_create1", {SYS_epoll_create1}, [] { return has_it(init()); }},
+      {"loop, eventfd", {SYS_eventfd2}, [] { return has_it(init()); }},
+      {"loop, epoll_ctl", {SYS_epoll_ctl}, [] { return has_it(init()); }},
       {"pipe", {SYS_pipe2}, [&] { return !pipes.lend().valid(); }},
       {"thread", {SYS_clone, SYS_clone3}, [&] { return !start_thread("x", [] {}).ok(); }},
-      {"getcwd", {SYS_getcwd}, [&] { return status_of(absolute_path("x").status()); }},
-  };
-  for (const Row& row : rows) {
-    const auto told = test::where_refused(row.calls, EIO, row.run);
-    if (!told.has_value()) GTEST_SKIP() << "no seccomp here";
-    EXPECT_TRUE(*told) << row.name;
-    // Nothing is left behind, the temporary name of a socket neither.
-    EXPECT_TRUE(std::filesystem::is_empty(folder_)) << row.name;
-  }
+      {"getcwd", {SYS_getcwd}, [] { return has_it(absolute_path("x").status()); }},
+  });
 }
 
 TEST_F(RefusedCalls, WhatCannotBeLookedAtIsNotReplaced) {
