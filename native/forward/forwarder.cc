@@ -160,12 +160,12 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   void on_upstream_room() override { acceptor_.resume(); }
 
   // HandoffHost
-  UpstreamSet::Choice choose_for_handoff(const UpstreamSet::Tried& tried) override {
+  UpstreamChooser::Choice choose_for_handoff(const UpstreamChooser::Tried& tried) override {
     return upstreams_.choose(tried);
   }
   void leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) override;
   bool handoff_counts_matter(size_t index) override {
-    return upstreams_.counts_matter(index) || 2 * clients() >= connections_max_;
+    return upstreams_.needs_exact_counts(index) || 2 * clients() >= connections_max_;
   }
   const std::string& handoff_path(size_t index) override { return upstreams_.at(index).name; }
   void on_handoff_taken(size_t index, uint64_t elapsed_ms) override;

@@ -29,8 +29,8 @@ Handoff::Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options
       host_(host),
       options_(std::move(options)),
       flush_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->flush(); }, this),
-      fetch_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->on_fetch_due(); },
-                   this),
+      reading_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->on_reading_due(); },
+                     this),
       retry_timer_(
           [](sys::Timer&, void* self) { static_cast<Handoff*>(self)->serve_waiting(true); }, this),
       answers_timer_([](sys::Timer&, void* self) { static_cast<Handoff*>(self)->check_answers(); },
@@ -44,7 +44,7 @@ Handoff::~Handoff() {
   }
   while (!leaving_.empty()) leaving_.begin()->second->cut();
   loop_.timers().disarm(flush_timer_);
-  loop_.timers().disarm(fetch_timer_);
+  loop_.timers().disarm(reading_timer_);
   loop_.timers().disarm(retry_timer_);
   loop_.timers().disarm(answers_timer_);
 }
@@ -75,7 +75,7 @@ Handoff::Door& Handoff::door_of(size_t upstream) {
 void Handoff::retire_channel(Door& door) {
   if (door.channel == nullptr) return;
   const uint64_t id = door.channel->id();
-  door.channel->tell(true);
+  door.channel->watch_answers(true);
   leaving_.emplace(id, std::move(door.channel));
 }
 
@@ -115,9 +115,9 @@ void Handoff::place(uint64_t id) {
   ESPORA_CHECK(one != nullptr);
   for (;;) {
     const bool first = one->tried.none();
-    const UpstreamSet::Choice choice = host_.choose_for_handoff(one->tried);
-    if (choice.kind != UpstreamSet::Choice::Kind::chosen) {
-      one->at_limit = choice.kind == UpstreamSet::Choice::Kind::full;
+    const UpstreamChooser::Choice choice = host_.choose_for_handoff(one->tried);
+    if (choice.kind != UpstreamChooser::Choice::Kind::chosen) {
+      one->at_limit = choice.kind == UpstreamChooser::Choice::Kind::full;
       break;
     }
     if (!first) host_.on_handoff_retry();
@@ -149,7 +149,7 @@ bool Handoff::offer(uint64_t id, size_t upstream) {
   }
   if (door.channel->unacknowledged().size() + door.queue.size() >=
       limits::handoff_unacknowledged_max) {
-    door.channel->tell(true);
+    door.channel->watch_answers(true);
     ++counters_.pass_full;
     one.later.set(upstream);
     one.passed_over.set(upstream);
@@ -289,17 +289,17 @@ bool Handoff::may_receive(int fd) const noexcept {
           std::find(options_.users.begin(), options_.users.end(), *user) != options_.users.end());
 }
 
-void Handoff::fetch_answers() {
+void Handoff::read_answers() {
   for (auto& [upstream, door] : doors_) {
-    if (door.channel != nullptr && !door.channel->told()) door.channel->fetch(door.sent);
+    if (door.channel != nullptr && !door.channel->watched()) door.channel->read_answers(door.sent);
     door.sent = 0;
   }
 }
 
-void Handoff::on_fetch_due() {
-  fetch_answers();
+void Handoff::on_reading_due() {
+  read_answers();
   for (auto& [upstream, door] : doors_) {
-    if (door.channel != nullptr) door.channel->tell(true);
+    if (door.channel != nullptr) door.channel->watch_answers(true);
   }
 }
 
@@ -308,7 +308,7 @@ void Handoff::flush() {
     if (!door.queue.empty()) flush(door);
   }
   // Behind the clients that go out, which wait.
-  fetch_answers();
+  read_answers();
 }
 
 void Handoff::flush(Door& door) {
@@ -318,15 +318,15 @@ void Handoff::flush(Door& door) {
     const size_t count = std::min(queue.size() - begin, limits::handoff_sockets_max);
     const std::span<const uint64_t> ids = std::span(queue).subspan(begin, count);
     for (size_t i = 0; i < count; ++i) sockets[i] = find(ids[i])->fd.get();
-    const bool counts_matter =
+    const bool needs_exact_counts =
         door.channel != nullptr && host_.handoff_counts_matter(door.channel->upstream());
     const auto sent = door.channel != nullptr
                           ? door.channel->send(ids, std::span(sockets).first(count), loop_.now_ms(),
-                                               counts_matter)
+                                               needs_exact_counts)
                           : HandoffChannel::Sent::leaving;
     if (sent == HandoffChannel::Sent::sent) {
       door.sent += count;
-      watch_answers(*door.channel, counts_matter);
+      watch_answers(*door.channel, needs_exact_counts);
       for (const uint64_t id : ids) find(id)->state = Client::State::offered;
       counters_.pass_unacknowledged.add(count);
       ++counters_.pass_messages;
@@ -344,14 +344,14 @@ void Handoff::flush(Door& door) {
 }
 
 // Each answer would be an event, and mostly a wake-up, of its own, just when the receiver could
-// serve the client. They are fetched when the next clients go out instead, or a moment later when
-// there are none. Where clients are counted closely, or much is under way, an answer makes room,
-// and where some were refused lately it may be one that has to go elsewhere: those are told.
-void Handoff::watch_answers(HandoffChannel& channel, bool counts_matter) {
+// serve the client. They are read when the next clients go out instead, or a moment later when
+// there are none. An answer is watched for where it makes room (clients are counted exactly, or
+// much is under way), and where it may be a refusal, so that a client must go elsewhere.
+void Handoff::watch_answers(HandoffChannel& channel, bool needs_exact_counts) {
   const bool much = 2 * channel.unacknowledged().size() > limits::handoff_unacknowledged_max;
-  channel.tell(counts_matter || much || channel.refused_lately());
-  if (!channel.told() && !fetch_timer_.armed()) {
-    loop_.timers().arm(fetch_timer_, loop_.now_ms() + limits::handoff_fetch_ms);
+  channel.watch_answers(needs_exact_counts || much || channel.refused_lately());
+  if (!channel.watched() && !reading_timer_.armed()) {
+    loop_.timers().arm(reading_timer_, loop_.now_ms() + limits::handoff_answers_ms);
   }
 }
 
@@ -437,7 +437,7 @@ bool Handoff::is_late(const HandoffChannel& channel) const noexcept {
 // A stopped receiver answers no more. Where somebody else can take what it was offered it is given
 // up: its channel is cut, so that it can't take them after all when it goes on.
 void Handoff::check_answers() {
-  fetch_answers();
+  read_answers();
   std::vector<HandoffChannel*> late;
   for (auto& [upstream, door] : doors_) {
     if (door.channel != nullptr && is_late(*door.channel)) late.push_back(door.channel.get());

@@ -22,7 +22,7 @@
 
 #include "forward/handoff_channel.h"
 #include "forward/session.h"
-#include "forward/upstream_set.h"
+#include "forward/upstream_chooser.h"
 #include "sys/counter.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -73,7 +73,7 @@ void for_each_counter(const HandoffCounters& counters, const Each& each) {
 class HandoffHost {
  public:
   // Who takes this client; it counts there until leave().
-  virtual UpstreamSet::Choice choose_for_handoff(const UpstreamSet::Tried& tried) = 0;
+  virtual UpstreamChooser::Choice choose_for_handoff(const UpstreamChooser::Tried& tried) = 0;
   // `held`: it had been taken. `elapsed_ms`: since the client came.
   virtual void leave_after_handoff(size_t upstream, bool held, uint64_t elapsed_ms) = 0;
   // Whether this upstream is to report at once when clients end: the number of them matters now.
@@ -128,20 +128,21 @@ class Handoff final : private HandoffChannelOwner {
     sys::Fd fd;  // until it is held
     sys::HandoffOrigin origin;
     uint64_t since_ms = 0;
-    uint64_t rest_ms = 0;            // before it is tried again
-    uint64_t channel = 0;            // queued, offered, held: whose
-    size_t upstream = 0;             // the same
-    UpstreamSet::Tried tried;        // upstreams that are out of the question
-    UpstreamSet::Tried later;        // those among them to be tried again
-    UpstreamSet::Tried passed_over;  // those among them that were never asked: not ready, or full
-    bool timed_out = false;          // the last that it was offered did not answer in time
+    uint64_t rest_ms = 0;          // before it is tried again
+    uint64_t channel = 0;          // queued, offered, held: whose
+    size_t upstream = 0;           // the same
+    UpstreamChooser::Tried tried;  // upstreams that are out of the question
+    UpstreamChooser::Tried later;  // those among them to be tried again
+    UpstreamChooser::Tried
+        passed_over;         // those among them that were never asked: not ready, or full
+    bool timed_out = false;  // the last that it was offered did not answer in time
   };
   // An upstream's present channel, and what goes out on it at the end of this turn.
   struct Door {
     std::string path;  // of the upstream's unix socket: another may get its number
     std::unique_ptr<HandoffChannel> channel;
     std::vector<uint64_t> queue;
-    size_t sent = 0;  // clients since answers were fetched: they can hardly be answered yet
+    size_t sent = 0;  // clients since answers were read: they can hardly be answered yet
   };
 
   void on_ready(HandoffChannel& channel) override;
@@ -169,9 +170,9 @@ class Handoff final : private HandoffChannelOwner {
   [[nodiscard]] bool may_receive(int fd) const noexcept;
   void flush();
   void flush(Door& door);
-  void fetch_answers();
-  void on_fetch_due();
-  void watch_answers(HandoffChannel& channel, bool counts_matter);
+  void read_answers();
+  void on_reading_due();
+  void watch_answers(HandoffChannel& channel, bool needs_exact_counts);
   void serve_waiting(bool all);
   void check_answers();
   [[nodiscard]] bool others_ready(const HandoffChannel& channel) const noexcept;
@@ -192,7 +193,7 @@ class Handoff final : private HandoffChannelOwner {
   bool closing_ = false;
   bool serving_ = false;      // those that wait
   sys::Timer flush_timer_;    // due at once: it fires behind the events of its turn
-  sys::Timer fetch_timer_;    // answers that the loop does not tell of
+  sys::Timer reading_timer_;  // answers that are not watched for
   sys::Timer retry_timer_;    // those that wait try again
   sys::Timer answers_timer_;  // an offer has waited too long for its answer
 };

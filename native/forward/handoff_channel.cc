@@ -38,7 +38,7 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
   // EPIPE, ECONNRESET, ENOTCONN: it shut down its side, or is gone. Acknowledgements may wait, so
   // its end is what reading says.
   state_ = State::leaving;
-  tell(true);
+  watch_answers(true);
   loop_.redispatch(token_, sys::Events::readable);
   return Sent::leaving;
 }
@@ -126,13 +126,13 @@ bool HandoffChannel::settle(uint64_t client) {
   return true;
 }
 
-void HandoffChannel::tell(bool wanted) {
-  if (wanted == told_ || token_ == 0) return;
-  told_ = wanted;
+void HandoffChannel::watch_answers(bool wanted) {
+  if (wanted == watched_ || token_ == 0) return;
+  watched_ = wanted;
   loop_.modify(token_, fd_.get(), wanted ? sys::Events::readable : 0);
 }
 
-void HandoffChannel::fetch(size_t unanswered) {
+void HandoffChannel::read_answers(size_t unanswered) {
   // Bounded: a receiver may say more and more of clients that ended, and answer nothing.
   size_t left = limits::handoff_unacknowledged_max;
   while (left-- > 0 && offered_.size() > unanswered && read_packet(false)) {

@@ -76,12 +76,12 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   };
   [[nodiscard]] const std::deque<Offered>& unacknowledged() const noexcept { return offered_; }
   [[nodiscard]] bool refused_lately() const noexcept { return loop_.now_ms() < refusing_until_ms_; }
-  // Whether the loop tells of each packet that came. Where it does not they wait for fetch(); that
-  // the receiver is gone is told in any case.
-  void tell(bool wanted);
-  [[nodiscard]] bool told() const noexcept { return told_; }
+  // Whether the loop reports each packet that came. Where it does not, packets wait for
+  // read_answers(); the end of the receiver is reported in any case.
+  void watch_answers(bool wanted);
+  [[nodiscard]] bool watched() const noexcept { return watched_; }
   // Reads what came, until no more than that many offers are unanswered.
-  void fetch(size_t unanswered);
+  void read_answers(size_t unanswered);
   // Gives up on it: from here on nothing that it says reaches us, so that it closes unread what it
   // has not taken. What it said before is heard first; then on_channel_ended().
   void cut();
@@ -101,7 +101,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   const uint64_t id_;
   sys::Fd fd_;
   sys::EventLoop::Token token_ = 0;
-  bool told_ = true;
+  bool watched_ = true;
   uint64_t refusing_until_ms_ = 0;  // of the loop's clock; 0: it refused nobody
   State state_ = State::greeting;
   std::deque<Offered> offered_;

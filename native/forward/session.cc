@@ -232,9 +232,9 @@ void Session::dial() {
 
 bool Session::choose_upstream() {
   const bool first = tried_.none();
-  const UpstreamSet::Choice choice = host_.upstreams.choose(tried_);
-  full_ = choice.kind == UpstreamSet::Choice::Kind::full;
-  if (choice.kind != UpstreamSet::Choice::Kind::chosen) return false;
+  const UpstreamChooser::Choice choice = host_.upstreams.choose(tried_);
+  full_ = choice.kind == UpstreamChooser::Choice::Kind::full;
+  if (choice.kind != UpstreamChooser::Choice::Kind::chosen) return false;
   upstream_ = choice.upstream;
   tried_.set(*upstream_);
   if (!first) host_.on_retry();

@@ -11,7 +11,7 @@
 #include "forward/buffer_pool.h"
 #include "forward/proxy_protocol.h"
 #include "forward/relay.h"
-#include "forward/upstream_set.h"
+#include "forward/upstream_chooser.h"
 #include "forward/upstreams.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
@@ -167,8 +167,8 @@ class Session final : public sys::Retired, private SideOwner {
   bool full_ = false;                    // upstreams had as many connections as they may
   uint64_t rest_ms_ = 0;                 // waiting, resetting: how long the last rest was
   uint64_t give_up_at_ms_ = 0;           // waiting, resetting: when to stop
-  UpstreamSet::Tried tried_;             // upstreams that are out of the question
-  UpstreamSet::Tried later_;             // those among them to be tried again after a rest
+  UpstreamChooser::Tried tried_;         // upstreams that are out of the question
+  UpstreamChooser::Tried later_;         // those among them to be tried again after a rest
   int later_error_ = 0;                  // why, of the last of them
   std::optional<size_t> upstream_;       // which one is being tried or used
   Upstreams::TriedAddresses addresses_;  // of that upstream, with the one that is tried or used

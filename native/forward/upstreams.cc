@@ -109,7 +109,7 @@ Upstreams::Upstreams(sys::EventLoop& loop, std::string name, UpstreamsOptions op
       name_(std::move(name)),
       options_(std::move(options)),
       owner_(owner),
-      set_(options_.balance, options_.connections_max_each),
+      chooser_(options_.balance, options_.connections_max_each),
       resolver_(loop, options_.resolve) {
   // Without checks that were asked for there are only looks at ejected ones, and those find nobody
   // guilty.
@@ -158,7 +158,7 @@ Result<size_t> Upstreams::insert(const UpstreamAddress& upstream) {
     const auto possible = sys::resolve(upstream.address);
     if (!possible.ok()) return possible.status();  // a path that no socket can have
   }
-  const auto index = set_.add(upstream.weight);
+  const auto index = chooser_.add(upstream.weight);
   if (!index.has_value()) {
     return Status(Code::overloaded, name_ + ": no room for " + upstream.address.to_string() +
                                         ": at most " + std::to_string(limits::upstreams_max) +
@@ -172,16 +172,16 @@ Result<size_t> Upstreams::insert(const UpstreamAddress& upstream) {
 
 // --- connections -----------------------------------------------------------------------------
 
-UpstreamSet::Choice Upstreams::choose(const UpstreamSet::Tried& tried) noexcept {
-  const UpstreamSet::Choice choice = set_.next(tried);
-  if (choice.kind == UpstreamSet::Choice::Kind::chosen) set_.begin(choice.upstream);
+UpstreamChooser::Choice Upstreams::choose(const UpstreamChooser::Tried& tried) noexcept {
+  const UpstreamChooser::Choice choice = chooser_.next(tried);
+  if (choice.kind == UpstreamChooser::Choice::Kind::chosen) chooser_.begin(choice.upstream);
   return choice;
 }
 
 Upstream& Upstreams::at(size_t upstream) noexcept { return entries_[upstream]->upstream; }
 
 void Upstreams::leave(size_t upstream) {
-  set_.end(upstream);
+  chooser_.end(upstream);
   free_if_unused(upstream);
 }
 
@@ -231,7 +231,7 @@ void Upstreams::on_connect_failed(size_t upstream, int error) {
     owner_.on_upstream_unreachable(upstream, status);
   if (entry.removed) return;
   if (entry.upstream.health.on_failure(Failure::refused, loop_.now_ms(),
-                                       set_.others_healthy(upstream))) {
+                                       chooser_.others_healthy(upstream))) {
     ++entry.upstream.counters->ejections;
     entry.next_check_ms = loop_.now_ms() + limits::recheck_ms;
     update(entry, "connects fail: " + sys::errno_name(error));
@@ -260,7 +260,7 @@ void Upstreams::on_silence(size_t upstream, const TriedAddresses& tried) {
   if (tried.version == addresses.version()) addresses.on_silent(tried.current, loop_.now_ms());
   ++entry.upstream.counters->silent_sessions;
   if (entry.removed || !entry.upstream.health.on_failure(Failure::silent, loop_.now_ms(),
-                                                         set_.others_healthy(upstream))) {
+                                                         chooser_.others_healthy(upstream))) {
     return;
   }
   ++entry.upstream.counters->ejections;
@@ -410,13 +410,13 @@ void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outco
 void Upstreams::update(Entry& entry, const std::string& reason) {
   const Upstream& upstream = entry.upstream;
   const size_t index = entry.index;
-  set_.set_healthy(index, upstream.health.usable());
-  set_.set_reachable(index, !upstream.addresses.empty());
-  set_.set_awaited(index, upstream.addresses.empty() && !entry.answered);
+  chooser_.set_healthy(index, upstream.health.usable());
+  chooser_.set_reachable(index, !upstream.addresses.empty());
+  chooser_.set_awaited(index, upstream.addresses.empty() && !entry.answered);
   UpstreamHealth health = UpstreamHealth::unresolved;
   if (!upstream.addresses.empty()) health = static_cast<UpstreamHealth>(upstream.health.state());
-  const UpstreamState state = set_.state(index);
-  entry.shown_weight = set_.weight(index);
+  const UpstreamState state = chooser_.state(index);
+  entry.shown_weight = chooser_.weight(index);
   const bool changed = entry.shown_state.exchange(state) != state;
   if ((entry.shown_health.exchange(health) != health) || changed) {
     owner_.on_upstream_change({index, upstream.name, state, health, reason});
@@ -469,14 +469,14 @@ Status Upstreams::change(const std::string& address, const char* reason, const C
 
 Status Upstreams::set_state(const std::string& address, UpstreamState state) {
   return change(address, "set by the operator",
-                [&](const Entry& entry) { set_.set_state(entry.index, state); });
+                [&](const Entry& entry) { chooser_.set_state(entry.index, state); });
 }
 
 Status Upstreams::set_weight(const std::string& address, uint32_t weight) {
   Status status = check_weight(name_, weight);
   if (!status.ok()) return status;
   return change(address, "set by the operator",
-                [&](const Entry& entry) { set_.set_weight(entry.index, weight); });
+                [&](const Entry& entry) { chooser_.set_weight(entry.index, weight); });
 }
 
 Status Upstreams::add(const UpstreamAddress& upstream) {
@@ -493,7 +493,7 @@ Status Upstreams::add(const UpstreamAddress& upstream) {
 Status Upstreams::remove(const std::string& address) {
   const Status status = change(address, nullptr, [&](Entry& entry) {
     const size_t index = entry.index;
-    set_.remove(index);
+    chooser_.remove(index);
     entry.removed = true;
     entry.shown_removed = true;
     entry.shown_state = UpstreamState::draining;
@@ -506,7 +506,7 @@ Status Upstreams::remove(const std::string& address) {
 
 void Upstreams::free_if_unused(size_t index) {
   Entry& entry = *entries_[index];
-  if (!entry.removed || set_.connections(index) != 0) return;
+  if (!entry.removed || chooser_.connections(index) != 0) return;
   const std::lock_guard lock(entries_mutex_);
   entries_[index].reset();
 }

@@ -1,6 +1,6 @@
 // The upstreams of a forwarder at work: which one takes a connection, how each does, active checks,
 // names that resolve anew, and changes while connections are open. What to conclude is decided by
-// UpstreamSet and Health; this brings them clock, sockets and timers.
+// UpstreamChooser and Health; this brings them clock, sockets and timers.
 //
 // Whatever holds a connection calls choose() when it looks for an upstream, then what the class
 // lists under "connections" as it happens, and leave() when it is no longer there.
@@ -20,7 +20,7 @@
 #include "forward/health.h"
 #include "forward/health_check.h"
 #include "forward/upstream.h"
-#include "forward/upstream_set.h"
+#include "forward/upstream_chooser.h"
 #include "sys/event_loop.h"
 #include "sys/histogram.h"
 #include "sys/resolver.h"
@@ -124,13 +124,13 @@ class Upstreams {
 
   // --- connections ---
   // Who takes this connection; it counts there from here until leave().
-  UpstreamSet::Choice choose(const UpstreamSet::Tried& tried) noexcept;
-  [[nodiscard]] bool counts_matter(size_t index) const noexcept {
-    return set_.counts_matter(index);
+  UpstreamChooser::Choice choose(const UpstreamChooser::Tried& tried) noexcept;
+  [[nodiscard]] bool needs_exact_counts(size_t index) const noexcept {
+    return chooser_.needs_exact_counts(index);
   }
   void leave(size_t upstream);
   // Whether a connection that is accepted now would find room (or nobody at all).
-  [[nodiscard]] bool has_room() const noexcept { return set_.has_room(); }
+  [[nodiscard]] bool has_room() const noexcept { return chooser_.has_room(); }
   // Stays where it is until the last connection has left.
   [[nodiscard]] Upstream& at(size_t upstream) noexcept;
   // `elapsed_us`: since the connect began. Between this and the last leave() it is active.
@@ -196,7 +196,7 @@ class Upstreams {
   std::string name_;
   UpstreamsOptions options_;
   UpstreamsOwner& owner_;
-  UpstreamSet set_;
+  UpstreamChooser chooser_;
   sys::Resolver resolver_;
   uint64_t next_id_ = 1;
   // The loop's thread changes which entries there are, under the lock; others read under the lock.

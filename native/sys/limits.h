@@ -27,7 +27,7 @@ inline constexpr uint32_t batch_trial_turns = 16;
 inline constexpr uint64_t batch_window_ms = 100;
 // Between trials; twice as long after each that was of no use.
 inline constexpr uint64_t batch_pause_ms = 250;
-inline constexpr uint64_t batch_pause_most_ms = 16'000;
+inline constexpr uint64_t batch_pause_ms_max = 16'000;
 // A turn of a loop that waited for the disk takes longer, one that forwards seldom does.
 inline constexpr uint64_t long_turn_ns = 100'000;
 
@@ -58,7 +58,7 @@ inline constexpr int handoff_packets_per_event_max = 8;
 inline constexpr uint64_t handoff_report_delay_ms = 10;
 // How long answers may wait for a sender that has nothing more to hand over, in milliseconds: as
 // long it keeps its copy of a socket. At few clients a second each wait ends with a wake-up.
-inline constexpr uint64_t handoff_fetch_ms = 50;
+inline constexpr uint64_t handoff_answers_ms = 50;
 // How long after a refusal a receiver's answers do not wait, in milliseconds.
 inline constexpr uint64_t handoff_refusing_ms = 1'000;
 // Channels that a receiver holds open: one for each sender, and those of senders that just died.

@@ -30,7 +30,7 @@ bool BatchDecision::decide(const Window& window, uint64_t now_ms) noexcept {
       return true;
     }
     batch_ = false;
-    pause_ms_ = std::clamp(2 * pause_ms_, limits::batch_pause_ms, limits::batch_pause_most_ms);
+    pause_ms_ = std::clamp(2 * pause_ms_, limits::batch_pause_ms, limits::batch_pause_ms_max);
     next_try_ms_ = now_ms + pause_ms_;
     return false;
   }

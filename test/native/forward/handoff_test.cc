@@ -60,7 +60,7 @@ TEST(HandoffReceived, WhatBecameOfItIsCounted) {
   EXPECT_EQ(stats.receiving.denied, 0u);
 }
 
-// Answers are fetched in passing, or told at once where they are counted closely.
+// Answers are read in passing, or watched for where clients are counted exactly.
 class HandoffTest : public testing::TestWithParam<Balance> {
  protected:
   // Clients that say who they are, so that whoever holds one can tell.
@@ -119,8 +119,8 @@ class HandoffTest : public testing::TestWithParam<Balance> {
 INSTANTIATE_TEST_SUITE_P(Answers, HandoffTest,
                          testing::Values(Balance::round_robin, Balance::least_connections),
                          [](const auto& each) {
-                           return std::string(each.param == Balance::round_robin ? "Fetched"
-                                                                                 : "Told");
+                           return std::string(each.param == Balance::round_robin ? "Read"
+                                                                                 : "Watched");
                          });
 
 TEST_P(HandoffTest, AClientIsOursUntilItIsTaken) {
@@ -647,7 +647,7 @@ TEST_P(HandoffTest, IsWokenForEachPacketOnlyWhereClientsAreCountedOrRefused) {
   const auto [turns, took] = turns_of_packets(1);
   if (GetParam() == Balance::least_connections) {
     EXPECT_GE(turns, packets);
-  } else if (2 * took < std::chrono::milliseconds(limits::handoff_fetch_ms)) {
+  } else if (2 * took < std::chrono::milliseconds(limits::handoff_answers_ms)) {
     EXPECT_LE(turns, 5u);
   }
 

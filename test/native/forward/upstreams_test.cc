@@ -774,8 +774,8 @@ TEST(Upstreams, CountersAreForgottenOfPlacesThatAreGoneOnly) {
   const sys::Address goes = unix_address(folder.file("zz"));
   ASSERT_TRUE(upstreams.start({{stays, 1}, {goes, 1}}).ok());
   for (int session = 0; session < 2; ++session) {
-    const UpstreamSet::Choice choice = upstreams.choose({});
-    ASSERT_EQ(choice.kind, UpstreamSet::Choice::Kind::chosen);
+    const UpstreamChooser::Choice choice = upstreams.choose({});
+    ASSERT_EQ(choice.kind, UpstreamChooser::Choice::Kind::chosen);
     upstreams.on_connected(choice.upstream, 1);
     upstreams.at(choice.upstream).counters->bytes_to.add(5);
     upstreams.on_session_end(choice.upstream, {}, {}, 1);

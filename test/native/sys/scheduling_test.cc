@@ -65,9 +65,9 @@ TEST(BatchDecision, WaitsLongerAfterEachTrialOfNoUse) {
     ASSERT_FALSE(decision.decide(of_no_use, now_ms)) << trial;
     ASSERT_FALSE(decision.decide(much, now_ms + pause_ms - 1)) << trial;
     now_ms += pause_ms;
-    pause_ms = std::min(2 * pause_ms, limits::batch_pause_most_ms);
+    pause_ms = std::min(2 * pause_ms, limits::batch_pause_ms_max);
   }
-  EXPECT_EQ(pause_ms, limits::batch_pause_most_ms);
+  EXPECT_EQ(pause_ms, limits::batch_pause_ms_max);
 }
 
 TEST(BatchDecision, TriesSoonAgainWhatWasOfUse) {

@@ -1,4 +1,4 @@
-#include "forward/upstream_set.h"
+#include "forward/upstream_chooser.h"
 
 #include <gtest/gtest.h>
 
@@ -9,13 +9,13 @@
 namespace espora::forward {
 namespace {
 
-using Tried = UpstreamSet::Tried;
-using Kind = UpstreamSet::Choice::Kind;
+using Tried = UpstreamChooser::Tried;
+using Kind = UpstreamChooser::Choice::Kind;
 
-struct Set : UpstreamSet {
+struct Set : UpstreamChooser {
   explicit Set(const std::vector<uint32_t>& weights, Balance balance = Balance::round_robin,
                uint32_t connections_max = 0)
-      : UpstreamSet(balance, connections_max) {
+      : UpstreamChooser(balance, connections_max) {
     for (const uint32_t weight : weights) EXPECT_TRUE(add(weight).has_value());
   }
   // Who takes the next `count` connections, by letters; '-' for nobody, '=' for full.
@@ -39,21 +39,21 @@ struct Set : UpstreamSet {
   }
 };
 
-TEST(UpstreamSet, TurnsAreExact) {
+TEST(UpstreamChooser, TurnsAreExact) {
   EXPECT_EQ(Set({1, 1, 1}).turns(7), "abcabca");
   EXPECT_EQ(Set({7, 7, 7}).turns(7), "abcabca");
 }
 
-TEST(UpstreamSet, OneUpstreamIsAlwaysTheNext) {
+TEST(UpstreamChooser, OneUpstreamIsAlwaysTheNext) {
   Set set({1});
   EXPECT_EQ(set.turns(2), "aa");
   EXPECT_EQ(set.turns(1, Tried("1")), "-");
 }
 
-TEST(UpstreamSet, NoneIsNobody) { EXPECT_EQ(Set({}).turns(2), "--"); }
+TEST(UpstreamChooser, NoneIsNobody) { EXPECT_EQ(Set({}).turns(2), "--"); }
 
 // Exact over each cycle, and nobody gets its share in one burst.
-TEST(UpstreamSet, WeightsAreExactAndSmooth) {
+TEST(UpstreamChooser, WeightsAreExactAndSmooth) {
   EXPECT_EQ(Set({5, 1, 1}).turns(14), "aabacaaaabacaa");
   EXPECT_EQ(Set({2, 1}).turns(6), "abaaba");
   EXPECT_EQ(Set({1, 3}).turns(8), "babbbabb");
@@ -63,7 +63,7 @@ TEST(UpstreamSet, WeightsAreExactAndSmooth) {
   EXPECT_EQ(served, (std::vector<int>{1, 10, 100, 1000}));
 }
 
-TEST(UpstreamSet, AWeightChangesWithoutADebtOfBefore) {
+TEST(UpstreamChooser, AWeightChangesWithoutADebtOfBefore) {
   Set set({1000, 1});
   set.turns(500);
   set.set_weight(0, 1);
@@ -71,7 +71,7 @@ TEST(UpstreamSet, AWeightChangesWithoutADebtOfBefore) {
   EXPECT_TRUE(turns == "abab" || turns == "baba") << turns;
 }
 
-TEST(UpstreamSet, EachIsTriedOnceAndThenNoneIsLeft) {
+TEST(UpstreamChooser, EachIsTriedOnceAndThenNoneIsLeft) {
   Set set({1, 1, 1, 1});
   Tried tried;
   for (size_t expected : {0u, 1u, 2u, 3u}) {
@@ -84,7 +84,7 @@ TEST(UpstreamSet, EachIsTriedOnceAndThenNoneIsLeft) {
 }
 
 // The upstream behind a dead one must not get the dead one's share on top of its own.
-TEST(UpstreamSet, SharesStayEvenWhenOneAlwaysFails) {
+TEST(UpstreamChooser, SharesStayEvenWhenOneAlwaysFails) {
   Set set({1, 1, 1, 1});
   std::vector<int> served(4);
   for (int connection = 0; connection < 300; ++connection) {
@@ -101,7 +101,7 @@ TEST(UpstreamSet, SharesStayEvenWhenOneAlwaysFails) {
 
 // --- who is out of the question --------------------------------------------------------------
 
-TEST(UpstreamSet, OnlyThoseThatAreUpAndReachableAreEverChosen) {
+TEST(UpstreamChooser, OnlyThoseThatAreUpAndReachableAreEverChosen) {
   Set set({1, 1, 1, 1});
   set.set_state(0, UpstreamState::down);
   set.set_state(1, UpstreamState::draining);
@@ -116,7 +116,7 @@ TEST(UpstreamSet, OnlyThoseThatAreUpAndReachableAreEverChosen) {
 }
 
 // Whoever is unhealthy gets nothing while a healthy one is left to try, and all of it after that.
-TEST(UpstreamSet, UnhealthyOnesAreTheLastResort) {
+TEST(UpstreamChooser, UnhealthyOnesAreTheLastResort) {
   struct Case {
     const char* healthy;  // one digit for each of a, b, c
     const char* tried;
@@ -139,7 +139,7 @@ TEST(UpstreamSet, UnhealthyOnesAreTheLastResort) {
   }
 }
 
-TEST(UpstreamSet, OthersAreHealthyOnlyWhereTheyGetConnections) {
+TEST(UpstreamChooser, OthersAreHealthyOnlyWhereTheyGetConnections) {
   Set set({1, 1});
   EXPECT_TRUE(set.others_healthy(0));
   set.set_state(1, UpstreamState::down);
@@ -156,21 +156,21 @@ TEST(UpstreamSet, OthersAreHealthyOnlyWhereTheyGetConnections) {
 
 // --- connections -----------------------------------------------------------------------------
 
-TEST(UpstreamSet, FewestConnectionsForItsWeight) {
+TEST(UpstreamChooser, FewestConnectionsForItsWeight) {
   Set set({1, 1, 2}, Balance::least_connections);
   EXPECT_EQ(set.stays(8), "cabcbacc");
   for (int i = 0; i < 2; ++i) set.end(1);
   EXPECT_EQ(set.stays(2), "bb");
 }
 
-TEST(UpstreamSet, IdleOnesTakeTurns) {
+TEST(UpstreamChooser, IdleOnesTakeTurns) {
   Set set({1, 1, 1}, Balance::least_connections);
   EXPECT_EQ(set.turns(6), "abcabc");
   set.begin(0);
   EXPECT_EQ(set.turns(4), "bcbc");
 }
 
-TEST(UpstreamSet, AtItsLimitAnUpstreamIsPassedOver) {
+TEST(UpstreamChooser, AtItsLimitAnUpstreamIsPassedOver) {
   for (const Balance balance : {Balance::round_robin, Balance::least_connections}) {
     Set set({1, 1}, balance, 2);
     EXPECT_EQ(set.stays(4), balance == Balance::round_robin ? "abab" : "abba");
@@ -191,7 +191,7 @@ TEST(UpstreamSet, AtItsLimitAnUpstreamIsPassedOver) {
 
 // --- coming and going ------------------------------------------------------------------------
 
-TEST(UpstreamSet, OneThatIsRemovedGetsNothingAndItsPlaceIsUsedAgain) {
+TEST(UpstreamChooser, OneThatIsRemovedGetsNothingAndItsPlaceIsUsedAgain) {
   Set set({1, 1, 1});
   EXPECT_EQ(set.stays(4), "abca");
   set.remove(0);
@@ -208,8 +208,8 @@ TEST(UpstreamSet, OneThatIsRemovedGetsNothingAndItsPlaceIsUsedAgain) {
   }
 }
 
-TEST(UpstreamSet, TheMostThatArePossible) {
-  UpstreamSet set;
+TEST(UpstreamChooser, TheMostThatArePossible) {
+  UpstreamChooser set;
   for (size_t i = 0; i < limits::upstreams_max; ++i) EXPECT_EQ(set.add(1), i);
   EXPECT_EQ(set.add(1), std::nullopt);
   Tried tried;

@@ -29,7 +29,7 @@ enum class UpstreamState : uint8_t {
   down,      // gets no new connections
 };
 
-class UpstreamSet {
+class UpstreamChooser {
  public:
   // The upstreams that one connection has already tried.
   using Tried = std::bitset<limits::upstreams_max>;
@@ -46,8 +46,8 @@ class UpstreamSet {
   };
 
   // `connections_max` of each upstream at once; 0: any number.
-  explicit UpstreamSet(Balance balance = Balance::round_robin,
-                       uint32_t connections_max = 0) noexcept
+  explicit UpstreamChooser(Balance balance = Balance::round_robin,
+                           uint32_t connections_max = 0) noexcept
       : balance_(balance), connections_max_(connections_max) {}
 
   // A new upstream, up, healthy and reachable: its index, or nothing if there is no room for more.
@@ -86,7 +86,7 @@ class UpstreamSet {
   }
   // Whether the end of one of its connections may soon decide about another: balancing counts them,
   // or half of those that it may have are there.
-  [[nodiscard]] bool counts_matter(size_t upstream) const noexcept {
+  [[nodiscard]] bool needs_exact_counts(size_t upstream) const noexcept {
     return balance_ == Balance::least_connections ||
            (connections_max_ != 0 && 2 * connections(upstream) >= connections_max_);
   }

@@ -1,4 +1,4 @@
-#include "forward/upstream_set.h"
+#include "forward/upstream_chooser.h"
 
 #include <algorithm>
 
@@ -6,17 +6,17 @@
 
 namespace espora::forward {
 
-UpstreamSet::Slot& UpstreamSet::at(size_t upstream) noexcept {
+UpstreamChooser::Slot& UpstreamChooser::at(size_t upstream) noexcept {
   ESPORA_CHECK(upstream < end_ && slots_[upstream].exists);
   return slots_[upstream];
 }
 
-const UpstreamSet::Slot& UpstreamSet::at(size_t upstream) const noexcept {
+const UpstreamChooser::Slot& UpstreamChooser::at(size_t upstream) const noexcept {
   ESPORA_CHECK(upstream < end_ && slots_[upstream].exists);
   return slots_[upstream];
 }
 
-std::optional<size_t> UpstreamSet::add(uint32_t weight) noexcept {
+std::optional<size_t> UpstreamChooser::add(uint32_t weight) noexcept {
   for (size_t index = 0; index < slots_.size(); ++index) {
     Slot& slot = slots_[index];
     if (slot.exists || slot.connections != 0) continue;
@@ -29,17 +29,17 @@ std::optional<size_t> UpstreamSet::add(uint32_t weight) noexcept {
   return std::nullopt;
 }
 
-void UpstreamSet::remove(size_t upstream) noexcept {
+void UpstreamChooser::remove(size_t upstream) noexcept {
   at(upstream).exists = false;
   forget_credits();
 }
 
 // Credits add up to 0, and what one earned is not another's: after a change turns begin anew.
-void UpstreamSet::forget_credits() noexcept {
+void UpstreamChooser::forget_credits() noexcept {
   for (Slot& slot : slots_) slot.credit = 0;
 }
 
-UpstreamSet::Tier UpstreamSet::tier(bool healthy, const Tried& tried) const noexcept {
+UpstreamChooser::Tier UpstreamChooser::tier(bool healthy, const Tried& tried) const noexcept {
   Tier found;
   for (size_t index = 0; index < end_; ++index) {
     const Slot& slot = slots_[index];
@@ -53,12 +53,12 @@ UpstreamSet::Tier UpstreamSet::tier(bool healthy, const Tried& tried) const noex
   return found;
 }
 
-UpstreamSet::Tier UpstreamSet::best_tier(const Tried& tried) const noexcept {
+UpstreamChooser::Tier UpstreamChooser::best_tier(const Tried& tried) const noexcept {
   const Tier healthy = tier(true, tried);
   return healthy.any ? healthy : tier(false, tried);
 }
 
-UpstreamSet::Choice UpstreamSet::next(const Tried& tried) noexcept {
+UpstreamChooser::Choice UpstreamChooser::next(const Tried& tried) noexcept {
   const Tier found = best_tier(tried);
   if (!found.any) return {any_awaited() ? Choice::Kind::full : Choice::Kind::none, 0};
   if (found.candidates.none()) return {Choice::Kind::full, 0};
@@ -67,21 +67,21 @@ UpstreamSet::Choice UpstreamSet::next(const Tried& tried) noexcept {
           take_turn(fewest ? fewest_connections(found.candidates) : found.candidates)};
 }
 
-bool UpstreamSet::any_awaited() const noexcept {
+bool UpstreamChooser::any_awaited() const noexcept {
   return std::any_of(slots_.begin(), slots_.begin() + static_cast<ptrdiff_t>(end_),
                      [](const Slot& slot) {
                        return slot.exists && slot.awaited && slot.state == UpstreamState::up;
                      });
 }
 
-bool UpstreamSet::has_room() const noexcept {
+bool UpstreamChooser::has_room() const noexcept {
   if (connections_max_ == 0) return true;
   const Tier found = best_tier({});
   return !found.any || found.candidates.any();
 }
 
 // Those with the smallest connections / weight, compared without dividing.
-UpstreamSet::Tried UpstreamSet::fewest_connections(const Tried& candidates) const noexcept {
+UpstreamChooser::Tried UpstreamChooser::fewest_connections(const Tried& candidates) const noexcept {
   Tried fewest;
   const Slot* best = nullptr;
   for (size_t index = 0; index < end_; ++index) {
@@ -102,7 +102,7 @@ UpstreamSet::Tried UpstreamSet::fewest_connections(const Tried& candidates) cons
 // Smooth weighted round robin: everybody gets its weight as credit, the richest is chosen and pays
 // what was handed out. Exact over each cycle, never in bursts, and plain turns where weights are
 // equal.
-size_t UpstreamSet::take_turn(const Tried& candidates) noexcept {
+size_t UpstreamChooser::take_turn(const Tried& candidates) noexcept {
   int64_t handed_out = 0;
   Slot* richest = nullptr;
   for (size_t index = 0; index < end_; ++index) {
@@ -117,21 +117,21 @@ size_t UpstreamSet::take_turn(const Tried& candidates) noexcept {
   return static_cast<size_t>(richest - slots_.data());
 }
 
-void UpstreamSet::begin(size_t upstream) noexcept { ++at(upstream).connections; }
+void UpstreamChooser::begin(size_t upstream) noexcept { ++at(upstream).connections; }
 
-void UpstreamSet::end(size_t upstream) noexcept {
+void UpstreamChooser::end(size_t upstream) noexcept {
   ESPORA_CHECK(upstream < end_ && slots_[upstream].connections > 0);
   --slots_[upstream].connections;
 }
 
-void UpstreamSet::set_weight(size_t upstream, uint32_t weight) noexcept {
+void UpstreamChooser::set_weight(size_t upstream, uint32_t weight) noexcept {
   ESPORA_CHECK(weight >= 1 && weight <= limits::upstream_weight_max);
   if (at(upstream).weight == weight) return;
   at(upstream).weight = weight;
   forget_credits();
 }
 
-bool UpstreamSet::others_healthy(size_t upstream) const noexcept {
+bool UpstreamChooser::others_healthy(size_t upstream) const noexcept {
   for (size_t index = 0; index < end_; ++index) {
     const Slot& slot = slots_[index];
     if (index != upstream && slot.exists && slot.healthy && slot.reachable &&
