@@ -1,12 +1,11 @@
 // `npm run bench`: runs the registered trials and prints their tables. Flags go after `--`.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { describeMachine, readMachine } from './lib/machine.js';
 import type { Machine } from './lib/machine.js';
 import { choosePinnedCpu } from './lib/pinning.js';
-import { hasPlot, renderPlot } from './lib/plot.js';
 import { at } from './lib/project.js';
 import { renderTerminal } from './lib/render.js';
 import { blockOf, resultsFile, resultsOf } from './lib/results.js';
@@ -15,8 +14,6 @@ import { quotedIn, quotingDocuments } from './lib/quotations.js';
 import type { Group, Trial } from './lib/trial.js';
 import { groups, TrialFailure } from './lib/trial.js';
 import { registry } from './registry.js';
-
-const plots = at('bench/results/plots');
 
 interface Options {
   readonly only: readonly string[];
@@ -141,7 +138,6 @@ function writeResults(
   reports: readonly Report[],
   machine: Machine,
 ): void {
-  mkdirSync(plots, { recursive: true });
   for (const group of wholeGroups(trials)) {
     const names = trials.filter((trial) => trial.group === group).map(({ name }) => name);
     const ofGroup = reports.filter(({ trial }) => names.includes(trial));
@@ -149,9 +145,6 @@ function writeResults(
       at(resultsFile(group)),
       resultsOf(group, blockOf(describeMachine(machine), ofGroup)),
     );
-  }
-  for (const report of reports.filter(hasPlot)) {
-    writeFileSync(join(plots, `${report.trial}.svg`), renderPlot(report.plot));
   }
   const read = (file: string): string => readFileSync(at(file), 'utf8');
   for (const file of quotingDocuments) writeFileSync(at(file), quotedIn(file, read));

@@ -7,7 +7,6 @@ import { openTrial } from './micro/open.js';
 import { storeTrials } from './peers/store.js';
 import { arrivals } from './stack/arrivals.js';
 import { bulk } from './stack/bulk.js';
-import { containerArrivals } from './stack/container-arrivals.js';
 import { containers } from './stack/containers.js';
 import { contestLoad } from './stack/contest-load.js';
 import { forwarding } from './stack/forwarding.js';
@@ -27,7 +26,6 @@ export const registry: readonly Trial[] = [
   saturation,
   arrivals,
   containers,
-  containerArrivals,
   forwarding,
   bulk,
   splice,

@@ -1,6 +1,5 @@
 // What a trial hands back, as data: a table, budgets, notes. How it looks is decided in render.ts.
 
-import type { Plot } from './plot.js';
 import type { Figure } from './statistics.js';
 
 /** What a cell holds; a row without a value for a column leaves its cell empty. */
@@ -31,8 +30,6 @@ export interface Report {
   readonly budgets: readonly Budget[];
   /** One sentence each. */
   readonly notes: readonly string[];
-  /** What of it is worth a picture. */
-  readonly plot?: Plot;
 }
 
 /** The median decides: a range that crosses the limit is shown beside it. */

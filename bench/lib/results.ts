@@ -1,7 +1,6 @@
 // What a group measured, as a document of its own in bench/results/: written from reports, and read back
 // by what quotes single figures of it. No figure in any document is typed by hand.
 
-import { hasPlot } from './plot.js';
 import { renderMarkdown } from './render.js';
 import type { Report } from './report.js';
 import type { Group } from './trial.js';
@@ -9,13 +8,10 @@ import type { Group } from './trial.js';
 /** The file of a group's results, from the project's root. */
 export const resultsFile = (group: Group): string => `bench/results/${group}.md`;
 
-/** What a group's document holds: where it was measured, each report's table, and its plot if it has one. */
+/** What a group's document holds: where it was measured and each report's table. */
 export function blockOf(machine: readonly string[], reports: readonly Report[]): string {
-  const parts = reports.flatMap((report) => [
-    renderMarkdown(report),
-    ...(hasPlot(report) ? [`![${report.trial}: ${report.title}](plots/${report.trial}.svg)`] : []),
-  ]);
-  return [machine.map((line) => `- ${line}`).join('\n'), ...parts].join('\n\n');
+  const parts = [machine.map((line) => `- ${line}`).join('\n'), ...reports.map(renderMarkdown)];
+  return parts.join('\n\n');
 }
 
 /** The whole document of a group. */

@@ -77,10 +77,6 @@ export const summaries = lines(`
   containers | containers | | docker/proxy.yml | HAProxy twice, then a constant answer; nothing stored | p99 of a turn | p99 over that of HAProxy's chain:
   containers | containers | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms of a turn | p50 over that of HAProxy's chain:
   containers | containers | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p99 of a turn | p99 over that of HAProxy's chain:
-  container-arrivals | container-arrivals | | docker/proxy.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
-  container-arrivals | container-arrivals | | docker/proxy.yml | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
-  container-arrivals | container-arrivals | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
-  container-arrivals | container-arrivals | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
   load | forwarding | 64 connections kept, saturated | espora, relay | HAProxy, mode tcp | CPU µs per request | over HAProxy's
   load | forwarding | a connection each, saturated | espora, relay | HAProxy, mode tcp | CPU µs per request | over HAProxy's
   load | forwarding | a connection each, saturated | espora, handoff | HAProxy, mode tcp | CPU µs per request | over HAProxy's

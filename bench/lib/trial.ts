@@ -11,7 +11,6 @@ export const groups = [
   'limits',
   'arrivals',
   'containers',
-  'container-arrivals',
   'load',
 ] as const;
 export type Group = (typeof groups)[number];

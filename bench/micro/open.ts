@@ -159,15 +159,6 @@ export const openTrial: Trial = {
           'both ways of opening were compared.',
         'Opening includes the preparation of the segment that appends go to.',
       ],
-      plot: {
-        title: this.title,
-        axis: 'milliseconds',
-        series: ['from a snapshot', 'full replay'],
-        groups: stores.map(({ size }, index) => ({
-          label: `${size.transactions.toLocaleString('en-US')} transactions`,
-          values: [figureOf(times[index]!), figureOf([replays[index]!.openMs])],
-        })),
-      },
     };
   },
 };

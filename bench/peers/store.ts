@@ -1,6 +1,5 @@
 // `store-append`, `store-batch` and `store-read`: the library's budgets over its peers.
 
-import type { PlotGroup } from '../lib/plot.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report, Value } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
@@ -28,7 +27,6 @@ const rateOf = ({ records, seconds }: Measured): number => records / seconds;
 async function playPlan(plan: Plan, context: Context): Promise<Report> {
   const { names, notes } = present(plan.names);
   const rows: Record<string, Value>[] = [];
-  const groups: PlotGroup[] = [];
   const budgets: Budget[] = [];
   for (const { label, task, limit } of plan.rows(context.small)) {
     context.progress(`${plan.name}: ${label}`);
@@ -44,7 +42,6 @@ async function playPlan(plan: Plan, context: Context): Promise<Report> {
         bytes: figureOf(results[index]!.map(({ diskBytes, records }) => diskBytes / records)),
       });
     });
-    groups.push({ label, values: rates.map(figureOf) });
     if (limit === undefined || names.length < 2) continue;
     // The peer that did best.
     const ratios = rates.slice(1).map((peer) => ratioOf(rates[0]!, peer));
@@ -66,7 +63,6 @@ async function playPlan(plan: Plan, context: Context): Promise<Report> {
     rows,
     budgets,
     notes: [...plan.notes, ...notes],
-    plot: { title: plan.title, axis: 'records per second', series: names, groups },
   };
 }
 

@@ -9,12 +9,20 @@ import type { Subject } from '#espora/lab/subject.js';
 import { topologies } from '#espora/topology/index.js';
 import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
-import { composeFiles } from './containers.js';
-import { haproxyTcp } from './limited-subjects.js';
+import { barestTitle, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 
 // Whoever does not listen by then fails in the load, with a reason.
 const readyTries = 300;
 const readyPauseMs = 100;
+
+export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
+export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+/** In the order in which they play. */
+export const subjects: readonly string[] = [
+  ...composeFiles.map((name) => `docker/${name}.yml`),
+  haproxyChainTitle,
+  floorTitle,
+];
 
 /** What takes the places of our services: the command of each, by its name without spaces. */
 export interface Shape {

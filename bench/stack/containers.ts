@@ -11,20 +11,12 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { besideChain, besideFloor, besideOther, chainLimits } from './beside-chain.js';
+import { composeFiles, floorTitle, subjects } from './container-shapes.js';
 import type { Orders, Played, Results } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
 import { playInDocker, prepareContainers } from './in-docker.js';
-import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
-
-export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
-export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
-/** In the order in which they play. */
-export const subjects: readonly string[] = [
-  ...composeFiles.map((name) => `docker/${name}.yml`),
-  haproxyChainTitle,
-  floorTitle,
-];
+import { haproxyChainTitle } from './limited-subjects.js';
 
 const seconds = { turnSeconds: 5, flushSeconds: 2 };
 const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };

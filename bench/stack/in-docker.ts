@@ -1,4 +1,4 @@
-// What the trials in containers share: whether they can be played here, and a process with a Docker engine.
+// Whether the trial in containers can be played here, and a process with a Docker engine.
 
 import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';

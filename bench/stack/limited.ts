@@ -80,18 +80,6 @@ async function compare(
       generator: generatorCpu(held),
     })),
     budgets: [],
-    plot: {
-      title: trial.title,
-      axis: 'requests per second',
-      series: ['64 connections, kept', 'a connection for each request'],
-      groups: results.map((held, index) => ({
-        label: present[index]!.title,
-        values: [
-          figureOf(held.map(({ kept }) => kept.heldRate)),
-          figureOf(held.map(({ perConnection }) => perConnection.heldRate)),
-        ],
-      })),
-    },
     notes: [
       ...notes,
       ...(process.getuid!() === 0 ? [] : ['Left out: control groups with limits need root.']),
