@@ -84,7 +84,7 @@ const avaRooms = {
   topology: [testsIn('topology'), ['test/cli/start.test.ts']],
   metrics: [testsIn('metrics')],
   admin: [testsIn('admin'), ['test/cli/admin.test.ts']],
-  cli: [testsIn('cli'), ['test/store/copy.test.ts']],
+  cli: [testsIn('cli'), ['test/store/copy.test.ts', 'test/contest/command.test.ts']],
 };
 
 /** Every room: `name`, `sources`, and how it is built and tested. */

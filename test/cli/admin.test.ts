@@ -86,6 +86,10 @@ test.serial('what cannot be right is one sentence and an exit code', async (t) =
   const nobody = await admin(t, join(directory, 'nobody.sock'), 'upstreams');
   t.is(nobody.exitCode, 1);
   t.regex(nobody.stderr, /cannot be reached: nothing listens there/);
+  const long = `/${'x'.repeat(200)}`;
+  const refused = await admin(t, long, 'upstreams');
+  t.is(refused.exitCode, 2);
+  t.regex(refused.stderr, /--admin-socket is \/x+: a unix socket's path has at most \d+ bytes/);
   const missing = await runEspora(t, ['admin', 'upstreams']);
   t.is(missing.exitCode, 2);
   t.regex(missing.stderr, /give --admin-socket or ESPORA_ADMIN_SOCKET/);

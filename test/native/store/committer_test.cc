@@ -1,16 +1,19 @@
-// The committer, driven without its thread on a simulated disk: whose outcome comes when, and what
-// the store then holds. Random histories are the simulation's (sim/committer_desk.cc).
+// The committer, mostly driven without its thread on a simulated disk: whose outcome comes when,
+// and what the store then holds. Random histories are the simulation's (sim/committer_desk.cc).
 #include "store/committer.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sim/weather.h"
+#include "store_rig.h"
+#include "sys/file_system.h"
 #include "sys/limits.h"
 
 namespace espora::store {
@@ -26,6 +29,19 @@ class AllRecords final : public RecordVisitor {
   }
   std::vector<std::string> found;
 };
+
+// Units of one record each; each record is filled with its own letter.
+std::vector<std::byte> units_of(const std::string& letters, size_t size) {
+  std::vector<std::byte> bytes;
+  for (const char letter : letters) {
+    const SubmittedRecord header{static_cast<uint32_t>(size), 1};
+    const size_t at = bytes.size();
+    bytes.resize(at + record_extent(size));
+    std::memcpy(bytes.data() + at, &header, sizeof header);
+    std::memset(bytes.data() + at + sizeof header, letter, size);
+  }
+  return bytes;
+}
 
 class CommitterTest : public testing::Test, protected CommitterEvents {
  protected:
@@ -50,17 +66,8 @@ class CommitterTest : public testing::Test, protected CommitterEvents {
   void on_closed(const sys::Status&) override { FAIL(); }
   void on_progress() override { told_++; }
 
-  // Units of one record each, in one call; each record begins with its own letter.
   void submit(const std::string& letters, size_t size = 8) {
-    std::vector<std::byte> bytes;
-    for (const char letter : letters) {
-      const SubmittedRecord header{static_cast<uint32_t>(size), 1};
-      const size_t at = bytes.size();
-      bytes.resize(at + record_extent(size));
-      std::memcpy(bytes.data() + at, &header, sizeof header);
-      std::memset(bytes.data() + at + sizeof header, letter, size);
-    }
-    committer_->submit(std::move(bytes));
+    committer_->submit(units_of(letters, size));
   }
   // As the thread would: only where there is something to do.
   bool work() {
@@ -241,6 +248,30 @@ TEST_F(CommitterTest, ProgressIsToldOnceUntilItIsTaken) {
     EXPECT_EQ(told_, 1);
     EXPECT_EQ(take().size(), 2u);
   }
+}
+
+struct Awaited final : CommitterEvents {
+  void on_opened(const sys::Status& status) override { opened.set_value(status.code()); }
+  void on_closed(const sys::Status& status) override { closed.set_value(status.code()); }
+  void on_progress() override {}
+  std::promise<Code> opened;
+  std::promise<Code> closed;
+};
+
+TEST(CommitterThread, OpensCommitsClosesAndIsWaitedFor) {
+  const test::TemporaryDirectory directory;
+  sys::PosixFileSystem files;
+  Awaited events;
+  {
+    Committer committer(files, test::options_for(directory.store()), events);
+    ASSERT_TRUE(committer.start().ok());
+    ASSERT_EQ(events.opened.get_future().get(), Code::ok);
+    committer.submit(units_of("abc", 8));
+    committer.close();
+    committer.stop();
+    EXPECT_EQ(committer.durable_seq(), 3u);
+  }
+  EXPECT_EQ(events.closed.get_future().get(), Code::ok);
 }
 
 }  // namespace
