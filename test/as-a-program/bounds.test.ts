@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { openStore } from '#espora/index.js';
-import { outputOf } from '../helpers/process.js';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-burst.js', import.meta.url));
@@ -12,7 +12,7 @@ for (const what of ['append', 'appendBatch', 'flush']) {
   test(`a burst of ${what} in a heap of 64 MiB`, async (t) => {
     const directory = temporaryDirectory(t);
     const heap = ['--max-old-space-size=64', '--max-semi-space-size=4'];
-    const stdout = await outputOf([...heap, fixture, what, directory]);
+    const stdout = await outputOf(process.execPath, [...heap, fixture, what, directory]);
     const { stored, refused } = JSON.parse(stdout) as { stored: number; refused: number };
     t.is(stored + refused, 200_000);
     if (what !== 'flush') t.true(refused > 100_000 && stored > 10_000, stdout);

@@ -2,7 +2,7 @@
 // the memory and the descriptors of one.
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { outputOf } from '../helpers/process.js';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/cycles.js', import.meta.url));
@@ -18,7 +18,7 @@ for (const [what, cycles] of [
   test(`${cycles} times: ${what}`, async (t) => {
     t.timeout(300_000);
     const args = ['--expose-gc', fixture, what, `${cycles}`, temporaryDirectory(t)];
-    const stdout = await outputOf(args);
+    const stdout = await outputOf(process.execPath, args);
     const found = JSON.parse(stdout) as Record<
       'alive' | 'descriptors' | 'threads' | 'mebibytes',
       number

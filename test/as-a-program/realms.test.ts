@@ -2,11 +2,11 @@
 // twice in one process: errors keep their code and are EsporaErrors, values of either realm are taken.
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { Balancer, EsporaError, openStore, record, u8 } from '#espora/index.js';
 import { exitCodeOf, toEsporaError } from '#espora/errors.js';
 import type * as errors from '#espora/errors.js';
+import { Balancer, EsporaError, openStore, record, u8 } from '#espora/index.js';
 import type * as library from '#espora/index.js';
-import { outputOf } from '../helpers/process.js';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-realm.js', import.meta.url));
@@ -14,7 +14,12 @@ const fixture = fileURLToPath(new URL('../fixtures/store-realm.js', import.meta.
 for (const realm of ['bare', 'with globals', 'worker']) {
   test(`a realm of its own: ${realm}`, async (t) => {
     const modules = ['--experimental-vm-modules', '--no-warnings'];
-    const stdout = await outputOf([...modules, fixture, realm, temporaryDirectory(t)]);
+    const stdout = await outputOf(process.execPath, [
+      ...modules,
+      fixture,
+      realm,
+      temporaryDirectory(t),
+    ]);
     t.deepEqual(JSON.parse(stdout), {
       locked: ['EsporaError', 'ERR_ESPORA_LOCKED', true, true, true],
       missing: ['EsporaError', 'ERR_ESPORA_NOT_FOUND', true, true, true],

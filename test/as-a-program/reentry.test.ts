@@ -1,14 +1,13 @@
 // Values, batches and options whose own code runs while the store takes them: whatever that code
 // calls works or is refused, each append that was acknowledged is there under its number, and no
 // promise is left unsettled.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { bytes, openStore, record, u32, utf8 } from '#espora/index.js';
 import type { Appended, AppendedBatch, RecordType, Store, StoreOptions } from '#espora/index.js';
+import { runProgram } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const raw = (value: string): Uint8Array => Buffer.from(value);
@@ -370,8 +369,8 @@ const fixture = fileURLToPath(new URL('../fixtures/store-reentry.js', import.met
 for (const carrier of ['getter', 'generator', 'proxy']) {
   test(`a ${carrier} that ends the process: what was appended before is there`, async (t) => {
     const directory = temporaryDirectory(t);
-    const child = spawn(process.execPath, [fixture, carrier, directory], { stdio: 'inherit' });
-    t.deepEqual(await once(child, 'close'), [7, null]);
+    const { exitCode, stderr } = await runProgram(process.execPath, [fixture, carrier, directory]);
+    t.is(exitCode, 7, stderr);
     const store = await openStore(directory, { record: numbers });
     const found = [];
     for await (const { value } of store.read()) found.push(value.note);

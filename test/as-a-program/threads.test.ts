@@ -1,9 +1,9 @@
 // On a system that has no room for one more thread: whatever needs one says so, the program lives, and
 // the next try works.
 import { fileURLToPath } from 'node:url';
+import { outputOf } from '#espora/lab/program.js';
 import { hookEnvironment } from '../campaigns/tools.js';
 import { whereToolsBuild } from '../crash/disks.js';
-import { outputOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const hooked = whereToolsBuild('threads.test.ts');
@@ -22,9 +22,8 @@ for (const [what, from] of [
     const hook = await hookEnvironment({
       fail: { call: 'pthread_create', error: 11, from, times: 1 },
     });
-    const stdout = await outputOf([fixture, what, temporaryDirectory(t)], {
-      ...hook,
-      CALL_HOOK_PROCESS: '',
+    const stdout = await outputOf(process.execPath, [fixture, what, temporaryDirectory(t)], {
+      env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
     });
     const [first, second] = JSON.parse(stdout) as string[];
     t.regex(first!, /^ERR_ESPORA_RESOURCES true no thread can be started: espora-.*EAGAIN/);
@@ -36,9 +35,8 @@ hooked('a balancer that serves, at the first name that has to be looked up', asy
   const hook = await hookEnvironment({
     fail: { call: 'pthread_create', error: 11, from: 2, times: 1 },
   });
-  const stdout = await outputOf([fixture, 'name', temporaryDirectory(t)], {
-    ...hook,
-    CALL_HOOK_PROCESS: '',
+  const stdout = await outputOf(process.execPath, [fixture, 'name', temporaryDirectory(t)], {
+    env: { ...process.env, ...hook, CALL_HOOK_PROCESS: '' },
   });
   t.deepEqual(JSON.parse(stdout), ['served', 'served']);
 });

@@ -4,7 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { openStore } from '#espora/index.js';
-import { outputOf } from '../helpers/process.js';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-frozen.js', import.meta.url));
@@ -18,7 +18,7 @@ for (const when of [
 ]) {
   test(`functions replaced: ${when}`, async (t) => {
     const directory = temporaryDirectory(t);
-    t.is(await outputOf([fixture, when, directory]), 'all settled\n');
+    t.is(await outputOf(process.execPath, [fixture, when, directory]), 'all settled\n');
     const store = await openStore(directory, { create: false });
     t.is(store.durableSeq, 104);
     await store.close();

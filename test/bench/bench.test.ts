@@ -1,11 +1,13 @@
 // `npm run bench` as it is run: every trial, its figures and ratios, and how it fails. No figure is
 // judged: a machine at work may be as slow as it likes.
 
-import { execFile, spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { RunningProgram, runProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import type { Machine } from '../../bench/lib/machine.js';
 import type { Budget, Report, Value } from '../../bench/lib/report.js';
 import type { Figure } from '../../bench/lib/statistics.js';
@@ -13,19 +15,12 @@ import { TrialFailure } from '../../bench/lib/trial.js';
 import { checkFingerprints } from '../../bench/micro/contestants.js';
 import { microTrials } from '../../bench/micro/index.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 import { checkBuildsAgree } from '../tidy/rules.js';
 
 interface Output {
   readonly machine: Machine;
   readonly small: boolean;
   readonly reports: readonly Report[];
-}
-
-interface Ended {
-  readonly code: number | string | null | undefined;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 const main = '.build/bench/main.js';
@@ -36,19 +31,14 @@ function environment(): NodeJS.ProcessEnv {
   return env;
 }
 
-function run(command: string, args: readonly string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(command, args, { env: environment() }, (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
-    );
-  });
-}
+const run = (command: string, args: readonly string[]): Promise<Ended> =>
+  runProgram(command, args, { env: environment() });
 
 const bench = (...args: string[]): Promise<Ended> => run(process.execPath, [main, ...args]);
 
 test.before('the addon of the benchmarks is built', async (t) => {
-  const { code, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
-  t.is(code, 0, stderr);
+  const { exitCode, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
+  t.is(exitCode, 0, stderr);
 });
 
 /** A directory for data that must be empty again when the run has ended. */
@@ -73,13 +63,13 @@ test.serial(
   '--small --json: every micro trial with its ratios, and nothing else on stdout',
   async (t) => {
     await inDirectory(t, async (directory) => {
-      const { code, stdout, stderr } = await bench(
+      const { exitCode, stdout, stderr } = await bench(
         '--small',
         '--json',
         '--only=micro',
         `--data=${directory}`,
       );
-      t.is(code, 0, stderr);
+      t.is(exitCode, 0, stderr);
       const { machine, small, reports } = JSON.parse(stdout) as Output;
       t.true(small);
       t.is(machine.node, process.version);
@@ -148,8 +138,8 @@ function checkAppend(t: ExecutionContext, reports: readonly Report[]): void {
 
 test.serial('a table for people, with the machine above it', async (t) => {
   await inDirectory(t, async (directory) => {
-    const { code, stdout } = await bench('--small', '--only', 'apply', '--data', directory);
-    t.is(code, 0);
+    const { exitCode, stdout } = await bench('--small', '--only', 'apply', '--data', directory);
+    t.is(exitCode, 0);
     t.regex(stdout, /^\d+ × .*\ndisk: .*\nNode\.js v.*, commit .*\n/);
     t.regex(stdout, /apply: the ledger .*\n┌/);
     t.regex(stdout, /native, data plane +│ +[\d.]+ \([\d.]+–[\d.]+\)/);
@@ -157,8 +147,8 @@ test.serial('a table for people, with the machine above it', async (t) => {
 });
 
 test.serial('--list names every trial with its group', async (t) => {
-  const { code, stdout } = await bench('--list');
-  t.is(code, 0);
+  const { exitCode, stdout } = await bench('--list');
+  t.is(exitCode, 0);
   for (const { name, title } of microTrials) t.true(stdout.includes(`micro\t${name}\t${title}\n`));
 });
 
@@ -179,7 +169,7 @@ for (const [title, args, message] of [
       const texts = () => Promise.all(documents.map((file) => readFile(file, 'utf8')));
       const before = await texts();
       const ended = await bench(...args, '--data', directory);
-      t.is(ended.code, 2);
+      t.is(ended.exitCode, 2);
       t.is(ended.stdout, '');
       t.regex(ended.stderr, message);
       t.notRegex(ended.stderr, /\n +at /, 'no stack trace');
@@ -195,7 +185,7 @@ test.serial(
       // No file may grow beyond 8 MiB: the bare loop's does.
       const command = `ulimit -f 8192; exec "$0" ${main} --small --json --only append --data "$1"`;
       const ended = await run('bash', ['-c', command, process.execPath, directory]);
-      t.is(ended.code, 1);
+      t.is(ended.exitCode, 1);
       t.is(ended.stdout, '');
       t.regex(ended.stderr, /^append, 1, bare loop, one block: .*File too large \(EFBIG\)\n$/);
     });
@@ -211,7 +201,7 @@ test.serial('a contestant that dies fails the run, by name, and nothing is left'
     });
     process.kill(victim!, 'SIGKILL');
     const ended = await running;
-    t.is(ended.code, 1);
+    t.is(ended.exitCode, 1);
     t.is(ended.stdout, '');
     t.regex(ended.stderr, /^apply, .*: the process ended \(SIGKILL\)\n$/);
     t.deepEqual(await contestantsIn(directory), []);
@@ -220,14 +210,10 @@ test.serial('a contestant that dies fails the run, by name, and nothing is left'
 
 test.serial('an interrupted run ends its processes and removes its data', async (t) => {
   await inDirectory(t, async (directory) => {
-    const child = spawn(process.execPath, [main, '--only', 'append', '--data', directory], {
-      stdio: 'ignore',
-      env: environment(),
-    });
-    const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+    const args = [main, '--only', 'append', '--data', directory];
+    const program = new RunningProgram(process.execPath, args, { env: environment() });
     await until('a contestant runs', async () => (await contestantsIn(directory)).length > 0);
-    child.kill('SIGINT');
-    t.is(await ended, 130);
+    t.is((await program.stop('SIGINT')).exitCode, 130);
     await until('none is left', async () => (await contestantsIn(directory)).length === 0);
   });
 });

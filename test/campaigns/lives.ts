@@ -1,13 +1,11 @@
 // Lives of the real service, in processes of their own, for campaigns that end them.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { NetConnectOpts } from 'node:net';
-import { createInterface } from 'node:readline';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { EsporaStart, mainPath } from '../helpers/espora.js';
 import { isRunning } from '../helpers/process.js';
 import { cleanEnvironment } from '../helpers/program.js';
-import { until } from '../helpers/until.js';
 import type { Stored } from './history.js';
 import { readStored } from './store.js';
 
@@ -31,17 +29,15 @@ export class DatabaseLife {
   readonly ready: Promise<boolean>;
   /** Fulfilled with its exit code or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
-  readonly #child: ChildProcess;
+  readonly #program: RunningProgram;
   readonly #wrapped: boolean;
   static readonly #alive = new Set<DatabaseLife>();
-  stderr = '';
 
   constructor({ data, path, under = [], environment = {} }: DatabaseOptions) {
     this.where = { path };
     this.#wrapped = under.length > 0;
     const [file, ...args] = [...under, process.execPath, mainPath, 'database'];
-    this.#child = spawn(file, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const program = new RunningProgram(file, args, {
       env: {
         ...cleanEnvironment(),
         ...smallSegments,
@@ -50,22 +46,20 @@ export class DatabaseLife {
         ESPORA_DATA: data,
       },
     });
-    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
-    this.ended = new Promise((resolve, reject) => {
-      this.#child.once('error', reject);
-      this.#child.once('close', (code, signal) => resolve(code ?? signal!));
-    });
+    this.#program = program;
+    this.ended = program.ended.then(({ exitCode, signal }) => exitCode ?? signal!);
     DatabaseLife.#alive.add(this);
-    this.#child.once('close', () => DatabaseLife.#alive.delete(this));
-    this.ready = new Promise((resolve) => {
-      createInterface({ input: this.#child.stdout! }).once('line', () => resolve(true));
-      this.#child.once('close', () => resolve(false));
-    });
+    program.child.once('close', () => DatabaseLife.#alive.delete(this));
+    this.ready = program.heard(() => program.lines[0]).then((line) => line !== undefined);
+  }
+
+  get stderr(): string {
+    return this.#program.stderr;
   }
 
   /** The database itself, not what it runs under. */
   get pid(): number | undefined {
-    const { pid } = this.#child;
+    const { pid } = this.#program.child;
     if (!this.#wrapped || pid === undefined) return pid;
     try {
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
@@ -78,7 +72,7 @@ export class DatabaseLife {
   /** Sends a signal; nothing happens if it has ended. */
   signal(signal: NodeJS.Signals): void {
     const { pid } = this;
-    if (pid !== undefined && this.#child.exitCode === null) signalIfThere(pid, signal);
+    if (pid !== undefined && this.#program.child.exitCode === null) signalIfThere(pid, signal);
   }
 
   async kill(): Promise<void> {

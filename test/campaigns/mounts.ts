@@ -1,18 +1,13 @@
 // File systems on files: made, loop-mounted, and mounted on a disk that writes everything down or fails on
 // demand (test/native/campaigns/power_disk.cc). Needs root.
-import { execFile, spawn, spawnSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { outputOf, RunningProgram } from '#espora/lab/program.js';
 import type { Extent } from './power-log.js';
 import { campaignTool, toolEnvironment } from './tools.js';
-
-const execute = promisify(execFile);
 
 export const fileSystems = ['ext4', 'xfs', 'btrfs'] as const;
 export type FileSystem = (typeof fileSystems)[number];
@@ -84,8 +79,7 @@ export function powerDiskMissing(fileSystem: FileSystem = 'ext4'): string | unde
 }
 
 async function run(command: string, ...args: string[]): Promise<string> {
-  const { stdout } = await execute(command, args, { env: toolEnvironment() });
-  return stdout.trim();
+  return (await outputOf(command, args, { env: toolEnvironment() })).trim();
 }
 
 /** Makes a file with an empty file system in it; `flags` go to what makes it. */
@@ -181,11 +175,11 @@ export class PowerDisk {
   readonly root: string;
   readonly #fuse: string;
   readonly #options: PowerDiskOptions;
-  readonly #child: ChildProcess;
+  readonly #served: RunningProgram;
 
-  private constructor(options: PowerDiskOptions, child: ChildProcess) {
+  private constructor(options: PowerDiskOptions, served: RunningProgram) {
     this.#options = options;
-    this.#child = child;
+    this.#served = served;
     this.#fuse = join(options.directory, 'fuse');
     this.root = join(options.directory, 'mounted');
   }
@@ -195,14 +189,12 @@ export class PowerDisk {
     const program = await campaignTool('power_disk');
     const fuse = join(directory, 'fuse');
     await mkdir(fuse, { recursive: true });
-    const child = spawn(program, [image, log, fuse, ...(dropsFlushes ? ['--drop-flushes'] : [])], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: toolEnvironment(),
-    });
-    const line = once(createInterface({ input: child.stdout }), 'line');
-    const first = await Promise.race([line, once(child, 'exit').then(() => undefined)]);
-    if (first === undefined) throw new Error('the FUSE disk did not start');
-    const disk = new PowerDisk(options, child);
+    const args = [image, log, fuse, ...(dropsFlushes ? ['--drop-flushes'] : [])];
+    const served = new RunningProgram(program, args, { env: toolEnvironment() });
+    if ((await served.heard(() => served.lines[0])) === undefined) {
+      throw new Error(`the FUSE disk did not start: ${served.stderr}`);
+    }
+    const disk = new PowerDisk(options, served);
     try {
       await disk.mount();
     } catch (error) {
@@ -239,8 +231,7 @@ export class PowerDisk {
   }
 
   async #stopFuse(): Promise<void> {
-    const ended = once(this.#child, 'exit');
     await unmount(this.#fuse);
-    await ended;
+    await this.#served.ended;
   }
 }

@@ -1,18 +1,15 @@
 // `npm run prove` as a person calls it.
 import test from 'ava';
-import { spawnSync } from 'node:child_process';
+import { runProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
 import { whereToolsBuild } from '../crash/disks.js';
 
-function prove(...args: string[]): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/prove.mjs', ...args], {
-    encoding: 'utf8',
-  });
-  return { code: status, stdout, stderr };
-}
+const prove = (...args: string[]): Promise<Ended> =>
+  runProgram(process.execPath, ['scripts/prove.mjs', ...args]);
 
-test('what it does not know is one sentence that names what there is', (t) => {
-  const { code, stderr } = prove('rain');
-  t.is(code, 1);
+test('what it does not know is one sentence that names what there is', async (t) => {
+  const { exitCode, stderr } = await prove('rain');
+  t.is(exitCode, 1);
   t.regex(stderr, /^There is no campaign "rain"\./);
   for (const name of ['kill', 'faults', 'order', 'power']) {
     t.regex(stderr, new RegExp(`^${name}: `, 'm'));
@@ -20,7 +17,7 @@ test('what it does not know is one sentence that names what there is', (t) => {
   t.notRegex(stderr, /\n +at /);
 });
 
-test('a value that can not be right is one sentence', (t) => {
+test('a value that can not be right is one sentence', async (t) => {
   for (const [args, message] of [
     [['kill', '--seed', 'seven'], /^--seed seven: give a whole number, 0 or more\.\n$/],
     [['kill', '--kills', '-1'], /argument/],
@@ -29,17 +26,17 @@ test('a value that can not be right is one sentence', (t) => {
       /^--file-system ntfs: give one of ext4, xfs, btrfs, or all\.\n$/,
     ],
   ] as const) {
-    const { code, stderr } = prove(...args);
-    t.is(code, 1, stderr);
+    const { exitCode, stderr } = await prove(...args);
+    t.is(exitCode, 1, stderr);
     t.regex(stderr, message);
   }
 });
 
 whereToolsBuild('prove.test.ts')(
   'a campaign that finds nothing says what it did, and with which seed',
-  (t) => {
-    const { code, stdout, stderr } = prove('kill', '--kills', '2', '--seed', '7');
-    t.is(code, 0, stderr);
+  async (t) => {
+    const { exitCode, stdout, stderr } = await prove('kill', '--kills', '2', '--seed', '7');
+    t.is(exitCode, 0, stderr);
     t.regex(stdout, /^seed 7: kills 2, /);
     t.regex(stdout, /^prove kill: nothing found, \d+ s$/m);
   },

@@ -1,7 +1,7 @@
 // The native programs of test/native/campaigns/, built on first use.
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { outputOf } from '#espora/lab/program.js';
 
 /** The environment without a preloaded sanitizer: for tools that are not what is tested. */
 export function toolEnvironment(): NodeJS.ProcessEnv {
@@ -21,10 +21,10 @@ let folder: Promise<string> | undefined;
 
 /** The path of one of them. */
 export async function campaignTool(name: 'call_hook.so' | 'power_disk'): Promise<string> {
-  folder ??= promisify(execFile)(process.execPath, ['scripts/campaign-tools.mjs'], {
+  folder ??= outputOf(process.execPath, ['scripts/campaign-tools.mjs'], {
     env: toolEnvironment(),
-  }).then(({ stdout }) => stdout.trim());
-  return join(await folder, `espora_${name}`);
+  });
+  return join((await folder).trim(), `espora_${name}`);
 }
 
 /** Where a database is ended, and which of its calls fail; see call_hook.cc. */

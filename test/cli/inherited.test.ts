@@ -11,12 +11,12 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Api, Balancer, Database } from '#espora/index.js';
 import { freePort } from '#espora/lab/free-port.js';
+import { until } from '#espora/lab/until.js';
 import { serveMetrics } from '#espora/metrics/server.js';
 import { credit, statement } from '../helpers/http.js';
 import type { Target } from '../helpers/http.js';
 import { Program, startEspora, startOnSockets, cleanEnvironment } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const has = (command: string): boolean => {
   try {

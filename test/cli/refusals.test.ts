@@ -5,8 +5,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import type { Ended } from '#espora/lab/program.js';
 import { runEspora, startEspora } from '../helpers/program.js';
-import type { Ended, ProgramOptions } from '../helpers/program.js';
+import type { ProgramOptions } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 /** One line that starts with the program's name and ends like a sentence. */

@@ -5,11 +5,11 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { balance, credit, send, statement } from '../helpers/http.js';
 import { titleOf } from '../helpers/process.js';
 import { startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 test.serial(
   'database, api and balancer, one by one, with nothing but their environment',

@@ -16,13 +16,13 @@ import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { balance, credit, send, statement } from '../helpers/http.js';
 import type { Target } from '../helpers/http.js';
 import { isRunning, statOf, titleOf } from '../helpers/process.js';
 import { startEspora, startOnTerminal } from '../helpers/program.js';
 import type { EventLine, Program, ProgramOptions } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 interface Whole {
   readonly program: Program;

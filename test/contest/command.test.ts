@@ -1,46 +1,28 @@
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import type { ContestResult } from '#espora/contest/result.js';
-import { outputOf } from '../helpers/process.js';
+import { outputOf, RunningProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
 import { playOn, validations } from './plans.js';
 import { referenceServer, startReferenceServer } from './reference-server.js';
 
 const main = fileURLToPath(new URL('small-main.js', import.meta.url));
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+/** Starts the program, which ends with the test. */
+function start(t: ExecutionContext, args: readonly string[]): RunningProgram {
+  const program = new RunningProgram(process.execPath, [main, ...args]);
+  t.teardown(() => program.child.kill('SIGKILL'));
+  return program;
 }
 
-/** Runs the program; `onStderr` sees what it has written so far. */
-function run(
-  t: ExecutionContext,
-  args: readonly string[],
-  onStderr: (text: string, interrupt: () => void) => void = () => undefined,
-): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  t.teardown(() => child.kill('SIGKILL'));
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-    onStderr(stderr, () => child.kill('SIGINT'));
-  });
-  return new Promise((resolve) => {
-    child.once('close', (code) => {
-      resolve({ code, stdout, stderr });
-    });
-  });
-}
+const run = (t: ExecutionContext, args: readonly string[]): Promise<Ended> => start(t, args).ended;
 
 test('a good run: a report on stdout, nothing else, exit 0', async (t) => {
   const { port } = await referenceServer(t);
-  const { code, stdout, stderr } = await run(t, ['short', String(port)]);
+  const { exitCode, stdout, stderr } = await run(t, ['short', String(port)]);
   t.is(stderr, '');
-  t.is(code, 0);
+  t.is(exitCode, 0);
   t.regex(stdout, /^espora contest: \d+ requests \(short\) to http:\/\/127.0.0.1:\d+, seed 7\n\n/);
   t.regex(stdout, /would be\s+USD [\d,]+\.\d\d.*, if the plan short were the whole test/);
   t.false(stdout.includes('\u001b'));
@@ -53,9 +35,11 @@ test('on a terminal colours are colours, unless nobody wants them', async (t) =>
     ['1', /: ok\n(?![^]*ESC)/],
   ] as const) {
     const { port } = await referenceServer(t);
-    const stdout = await outputOf(['--import', terminal, main, 'short', String(port)], {
-      NO_COLOR: noColour,
-    });
+    const stdout = await outputOf(
+      process.execPath,
+      ['--import', terminal, main, 'short', String(port)],
+      { env: { ...process.env, NO_COLOR: noColour } },
+    );
     t.regex(stdout.replaceAll('\u001b', 'ESC'), report);
     t.false(stdout.includes(String.raw`\u001b`), stdout);
   }
@@ -63,9 +47,9 @@ test('on a terminal colours are colours, unless nobody wants them', async (t) =>
 
 test('--json: the result on stdout and nothing else', async (t) => {
   const { port } = await referenceServer(t);
-  const { code, stdout } = await run(t, ['short', String(port), '--json']);
+  const { exitCode, stdout } = await run(t, ['short', String(port), '--json']);
   const result = JSON.parse(stdout) as ContestResult;
-  t.is(code, 0);
+  t.is(exitCode, 0);
   t.like(result, { version: 1, outcome: 'passed', plan: 'short', seed: 7, failures: 0 });
   t.is(result.requests, result.plannedRequests);
   t.true(result.timeline.length > 0);
@@ -75,16 +59,16 @@ test('a failure: exit 1', async (t) => {
   const { port } = await referenceServer(t, {
     answer: ({ client }) => (client === 6 ? { status: 200, json: {} } : undefined),
   });
-  const { code, stdout } = await run(t, ['short', String(port)]);
-  t.is(code, 1);
+  const { exitCode, stdout } = await run(t, ['short', String(port)]);
+  t.is(exitCode, 1);
   t.regex(stdout, /status 200 instead of 404/);
 });
 
 test('a store that is not fresh: exit 2 and the command that makes one', async (t) => {
   const { port } = await referenceServer(t);
   await playOn(port, validations);
-  const { code, stderr } = await run(t, ['contest', '--quick', '--port', String(port)]);
-  t.is(code, 2);
+  const { exitCode, stderr } = await run(t, ['contest', '--quick', '--port', String(port)]);
+  t.is(exitCode, 2);
   t.regex(stderr, /^espora contest: the store is not fresh: .* npm start -- --data DIR\.\n$/);
 });
 
@@ -92,8 +76,8 @@ test('nothing listens: exit 1 and one sentence', async (t) => {
   const server = await startReferenceServer();
   server.close();
   const args = ['contest', '--wait', '0', '--port', String(server.port)];
-  const { code, stderr } = await run(t, args);
-  t.is(code, 1);
+  const { exitCode, stderr } = await run(t, args);
+  t.is(exitCode, 1);
   t.is(
     stderr,
     `espora contest: nothing listens on 127.0.0.1:${server.port} after 0 s; ` +
@@ -111,16 +95,16 @@ for (const [what, args] of [
   ['a word', ['now']],
 ] as const) {
   test(`usage: ${what}: exit 2`, async (t) => {
-    const { code, stderr, stdout } = await run(t, ['contest', ...args]);
-    t.is(code, 2);
+    const { exitCode, stderr, stdout } = await run(t, ['contest', ...args]);
+    t.is(exitCode, 2);
     t.regex(stderr, /^error: /);
     t.is(stdout, '');
   });
 }
 
 test('help names the flags', async (t) => {
-  const { code, stdout } = await run(t, ['contest', '--help']);
-  t.is(code, 0);
+  const { exitCode, stdout } = await run(t, ['contest', '--help']);
+  t.is(exitCode, 0);
   for (const flag of ['--quick', '--host', '--port', '--seed', '--wait', '--json']) {
     t.true(stdout.includes(flag), flag);
   }
@@ -130,10 +114,10 @@ test('Ctrl-C while it waits: exit 130', async (t) => {
   const server = await startReferenceServer();
   server.close();
   const args = ['contest', '--port', String(server.port)];
-  const { code, stdout, stderr } = await run(t, args, (text, interrupt) => {
-    if (text.includes('waiting')) interrupt();
-  });
-  t.is(code, 130);
+  const program = start(t, args);
+  await program.heard(() => program.stderr.includes('waiting') || undefined);
+  const { exitCode, stdout, stderr } = await program.stop('SIGINT');
+  t.is(exitCode, 130);
   t.regex(stderr, /^waiting up to 40 s: nothing listens on /);
   t.regex(stdout, /requests\s+0 of 61,503/);
 });
@@ -148,18 +132,10 @@ for (const flags of [[], ['--json']]) {
         return undefined;
       },
     });
-    const child = spawn(
-      process.execPath,
-      [main, 'contest', '--quick', '--port', String(port), ...flags],
-      { stdio: ['ignore', 'pipe', 'ignore'] },
-    );
-    t.teardown(() => child.kill('SIGKILL'));
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    const ended = new Promise((resolve) => child.once('close', resolve));
+    const program = start(t, ['contest', '--quick', '--port', String(port), ...flags]);
     await seen;
-    child.kill('SIGINT');
-    t.is(await ended, 130);
+    const { exitCode, stdout } = await program.stop('SIGINT');
+    t.is(exitCode, 130);
     if (flags.length > 0) {
       const result = JSON.parse(stdout) as ContestResult;
       t.is(result.outcome, 'interrupted');

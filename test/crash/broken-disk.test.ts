@@ -2,11 +2,11 @@
 // process, a restart goes by what the device really holds, and a supervisor gives neither up nor the disk
 // no rest.
 import { join } from 'node:path';
+import { until } from '#espora/lab/until.js';
 import { compare, History } from '../campaigns/history.js';
 import { DatabaseLife, readRecovered, startProxy } from '../campaigns/lives.js';
 import { Load } from '../campaigns/load.js';
 import { damageIn, readStored } from '../campaigns/store.js';
-import { until } from '../helpers/until.js';
 import { onFailingDisk, whereFuseWorks } from './disks.js';
 
 const failing = whereFuseWorks('broken-disk.test.ts');

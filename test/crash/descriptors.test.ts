@@ -1,7 +1,5 @@
 // Descriptors that run out in a running process, and more clients at once than are ever expected:
 // nobody dies, nobody spins, whoever waits is served in the end.
-import test from 'ava';
-import type { ExecutionContext } from 'ava';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,10 +8,12 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { EsporaStart } from '../helpers/espora.js';
 import { statement } from '../helpers/http.js';
 import { isRunning } from '../helpers/process.js';
-import { until } from '../helpers/until.js';
 
 const request = 'GET /clientes/1/extrato HTTP/1.1\r\nHost: a\r\n\r\n';
 

@@ -1,14 +1,14 @@
 // Failing disks under the running database, by system-call injection: an outcome that is unknown is
 // a 503 and the end of the process, a refusal for want of space is definite and the end of nothing.
-import test from 'ava';
-import type { ExecutionContext } from 'ava';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import { Database } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { startProxy } from '../campaigns/lives.js';
 import { RawClient } from '../conformance/raw-client.js';
-import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 import { get, post, startTraced, wait, whereStraceWorks } from './traced-database.js';
 import type { TracedDatabase } from './traced-database.js';

@@ -2,6 +2,7 @@
 // when there is space again the service goes on by itself.
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { until } from '#espora/lab/until.js';
 import { loadNative } from '#espora/native.js';
 import { compare, History } from '../campaigns/history.js';
 import { DatabaseLife, readRecovered } from '../campaigns/lives.js';
@@ -10,7 +11,6 @@ import { compress, copyShared, makeSubvolume } from '../campaigns/mounts.js';
 import type { FileSystem } from '../campaigns/mounts.js';
 import { damageIn, readStored } from '../campaigns/store.js';
 import { RawClient } from '../conformance/raw-client.js';
-import { until } from '../helpers/until.js';
 import { onSmallDisk, whereMountsWork } from './disks.js';
 import { get, post } from './traced-database.js';
 

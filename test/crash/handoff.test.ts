@@ -1,14 +1,14 @@
 // Topology handoff while its processes stop, go on and die under load. A client is with one process
 // at a time: none is lost with a process that had not taken it, none is served twice, and once the
 // database has it nothing that happens to balancer or apis concerns it.
-import test from 'ava';
-import type { ExecutionContext } from 'ava';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { EsporaStart } from '../helpers/espora.js';
 import { readTransactions } from '../helpers/inspect.js';
-import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 
 interface Measured {

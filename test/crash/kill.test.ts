@@ -1,14 +1,14 @@
 // kill -9 of each process under load: the supervisor brings it back, the service answers again, and
 // every acknowledged transaction is there, once. The page cache survives a kill: this proves
 // recovery, not durability.
-import test from 'ava';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import test from 'ava';
+import { until } from '#espora/lab/until.js';
 import { EsporaStart } from '../helpers/espora.js';
 import { readTransactions } from '../helpers/inspect.js';
-import { until } from '../helpers/until.js';
 import { RememberingLoad } from './load.js';
 
 // Under a sanitizer each start of the five processes takes most of a minute, and what is handed over

@@ -1,7 +1,7 @@
 // A load that remembers what it was told: each transaction has a description of its own, and is
 // acknowledged (200), refused (anything else), or in doubt (no answer).
 import { Agent, request } from 'node:http';
-import { until } from '../helpers/until.js';
+import { until } from '#espora/lab/until.js';
 
 /** What became of a transaction. */
 export type Outcome = 'acknowledged' | 'refused' | 'in doubt';

@@ -1,17 +1,14 @@
 // A database as a process of its own under strace(1), which records its system calls and can delay
 // or fail them.
-import test from 'ava';
-import type { ExecutionContext } from 'ava';
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { mainPath } from '../helpers/espora.js';
 import { statOf } from '../helpers/process.js';
 import { cleanEnvironment } from '../helpers/program.js';
-import { until } from '../helpers/until.js';
 import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
 
@@ -48,7 +45,7 @@ export async function startTraced(
   const path = join(directory, 'db.sock');
   const trace = join(directory, 'trace');
   const calls = 'trace=pwrite64,fdatasync,fsync,fallocate,sendto,sendmsg,recvfrom';
-  const child: ChildProcess = spawn(
+  const traced = new RunningProgram(
     'strace',
     [
       ...['-f', '-o', trace, '-s', '64', '-e', calls, '-e', 'signal=none'],
@@ -56,7 +53,6 @@ export async function startTraced(
       ...[process.execPath, mainPath, 'database'],
     ],
     {
-      stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...cleanEnvironment(),
         ...environment,
@@ -65,9 +61,8 @@ export async function startTraced(
       },
     },
   );
-  let stderr = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  const { child } = traced;
+  const ended = traced.ended.then(({ exitCode }) => exitCode);
   const databasePid = async (): Promise<number> => {
     const children = await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
     return Number(children.trim().split(' ')[0]);
@@ -77,13 +72,13 @@ export async function startTraced(
     process.kill(await databasePid(), 'SIGKILL');
     await ended;
   });
-  const line = once(createInterface({ input: child.stdout! }), 'line');
-  const first = await Promise.race([line, ended]);
-  if (!Array.isArray(first)) throw new Error(`the database ended with ${first}: ${stderr}`);
+  if ((await traced.heard(() => traced.lines[0])) === undefined) {
+    throw new Error(`the database ended with ${await ended}: ${traced.stderr}`);
+  }
   return {
     path,
     ended,
-    stderr: () => stderr,
+    stderr: () => traced.stderr,
     async halt() {
       const pid = await databasePid();
       process.kill(pid, 'SIGSTOP');

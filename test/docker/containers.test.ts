@@ -9,11 +9,11 @@ import { contestPlan, quick, requestsOf } from '#espora/contest/plan.js';
 import { playUnderLimits } from '#espora/contest/under-limits.js';
 import { ComposeProject, startCompose } from '#espora/lab/compose-project.js';
 import { freePort } from '#espora/lab/free-port.js';
+import { until } from '#espora/lab/until.js';
 import { loadCases, ModelAccounts } from '../conformance/cases.js';
 import { playCase } from '../conformance/checks.js';
 import { RememberingLoad } from '../crash/load.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 import { keepEvidence, keepingEvidence } from './evidence.js';
 
 const wanted = process.env['DOCKER_TEST'];

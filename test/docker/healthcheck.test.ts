@@ -19,10 +19,10 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { containerPaths } from '#espora/lab/compose-files.js';
 import { freePort } from '#espora/lab/free-port.js';
+import { until } from '#espora/lab/until.js';
 import { startEspora, startOnSockets } from '../helpers/program.js';
 import type { EventLine, Program } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 interface Check {
   readonly directory: string;

@@ -1,9 +1,8 @@
 // The library in ten lines, as the READMEs show it, runs; its reference is that of the sources.
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import test from 'ava';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { libraryReference } from './library.js';
 
@@ -16,9 +15,7 @@ for (const file of ['README.md', 'README.pt-BR.md']) {
     mkdirSync(join(directory, 'node_modules'));
     symlinkSync(resolve('.'), join(directory, 'node_modules/espora'));
     writeFileSync(join(directory, 'example.mjs'), code);
-    const { stdout } = await promisify(execFile)(process.execPath, ['example.mjs'], {
-      cwd: directory,
-    });
+    const stdout = await outputOf(process.execPath, ['example.mjs'], { cwd: directory });
     t.is(stdout, '3 b\n2 a\n1 toma\n3 are on disk, the first of them is 1\n');
   });
 }

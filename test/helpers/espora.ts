@@ -1,9 +1,8 @@
 // Runs the real program as a user would, in processes of its own, for tests that kill it.
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { cleanEnvironment } from './program.js';
-import { until } from './until.js';
 
 /** The compiled command line. */
 export const mainPath = 'dist/cli/main.js';
@@ -19,16 +18,24 @@ export interface StartEvent {
 
 /** `espora start --json` with its events. */
 export class EsporaStart {
-  readonly process: ChildProcess;
-  readonly events: StartEvent[] = [];
-  stderr = '';
+  readonly #program: RunningProgram;
 
-  private constructor(process: ChildProcess) {
-    this.process = process;
-    createInterface({ input: process.stdout! }).on('line', (line) => {
-      this.events.push(JSON.parse(line) as StartEvent);
-    });
-    process.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+  private constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
+    const env = { ...cleanEnvironment(), ...environment };
+    const all = [mainPath, 'start', '--json', ...args];
+    this.#program = new RunningProgram(process.execPath, all, { env });
+  }
+
+  get process(): ChildProcess {
+    return this.#program.child;
+  }
+
+  get stderr(): string {
+    return this.#program.stderr;
+  }
+
+  get events(): readonly StartEvent[] {
+    return this.#program.lines.map((line) => JSON.parse(line) as StartEvent);
   }
 
   /** Starts and waits until the whole is ready. */
@@ -41,12 +48,7 @@ export class EsporaStart {
     environment: Readonly<Record<string, string>>,
     ...args: string[]
   ): Promise<EsporaStart> {
-    const start = new EsporaStart(
-      spawn(process.execPath, [mainPath, 'start', '--json', ...args], {
-        env: { ...cleanEnvironment(), ...environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    );
+    const start = new EsporaStart(args, environment);
     await start.seen(({ event }) => event === 'ready');
     return start;
   }

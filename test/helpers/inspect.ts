@@ -1,6 +1,5 @@
 // What is in a store, as `espora inspect --json` shows it.
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { outputOf } from '#espora/lab/program.js';
 import { mainPath } from './espora.js';
 import { cleanEnvironment } from './program.js';
 
@@ -15,11 +14,8 @@ export interface StoredTransaction {
 
 /** All transactions that a store proves durable, in order. */
 export async function readTransactions(data: string): Promise<StoredTransaction[]> {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [mainPath, 'inspect', '--json', '--no-frames', '--data', data],
-    { maxBuffer: 1 << 30, env: cleanEnvironment() },
-  );
+  const args = [mainPath, 'inspect', '--json', '--no-frames', '--data', data];
+  const stdout = await outputOf(process.execPath, args, { env: cleanEnvironment() });
   return stdout
     .split('\n')
     .filter((line) => line !== '')

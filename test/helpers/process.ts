@@ -1,18 +1,5 @@
-// Processes: a script of Node.js's from its start to its end, and what the kernel says about one.
-import { execFile } from 'node:child_process';
+// What the kernel says about processes.
 import { readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
-
-/** What a script prints that ends with 0. Rejects where it does not, with all that it said on stderr. */
-export async function outputOf(
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<string> {
-  const env = { ...process.env, ...environment };
-  return (await run(process.execPath, args, { env })).stdout;
-}
 
 /** True while the process exists and has not ended (a zombie has). */
 export function isRunning(pid: number): boolean {

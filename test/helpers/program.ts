@@ -1,9 +1,9 @@
 // The program `espora` as a process of its own, for tests.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import { until } from './until.js';
+import { RunningProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 
 const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 
@@ -18,14 +18,6 @@ export interface ProgramOptions {
   readonly descriptors?: readonly number[];
   /** Its input stays open for `type`. */
   readonly keepInput?: boolean;
-}
-
-/** A process that ended. */
-export interface Ended {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
 }
 
 /** A line of JSON that a program printed with --json. */
@@ -43,57 +35,37 @@ export function cleanEnvironment(): Record<string, string> {
 }
 
 /** A running process and what it printed so far. Killed when the test ends. */
-export class Program {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Ended>;
-  stdout = '';
-  stderr = '';
-  #hasEnded = false;
-
+export class Program extends RunningProgram {
   constructor(
     t: ExecutionContext<unknown>,
     file: string,
     args: readonly string[],
     options: ProgramOptions,
   ) {
-    const child = spawn(file, args, {
+    super(file, args, {
       env: { ...cleanEnvironment(), ...options.environment },
       stdio: ['pipe', options.stdout ?? 'pipe', 'pipe', ...(options.descriptors ?? [])],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
-    this.child = child;
+    const { stdin } = this.child;
     // Whoever does not read its input may be gone before we close it.
-    child.stdin!.on('error', () => undefined);
-    if (options.keepInput !== true) child.stdin!.end();
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
-    this.ended = new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (exitCode, signal) => {
-        this.#hasEnded = true;
-        resolve({ exitCode, signal, stdout: this.stdout, stderr: this.stderr });
-      });
-    });
+    stdin!.on('error', () => undefined);
+    if (options.keepInput !== true) stdin!.end();
     t.teardown(async () => {
-      child.kill('SIGKILL');
+      this.child.kill('SIGKILL');
       await this.ended.catch(() => undefined);
     });
   }
 
-  get pid(): number {
-    return this.child.pid!;
-  }
-
   /** The events that it printed so far; only for programs that were started with --json. */
   get events(): readonly EventLine[] {
-    const lines = this.stdout.split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as EventLine);
+    return this.lines.map((line) => JSON.parse(line) as EventLine);
   }
 
   /** The first event that matches; throws if the process ends without one. */
   event(name: string, matches: (event: EventLine) => boolean = () => true): Promise<EventLine> {
     return until(`${name} is printed`, () => {
-      const hasEnded = this.#hasEnded;
+      const { hasEnded } = this;
       const found = this.events.find((event) => event.event === name && matches(event));
       if (found === undefined && hasEnded) {
         throw new Error(`no ${name}; stdout: ${this.stdout}; stderr: ${this.stderr}`);
@@ -105,12 +77,6 @@ export class Program {
   /** Writes to its input. */
   type(text: string): void {
     this.child.stdin!.write(text);
-  }
-
-  /** Asks it to stop and waits for its end. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
-    this.child.kill(signal);
-    return await this.ended;
   }
 }
 

@@ -7,7 +7,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Connection } from '#espora/lab/connection.js';
 import type { Exchange, Target } from '#espora/lab/connection.js';
-import { until } from '../helpers/until.js';
+import { until } from '#espora/lab/until.js';
 
 const request = Buffer.from('GET /clientes/1/extrato HTTP/1.1\r\nHost: x\r\n\r\n');
 const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}';

@@ -9,10 +9,10 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Api, Balancer, Database } from '#espora/index.js';
 import type { BalancerOptions } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { metricsText } from '#espora/metrics/exposition.js';
 import type { Measured, ServiceStats } from '#espora/metrics/measured.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 

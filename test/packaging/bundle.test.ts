@@ -1,17 +1,15 @@
 // The library bundled into a program, as ESM and as CommonJS: what it knows of itself does not hang on
 // where its files lie, least of all on the program's package.json.
-import { execFile } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { build } from 'esbuild';
+import { outputOf } from '#espora/lab/program.js';
 import { version } from '#espora/version.js';
 import { cleanEnvironment } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
-const run = promisify(execFile);
 const library = resolve('dist/index.js');
 
 const program = `
@@ -61,8 +59,7 @@ async function bundled(
   delete env['ESPORA_ADDON'];
   return {
     folder,
-    print: async (cwd = app) =>
-      (await run(process.execPath, [outfile, join(app, 'data')], { env, cwd })).stdout,
+    print: (cwd = app) => outputOf(process.execPath, [outfile, join(app, 'data')], { env, cwd }),
   };
 }
 

@@ -1,12 +1,10 @@
 // What the built addon needs of a system is what the documents and the loader's error say: one version
 // of the C library, and no C++ runtime.
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
 import test from 'ava';
+import { outputOf } from '#espora/lab/program.js';
 import { glibcFloor } from '#espora/native.js';
 
-const run = promisify(execFile);
 const addon = 'build/Release/espora.node';
 
 const later = (a: string, b: string): number => {
@@ -15,20 +13,20 @@ const later = (a: string, b: string): number => {
 };
 
 test('no symbol of the addon is newer than the floor, and one is as new', async (t) => {
-  const { stdout } = await run('objdump', ['-T', addon], { maxBuffer: 1 << 24 });
+  const stdout = await outputOf('objdump', ['-T', addon]);
   const versions = [...stdout.matchAll(/\(?GLIBC_([0-9.]+)\)?/g)].map(([, version]) => version!);
   t.is(versions.sort(later).at(-1), glibcFloor);
   t.notRegex(stdout, /GLIBCXX_|CXXABI_/);
 });
 
 test('the addon needs the C library and nothing else, and shows only how it is loaded', async (t) => {
-  const dynamic = (await run('objdump', ['-p', addon])).stdout;
+  const dynamic = await outputOf('objdump', ['-p', addon]);
   const needed = [...dynamic.matchAll(/NEEDED\s+(\S+)/g)].map(([, name]) => name!);
   t.deepEqual(
     needed.filter((name) => !/^(libc|libm|ld-linux-x86-64)\.so\.\d+$/.test(name)),
     [],
   );
-  const { stdout } = await run('nm', ['-D', '--defined-only', addon]);
+  const stdout = await outputOf('nm', ['-D', '--defined-only', addon]);
   const shown = stdout
     .trim()
     .split('\n')

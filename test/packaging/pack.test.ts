@@ -1,15 +1,13 @@
 // The tarball as a stranger installs it: no compiler, no install script, ESM and CommonJS; and what
 // a machine is told for which there is no binary.
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import test from 'ava';
+import { outputOf } from '#espora/lab/program.js';
 import { loadAddonFrom } from '#espora/native.js';
 import { cleanEnvironment } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
-const run = promisify(execFile);
 const linux = process.platform === 'linux' && process.arch === 'x64';
 
 const program = (load: string): string => `
@@ -30,8 +28,10 @@ main();
     const directory = temporaryDirectory(t);
     const env = cleanEnvironment();
     delete env['ESPORA_ADDON'];
-    const packed = await run('npm', ['pack', '--json', '--pack-destination', directory], { env });
-    const [{ filename, files }] = JSON.parse(packed.stdout.slice(packed.stdout.indexOf('['))) as [
+    const packed = await outputOf('npm', ['pack', '--json', '--pack-destination', directory], {
+      env,
+    });
+    const [{ filename, files }] = JSON.parse(packed.slice(packed.indexOf('['))) as [
       { filename: string; files: { path: string }[] },
     ];
     const paths = files.map(({ path }) => path);
@@ -57,15 +57,19 @@ main();
     writeFileSync(join(empty, 'package.json'), '{"private": true}');
     const options = { cwd: empty, env: { ...env, CC: 'false', CXX: 'false' } };
     const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-    await run('npm', ['install', ...flags, join(directory, filename)], options);
+    await outputOf('npm', ['install', ...flags, join(directory, filename)], options);
     writeFileSync(join(empty, 'a.mjs'), program("import { openStore } from 'espora';"));
     writeFileSync(join(empty, 'b.cjs'), program("const { openStore } = require('espora');"));
-    t.is((await run(process.execPath, ['a.mjs'], options)).stdout, '1 kept\n');
-    t.is((await run(process.execPath, ['b.cjs'], options)).stdout, '1 kept\n2 kept\n');
-    const verified = await run('npx', ['espora', 'verify', '--data', 'data', '--json'], options);
-    t.like(JSON.parse(verified.stdout), { ok: true, records: 2 });
+    t.is(await outputOf(process.execPath, ['a.mjs'], options), '1 kept\n');
+    t.is(await outputOf(process.execPath, ['b.cjs'], options), '1 kept\n2 kept\n');
+    const verified = await outputOf(
+      'npx',
+      ['espora', 'verify', '--data', 'data', '--json'],
+      options,
+    );
+    t.like(JSON.parse(verified), { ok: true, records: 2 });
     const contest = ['espora', 'contest', '--wait', '0', '--port', '1'];
-    await t.throwsAsync(run('npx', contest, options), {
+    await t.throwsAsync(outputOf('npx', contest, options), {
       message: /nothing listens on 127.0.0.1:1/,
     });
   },

@@ -1,14 +1,13 @@
 // .ci/run with other steps: what it counts, what runs at once, and that nothing is left out in silence.
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { isRunning } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 import { checkout } from './project.js';
 
 /** A folder with .ci/run in it, its steps replaced by `steps`: functions of which `all` is one. */
@@ -24,7 +23,7 @@ function project(t: ExecutionContext, steps: string): string {
 }
 
 const start = (folder: string, names: readonly string[] = []) =>
-  spawn('bash', ['.ci/run', ...names], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  new RunningProgram('bash', ['.ci/run', ...names], { cwd: folder });
 
 interface Outcome {
   readonly code: number | null;
@@ -33,10 +32,7 @@ interface Outcome {
 }
 
 async function play(folder: string, ...names: readonly string[]): Promise<Outcome> {
-  const child = start(folder, names);
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const [code] = (await once(child, 'close')) as [number | null];
+  const { exitCode: code, stdout: output } = await start(folder, names).ended;
   return { code, output, last: output.trimEnd().split('\n').at(-1) };
 }
 
@@ -108,11 +104,9 @@ test('a signal ends every lane, and what its step started', async (t) => {
     all() { at_once left right; step after 600 one touch went-on; }`,
   );
   const files = ['left.pid', 'right.pid'].map((name) => join(folder, name));
-  const child = start(folder);
-  child.stdout.resume();
+  const run = start(folder);
   await until('both lanes run', () => files.every((file) => existsSync(file)));
-  child.kill('SIGTERM');
-  const [code] = (await once(child, 'close')) as [number | null];
+  const { exitCode: code } = await run.stop();
   t.is(code, 143);
   for (const file of files) {
     const pid = Number(readFileSync(file, 'utf8'));

@@ -79,7 +79,7 @@ test('npm ci runs once, then again after the lock file or what is installed chan
 
   await writeLock('1.0.0');
   const first = await install();
-  t.is(first.code, 0, first.stderr);
+  t.is(first.exitCode, 0, first.stderr);
   t.regex(first.stderr, /^dependencies: nothing is installed yet, working \.\.\. done in /);
   t.is((await install()).stderr, '');
   await writeLock('1.0.1');

@@ -1,14 +1,13 @@
 // The Docker engine that a script starts for itself goes with the script, whichever way that ends.
 
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { isRunning } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const missing =
   process.getuid!() !== 0
@@ -38,25 +37,19 @@ async function startScript(t: ExecutionContext, parent: string, work: string) {
       const engine = await startOwn(${JSON.stringify(parent)});
       ${work}
     });`;
-  const script = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  t.teardown(() => script.kill('SIGKILL'));
-  const ended = new Promise((resolve) => script.once('exit', resolve));
-  if (work !== '') {
-    await new Promise((resolve) => createInterface(script.stdout).once('line', resolve));
-  }
+  const script = new RunningProgram(process.execPath, ['--input-type=module', '--eval', program]);
+  t.teardown(() => script.child.kill('SIGKILL'));
+  if (work !== '') await script.heard(() => script.lines[0]);
   const pid = await until('the engine has written its id', () => pidBelow(parent));
-  return { script, ended, pid };
+  return { script, pid };
 }
 
 for (const [when, work] of Object.entries(works)) {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     real(`${signal} ${when} leaves no engine and nothing of it behind`, async (t) => {
       const parent = temporaryDirectory(t);
-      const { script, ended, pid } = await startScript(t, parent, work);
-      script.kill(signal);
-      t.is(await ended, signal === 'SIGINT' ? 130 : 143);
+      const { script, pid } = await startScript(t, parent, work);
+      t.is((await script.stop(signal)).exitCode, signal === 'SIGINT' ? 130 : 143);
       t.false(isRunning(pid));
       t.deepEqual(readdirSync(parent), []);
     });
@@ -64,13 +57,8 @@ for (const [when, work] of Object.entries(works)) {
 }
 
 real('a script that is killed takes its engine along', async (t) => {
-  const { script, ended, pid } = await startScript(
-    t,
-    temporaryDirectory(t),
-    works['while nothing runs'],
-  );
-  script.kill('SIGKILL');
-  await ended;
+  const { script, pid } = await startScript(t, temporaryDirectory(t), works['while nothing runs']);
+  script.child.kill('SIGKILL');
   t.true(await until('the engine has ended', () => !isRunning(pid)));
 });
 

@@ -3,8 +3,9 @@
 import { readFile, readdir, readlink, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import anyTest, { type TestFn } from 'ava';
 
-import { until } from '../helpers/until.js';
-import { Project, type Finished } from './project.js';
+import type { Ended } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
+import { Project } from './project.js';
 
 const test = anyTest as TestFn<{ project: Project }>;
 
@@ -12,12 +13,12 @@ const ensure = ['scripts/ensure.mjs'];
 const outputs = ['build/Release/espora.node', 'dist/main.js', '.build/test/main.js'];
 
 /** The steps that a run said it did, in order. */
-const stepsOf = (...runs: Finished[]): string[] =>
+const stepsOf = (...runs: Ended[]): string[] =>
   runs.flatMap(({ stderr }) =>
     [...stderr.matchAll(/^(dependencies|native addon|typescript): /gm)].map((match) => match[1]!),
   );
 
-const nothing = { code: 0, stdout: '', stderr: '' };
+const nothing = { exitCode: 0, signal: null, stdout: '', stderr: '' };
 
 test.before(async (t) => {
   t.context.project = await Project.make();
@@ -30,7 +31,7 @@ test.serial('two at once in a fresh checkout: each step is done once, both succe
   const { project } = t.context;
   const runs = await Promise.all([project.run(ensure), project.run(ensure)]);
   t.deepEqual(
-    runs.map(({ code }) => code),
+    runs.map(({ exitCode }) => exitCode),
     [0, 0],
   );
   t.deepEqual(stepsOf(...runs), ['native addon', 'typescript']);
@@ -118,10 +119,10 @@ test.serial('an output that is missing or was replaced is made again', async (t)
 test.serial('what was compiled from a source that is gone goes too', async (t) => {
   const { project } = t.context;
   await project.write('ts/gone.ts', 'export {};\n');
-  t.is((await project.run(ensure)).code, 0);
+  t.is((await project.run(ensure)).exitCode, 0);
   t.true((await stat(project.path('dist/gone.js'))).isFile());
   await rm(project.path('ts/gone.ts'));
-  t.is((await project.run(ensure)).code, 0);
+  t.is((await project.run(ensure)).exitCode, 0);
   await t.throwsAsync(stat(project.path('dist/gone.js')), { code: 'ENOENT' });
   await t.throwsAsync(stat(project.path('dist/gone.d.ts')), { code: 'ENOENT' });
 });
@@ -132,7 +133,7 @@ test.serial('a failing step shows the tool’s output and one sentence, and stay
   await project.write('native/binding/addon.cc', 'this is no C++\n');
   for (let time = 0; time < 2; ++time) {
     const failed = await project.run(ensure);
-    t.is(failed.code, 1);
+    t.is(failed.exitCode, 1);
     t.regex(failed.stderr, /addon\.cc:1:1: error:/);
     t.regex(failed.stderr, /\nThe native build failed\. It needs g\+\+/);
     t.notRegex(failed.stderr, /steps\.mjs/, 'no stack trace of ours');
@@ -141,29 +142,29 @@ test.serial('a failing step shows the tool’s output and one sentence, and stay
   // The linker takes it for something that Node.js will bring.
   await project.write('native/binding/addon.cc', `${source}void nowhere();\nauto f = &nowhere;\n`);
   const unloadable = await project.run(ensure);
-  t.is(unloadable.code, 1);
+  t.is(unloadable.exitCode, 1);
   t.regex(unloadable.stderr, /undefined symbol: _Z7nowherev/);
   await project.write('native/binding/addon.cc', source);
 
   await project.write('ts/main.ts', 'export const answer: string = 42;\n');
   const failed = await project.run(ensure);
-  t.is(failed.code, 1);
+  t.is(failed.exitCode, 1);
   t.regex(failed.stderr, /ts\/main\.ts.*error TS2322/);
   t.regex(failed.stderr, /\nTypeScript did not compile: /);
   await project.write('ts/main.ts', 'export const answer = 42;\n');
-  t.is((await project.run(ensure)).code, 0);
+  t.is((await project.run(ensure)).exitCode, 0);
 });
 
 test.serial('a build that was killed is waited for and done again', async (t) => {
   const { project } = t.context;
   await project.write('native/binding/note.h', '#pragma once\n// changed\n');
   const first = project.start(ensure);
-  await first.says('native addon: ');
+  t.true(await first.heard(() => first.stderr.includes('native addon: ') || undefined));
   // Its node-gyp lives on and holds the lock: a second build in the same folder would collide.
   first.child.kill('SIGKILL');
   const second = await project.run(ensure);
-  t.is((await first.finished).code, null);
-  t.is(second.code, 0);
+  t.is((await first.ended).exitCode, null);
+  t.is(second.exitCode, 0);
   t.deepEqual(stepsOf(second), ['native addon']);
   t.deepEqual(await project.run(ensure), nothing);
 });
@@ -182,10 +183,10 @@ test.serial('an interrupted build ends its tools with it', async (t) => {
   const { project } = t.context;
   await project.write('native/binding/note.h', '#pragma once\n// changed again\n');
   const first = project.start(ensure);
-  await first.says('native addon: ');
+  t.true(await first.heard(() => first.stderr.includes('native addon: ') || undefined));
   await until('its tools run', async () => (await processesOf(project.root)).length >= 2);
   first.child.kill('SIGTERM');
-  t.is((await first.finished).code, 143);
+  t.is((await first.ended).exitCode, 143);
   t.deepEqual(await processesOf(project.root), []);
   t.deepEqual(stepsOf(await project.run(ensure)), ['native addon']);
 });
@@ -194,6 +195,6 @@ test.serial('a nodedir that the user’s configuration gets wrong does not matte
   const { project } = t.context;
   const wrong = { npm_config_nodedir: '/nonexistent', NPM_CONFIG_NODEDIR: '/nonexistent' };
   const built = await project.run(['scripts/build-native.mjs', '--clean'], wrong);
-  t.is(built.code, 0, built.stderr);
+  t.is(built.exitCode, 0, built.stderr);
   t.is(built.stdout, 'build/Release/espora.node is ready.\n');
 });

@@ -1,19 +1,14 @@
 // A small project of its own with the real scripts, the real tools and its own sources, in a temporary
 // folder: what the scripts do to a checkout is seen without touching this one.
 
-import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { RunningProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
 
 /** The checkout that is tested: AVA runs in its root. */
 export const checkout = process.cwd();
-
-export interface Finished {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** The tools of a build don't belong under a sanitizer, nor to the npm run that runs the tests. */
 function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
@@ -78,47 +73,11 @@ export class Project {
     await rm(this.root, { recursive: true, force: true });
   }
 
-  start(args: readonly string[], env: Record<string, string> = {}): Running {
-    return new Running(
-      spawn(process.execPath, [...args], { cwd: this.root, env: environment(env) }),
-    );
+  start(args: readonly string[], env: Record<string, string> = {}): RunningProgram {
+    return new RunningProgram(process.execPath, args, { cwd: this.root, env: environment(env) });
   }
 
-  run(args: readonly string[], env: Record<string, string> = {}): Promise<Finished> {
-    return this.start(args, env).finished;
-  }
-}
-
-export class Running {
-  readonly finished: Promise<Finished>;
-  #stderr = '';
-  readonly #watchers = new Set<() => void>();
-
-  constructor(readonly child: ChildProcess) {
-    let stdout = '';
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text;
-      for (const watcher of this.#watchers) watcher();
-    });
-    this.finished = new Promise((resolve, reject) => {
-      child.on('error', reject);
-      child.on('close', (code) => resolve({ code, stdout, stderr: this.#stderr }));
-    });
-  }
-
-  /** Resolves once stderr holds `text`; rejects when the process ends without. */
-  async says(text: string): Promise<void> {
-    const seen = new Promise<void>((resolve) => {
-      const watcher = (): void => {
-        if (this.#stderr.includes(text)) resolve();
-      };
-      this.#watchers.add(watcher);
-      watcher();
-    });
-    const ended = this.finished.then(() => {
-      if (!this.#stderr.includes(text)) throw new Error(`ended without ${text}: ${this.#stderr}`);
-    });
-    await Promise.race([seen, ended]);
+  run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+    return this.start(args, env).ended;
   }
 }

@@ -1,14 +1,11 @@
 // `npm run prove` says what is wrong with its arguments before it builds or runs anything.
 
-import { execFile } from 'node:child_process';
 import test from 'ava';
+import { runProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
 
-const prove = (...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, ['scripts/prove.mjs', ...args], (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : error.code, stdout, stderr });
-    });
-  });
+const prove = (...args: string[]): Promise<Ended> =>
+  runProgram(process.execPath, ['scripts/prove.mjs', ...args]);
 
 for (const [args, message] of [
   [['everything'], /^There is no campaign "everything"\.\n/],
@@ -20,16 +17,16 @@ for (const [args, message] of [
   [['teeth', '--seed', '1.5'], /^--seed 1\.5: give a whole number, 0 or more\.\n$/],
 ] as const) {
   test(`prove ${args.join(' ')}`, async (t) => {
-    const { code, stdout, stderr } = await prove(...args);
-    t.is(code, 1);
+    const { exitCode, stdout, stderr } = await prove(...args);
+    t.is(exitCode, 1);
     t.is(stdout, '');
     t.regex(stderr, message);
   });
 }
 
 test('prove --help names every campaign with its options and their defaults', async (t) => {
-  const { code, stdout } = await prove('--help');
-  t.is(code, 0);
+  const { exitCode, stdout } = await prove('--help');
+  t.is(exitCode, 0);
   for (const text of ['sim:', 'scope:', 'teeth:', '--seeds', '(2000)', '--operations']) {
     t.true(stdout.includes(text), text);
   }

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Database } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { balance, credit, send, statement } from '../helpers/http.js';
 import type { Target } from '../helpers/http.js';
 import { runEspora, startEspora } from '../helpers/program.js';
 import type { Program } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 interface Running {
   readonly program: Program;

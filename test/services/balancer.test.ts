@@ -7,8 +7,8 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Balancer, EsporaError } from '#espora/index.js';
 import type { BalancerOptions, UpstreamChange } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 /** A service that answers each connection with its name and ends it; `hold`: keeps it open. */
 async function serve(

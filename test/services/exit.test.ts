@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Database } from '#espora/index.js';
+import type { Ended } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { balance } from '../helpers/http.js';
 import { Program } from '../helpers/program.js';
-import type { Ended } from '../helpers/program.js';
 import { isRunning } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/exit-without-stop.js', import.meta.url));
 

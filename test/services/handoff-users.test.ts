@@ -1,12 +1,10 @@
 // Handing clients over between services of different users: both ends have to be told of the other.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Balancer } from '#espora/index.js';
+import { RunningProgram } from '#espora/lab/program.js';
 import { statement } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
@@ -45,17 +43,9 @@ async function startAsNobody(
   const unixSocket = join(own, 'database.sock');
   const options = JSON.stringify({ unixSocket, data: join(own, 'data'), handoffUsers });
   const args = ['--input-type=module', '-e', program, import.meta.resolve('#espora/index.js')];
-  const child = spawn(process.execPath, [...args, options], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const ended = once(child, 'exit');
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
-  const started = once(createInterface({ input: child.stdout }), 'line');
-  const [said] = (await Promise.race([started, ended])) as [string | number | null];
-  t.is(said, 'started', 'the database started, instead of ending');
+  const database = new RunningProgram(process.execPath, [...args, options]);
+  t.teardown(() => database.stop('SIGKILL'));
+  t.is(await database.heard(() => database.lines[0]), 'started', database.stderr);
   return unixSocket;
 }
 

@@ -1,6 +1,6 @@
 // A balancer behind a real HAProxy that sends PROXY headers, in its checks, too. Skipped, visibly, where
 // there is none.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Balancer } from '#espora/index.js';
+import { RunningProgram } from '#espora/lab/program.js';
+import { until } from '#espora/lab/until.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const haproxy = ['haproxy', '/usr/sbin/haproxy'].find((program) => {
   try {
@@ -69,12 +70,8 @@ listen front
   server espora ${server}
 `,
   );
-  const child = spawn(haproxy!, ['-db', '-f', configuration], { stdio: 'ignore' });
-  const ended = once(child, 'exit');
-  t.teardown(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
+  const proxy = new RunningProgram(haproxy!, ['-db', '-f', configuration]);
+  t.teardown(() => proxy.stop('SIGKILL'));
   const status = (): Promise<string> =>
     new Promise((resolve) => {
       let text = '';

@@ -4,11 +4,11 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Database } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { balance, credit } from '../helpers/http.js';
 import { readTransactions } from '../helpers/inspect.js';
 import { runEspora, startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const segmentBytes = 2 ** 20;
 

@@ -7,9 +7,9 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Api, Balancer, Database, EsporaError } from '#espora/index.js';
 import type { ErrorCode } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { balance, credit, send, statement } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 type AnyService = Pick<Database, 'stop' | typeof Symbol.asyncDispose> & {
   start(): Promise<{ readonly port?: number }>;

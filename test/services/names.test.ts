@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { Program } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 

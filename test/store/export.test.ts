@@ -1,17 +1,15 @@
 // What `espora export` writes is what the records are, whatever they hold, and nothing that controls
 // who reads it; and it ends where its range ends, or its reader.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { f64, openStore, record, u32, utf8 } from '#espora/index.js';
-import { oneLine } from '#espora/shown.js';
 import { csvLine } from '#espora/cli/export-command.js';
 import { textLine } from '#espora/cli/log.js';
-import { mainPath } from '../helpers/espora.js';
-import { cleanEnvironment, runEspora } from '../helpers/program.js';
+import { f64, openStore, record, u32, utf8 } from '#espora/index.js';
+import type { Ended } from '#espora/lab/program.js';
+import { oneLine } from '#espora/shown.js';
+import { runEspora, startEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const entry = record({ seq: u32(), timeUs: u32(), value: f64(), note: utf8(100) });
@@ -112,26 +110,13 @@ async function readUntil(
   t: ExecutionContext,
   args: readonly string[],
   enough: RegExp,
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [mainPath, ...args], {
-    env: cleanEnvironment(),
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  t.teardown(() => child.kill('SIGKILL'));
-  let [stdout, stderr] = ['', ''];
-  const look = (): void => {
-    if (stdout !== '' && enough.test(stdout + stderr)) child.stdout.destroy();
-  };
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-    look();
-  });
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-    look();
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr };
+): Promise<Ended> {
+  const program = startEspora(t, args);
+  await program.heard(
+    () => (program.stdout !== '' && enough.test(program.stdout + program.stderr)) || undefined,
+  );
+  program.child.stdout!.destroy();
+  return await program.ended;
 }
 
 /** A store of 200,000 records whose first segment is wrong at `place`. */
@@ -158,7 +143,7 @@ test('a reader that goes ends what only reads', async (t) => {
   const data = await damaged(t, 64 << 20, (bytes) => bytes.lastIndexOf('EFRM') - 5_000);
   t.is((await runEspora(t, ['export', '--data', data, '--from', '195000'])).exitCode, 3);
   for (const command of ['export', 'inspect']) {
-    const { code, stderr } = await readUntil(t, [command, '--data', data], /./);
+    const { exitCode: code, stderr } = await readUntil(t, [command, '--data', data], /./);
     t.is(code, 0, command);
     t.is(stderr, '', command);
   }
@@ -168,7 +153,7 @@ test('a reader that goes: the damage until then is told', async (t) => {
   const data = await damaged(t, 1 << 20, (bytes) => bytes.indexOf('EFRM') + 5_000);
   for (const command of ['export', 'inspect']) {
     const read = await readUntil(t, [command, '--data', data], /is not whole/);
-    t.is(read.code, 3, command);
+    t.is(read.exitCode, 3, command);
     // It was left before its end.
     t.notRegex(read.stdout, /seq"?:? ?(200000|200,000), ?"?time/, command);
   }

@@ -3,9 +3,9 @@
 import { join } from 'node:path';
 import { openStore } from '#espora/index.js';
 import type { EsporaError } from '#espora/index.js';
+import { until } from '#espora/lab/until.js';
 import { onSmallDisk, whereMountsWork } from '../crash/disks.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const mounted = whereMountsWork('store/full-disk.test.ts');
 

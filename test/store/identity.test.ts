@@ -1,11 +1,10 @@
 // An open store is one directory for all of its life, whatever a path means by then.
-import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import test from 'ava';
 import { openStore } from '#espora/index.js';
+import { outputOf } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const program = fileURLToPath(new URL('../fixtures/store-moves.js', import.meta.url));
@@ -13,7 +12,7 @@ const program = fileURLToPath(new URL('../fixtures/store-moves.js', import.meta.
 for (const how of ['chdir', 'chdir-at-once', 'renamed', 'replaced']) {
   test(`appends, reads, verify and backup are of one store: ${how}`, async (t) => {
     const folder = temporaryDirectory(t);
-    const { stdout } = await promisify(execFile)(process.execPath, [program, how, folder]);
+    const stdout = await outputOf(process.execPath, [program, how, folder]);
     const seen = JSON.parse(stdout) as Record<string, unknown>;
     t.like(seen, { rows: 25, words: ['here', 'later'], first: 'here 1', verified: 25, backup: 25 });
     t.is(seen['directory'], join(folder, 'here', 'data'));

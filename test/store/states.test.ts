@@ -1,12 +1,11 @@
 // Every method of a store in every state that the store can be in; and a store that failed for real,
 // in a process whose flushes do.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { openStore, Store } from '#espora/index.js';
+import { runProgram } from '#espora/lab/program.js';
 import { loadNative } from '#espora/native.js';
 import { hookEnvironment } from '../campaigns/tools.js';
 import { whereToolsBuild } from '../crash/disks.js';
@@ -130,16 +129,11 @@ hooked('poisoned: a flush that fails is told apart from what comes after it', as
   const directory = temporaryDirectory(t);
   const backup = backupOf(t);
   const environment = await hookEnvironment({ fail: { call: 'fdatasync', error: 5, from: 6 } });
-  const child = spawn(process.execPath, [fixture, directory, backup], {
-    env: { ...process.env, ...environment, CALL_HOOK_PROCESS: '' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  t.teardown(() => child.kill('SIGKILL'));
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [exitCode] = (await once(child, 'close')) as [number | null];
+  const { exitCode, stdout, stderr } = await runProgram(
+    process.execPath,
+    [fixture, directory, backup],
+    { env: { ...process.env, ...environment, CALL_HOOK_PROCESS: '' } },
+  );
   t.is(exitCode, 0, stderr);
   const report = JSON.parse(stdout) as Poisoned;
 

@@ -1,24 +1,17 @@
 // A process or a worker that ends without closing its store: what was appended before is there,
 // the directory is free, and nothing hangs or crashes.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { openStore } from '#espora/index.js';
+import { runProgram } from '#espora/lab/program.js';
+import type { Ended } from '#espora/lab/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fixture = fileURLToPath(new URL('../fixtures/store-main.js', import.meta.url));
 
-async function run(how: string, directory: string): Promise<[number | null, string]> {
-  const child = spawn(process.execPath, [fixture, how, directory], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [exitCode] = (await once(child, 'close')) as [number | null];
-  return [exitCode, stderr];
-}
+const run = (how: string, directory: string): Promise<Ended> =>
+  runProgram(process.execPath, [fixture, how, directory]);
 
 /** How many records are there; checks that they are a prefix of what was appended. */
 async function prefix(t: ExecutionContext, directory: string): Promise<number> {
@@ -43,7 +36,7 @@ for (const [how, exitCode] of [
 ] as const) {
   test(`${how}: everything that was appended is there`, async (t) => {
     const directory = temporaryDirectory(t);
-    const [code, stderr] = await run(how, directory);
+    const { exitCode: code, stderr } = await run(how, directory);
     t.is(code, exitCode, stderr);
     t.is(await prefix(t, directory), 20_000);
   });
@@ -51,12 +44,12 @@ for (const [how, exitCode] of [
 
 test('a worker that is terminated: what it was told is there', async (t) => {
   const directory = temporaryDirectory(t);
-  const [code, stderr] = await run('worker-terminate', directory);
+  const { exitCode: code, stderr } = await run('worker-terminate', directory);
   t.is(code, 0, stderr);
   t.true((await prefix(t, directory)) >= 1);
 });
 
 test('an open store with nothing to do keeps no process alive', async (t) => {
-  const [code, stderr] = await run('idle', temporaryDirectory(t));
+  const { exitCode: code, stderr } = await run('idle', temporaryDirectory(t));
   t.is(code, 0, stderr);
 });

@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 import { Supervisor } from '#espora/supervisor/supervisor.js';
 import type { SupervisorEvent, SupervisorOptions } from '#espora/supervisor/supervisor.js';
 import type { ServicePlan } from '#espora/topology/topology.js';
 import { isRunning, statOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { until } from '../helpers/until.js';
 
 const fakeService = fileURLToPath(new URL('../fixtures/fake-service.js', import.meta.url));
 const quick = { firstMs: 1, maxMs: 8, calmMs: 60_000 };
