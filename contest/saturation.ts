@@ -1,10 +1,10 @@
 // How much a service stands: arrivals at a rate that is raised step by step, a connection each, until
 // answers come late or fail. The load comes from the native generator, which costs little beside it.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EsporaError } from '#espora/errors.js';
+import { runProgram } from '#espora/lab/program.js';
 
 /** An answer that comes later than this at the 99th percentile is late. */
 export const lateMs = 10;
@@ -116,16 +116,6 @@ export function judge(rate: number, seconds: number, report: GeneratorReport): S
   };
 }
 
-function execute(file: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(file, [...args], signal === undefined ? {} : { signal }, (error, stdout, stderr) => {
-      // It ends with 1 where answers failed, and has told all about it.
-      if (error !== null && stdout === '') reject(new Error(stderr.trim() || error.message));
-      else resolve(stdout);
-    });
-  });
-}
-
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Compiles the generator if it is due. Rejects with an EsporaError where that is not possible. */
@@ -140,7 +130,9 @@ export async function loadGenerator(root = packageRoot): Promise<string> {
   mkdirSync(dirname(program), { recursive: true });
   const temporary = `${program}.${process.pid}`;
   try {
-    await execute('c++', ['-std=c++20', '-O2', '-o', temporary, source]);
+    const args = ['-std=c++20', '-O2', '-o', temporary, source];
+    const { exitCode, stderr } = await runProgram('c++', args);
+    if (exitCode !== 0) throw new Error(stderr.trim());
     const { rename } = await import('node:fs/promises');
     await rename(temporary, program);
   } catch (error) {
@@ -177,7 +169,15 @@ export async function saturate(options: SaturateOptions): Promise<Saturation> {
       ...['--warmup', String(warmUpSeconds), '--connections', String(kept ? 64 : openMax)],
       ...(kept ? [] : ['--per-connection']),
     ];
-    const report = JSON.parse(await execute(program, args, signal)) as GeneratorReport;
+    const { stdout, stderr } = await runProgram(
+      program,
+      args,
+      signal === undefined ? {} : { signal },
+    );
+    // It ends with 1 where answers failed, and has told all about it.
+    if (stdout === '')
+      throw new Error(stderr.trim() || 'the load generator ended without a report');
+    const report = JSON.parse(stdout) as GeneratorReport;
     const step = judge(rate, seconds, report);
     onStep?.(step);
     return step;

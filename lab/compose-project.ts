@@ -1,5 +1,4 @@
 // Containers of a compose file as the subject of a run: started, waited for, looked at, taken down.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -8,6 +7,8 @@ import { EsporaError } from '#espora/errors.js';
 import { directoriesOf, findHierarchies, readUsage } from './control-groups.js';
 import type { GroupDirectories } from './control-groups.js';
 import { freePort } from './free-port.js';
+import { runProgram } from './program.js';
+import type { Ended } from './program.js';
 import { askOverHttp, killAndWait } from './subject.js';
 import type { Subject, SubjectService } from './subject.js';
 
@@ -20,26 +21,16 @@ export interface ComposeOptions {
   readonly onFailure?: (project: ComposeProject) => Promise<void>;
 }
 
-interface Output {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const healthyMs = 90_000;
 const lookEveryMs = 250;
-const outputBytesMax = 2 ** 26;
 const megabyte = 2 ** 20;
 
-function run(command: string, args: readonly string[], env: Environment): Promise<Output> {
-  return new Promise((resolve) => {
-    const options = { env, maxBuffer: outputBytesMax };
-    execFile(command, [...args], options, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 127;
-      resolve({ code, stdout, stderr: stderr === '' && error ? error.message : stderr });
-    });
+/** Runs it to its end; one that is not there has the exit code that a shell gives. */
+function run(command: string, args: readonly string[], env: Environment): Promise<Ended> {
+  return runProgram(command, args, { env }).catch((error: Error) => {
+    return { exitCode: 127, signal: null, stdout: '', stderr: error.message };
   });
 }
 
@@ -47,7 +38,7 @@ function run(command: string, args: readonly string[], env: Environment): Promis
 async function composeCommand(env: Environment): Promise<readonly string[]> {
   for (const command of [['docker', 'compose'], ['docker-compose']]) {
     const [file, ...args] = command as [string, ...string[]];
-    if ((await run(file, [...args, 'version'], env)).code === 0) return command;
+    if ((await run(file, [...args, 'version'], env)).exitCode === 0) return command;
   }
   throw new EsporaError(
     'ERR_ESPORA_UNSUPPORTED',
@@ -152,15 +143,15 @@ export class ComposeProject {
     return { NGINX_CONFIGURATION: copy };
   }
 
-  async #compose(...args: readonly string[]): Promise<Output> {
+  async #compose(...args: readonly string[]): Promise<Ended> {
     const [file, ...first] = this.#command as readonly [string, ...string[]];
     return run(file, [...first, '--file', this.file, ...args], this.#env);
   }
 
   /** Starts the containers and waits until all are healthy. Rejects with an EsporaError. */
   async up(signal?: AbortSignal): Promise<readonly Container[]> {
-    const { code, stderr } = await this.#compose('up', '--detach', '--no-build');
-    if (code !== 0) {
+    const { exitCode, stderr } = await this.#compose('up', '--detach', '--no-build');
+    if (exitCode !== 0) {
       const hint = /no such image|pull access|No such image/i.test(stderr)
         ? '; build it first: docker build -f docker/Dockerfile -t espora .'
         : '';
@@ -195,8 +186,9 @@ export class ComposeProject {
     const listed = await this.#compose('ps', '--quiet');
     const ids = listed.stdout.split('\n').filter((id) => id !== '');
     if (ids.length === 0) return [];
-    const { code, stdout, stderr } = await run('docker', ['inspect', ...ids], this.#env);
-    if (code !== 0) throw new EsporaError('ERR_ESPORA_SERVICE', `docker inspect: ${stderr.trim()}`);
+    const { exitCode, stdout, stderr } = await run('docker', ['inspect', ...ids], this.#env);
+    if (exitCode !== 0)
+      throw new EsporaError('ERR_ESPORA_SERVICE', `docker inspect: ${stderr.trim()}`);
     return inspectedContainers(stdout);
   }
 
@@ -216,7 +208,7 @@ export class ComposeProject {
       const inspected = await run('docker', ['inspect', id], this.#env);
       const logged = await run('docker', ['logs', '--timestamps', id], this.#env);
       // Of a container that is gone meanwhile nothing is known but what `docker inspect` said instead.
-      const [container] = inspected.code === 0 ? inspectedContainers(inspected.stdout) : [];
+      const [container] = inspected.exitCode === 0 ? inspectedContainers(inspected.stdout) : [];
       const name = container?.service ?? id;
       files[`${name}.json`] = `${inspected.stdout}${inspected.stderr}`;
       files[`${name}.log`] = `${logged.stdout}${logged.stderr}`;

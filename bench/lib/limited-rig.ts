@@ -1,14 +1,14 @@
 // Processes of other software under the limits that ours get: each in a control group of its own,
 // started one after the other, all ended together.
 
-import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { commandInside, LimitedGroups, readUsage } from '#espora/lab/control-groups.js';
 import type { GroupDirectories } from '#espora/lab/control-groups.js';
+import { untilListening } from '#espora/lab/listening.js';
+import type { Listening } from '#espora/lab/listening.js';
+import { RunningProgram } from '#espora/lab/program.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { TrialFailure } from './trial.js';
 
@@ -21,23 +21,6 @@ export function findProgram(name: string, ...more: readonly string[]): string | 
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', ...more];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
-
-/** Runs a command to its end; a TrialFailure with what it said if it fails. */
-export function execute(
-  file: string,
-  args: readonly string[],
-  options: { readonly cwd?: string } = {},
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(file, [...args], options, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout);
-      else reject(new TrialFailure(`${file}: ${stderr.trim() || error.message}`));
-    });
-  });
-}
-
-/** Where something listens: a port of 127.0.0.1 or a unix socket. */
-export type Listening = { readonly port: number } | { readonly path: string };
 
 export class LimitedRig {
   readonly #groups = LimitedGroups.here(`espora-bench-${process.pid}-${++rigs}`);
@@ -55,23 +38,16 @@ export class LimitedRig {
     const group = this.#groups.make(name, limits);
     this.#made.push(group);
     const inside = commandInside(group, command.file, command.args);
-    const child = spawn(inside.file, inside.arguments, {
+    const program = new RunningProgram(inside.file, inside.arguments, {
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });
-    let said = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-    child.on('error', (error) => (said += error.message));
-    this.#children.push(child);
-    const giveUpAt = performance.now() + readyMs;
-    while (!(await accepts(listening))) {
-      if (child.exitCode !== null || performance.now() > giveUpAt) {
-        throw new TrialFailure(`${name} did not start: ${said.trim().split('\n').at(-1) ?? ''}`);
-      }
-      await sleep(50);
-    }
-    return child.pid!;
+    this.#children.push(program.child);
+    await untilListening(program, listening, readyMs).catch((error: Error) => {
+      throw new TrialFailure(`${name} ${error.message}`);
+    });
+    return program.pid;
   }
 
   /** Of all its processes, those included that they started. */
@@ -100,17 +76,4 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
   } catch {
     // It is gone already.
   }
-}
-
-/** Whether somebody takes connections there. */
-export function accepts(listening: Listening): Promise<boolean> {
-  return new Promise((resolve) => {
-    const where = 'port' in listening ? { host: '127.0.0.1', ...listening } : listening;
-    const socket = connect(where);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -1,20 +1,32 @@
 // Native programs of bench/load: built when they are due, started on a CPU, ended with the trial.
 
-import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { accepts, execute, findProgram } from './limited-rig.js';
-import type { Listening } from './limited-rig.js';
+import { untilListening } from '#espora/lab/listening.js';
+import type { Listening } from '#espora/lab/listening.js';
+import { outputOf, RunningProgram } from '#espora/lab/program.js';
+import type { ProgramOptions } from '#espora/lab/program.js';
+import { findProgram } from './limited-rig.js';
 import { pinned } from './pinning.js';
 import { at } from './project.js';
 import { TrialFailure } from './trial.js';
+import type { Context } from './trial.js';
 
 const readyMs = 10_000;
-const lookEveryMs = 5;
 
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
+}
+
+/** What a program prints that ends well; otherwise a TrialFailure with what it said. */
+export function execute(
+  file: string,
+  args: readonly string[],
+  options?: ProgramOptions,
+): Promise<string> {
+  return outputOf(file, args, options).catch((error: Error) => {
+    throw new TrialFailure(error.message);
+  });
 }
 
 /** Builds them; returns where one of a name is, or undefined without cmake. */
@@ -24,48 +36,29 @@ export async function buildPrograms(): Promise<((name: string) => string) | unde
   return (name) => join(folder, `bench_${name}`);
 }
 
-export interface Running {
-  readonly pid: number;
-  readonly stop: () => Promise<void>;
-}
-
 /** Starts a program and waits until it listens. */
 export async function startProgram(
   { file, args }: Command,
   listening: Listening,
-  { cpu, signal }: { readonly cpu: number | undefined; readonly signal: AbortSignal },
-): Promise<Running> {
+  { cpu, signal }: Pick<Context, 'cpu' | 'signal'>,
+): Promise<RunningProgram> {
   const [command, all] = pinned(cpu, file, args);
-  const child = spawn(command, all, { stdio: ['ignore', 'ignore', 'pipe'], signal });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
-  child.on('error', (error) => (said += error.message));
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async (): Promise<void> => {
-    child.kill();
-    await ended;
-  };
-  const giveUpAt = performance.now() + readyMs;
-  while (!(await accepts(listening))) {
-    if (child.exitCode !== null || signal.aborted || performance.now() > giveUpAt) {
-      await stop();
-      throw new TrialFailure(`${file} did not start: ${said.trim().split('\n').at(-1) ?? ''}`);
-    }
-    await sleep(lookEveryMs);
+  const stdio = ['ignore', 'ignore', 'pipe'] as const;
+  const program = new RunningProgram(command, all, { stdio: [...stdio], signal });
+  try {
+    await untilListening(program, listening, readyMs);
+  } catch (error) {
+    await program.stop().catch(() => undefined);
+    throw new TrialFailure(`${file} ${(error as Error).message}`);
   }
-  return { pid: child.pid!, stop };
+  return program;
 }
 
 /** Runs a program to its end and returns the line of JSON that it printed. */
-export function runForJson(
+export async function runForJson(
   { file, args }: Command,
-  { cpu, signal }: { readonly cpu: number | undefined; readonly signal: AbortSignal },
+  { cpu, signal }: Pick<Context, 'cpu' | 'signal'>,
 ): Promise<unknown> {
   const [command, all] = pinned(cpu, file, args);
-  return new Promise((resolve, reject) => {
-    execFile(command, all, { signal }, (error, stdout, stderr) => {
-      if (error === null) resolve(JSON.parse(stdout));
-      else reject(new TrialFailure(`${file}: ${stderr.trim() || error.message}`));
-    });
-  });
+  return JSON.parse(await execute(command, all, { signal }));
 }

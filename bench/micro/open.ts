@@ -1,11 +1,10 @@
 // Opening stores of 1 and 10 million transactions, from batches of 1 to 16, whose process was killed
 // with -9, with a cold page cache; and what a transaction costs on disk in the long run.
 
-import { spawn } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { RunningProgram } from '#espora/lab/program.js';
 import { loadAddon } from '../lib/addon.js';
 import type { HistoryStats } from '../lib/addon.js';
 import { pinned } from '../lib/pinning.js';
@@ -43,16 +42,9 @@ interface Built {
 /** One line of JSON from a child of this script; killed with -9 when it is there. */
 async function ask(args: readonly string[], { signal, cpu }: Context): Promise<unknown> {
   const [command, all] = pinned(cpu, process.execPath, [script, ...args]);
-  const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'], signal });
-  const ended = new Promise<void>((resolve) => {
-    child.once('error', () => resolve()).once('close', () => resolve());
-  });
-  const line = await new Promise<string | undefined>((resolve) => {
-    const lines = createInterface(child.stdout);
-    lines.once('line', resolve).once('close', () => resolve(undefined));
-  });
-  child.kill('SIGKILL');
-  await ended;
+  const asked = new RunningProgram(command, all, { stdio: ['ignore', 'pipe', 'inherit'], signal });
+  const line = await asked.heard(() => asked.lines[0]);
+  await asked.stop('SIGKILL').catch(() => undefined);
   if (line === undefined) throw new TrialFailure(`open: ${args.join(' ')} gave no answer`);
   return JSON.parse(line);
 }

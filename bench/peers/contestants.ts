@@ -1,11 +1,10 @@
 // The store from JavaScript beside lmdb and better-sqlite3, all at full durability: who takes part,
 // and one round of one of them.
 
-import { execFile } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { outputOf } from '#espora/lab/program.js';
 import { at } from '../lib/project.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context } from '../lib/trial.js';
@@ -50,12 +49,10 @@ export async function playRound(
 ): Promise<Measured> {
   const directory = join(context.directory, `round-${rounds++}`);
   try {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [script, name, JSON.stringify({ ...task, directory })],
-      { signal: context.signal },
-    );
-    return JSON.parse(stdout) as Measured;
+    const args = [script, name, JSON.stringify({ ...task, directory })];
+    return JSON.parse(
+      await outputOf(process.execPath, args, { signal: context.signal }),
+    ) as Measured;
   } catch (error) {
     if (context.signal.aborted) throw error;
     const text = error instanceof Error ? error.message : String(error);

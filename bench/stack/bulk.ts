@@ -58,10 +58,10 @@ export const bulk: Trial = {
       const port = await freePort();
       const { directory } = context;
       const command = await subject.prepare({ directory, port, upstream });
-      const { pid, stop } = await startProgram(command, { port }, context);
+      const program = await startProgram(command, { port }, context);
       const args = ['send', '--target', `127.0.0.1:${port}`, '--bytes', String(bytes)];
-      const send = runForJson({ file, args: [...args, '--watch', String(pid)] }, other);
-      return (await send.finally(stop)) as Sent;
+      const send = runForJson({ file, args: [...args, '--watch', String(program.pid)] }, other);
+      return (await send.finally(() => program.stop())) as Sent;
     };
 
     const serve = { file, args: ['serve', '--unix', upstream, '--bytes', String(bytes)] };
@@ -69,7 +69,7 @@ export const bulk: Trial = {
     const results = await takeTurns(
       present.map((subject) => () => play(subject)),
       context.small ? 1 : rounds,
-    ).finally(server.stop);
+    ).finally(() => server.stop());
 
     const secondsOf = (index: number): number[] => results[index]!.map(({ seconds }) => seconds);
     // In each round the better of HAProxy's two.

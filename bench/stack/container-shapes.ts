@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startCompose } from '#espora/lab/compose-project.js';
 import { freePort } from '#espora/lab/free-port.js';
+import { accepts } from '#espora/lab/listening.js';
 import type { Subject } from '#espora/lab/subject.js';
 import { topologies } from '#espora/topology/index.js';
-import { accepts } from '../lib/limited-rig.js';
 import { at } from '../lib/project.js';
 import { barestTitle, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
 

@@ -2,7 +2,6 @@
 // and stores nothing: what remains there is the player, the kernel and the machine, and no service
 // can be better.
 
-import { spawn } from 'node:child_process';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,26 +11,23 @@ import type { PlanOptions } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import type { Target } from '#espora/lab/connection.js';
 import { otherThan, pinned } from '../lib/pinning.js';
+import { execute, runForJson } from '../lib/programs.js';
 import { at } from '../lib/project.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
 import { startAnnounced, startEspora, targetOf } from './running.js';
-import type { Running } from './running.js';
+import type { Announced } from './running.js';
 
 const script = fileURLToPath(import.meta.url);
 const rounds = 3;
 
-async function run(command: string, args: readonly string[], { signal }: Context): Promise<void> {
-  const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'], signal });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('close', resolve);
-  });
-  if (code !== 0) throw new Error(`${command} ended with code ${String(code)}`);
-}
-
-function startConstant(file: string, args: readonly string[], context: Context): Promise<Running> {
+function startConstant(
+  file: string,
+  args: readonly string[],
+  context: Context,
+): Promise<Announced> {
   const [command, all] = pinned(context.cpu, file, args);
   return startAnnounced(
     command,
@@ -45,7 +41,7 @@ function startConstant(file: string, args: readonly string[], context: Context):
 }
 
 /** All services of a topology, on a fresh store. */
-async function startFresh(topology: string, context: Context): Promise<Running> {
+async function startFresh(topology: string, context: Context): Promise<Announced> {
   const data = await mkdtemp(join(context.directory, `${topology}-`));
   return startEspora(['--topology', topology, '--data', data], context);
 }
@@ -58,17 +54,9 @@ async function play(
   context: Context,
 ): Promise<ContestResult> {
   const args = [script, JSON.stringify(target), JSON.stringify({ ...load, accounts })];
-  const [command, all] = pinned(otherThan(context.cpu), process.execPath, args);
-  const child = spawn(command, all, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    signal: context.signal,
-  });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  await new Promise((resolve, reject) => {
-    child.once('error', reject).once('close', resolve);
-  });
-  const result = JSON.parse(output) as ContestResult;
+  const player = { file: process.execPath, args };
+  const on = { cpu: otherThan(context.cpu), signal: context.signal };
+  const result = (await runForJson(player, on)) as ContestResult;
   if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
   return result;
 }
@@ -98,7 +86,7 @@ export const contestLoad: Trial = {
   async run(context) {
     const constant = join(context.directory, 'constant_server');
     const source = at('bench/load/constant_server.cc');
-    await run('c++', ['-std=c++20', '-O2', '-o', constant, source], context);
+    await execute('c++', ['-std=c++20', '-O2', '-o', constant, source], { signal: context.signal });
     const load = context.small ? smallLoad : quick;
     const socket = join(context.directory, 'socket');
     const opponents = [

@@ -4,10 +4,10 @@
 
 import { join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
+import type { RunningProgram } from '#espora/lab/program.js';
 import { LimitedRig } from '../lib/limited-rig.js';
 import { otherThan, pinned } from '../lib/pinning.js';
 import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
-import type { Running } from '../lib/programs.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
@@ -76,8 +76,8 @@ async function withForwarder<Result>(
   const { directory, cpu } = context;
   const command = await subject.prepare({ directory, port, upstream: upstreamOf(subject) });
   if (share === undefined) {
-    const { pid, stop } = await startProgram(command, { port }, context);
-    return work(port, pid).finally(stop);
+    const program = await startProgram(command, { port }, context);
+    return work(port, program.pid).finally(() => program.stop());
   }
   const rig = new LimitedRig();
   try {
@@ -175,11 +175,15 @@ const limits: readonly (readonly [subject: string, load: Load, limit: number])[]
 async function startUpstreams(
   programs: (name: string) => string,
   stage: Omit<Stage, 'upstreamOf'>,
-): Promise<{ readonly relayed: string; readonly handed: string; readonly running: Running[] }> {
+): Promise<{
+  readonly relayed: string;
+  readonly handed: string;
+  readonly running: RunningProgram[];
+}> {
   const relayed = join(stage.context.directory, 'constant.sock');
   const handed = join(stage.context.directory, 'receiving.sock');
   const on = { cpu: stage.otherCpu, signal: stage.context.signal };
-  const start = (name: string, path: string): Promise<Running> =>
+  const start = (name: string, path: string): Promise<RunningProgram> =>
     startProgram({ file: programs(name), args: ['--unix', path] }, { path }, on);
   const running = [await start('constant_server', relayed)];
   running.push(await start('constant_http_server', handed));
@@ -222,7 +226,7 @@ export const forwarding: Trial = {
     const results = await takeTurns(
       present.map((subject) => () => playRound(subject, loads, stage)),
       context.small ? 1 : rounds,
-    ).finally(() => Promise.all(running.map(({ stop }) => stop())));
+    ).finally(() => Promise.all(running.map((one) => one.stop())));
 
     const playedBy = (title: string, load: Load): readonly Played[] | undefined => {
       const index = present.findIndex((subject) => subject.title === title);

@@ -1,8 +1,8 @@
 // Whether the trial in containers can be played here, and a process with a Docker engine.
 
-import { spawn } from 'node:child_process';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { RunningProgram } from '#espora/lab/program.js';
 import { findProgram } from '../lib/limited-rig.js';
 import { buildPrograms } from '../lib/programs.js';
 import { at } from '../lib/project.js';
@@ -43,20 +43,17 @@ export async function playInDocker(
   const script = fileURLToPath(new URL(`./${player}.js`, import.meta.url));
   const args = [at('scripts/bench-containers.mjs'), parent, own];
   const program = [process.execPath, script, JSON.stringify(orders)];
-  const child = spawn(process.execPath, [...args, ...program], {
+  const played = new RunningProgram(process.execPath, [...args, ...program], {
     stdio: ['ignore', 'ignore', 'pipe'],
     signal: context.signal,
     env: { ...process.env, HEALTHCHECK_INTERVAL: context.small ? '2s' : healthInterval },
   });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
+  played.child.stderr!.on('data', (text: string) => {
     context.progress(text.trimEnd());
   });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject).once('close', resolve);
-  });
-  if (code !== 0) throw new TrialFailure(`${player}: ${said.trim().split('\n').at(-1) ?? ''}`);
+  const { exitCode, stderr } = await played.ended;
+  if (exitCode !== 0)
+    throw new TrialFailure(`${player}: ${stderr.trim().split('\n').at(-1) ?? ''}`);
 }
 
 /** The whole of a player: its argument is what it is told, and what goes wrong is its last line. */

@@ -5,11 +5,11 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
 import { startLimited } from '#espora/lab/limited-topology.js';
+import type { Listening } from '#espora/lab/listening.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
-import { execute, findProgram, LimitedRig } from '../lib/limited-rig.js';
-import type { Listening } from '../lib/limited-rig.js';
-import { buildPrograms } from '../lib/programs.js';
+import { findProgram, LimitedRig } from '../lib/limited-rig.js';
+import { buildPrograms, execute } from '../lib/programs.js';
 import type { Command } from '../lib/programs.js';
 import { at } from '../lib/project.js';
 

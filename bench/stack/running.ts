@@ -1,16 +1,14 @@
 // Programs that run on this machine while something is played against them.
 
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Target } from '#espora/lab/connection.js';
+import { RunningProgram } from '#espora/lab/program.js';
 import { pinned } from '../lib/pinning.js';
 import { at } from '../lib/project.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context } from '../lib/trial.js';
 
 /** Something to play against, until it is stopped. */
-export interface Running {
+export interface Announced {
   readonly target: Target;
   readonly stop: () => Promise<void>;
 }
@@ -21,32 +19,18 @@ export async function startAnnounced(
   args: readonly string[],
   targetIn: (line: string) => Target | undefined,
   { signal }: Context,
-): Promise<Running> {
-  const child: ChildProcess = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    signal,
-  });
-  // Ending it is how a trial ends: that the signal ended it is no error.
-  child.on('error', () => undefined);
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async (): Promise<void> => {
-    child.kill();
-    await ended;
-  };
-  const lines = createInterface(child.stdout!);
-  const target = await new Promise<Target | undefined>((resolve) => {
-    lines.on('line', (line) => {
-      const found = targetIn(line);
-      if (found !== undefined) resolve(found);
-    });
-    lines.once('close', () => resolve(undefined));
-  });
+): Promise<Announced> {
+  const stdio = ['ignore', 'pipe', 'inherit'] as const;
+  const program = new RunningProgram(command, args, { stdio: [...stdio], signal });
+  const told = (): Target | undefined =>
+    program.lines.map(targetIn).find((found) => found !== undefined);
+  const target = await program.heard(told);
   if (target === undefined) throw new TrialFailure(`${command} ${args.join(' ')} did not start`);
-  return { target, stop };
+  return { target, stop: async () => void (await program.stop()) };
 }
 
 /** `espora start` with these flags, all services on one CPU together; resolves when they are ready. */
-export async function startEspora(flags: readonly string[], context: Context): Promise<Running> {
+export async function startEspora(flags: readonly string[], context: Context): Promise<Announced> {
   const args = ['start', '--json', '--port', '0', ...flags];
   const [command, all] = pinned(context.cpu, process.execPath, [at('dist/cli/main.js'), ...args]);
   let port: number | undefined;
