@@ -84,6 +84,10 @@ test('every document that is named exists', (t) => {
   t.deepEqual(apply(rule, files), []);
 });
 
+test('no modules import each other in a circle', (t) => {
+  t.deepEqual(rules.importCircles(new Map(modules.map((file) => [file, read(file)]))), []);
+});
+
 test('the list of native sources and the tree agree', (t) => {
   const sources = tracked.filter((file) => /^native\/.*\.cc$/.test(file));
   t.deepEqual(rules.checkSourceList(read('native/sources.txt'), sources), []);
@@ -445,6 +449,25 @@ test('example: a lock file with an address', (t) => {
   const lock = { packages: { '': {}, 'node_modules/a': { resolved: 'https://x/a.tgz' } } };
   t.is(rules.checkLockFile(JSON.stringify(lock)).length, 1);
   t.is(rules.checkLockFile(JSON.stringify({ packages: { '': {} } })).length, 0);
+});
+
+test('example: modules that import each other in a circle', (t) => {
+  const circles = (...sources: [string, string][]): string[] =>
+    rules.importCircles(new Map(sources));
+  const a: [string, string] = ['lab/a.ts', "import { b } from './b.js';\nimport { e } from 'e';"];
+  t.deepEqual(circles(a, ['lab/b.ts', "import { c } from '#espora/c.js';"], ['ts/c.ts', '']), []);
+  t.deepEqual(circles(a, ['lab/b.ts', "import type { A } from '#espora/lab/a.js';"]), [
+    'lab/a.ts → lab/b.ts → lab/a.ts',
+  ]);
+  t.deepEqual(
+    circles(
+      ['bench/x.ts', "import { a } from '#espora/lab/a.js';"],
+      a,
+      ['lab/b.ts', "export { c } from './c/d.js';"],
+      ['lab/c/d.ts', "const b = await import('#espora/lab/b.js');"],
+    ),
+    ['lab/b.ts → lab/c/d.ts → lab/b.ts'],
+  );
 });
 
 test('example: a document that does not exist', (t) => {

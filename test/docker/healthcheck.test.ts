@@ -1,6 +1,6 @@
 // The image's health check, as a program of this machine, beside real services that are told where to
 // listen in every way there is. It reads one file, and that file alone: its own environment lies.
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -19,6 +19,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { containerPaths } from '#espora/lab/compose-files.js';
 import { freePort } from '#espora/lab/free-port.js';
+import { runProgram } from '#espora/lab/program.js';
 import { until } from '#espora/lab/until.js';
 import { startEspora, startOnSockets } from '../helpers/program.js';
 import type { EventLine, Program } from '../helpers/program.js';
@@ -54,12 +55,10 @@ const lies = {
 function prepare(t: ExecutionContext): Check {
   const directory = temporaryDirectory(t);
   const options = { env: lies, cwd: directory };
-  const ask = (): Promise<string | undefined> =>
-    new Promise((resolve) => {
-      execFile(program, ['--port', '1'], options, (error, _stdout, stderr) => {
-        resolve(error === null ? undefined : stderr);
-      });
-    });
+  const ask = async (): Promise<string | undefined> => {
+    const { exitCode, stderr } = await runProgram(program, ['--port', '1'], options);
+    return exitCode === 0 ? undefined : stderr;
+  };
   return { directory, file: join(directory, 'ready'), ask };
 }
 

@@ -1,11 +1,10 @@
 // The declarations as a program outside meets them: right uses compile, wrong ones do not, whatever
 // way modules are resolved, and the declarations themselves are checked.
-import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import test from 'ava';
+import { runProgram } from '#espora/lab/program.js';
 
 const project = fileURLToPath(new URL('../../../', import.meta.url));
 const fixture = join(project, 'test', 'fixtures', 'library-types.ts');
@@ -27,17 +26,8 @@ for (const [module, resolution] of [
       '--module': module,
       '--moduleResolution': resolution,
     };
-    const run = promisify(execFile)(
-      process.execPath,
-      [compiler, ...Object.entries(options).flat(), fixture],
-      {
-        cwd: project,
-      },
-    );
-    const output = await run.then(
-      ({ stdout }) => stdout,
-      (error: { stdout: string; stderr: string }) => error.stdout + error.stderr,
-    );
-    t.is(output, '');
+    const args = [compiler, ...Object.entries(options).flat(), fixture];
+    const { stdout, stderr } = await runProgram(process.execPath, args, { cwd: project });
+    t.is(stdout + stderr, '');
   });
 }

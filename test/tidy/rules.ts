@@ -218,6 +218,33 @@ export function importsOf(text: string): { readonly line: number; readonly name:
   }));
 }
 
+/**
+ * Modules that import each other in a circle, also for types only: each circle as its files in their order.
+ * `texts` holds sources by their paths.
+ */
+export function importCircles(texts: ReadonlyMap<string, string>): string[] {
+  const targets = new Map(
+    [...texts].map(([path, text]) => [
+      path,
+      importsOf(text).flatMap(({ name }) => importedFile(path, name) ?? []),
+    ]),
+  );
+  const circles: string[] = [];
+  const finished = new Set<string>();
+  const way: string[] = [];
+  const walk = (path: string): void => {
+    const at = way.indexOf(path);
+    if (at >= 0) circles.push([...way.slice(at), path].join(' → '));
+    if (at >= 0 || finished.has(path)) return;
+    way.push(path);
+    for (const target of targets.get(path) ?? []) walk(target);
+    way.pop();
+    finished.add(path);
+  };
+  for (const path of texts.keys()) walk(path);
+  return circles;
+}
+
 /** Imports between the folders of the top go one way. */
 export function checkImportDirection(path: string, text: string): Finding[] {
   const top = path.split('/')[0]!;
