@@ -1,10 +1,10 @@
 // How much a service stands: arrivals at a rate that is raised step by step, a connection each, until
 // answers come late or fail. The load comes from the native generator, which costs little beside it.
-import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EsporaError } from '#espora/errors.js';
-import { runProgram } from '#espora/lab/program.js';
+import { outputOf, runProgram } from '#espora/lab/program.js';
 
 /** An answer that comes later than this at the 99th percentile is late. */
 export const lateMs = 10;
@@ -118,29 +118,21 @@ export function judge(rate: number, seconds: number, report: GeneratorReport): S
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Compiles the generator if it is due. Rejects with an EsporaError where that is not possible. */
+/** Builds the generator if it is due, as the benchmarks do. Rejects with an EsporaError where that is not possible. */
 export async function loadGenerator(root = packageRoot): Promise<string> {
-  const source = join(root, 'bench/load/load_generator.cc');
-  const program = join(root, '.build/load_generator');
-  if (!existsSync(source)) {
+  const builder = join(root, 'scripts/bench-programs.mjs');
+  if (!existsSync(builder)) {
     const message = 'the load generator is only in the source code, not in the installed package';
     throw new EsporaError('ERR_ESPORA_UNSUPPORTED', `${message}; run it in a checkout`);
   }
-  if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program;
-  mkdirSync(dirname(program), { recursive: true });
-  const temporary = `${program}.${process.pid}`;
   try {
-    const args = ['-std=c++20', '-O2', '-o', temporary, source];
-    const { exitCode, stderr } = await runProgram('c++', args);
-    if (exitCode !== 0) throw new Error(stderr.trim());
-    const { rename } = await import('node:fs/promises');
-    await rename(temporary, program);
+    const folder = (await outputOf(process.execPath, [builder, 'load_generator'])).trim();
+    return join(folder, 'bench_load_generator');
   } catch (error) {
     const [reason = ''] = String((error as Error).message).split('\n');
-    const message = `the load generator can't be compiled: ${reason.replace(/\.$/, '')}`;
+    const message = `the load generator can't be built: ${reason.replace(/\.$/, '')}`;
     throw new EsporaError('ERR_ESPORA_UNSUPPORTED', message);
   }
-  return program;
 }
 
 export interface SaturateOptions {

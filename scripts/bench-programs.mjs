@@ -1,20 +1,10 @@
-// Builds the benchmarks' native programs (bench/load/) and prints the folder that they are in. Needs
-// cmake.
+// Builds native programs of the benchmarks (bench/load/), all or those that are named, and prints the
+// folder that they are in: `node scripts/bench-programs.mjs load_generator`. Needs cmake.
 
-import { configureAndBuild } from './lib/cmake.mjs';
-import { locked } from './lib/lock.mjs';
-import { at } from './lib/project.mjs';
+import { buildBench } from './lib/bench.mjs';
 import { runScript } from './lib/run.mjs';
 
-const folder = 'build-cmake-bench';
-
 await runScript(async () => {
-  await locked(folder, () =>
-    configureAndBuild(folder, {
-      CMAKE_BUILD_TYPE: 'RelWithDebInfo',
-      ESPORA_TESTS: 'OFF',
-      ESPORA_BENCH: 'ON',
-    }),
-  );
-  process.stdout.write(`${at(folder)}/bench\n`);
+  const folder = await buildBench(process.argv.slice(2).map((name) => `bench_${name}`));
+  process.stdout.write(`${folder}\n`);
 });

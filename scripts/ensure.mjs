@@ -1,8 +1,9 @@
 // Makes the checkout ready to run: installs, builds native code, compiles TypeScript, each only if it
 // is due. Runs before `npm start`, `npm test`, `npm run bench` and `npm run contest`; says nothing and
 // costs a fraction of a second when there is nothing to do.
-// --bench: the benchmarks' own addon too.
+// --bench: the benchmarks' native code too, which needs cmake.
 
+import { buildBench } from './lib/bench.mjs';
 import { readFlags } from './lib/flags.mjs';
 import { locked } from './lib/lock.mjs';
 import { runScript } from './lib/run.mjs';
@@ -11,13 +12,17 @@ import { perform, steps } from './lib/steps.mjs';
 const values = readFlags(import.meta.url, { bench: { type: 'boolean', default: false } });
 
 const order = [steps.dependencies, steps.native, steps.typescript];
-if (values.bench) order.push(steps.benchAddon);
 
-await runScript(async () => {
+async function ensure() {
   if (order.every((step) => step.reason() === undefined)) return;
   await locked('build', async (heldDescriptor) => {
     // Asked again, one by one: whoever had the lock before may have done it, and what one step leaves
     // behind is what the next one looks at.
     for (const step of order) await perform(step, step.reason(), { heldDescriptor });
   });
+}
+
+await runScript(async () => {
+  await ensure();
+  if (values.bench) await buildBench();
 });

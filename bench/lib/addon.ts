@@ -1,4 +1,4 @@
-// The benchmarks' own addon (bench/native), typed. Loops return nanoseconds for all iterations.
+// The benchmarks' own addon (bench/native), with its types. Loops return nanoseconds for all iterations.
 
 import { createRequire } from 'node:module';
 import { at } from './project.js';
@@ -138,5 +138,5 @@ export interface Addon {
 /** Throws where it is not built: `npm run bench` does that. */
 export function loadAddon(): Addon {
   const load = createRequire(import.meta.url);
-  return load(at('bench/native/build/Release/espora_bench.node')) as Addon;
+  return load(at('build-cmake-bench/bench/espora_bench.node')) as Addon;
 }

@@ -65,9 +65,9 @@ export const summaries = lines(`
   chain | chain | a connection each, saturated | espora, proxy | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
   chain | chain | a connection each, saturated | espora, handoff | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
   chain | chain | a connection each, saturated | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | requests/s | rate over that of nginx
-  limits | saturation | | espora proxy | HAProxy twice, then a constant answer; nothing stored | held, a connection each
-  limits | saturation | | espora handoff | HAProxy twice, then a constant answer; nothing stored | held, a connection each
-  limits | saturation | | espora proxy | nginx, 2 × fastify and pg, PostgreSQL with its durable defaults | held, a connection each
+  limits | saturation | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | held, a connection each
+  limits | saturation | | espora, handoff | HAProxy twice, then a constant answer; nothing stored | held, a connection each
+  limits | saturation | | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | held, a connection each
   arrivals | arrivals | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
   arrivals | arrivals | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
   arrivals | arrivals | | espora, handoff | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:

@@ -5,50 +5,28 @@
 //   bulk serve --unix PATH --bytes N
 //   bulk send --target IPV4:PORT --bytes N [--watch PID]
 //
-// `serve` prints "listening PATH", then serves one connection after the other; one that ends
+// `serve` serves one connection after the other; one that ends
 // before its first byte is nothing. Once it has received all, and all was right, it says so in one
 // byte more. `send` plays one connection and prints one line of JSON: seconds, and the CPU seconds
-// that process PID used meanwhile. Exit 1 if a byte was wrong, missing or too many. SIGTERM or the
-// end of the parent ends both.
+// that process PID used meanwhile. Exit 1 if a byte was wrong, missing or too many. Both
+// end with SIGTERM, or with the parent.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "program.h"
+
 namespace {
+
+using namespace bench;
 
 // A sequence repeats itself after this many bytes: a prime, so that no buffer that is lost, sent
 // twice or exchanged with another fits.
 constexpr std::size_t period_bytes = 1'048'573;
 constexpr std::size_t chunk_bytes = 256 * 1024;
 constexpr char all_right = '!';
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "bulk: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-
-double seconds_of(clockid_t clock) {
-  timespec now{};
-  if (clock_gettime(clock, &now) != 0) fail("clock_gettime");
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
-}
 
 // The beginning once more behind the period: a chunk is whole wherever it begins.
 std::vector<char> make_sequence(std::uint64_t seed) {
@@ -147,18 +125,7 @@ class End {
 };
 
 int serve(const char* path, std::uint64_t bytes) {
-  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  if (std::strlen(path) >= sizeof name.sun_path) {
-    errno = ENAMETOOLONG;
-    fail(path);
-  }
-  std::strcpy(name.sun_path, path);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) fail("bind");
-  if (listen(listener, 64) != 0) fail("listen");
-  std::printf("listening %s\n", path);
-  std::fflush(stdout);
+  const int listener = listen_on(unix_address(path), 0);
   for (;;) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) fail("accept");
@@ -169,21 +136,12 @@ int serve(const char* path, std::uint64_t bytes) {
 }
 
 int send_all(const std::string& target, std::uint64_t bytes, pid_t watched) {
-  const std::size_t colon = target.rfind(':');
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  if (colon == std::string::npos ||
-      inet_pton(AF_INET, target.substr(0, colon).c_str(), &name.sin_addr) != 1) {
-    errno = EINVAL;
-    fail(target.c_str());
-  }
-  name.sin_port = htons(static_cast<std::uint16_t>(std::atoi(&target[colon + 1])));
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  clockid_t used = CLOCK_PROCESS_CPUTIME_ID;
-  if (watched != 0 && clock_getcpuclockid(watched, &used) != 0) fail("--watch");
+  const Address address = parse_address(target);
+  const int fd = socket_for(address, 0);
+  const clockid_t used = cpu_clock_of(watched);
   const double used_before = seconds_of(used);
   const double before = seconds_of(CLOCK_MONOTONIC);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) fail("connect");
+  if (connect(fd, address.generic(), address.bytes) != 0) fail("connect");
   const char* wrong = End(fd, false, bytes).play();
   const double seconds = seconds_of(CLOCK_MONOTONIC) - before;
   if (wrong != nullptr) {
@@ -210,11 +168,8 @@ int main(int argc, char** argv) {
     if (flag == "--bytes") bytes = std::strtoull(argv[i + 1], nullptr, 10);
     if (flag == "--watch") watched = std::atoi(argv[i + 1]);
   }
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  end_with_parent();
   if (command == "serve" && path != nullptr && bytes > 0) return serve(path, bytes);
   if (command == "send" && !target.empty() && bytes > 0) return send_all(target, bytes, watched);
-  std::fprintf(stderr,
-               "usage: bulk serve --unix PATH --bytes N\n"
-               "       bulk send --target IPV4:PORT --bytes N [--watch PID]\n");
-  return 2;
+  usage("serve --unix PATH --bytes N | send --target IPV4:PORT --bytes N [--watch PID]");
 }

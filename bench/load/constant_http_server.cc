@@ -2,17 +2,9 @@
 // those that a balancer hands over (at PATH.handoff): the upstream of trials of handoff.
 //
 //   constant_http_server --unix PATH
-//
-// Prints "listening PATH" when it does. SIGTERM or the end of the parent ends it.
-
-#include <signal.h>
-#include <sys/prctl.h>
-
-#include <cstdio>
-#include <string>
-#include <string_view>
 
 #include "http/server.h"
+#include "program.h"
 #include "support/options.h"
 #include "sys/event_loop.h"
 
@@ -25,12 +17,11 @@ class Constant final : public http::Handler {
   http::HeadVerdict on_head(const http::Request&) override { return {}; }
   void on_request(const http::Request& request, uint64_t, http::Exchange& exchange) override {
     http::Answer answer;
-    answer.body = request.method == "POST" ? transaction : statement;
+    answer.body = request.method == "POST" ? bench::transaction_body : statement;
     exchange.answer(answer);
   }
 
  private:
-  static constexpr std::string_view transaction = R"({"limite":100000,"saldo":0})";
   static constexpr std::string_view statement =
       R"({"saldo":{"total":0,"data_extrato":"2024-01-17T02:34:41.217753Z","limite":100000},)"
       R"("ultimas_transacoes":[]})";
@@ -43,12 +34,8 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--unix") options.listen.unix_path = argv[i + 1];
   }
-  if (options.listen.unix_path.empty()) {
-    std::fprintf(stderr, "usage: constant_http_server --unix PATH\n");
-    return 2;
-  }
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-
+  if (options.listen.unix_path.empty()) bench::usage("--unix PATH");
+  bench::end_with_parent();
   sys::EventLoop loop;
   sys::Status status = loop.init();
   Constant constant;
@@ -59,7 +46,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "constant_http_server: %s\n", status.message().c_str());
     return 1;
   }
-  std::printf("listening %s\n", options.listen.unix_path.c_str());
-  std::fflush(stdout);
   loop.run();
 }

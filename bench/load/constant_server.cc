@@ -1,47 +1,23 @@
 // A server that answers every request at once with a constant, valid 200 and stores nothing: what a
 // trial against it measures is the load generator, the kernel and the machine, and nothing else.
 //
-//   constant_server [--port N | --unix PATH] [--cpu N]
+//   constant_server (--port N | --unix PATH)
 //
-// Listens on 127.0.0.1 (port 0: any free one) or on a unix socket, prints "listening ADDRESS" when
-// it does, and answers on one thread: a POST with a transaction's answer, anything else with a
-// statement. Keep-alive and pipelining are served. SIGTERM or the end of the parent ends it.
+// Listens on 127.0.0.1 or on a unix socket, and answers on one thread: a POST with a transaction's
+// answer, anything else with a statement. Keep-alive and pipelining are served.
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
-#include <signal.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
+
+#include "program.h"
 
 namespace {
 
-constexpr int events_per_wait = 256;
+using namespace bench;
+
 // The contest's requests are about 200 bytes; one that does not fit is answered by a close.
 constexpr std::size_t request_bytes_max = 8192;
-constexpr int listen_backlog = 4096;
-
-std::string response_with(std::string_view body) {
-  return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: keep-alive\r\n"
-         "Content-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
-}
 
 // Ten transactions, as a service in the middle of the contest answers.
 std::string statement_body() {
@@ -61,11 +37,6 @@ struct Connection {
   std::size_t held = 0;  // bytes of an incomplete request, at the start of `bytes`
   char bytes[request_bytes_max];
 };
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "constant_server: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
 
 // Length of the first request in `bytes`, 0 while it is incomplete.
 std::size_t request_length(std::string_view bytes) {
@@ -112,11 +83,7 @@ class Server {
         close(descriptor);
         continue;
       }
-      epoll_event event{};
-      event.events = EPOLLIN;
-      event.data.ptr = connection.get();
-      if (epoll_ctl(poller_, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
-      connection.release();
+      watch(poller_, descriptor, EPOLLIN, connection.release());
     }
   }
 
@@ -150,80 +117,24 @@ class Server {
 
   const int listener_;
   const int poller_;
-  const std::string transaction_ = response_with(R"({"limite":100000,"saldo":0})");
-  const std::string statement_ = response_with(statement_body());
+  const std::string transaction_ = json_answer(transaction_body);
+  const std::string statement_ = json_answer(statement_body());
 };
-
-int listen_tcp(std::uint16_t port, std::string& address) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (listener < 0) fail("socket");
-  const int on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited by what it accepts
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  name.sin_port = htons(port);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) fail("bind");
-  socklen_t size = sizeof name;
-  getsockname(listener, reinterpret_cast<sockaddr*>(&name), &size);
-  address = "127.0.0.1:" + std::to_string(ntohs(name.sin_port));
-  return listener;
-}
-
-int listen_unix(const char* path, std::string& address) {
-  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (listener < 0) fail("socket");
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  if (std::strlen(path) >= sizeof name.sun_path) {
-    errno = ENAMETOOLONG;
-    fail(path);
-  }
-  std::strcpy(name.sun_path, path);
-  unlink(path);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) fail("bind");
-  address = path;
-  return listener;
-}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint16_t port = 0;
-  const char* path = nullptr;
-  for (int i = 1; i < argc; ++i) {
+  Address address;
+  for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
-    if (i + 1 == argc) {
-      std::fprintf(stderr, "usage: constant_server [--port N | --unix PATH] [--cpu N]\n");
-      return 2;
-    }
-    const char* value = argv[++i];
-    if (flag == "--port") {
-      port = static_cast<std::uint16_t>(std::atoi(value));
-    } else if (flag == "--unix") {
-      path = value;
-    } else if (flag == "--cpu") {
-      cpu_set_t cpus;
-      CPU_ZERO(&cpus);
-      CPU_SET(std::atoi(value), &cpus);
-      if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) fail("sched_setaffinity");
-    } else {
-      std::fprintf(stderr, "constant_server: unknown option %s\n", argv[i - 1]);
-      return 2;
-    }
+    if (flag == "--port") address = local_port(argv[i + 1]);
+    if (flag == "--unix") address = unix_address(argv[i + 1]);
   }
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-
-  std::string address;
-  const int listener = path == nullptr ? listen_tcp(port, address) : listen_unix(path, address);
-  if (listen(listener, listen_backlog) != 0) fail("listen");
+  if (address.bytes == 0) usage("(--port N | --unix PATH)");
+  end_with_parent();
+  const int listener = listen_on(address, SOCK_NONBLOCK);
   const int poller = epoll_create1(EPOLL_CLOEXEC);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.ptr = nullptr;
-  if (poller < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event) != 0) fail("epoll");
-  std::printf("listening %s\n", address.c_str());
-  std::fflush(stdout);
+  if (poller < 0) fail("epoll_create1");
+  watch(poller, listener, EPOLLIN, nullptr);
   Server(listener, poller).run();
 }

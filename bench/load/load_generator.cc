@@ -14,30 +14,20 @@
 // it). --writes: debits and credits only, no statements. Exit 1 if anything but an answer with
 // status 200 or 422 came.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
+#include <strings.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "program.h"
+
 namespace {
+
+using namespace bench;
 
 constexpr std::uint64_t second_ns = 1'000'000'000;
 // Debits, credits and statements of the contest at its peak.
@@ -48,33 +38,11 @@ constexpr std::size_t answer_bytes_max = 16 * 1024;
 // Ports of one source address are soon all waiting out their connections' ends: take several.
 constexpr unsigned source_addresses = 16;
 
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "load_generator: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-
 std::uint64_t now_ns() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::uint64_t>(now.tv_sec) * second_ns +
          static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-double cpu_seconds() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-// What another process has used, all its threads.
-double cpu_seconds_of(pid_t process) {
-  clockid_t clock;
-  timespec used{};
-  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &used) != 0) {
-    fail("--watch");
-  }
-  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
 }
 
 // Counts durations in buckets whose width is below 1/64 of their value.
@@ -133,55 +101,48 @@ struct Options {
   bool per_connection = false;
   bool server_closes = false;
   bool writes = false;
-  pid_t watched = 0;  // 0: nobody
+  pid_t watched = 0;  // 0: none
   std::uint64_t seed = 1;
 };
-
-[[noreturn]] void usage() {
-  std::fprintf(stderr,
-               "usage: load_generator --target ADDRESS [--connections N] [--seconds S] "
-               "[--warmup S] [--rate R] [--per-connection] [--server-closes] [--writes] "
-               "[--watch PID] [--seed N]\n");
-  std::exit(2);
-}
 
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view flag = argv[i];
-    if (flag == "--per-connection") {
-      options.per_connection = true;
-      continue;
-    }
-    if (flag == "--server-closes") {
-      options.server_closes = options.per_connection = true;
-      continue;
-    }
-    if (flag == "--writes") {
-      options.writes = true;
-      continue;
-    }
-    if (i + 1 == argc) usage();
-    const char* value = argv[++i];
-    if (flag == "--target") {
+    const char* value = i + 1 < argc ? argv[i + 1] : "";
+    int taken = 1;  // flags with a value
+    if (flag == "--target")
       options.target = value;
-    } else if (flag == "--connections") {
+    else if (flag == "--connections")
       options.connections = std::strtoul(value, nullptr, 10);
-    } else if (flag == "--seconds") {
+    else if (flag == "--seconds")
       options.seconds = std::atof(value);
-    } else if (flag == "--warmup") {
+    else if (flag == "--warmup")
       options.warmup = std::atof(value);
-    } else if (flag == "--rate") {
+    else if (flag == "--rate")
       options.rate = std::atof(value);
-    } else if (flag == "--watch") {
+    else if (flag == "--watch")
       options.watched = std::atoi(value);
-    } else if (flag == "--seed") {
+    else if (flag == "--seed")
       options.seed = std::strtoull(value, nullptr, 10);
-    } else {
-      usage();
-    }
+    else
+      taken = 0;
+    i += taken;
+    if (taken == 1) continue;
+    if (flag == "--per-connection")
+      options.per_connection = true;
+    else if (flag == "--server-closes")
+      options.server_closes = options.per_connection = true;
+    else if (flag == "--writes")
+      options.writes = true;
+    else
+      options.connections = 0;
   }
-  if (options.target.empty() || options.connections == 0) usage();
+  if (options.target.empty() || options.connections == 0) {
+    usage(
+        "--target ADDRESS [--connections N] [--seconds S] [--warmup S] [--rate R] "
+        "[--per-connection] [--server-closes] [--writes] [--watch PID] [--seed N]");
+  }
   return options;
 }
 
@@ -243,8 +204,11 @@ struct Connection {
 class Generator {
  public:
   explicit Generator(const Options& options)
-      : options_(options), requests_(make_requests(options)), connections_(options.connections) {
-    resolve();
+      : options_(options),
+        requests_(make_requests(options)),
+        connections_(options.connections),
+        target_(parse_address(options.target)) {
+    loopback_ = options.target.rfind("127.", 0) == 0;
     poller_ = epoll_create1(EPOLL_CLOEXEC);
     if (poller_ < 0) fail("epoll_create1");
   }
@@ -288,40 +252,16 @@ class Generator {
   }
 
  private:
+  static double cpu_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
   [[nodiscard]] double watched_seconds() const {
-    return options_.watched == 0 ? 0 : cpu_seconds_of(options_.watched);
-  }
-
-  void resolve() {
-    if (options_.target.find('/') != std::string::npos) {
-      sockaddr_un name{};
-      name.sun_family = AF_UNIX;
-      if (options_.target.size() >= sizeof name.sun_path) usage();
-      std::strcpy(name.sun_path, options_.target.c_str());
-      std::memcpy(&target_, &name, sizeof name);
-      target_bytes_ = sizeof name;
-      return;
-    }
-    const std::size_t colon = options_.target.rfind(':');
-    sockaddr_in name{};
-    name.sin_family = AF_INET;
-    if (colon == std::string::npos ||
-        inet_pton(AF_INET, options_.target.substr(0, colon).c_str(), &name.sin_addr) != 1) {
-      usage();
-    }
-    name.sin_port = htons(static_cast<std::uint16_t>(std::atoi(&options_.target[colon + 1])));
-    std::memcpy(&target_, &name, sizeof name);
-    target_bytes_ = sizeof name;
-    loopback_ = (ntohl(name.sin_addr.s_addr) >> 24) == 127;
+    return options_.watched == 0 ? 0 : seconds_of(cpu_clock_of(options_.watched));
   }
 
   // Arrivals: wakes us whenever the next request is due.
   void start_clock() {
     clock_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.ptr = nullptr;
-    if (clock_ < 0 || epoll_ctl(poller_, EPOLL_CTL_ADD, clock_, &event) != 0) fail("timerfd");
+    if (clock_ < 0) fail("timerfd");
+    watch(poller_, clock_, EPOLLIN, nullptr);
     set_clock();
   }
   [[nodiscard]] std::uint64_t due_of(std::uint64_t number) const {
@@ -349,31 +289,23 @@ class Generator {
   }
 
   void open(Connection& connection) {
-    connection.fd = socket(target_.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (connection.fd < 0) fail("socket");
-    if (target_.ss_family == AF_INET) {
+    connection.fd = socket_for(target_, SOCK_NONBLOCK);
+    if (loopback_ && options_.per_connection) {
       const int on = 1;
-      setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      if (loopback_ && options_.per_connection) {
-        sockaddr_in source{};
-        source.sin_family = AF_INET;
-        source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (opened_ % source_addresses) * 256);
-        setsockopt(connection.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-        if (bind(connection.fd, reinterpret_cast<sockaddr*>(&source), sizeof source) != 0) {
-          fail("bind");
-        }
+      sockaddr_in source{};
+      source.sin_family = AF_INET;
+      source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (opened_ % source_addresses) * 256);
+      setsockopt(connection.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+      if (bind(connection.fd, reinterpret_cast<sockaddr*>(&source), sizeof source) != 0) {
+        fail("bind");
       }
     }
     ++opened_;
-    if (connect(connection.fd, reinterpret_cast<sockaddr*>(&target_), target_bytes_) != 0 &&
-        errno != EINPROGRESS) {
+    if (connect(connection.fd, target_.generic(), target_.bytes) != 0 && errno != EINPROGRESS) {
       ++errors_;
       if (errors_ < 4) std::fprintf(stderr, "load_generator: connect: %s\n", std::strerror(errno));
     }
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    event.data.ptr = &connection;
-    if (epoll_ctl(poller_, EPOLL_CTL_ADD, connection.fd, &event) != 0) fail("epoll_ctl");
+    watch(poller_, connection.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &connection);
   }
 
   void ask(Connection& connection, std::uint64_t due_ns) {
@@ -519,12 +451,11 @@ class Generator {
   const Options options_;
   const std::vector<std::string> requests_;
   std::vector<Connection> connections_;
+  const Address target_;
   std::vector<Connection*> idle_;
   std::vector<Connection*> broken_;
   std::uint64_t revive_at_ns_ = 0;
   std::deque<std::uint64_t> due_;  // arrivals that found no free connection
-  sockaddr_storage target_{};
-  socklen_t target_bytes_ = 0;
   bool loopback_ = false;
   int poller_ = -1;
   int clock_ = -1;

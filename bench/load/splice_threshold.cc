@@ -7,34 +7,22 @@
 //
 // Prints one line of JSON: CPU microseconds per message.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstddef>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "program.h"
+
 namespace {
+
+using namespace bench;
 
 // As much as the forwarder lends and asks for at a time.
 constexpr std::size_t buffer_bytes = 16 * 1024;
 constexpr std::size_t splice_bytes = 64 * 1024;
-
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "splice_threshold: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
 
 struct Pair {
   int ours;
@@ -75,12 +63,6 @@ void wait_for(int fd, short events) {
   while (poll(&poller, 1, -1) < 0) {
     if (errno != EINTR) fail("poll");
   }
-}
-
-double thread_cpu_us() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
 // What a call moved; 0 where it would have had to wait.
@@ -137,8 +119,7 @@ int main(int argc, char** argv) {
       messages = std::strtol(argv[++i], nullptr, 10);
   }
   if (bytes == 0 || messages <= 0) {
-    std::fputs("splice_threshold: --bytes and --messages are needed, each 1 or more\n", stderr);
-    return 2;
+    usage("--bytes N --messages N (--copy | --splice) (--from-tcp | --from-unix)");
   }
   const Pair tcp = tcp_pair();
   const Pair unix_socket = unix_pair();
@@ -174,7 +155,7 @@ int main(int argc, char** argv) {
   const long warmup = std::max(1L, messages / 10);
   double begin_us = 0;
   for (long count = 0; count < messages; ++count) {
-    if (count == warmup) begin_us = thread_cpu_us();
+    if (count == warmup) begin_us = seconds_of(CLOCK_THREAD_CPUTIME_ID) * 1e6;
     wait_for(source.ours, POLLIN);
     if (spliced) {
       splice_message(source.ours, sink.ours, bytes, pipe);
@@ -182,7 +163,7 @@ int main(int argc, char** argv) {
       copy_message(source.ours, sink.ours, bytes, buffer);
     }
   }
-  const double used_us = thread_cpu_us() - begin_us;
+  const double used_us = seconds_of(CLOCK_THREAD_CPUTIME_ID) * 1e6 - begin_us;
   peers.join();
   std::printf("{\"cpu_us_per_message\": %.3f}\n", used_us / static_cast<double>(messages - warmup));
   return 0;

@@ -1,13 +1,12 @@
 // Opening stores of 1 and 10 million transactions, from batches of 1 to 16, whose process was killed
 // with -9, with a cold page cache; and what a transaction costs on disk in the long run.
 
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RunningProgram } from '#espora/lab/program.js';
 import { loadAddon } from '../lib/addon.js';
 import type { HistoryStats } from '../lib/addon.js';
-import { pinned } from '../lib/pinning.js';
+import { runForJson } from '../lib/processes.js';
 import { budget } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
@@ -39,15 +38,9 @@ interface Built {
   readonly denseSegments: number;
 }
 
-/** One line of JSON from a child of this script; killed with -9 when it is there. */
-async function ask(args: readonly string[], { signal, cpu }: Context): Promise<unknown> {
-  const [command, all] = pinned(cpu, process.execPath, [script, ...args]);
-  const asked = new RunningProgram(command, all, { stdio: ['ignore', 'pipe', 'inherit'], signal });
-  const line = await asked.heard(() => asked.lines[0]);
-  await asked.stop('SIGKILL').catch(() => undefined);
-  if (line === undefined) throw new TrialFailure(`open: ${args.join(' ')} gave no answer`);
-  return JSON.parse(line);
-}
+/** What a child of this script prints; it kills itself with -9 when it has. */
+const ask = <Answer>(args: readonly string[], { signal, cpu }: Context): Promise<Answer> =>
+  runForJson<Answer>({ file: process.execPath, args: [script, ...args] }, { signal, cpu });
 
 function bytesIn(directory: string, wanted: (name: string) => boolean): number {
   return readdirSync(directory)
@@ -59,7 +52,10 @@ async function build(size: Size, context: Context): Promise<Built> {
   const directory = join(context.directory, String(size.transactions));
   const { transactions, segmentBytes } = size;
   context.progress(`open: building a store of ${transactions.toLocaleString('en')} transactions`);
-  await ask(['build', directory, String(transactions), String(segmentBytes)], context);
+  await ask<HistoryStats>(
+    ['build', directory, String(transactions), String(segmentBytes)],
+    context,
+  );
   const { damaged, segments, denseSegments } = loadAddon().HistoryTrial.verify(directory);
   if (damaged) throw new TrialFailure('open: the store that was built is damaged');
   if (denseSegments !== segments - 1) throw new TrialFailure('open: it was not rewritten');
@@ -78,9 +74,9 @@ function coolDown(): void {
   }
 }
 
-async function open({ directory }: Built, from: string, context: Context): Promise<HistoryStats> {
+function open({ directory }: Built, from: string, context: Context): Promise<HistoryStats> {
   coolDown();
-  return (await ask(['open', directory, from], context)) as HistoryStats;
+  return ask(['open', directory, from], context);
 }
 
 /** A full replay beside an opening from the snapshot: both must come to the same. */
@@ -157,6 +153,12 @@ export const openTrial: Trial = {
 
 // ---- in a process of its own --------------------------------------------------------------------
 
+/** Nothing is closed. */
+function printAndDie(stats: HistoryStats): void {
+  writeSync(1, JSON.stringify(stats));
+  process.kill(process.pid, 'SIGKILL');
+}
+
 function buildHere(directory: string, transactions: number, segmentBytes: number): void {
   const { HistoryTrial } = loadAddon();
   const trial = new HistoryTrial({
@@ -175,9 +177,7 @@ function buildHere(directory: string, transactions: number, segmentBytes: number
     if (stats.rewritten < closed || stats.snapshotSegment < closed) {
       setTimeout(look, 20);
     } else {
-      // Killed by whoever reads this: nothing is closed.
-      process.stdout.write(`${JSON.stringify(stats)}\n`);
-      setInterval(() => trial.stats(), 60_000);
+      printAndDie(stats);
     }
   };
   look();
@@ -196,7 +196,6 @@ if (process.argv[1] === script) {
       replay,
       rewrite: true,
     });
-    process.stdout.write(`${JSON.stringify(trial.stats())}\n`);
-    setInterval(() => trial.stats(), 60_000);
+    printAndDie(trial.stats());
   }
 }

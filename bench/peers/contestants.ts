@@ -4,7 +4,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { outputOf } from '#espora/lab/program.js';
+import { runForJson } from '../lib/processes.js';
 import { at } from '../lib/project.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context } from '../lib/trial.js';
@@ -50,9 +50,8 @@ export async function playRound(
   const directory = join(context.directory, `round-${rounds++}`);
   try {
     const args = [script, name, JSON.stringify({ ...task, directory })];
-    return JSON.parse(
-      await outputOf(process.execPath, args, { signal: context.signal }),
-    ) as Measured;
+    const { signal } = context;
+    return await runForJson<Measured>({ file: process.execPath, args }, { signal });
   } catch (error) {
     if (context.signal.aborted) throw error;
     const text = error instanceof Error ? error.message : String(error);

@@ -16,12 +16,12 @@ import {
 import type { Turn } from './arrival-turns.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import { flushTitle, perSecond } from './flush-at-pace.js';
-import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
+import { haproxyChainTitle, minimalTitle } from './contestants.js';
 import {
   absentNotes,
-  barestAt,
-  entryAt,
-  findGenerator,
+  minimalAt,
+  atSplit,
+  cannotLimit,
   handed,
   handoffAt,
   handoffTitle,
@@ -31,35 +31,35 @@ import {
   proxyAt,
   proxyTitle,
   relayed,
-  startEntry,
+  startContestant,
 } from './whole-service.js';
-import type { Entry } from './whole-service.js';
+import type { SplitContestant } from './whole-service.js';
 
-const barestRelays = { topology: 'proxy', stores: true } as const;
-const barestHandoff = { topology: 'handoff', stores: true } as const;
+const minimalRelays = { topology: 'proxy', stores: true } as const;
+const minimalHandoff = { topology: 'handoff', stores: true } as const;
 
-const entries: readonly Entry[] = [
-  entryAt(proxyTitle, relayed[0]!, proxyAt),
-  entryAt(handoffTitle, handed[0]!, handoffAt),
-  entryAt(haproxyChainTitle, relayed[0]!, haproxyAt),
-  entryAt(barestTitle(barestRelays), relayed[0]!, barestAt(barestRelays)),
-  entryAt(barestTitle(barestHandoff), handed[0]!, barestAt(barestHandoff)),
+const contestants: readonly SplitContestant[] = [
+  atSplit(proxyTitle, relayed[0]!, proxyAt),
+  atSplit(handoffTitle, handed[0]!, handoffAt),
+  atSplit(haproxyChainTitle, relayed[0]!, haproxyAt),
+  atSplit(minimalTitle(minimalRelays), relayed[0]!, minimalAt(minimalRelays)),
+  atSplit(minimalTitle(minimalHandoff), handed[0]!, minimalAt(minimalHandoff)),
   peer,
 ];
 
 /** Ours, and the least that could be called the same. */
 const pairs = [
-  [proxyTitle, chainLimits.proxy, barestTitle(barestRelays)],
-  [handoffTitle, chainLimits.handoff, barestTitle(barestHandoff)],
+  [proxyTitle, chainLimits.proxy, minimalTitle(minimalRelays)],
+  [handoffTitle, chainLimits.handoff, minimalTitle(minimalHandoff)],
 ] as const;
 
 function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
   const [chain, flush] = [played.get(haproxyChainTitle), played.get(flushTitle)];
-  return pairs.flatMap(([subject, limit, floorTitle]) => {
-    const [ours, floor] = [played.get(subject)!, played.get(floorTitle)];
+  return pairs.flatMap(([title, limit, floorTitle]) => {
+    const [ours, floor] = [played.get(title)!, played.get(floorTitle)];
     return [
-      ...(chain && flush ? besideChain(subject, limit, ours, chain, flush) : []),
-      ...(floor ? besideFloor([subject, ours], [floorTitle, floor], limit, chain) : []),
+      ...(chain && flush ? besideChain(title, limit, ours, chain, flush) : []),
+      ...(floor ? besideFloor([title, ours], [floorTitle, floor], limit, chain) : []),
     ];
   });
 }
@@ -79,38 +79,38 @@ export const arrivals: Trial = {
         ...turnColumns,
       ],
     };
-    const found = await findGenerator();
-    if ('missing' in found) return { ...report, rows: [], budgets: [], notes: [found.missing] };
-    const present = entries.filter(({ contestant }) => contestant.missing.length === 0);
-    const starts = present.map((entry) => () => startEntry(entry, context));
+    const reason = cannotLimit();
+    if (reason !== undefined) return { ...report, rows: [], budgets: [], notes: [reason] };
+    const present = contestants.filter(({ missing }) => missing.length === 0);
+    const starts = present.map((contestant) => () => startContestant(contestant, context));
     const results = await withAll(starts, (running) => {
       const players = [
         (): Promise<Turn> => {
           context.progress(flushTitle);
           return playFlush(context);
         },
-        ...present.map(({ subject }, index) => (): Promise<Turn> => {
-          context.progress(subject);
-          return play(arrivalsLoad, running[index]!, found.generator, context);
+        ...present.map(({ title }, index) => (): Promise<Turn> => {
+          context.progress(title);
+          return play(arrivalsLoad, running[index]!, context);
         }),
       ];
       return takeTurns(players, roundsOf(context));
     });
-    const subjects = [flushTitle, ...present.map(({ subject }) => subject)];
+    const titles = [flushTitle, ...present.map(({ title }) => title)];
     return {
       ...report,
       rows: results.map((turns, index) => ({
-        what: subjects[index]!,
+        what: titles[index]!,
         ...(index > 0 ? { split: present[index - 1]!.split } : {}),
         ...cellsOf(turns),
       })),
-      budgets: budgetsOf(new Map(results.map((one, index) => [subjects[index]!, one]))),
+      budgets: budgetsOf(new Map(results.map((one, index) => [titles[index]!, one]))),
       notes: [
         "The contest's mix, at even intervals; latency counts from the moment a request was due. Every process in a control group of its own.",
         'All are up all the time, and the load goes to one after the other.',
         'espora and PostgreSQL flush before they answer; HAProxy stands before a constant answer, and nothing is stored.',
         'The block alone is written and flushed past the page cache at the same intervals, between the others, without limits.',
-        ...absentNotes(entries.filter((entry) => !present.includes(entry))),
+        ...absentNotes(contestants),
       ],
     };
   },

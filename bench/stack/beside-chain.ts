@@ -11,7 +11,7 @@ const floorLimit = 1.1;
 /** What each topology may take, over HAProxy's chain. */
 export const chainLimits = { proxy: 1.6, handoff: 1.3 } as const;
 
-/** The rounds of a subject over those of another, p50 and p99. */
+/** The rounds of a contestant over those of another, p50 and p99. */
 export function besideOther(
   text: string,
   limit: number,
@@ -29,13 +29,13 @@ export function besideOther(
 
 /** Our rounds over those of HAProxy's chain, and over that chain and one flush together. */
 export function besideChain(
-  subject: string,
+  contestant: string,
   limit: number,
   ours: readonly Latency[],
   chain: readonly Latency[],
   flush: readonly Latency[],
 ): Budget[] {
-  const text = `${subject}: {} over that of HAProxy's chain`;
+  const text = `${contestant}: {} over that of HAProxy's chain`;
   const both = chain.map(({ p50, p99 }, round) => ({
     p50: p50 + flush[round]!.p50,
     p99: p99 + flush[round]!.p99,
@@ -46,15 +46,15 @@ export function besideChain(
   ];
 }
 
-/** Our rounds over those of the barest program in our shape, and that over HAProxy's chain, where it plays. */
+/** Our rounds over those of the minimal program in our shape, and that over HAProxy's chain, where it plays. */
 export function besideFloor(
-  [subject, ours]: readonly [string, readonly Latency[]],
+  [contestant, ours]: readonly [string, readonly Latency[]],
   [floorTitle, floor]: readonly [string, readonly Latency[]],
   limit: number,
   chain: readonly Latency[] | undefined,
 ): Budget[] {
   return [
-    ...besideOther(`${subject}: {} over that of ${floorTitle}`, floorLimit, ours, floor),
+    ...besideOther(`${contestant}: {} over that of ${floorTitle}`, floorLimit, ours, floor),
     ...(chain
       ? besideOther(`${floorTitle}: {} over that of HAProxy's chain`, limit, floor, chain)
       : []),

@@ -4,13 +4,13 @@
 import { join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
 import { otherThan } from '../lib/pinning.js';
-import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
+import { nativeProgram, runForJson, start } from '../lib/processes.js';
 import { budget } from '../lib/report.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { haproxySubject, nativeSubject } from './forwarding-subjects.js';
-import type { Subject } from './forwarding-subjects.js';
+import { haproxyForwarder, ownForwarder } from './forwarders.js';
+import type { Forwarder } from './forwarders.js';
 
 const rounds = 5;
 const bytesEachWay = 2 ** 30;
@@ -37,44 +37,40 @@ export const bulk: Trial = {
 
   async run(context) {
     const report = { trial: this.name, title: this.title, columns };
-    const programs = await buildPrograms();
-    if (programs === undefined) {
-      return { ...report, rows: [], budgets: [], notes: ['Left out: it needs cmake.'] };
-    }
-    const espora = nativeSubject('espora, relay', programs('forwarder'), 'relay');
+    const espora = ownForwarder('espora, relay', 'forwarder', 'relay');
     const haproxies = [
-      haproxySubject('HAProxy, mode tcp'),
-      haproxySubject('HAProxy, mode tcp, option splice-auto', ['splice-auto']),
+      haproxyForwarder('HAProxy, mode tcp'),
+      haproxyForwarder('HAProxy, mode tcp, option splice-auto', ['splice-auto']),
     ];
-    const subjects = [espora, ...haproxies];
-    const present = subjects.filter(({ missing }) => missing.length === 0);
+    const contestants = [espora, ...haproxies];
+    const present = contestants.filter(({ missing }) => missing.length === 0);
     const bytes = context.small ? smallBytesEachWay : bytesEachWay;
     const upstream = join(context.directory, 'bulk.sock');
-    const file = programs('bulk');
+    const file = nativeProgram('bulk');
     const other = { cpu: otherThan(context.cpu), signal: context.signal };
 
-    const play = async (subject: Subject): Promise<Sent> => {
-      context.progress(`bulk: ${subject.title}`);
+    const play = async (contestant: Forwarder): Promise<Sent> => {
+      context.progress(`bulk: ${contestant.title}`);
       const port = await freePort();
       const { directory } = context;
-      const command = await subject.prepare({ directory, port, upstream });
-      const program = await startProgram(command, { port }, context);
+      const command = await contestant.prepare({ directory, port, upstream });
+      const { pid, stop } = await start(command, { port }, context);
       const args = ['send', '--target', `127.0.0.1:${port}`, '--bytes', String(bytes)];
-      const send = runForJson({ file, args: [...args, '--watch', String(program.pid)] }, other);
-      return (await send.finally(() => program.stop())) as Sent;
+      const send = { file, args: [...args, '--watch', String(pid)] };
+      return runForJson<Sent>(send, other).finally(stop);
     };
 
     const serve = { file, args: ['serve', '--unix', upstream, '--bytes', String(bytes)] };
-    const server = await startProgram(serve, { path: upstream }, other);
+    const server = await start(serve, { path: upstream }, other);
     const results = await takeTurns(
-      present.map((subject) => () => play(subject)),
+      present.map((contestant) => () => play(contestant)),
       context.small ? 1 : rounds,
-    ).finally(() => server.stop());
+    ).finally(server.stop);
 
     const secondsOf = (index: number): number[] => results[index]!.map(({ seconds }) => seconds);
     // In each round the better of HAProxy's two.
     const best =
-      present.length < subjects.length
+      present.length < contestants.length
         ? undefined
         : secondsOf(1).map((seconds, round) => Math.min(seconds, secondsOf(2)[round]!));
     return {
@@ -94,7 +90,7 @@ export const bulk: Trial = {
         'Every byte is compared with what was to come, at both ends; a wrong, missing or further one fails the trial.',
         'TCP on one side, a unix socket on the other; the forwarder alone on one CPU, both ends on another.',
         ...(context.small ? ['Less than 1 GiB: this is a small run.'] : []),
-        ...subjects
+        ...contestants
           .filter(({ missing }) => missing.length > 0)
           .map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
       ],

@@ -5,25 +5,25 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { barestTitle, haproxyChainTitle } from './limited-subjects.js';
+import { haproxyChainTitle, minimalTitle } from './contestants.js';
 import {
   absentNotes,
-  barestAt,
+  minimalAt,
   connections,
-  entryAt,
-  findGenerator,
+  atSplit,
+  cannotLimit,
   handed,
   handoffAt,
   handoffTitle,
   haproxyAt,
   peer,
   peerTitle,
-  playEntry,
+  playContestant,
   proxyAt,
   proxyTitle,
   relayed,
 } from './whole-service.js';
-import type { Entry, Load, Played } from './whole-service.js';
+import type { Load, Played, SplitContestant } from './whole-service.js';
 
 const rounds = 5;
 
@@ -40,45 +40,43 @@ const perConnection: Load = {
 
 const loads = [kept, perConnection];
 
-const barestRelays = { topology: 'proxy', stores: false } as const;
-const barestHandoff = { topology: 'handoff', stores: false } as const;
+const minimalRelays = { topology: 'proxy', stores: false } as const;
+const minimalHandoff = { topology: 'handoff', stores: false } as const;
 
 /** What is compared with each other plays soon after each other, each at one of its splits. */
-function entriesOf(small: boolean): readonly Entry[] {
-  const subjects = [
+function contestantsOf(small: boolean): readonly SplitContestant[] {
+  const all = [
     [haproxyChainTitle, relayed, haproxyAt],
     [proxyTitle, relayed, proxyAt],
     [handoffTitle, handed, handoffAt],
-    [barestTitle(barestHandoff), handed, barestAt(barestHandoff)],
-    [barestTitle(barestRelays), relayed, barestAt(barestRelays)],
+    [minimalTitle(minimalHandoff), handed, minimalAt(minimalHandoff)],
+    [minimalTitle(minimalRelays), relayed, minimalAt(minimalRelays)],
   ] as const;
-  const most = small ? 1 : Math.max(...subjects.map(([, splits]) => splits.length));
-  const entries = Array.from({ length: most }, (_, index) =>
-    subjects.flatMap(([subject, splits, make]) => {
+  const most = small ? 1 : Math.max(...all.map(([, splits]) => splits.length));
+  const turns = Array.from({ length: most }, (_, index) =>
+    all.flatMap(([title, splits, make]) => {
       const split = splits[index];
-      return split === undefined ? [] : [entryAt(subject, split, make)];
+      return split === undefined ? [] : [atSplit(title, split, make)];
     }),
   );
-  return [...entries.flat(), peer];
+  return [...turns.flat(), peer];
 }
 
-/** All rounds of one subject under one load, at the split with the best rate. */
+/** All rounds of one contestant under one load, at the split with the best rate. */
 interface Best {
   readonly split: string;
   readonly played: readonly Played[];
 }
 
 function bestOf(
-  subject: string,
+  wanted: string,
   load: Load,
-  entries: readonly Entry[],
+  contestants: readonly SplitContestant[],
   results: readonly (readonly (readonly Played[])[])[],
 ): Best | undefined {
-  const all = entries.flatMap((entry, index): Best[] => {
+  const all = contestants.flatMap(({ title, split }, index): Best[] => {
     const played = results[index]?.map((round) => round[loads.indexOf(load)]!);
-    return entry.subject !== subject || played === undefined
-      ? []
-      : [{ split: entry.split, played }];
+    return title !== wanted || played === undefined ? [] : [{ split, played }];
   });
   const rateOf = ({ played }: Best): number => median(played.map(({ rate }) => rate));
   return all.sort((one, other) => rateOf(other) - rateOf(one))[0];
@@ -96,21 +94,21 @@ const columns: Report['columns'] = [
   { key: 'generator', title: "load's CPU", suffix: ' %' },
 ];
 
-type BestFor = (subject: string, load: Load) => Best | undefined;
+type BestFor = (title: string, load: Load) => Best | undefined;
 
 function rowsOf(best: BestFor): Report['rows'] {
-  const floors = [barestRelays, barestHandoff].map(barestTitle);
-  const subjects = [proxyTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
+  const floors = [minimalRelays, minimalHandoff].map(minimalTitle);
+  const titles = [proxyTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
   return loads.flatMap((load) =>
-    subjects.flatMap((subject) => {
-      const found = best(subject, load);
+    titles.flatMap((title) => {
+      const found = best(title, load);
       if (found === undefined) return [];
       const figure = (of: (played: Played) => number) => figureOf(found.played.map(of));
       const stores = found.played.every(({ flushes }) => flushes !== undefined);
       return [
         {
           load: load.title,
-          what: subject,
+          what: title,
           split: found.split,
           rate: figure(({ rate }) => rate),
           p50: figure(({ p50 }) => p50),
@@ -125,7 +123,7 @@ function rowsOf(best: BestFor): Report['rows'] {
 }
 
 type Limit = readonly [
-  subject: string,
+  title: string,
   base: string,
   load: Load,
   of: 'rate' | 'cost',
@@ -145,19 +143,19 @@ const limits: readonly Limit[] = [
   [handoffTitle, haproxyChainTitle, perConnection, 'rate', '≥', 1.35],
   [handoffTitle, haproxyChainTitle, perConnection, 'cost', '≤', 0.5],
   // How far from the floor, and what the floor itself makes of the limits above.
-  [proxyTitle, barestTitle(barestRelays), perConnection, 'cost', '≤', 1.15],
-  [handoffTitle, barestTitle(barestHandoff), perConnection, 'cost', '≤', 1.15],
-  [barestTitle(barestHandoff), barestTitle(barestRelays), perConnection, 'rate', '≥', 1.5],
-  [barestTitle(barestHandoff), barestTitle(barestRelays), perConnection, 'cost', '≤', 0.5],
+  [proxyTitle, minimalTitle(minimalRelays), perConnection, 'cost', '≤', 1.15],
+  [handoffTitle, minimalTitle(minimalHandoff), perConnection, 'cost', '≤', 1.15],
+  [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'rate', '≥', 1.5],
+  [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'cost', '≤', 0.5],
 ];
 
 function budgetsOf(best: BestFor): Budget[] {
-  return limits.flatMap(([subject, base, load, of, comparison, limit]) => {
-    const [one, other] = [best(subject, load), best(base, load)];
+  return limits.flatMap(([title, base, load, of, comparison, limit]) => {
+    const [one, other] = [best(title, load), best(base, load)];
     if (one === undefined || other === undefined) return [];
     const figures = (found: Best): number[] => found.played.map((played) => played[of]);
     const what = { rate: 'rate', cost: 'CPU per request' }[of];
-    const text = `${subject}, ${load.title}: ${what} over that of ${base}`;
+    const text = `${title}, ${load.title}: ${what} over that of ${base}`;
     return [budget(text, ratioOf(figures(one), figures(other)), comparison, limit)];
   });
 }
@@ -169,16 +167,15 @@ export const chain: Trial = {
 
   async run(context) {
     const report = { trial: 'chain', title: this.title, columns };
-    const found = await findGenerator();
-    if ('missing' in found) return { ...report, rows: [], budgets: [], notes: [found.missing] };
-    const all = entriesOf(context.small);
-    const entries = all.filter(({ contestant }) => contestant.missing.length === 0);
-    const absent = all.filter((entry) => !entries.includes(entry));
+    const reason = cannotLimit();
+    if (reason !== undefined) return { ...report, rows: [], budgets: [], notes: [reason] };
+    const all = contestantsOf(context.small);
+    const present = all.filter(({ missing }) => missing.length === 0);
     const results = await takeTurns(
-      entries.map((entry) => () => playEntry(entry, loads, found.generator, context)),
+      present.map((contestant) => () => playContestant(contestant, loads, context)),
       context.small ? 1 : rounds,
     );
-    const best: BestFor = (subject, load) => bestOf(subject, load, entries, results);
+    const best: BestFor = (title, load) => bestOf(title, load, present, results);
     return {
       ...report,
       rows: rowsOf(best),
@@ -187,7 +184,7 @@ export const chain: Trial = {
         'Every process in a control group of its own; espora and PostgreSQL flush before they answer.',
         "The contest's mix: 220 debits, 110 credits, 10 statements. Each at the best of its splits.",
         'CPU is what the control groups account. The load generator is in none of them, and shares the two CPUs with them.',
-        ...absentNotes(absent),
+        ...absentNotes(all),
       ],
     };
   },

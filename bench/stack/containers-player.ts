@@ -1,5 +1,5 @@
 // The process that `containers` starts with a Docker engine at hand: plays the whole contest against
-// every compose file of docker/, and the contest's load against HAProxy and the barest handoff in our
+// every compose file of docker/, and the contest's load against HAProxy and the minimal handoff in our
 // shape, all of them in turns.
 
 import { writeFile } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import { playUnderLimits } from '#espora/contest/under-limits.js';
 import type { Subject } from '#espora/lab/subject.js';
 import { withAll } from './arrival-turns.js';
 import { Baton } from './baton.js';
-import { composeFiles, starts, subjects } from './container-shapes.js';
+import { composeFiles, starts, titles } from './container-contestants.js';
 import { flushAtPace, flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
 import { runPlayer } from './in-docker.js';
@@ -53,7 +53,7 @@ export interface Played {
 }
 
 export interface Results {
-  /** What came of each of `subjects`. */
+  /** What came of each of `titles`. */
   readonly played: readonly Played[];
   /** The flush alone: before each of their turns, and once at the end. */
   readonly flush: readonly Latency[];
@@ -80,11 +80,11 @@ const failure = (what: string, first: FailureGroup | string | undefined): Error 
 /** The whole contest; the database is killed at its end. */
 async function playFile(
   what: string,
-  subject: Subject,
+  running: Subject,
   plan: Plan,
   turns: Turns,
 ): Promise<Outcome> {
-  const result = await playUnderLimits(subject, { plan, seed, turns });
+  const result = await playUnderLimits(running, { plan, seed, turns });
   const problems = result.underLimits!.afterKill!.audit.flatMap(({ problem }) => problem ?? []);
   const failed = result.failureGroups[0] ?? problems[0];
   if (result.outcome !== 'passed') throw failure(what, failed);
@@ -92,17 +92,17 @@ async function playFile(
 }
 
 /** The load alone: a constant passes no check. */
-async function playShape(
+async function playLoadAlone(
   what: string,
-  subject: Subject,
+  running: Subject,
   plan: Plan,
   turns: Turns,
 ): Promise<Outcome> {
-  const samplers = subject.services.map(
+  const samplers = running.services.map(
     ({ name, limits, read }) => new ServiceSampler(name, limits, read),
   );
-  const target = await resolveTarget(subject);
-  const authority = authorityOf(subject);
+  const target = await resolveTarget(running);
+  const authority = authorityOf(running);
   const result = await playPhases({ plan, target, authority, seed, samplers, turns });
   if (result.failures > 0) throw failure(what, result.failureGroups[0]);
   return outcomeOf(
@@ -121,8 +121,8 @@ async function playAll(orders: Orders): Promise<void> {
   const flush: Latency[] = [];
   let allPlayed = false;
 
-  async function play(subject: Subject, index: number): Promise<Played> {
-    const what = subjects[index]!;
+  async function play(contestant: Subject, index: number): Promise<Played> {
+    const what = titles[index]!;
     let turn = 1;
     const { result, cpuPercent } = await baton.hold(async (pass) => {
       const turns = {
@@ -136,8 +136,8 @@ async function playAll(orders: Orders): Promise<void> {
       };
       say(what);
       return composeFiles[index] === undefined
-        ? playShape(what, subject, alone, turns)
-        : playFile(what, subject, whole, turns);
+        ? playLoadAlone(what, contestant, alone, turns)
+        : playFile(what, contestant, whole, turns);
     });
     return { ...result, playerPercent: cpuPercent };
   }

@@ -1,5 +1,5 @@
 // The whole contest in containers under its limits, for every compose file of docker/, and beside them
-// the load of the contest on the same chain made of HAProxy before a constant answer, and on the barest
+// the load of the contest on the same chain made of HAProxy before a constant answer, and on the minimal
 // handoff that flushes, in containers with the limits of `proxy` and of `handoff`; and what the disk alone
 // takes for a flush. All are up all the time and play in turns: what is compared shares its minutes.
 
@@ -11,12 +11,12 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { besideChain, besideFloor, besideOther, chainLimits } from './beside-chain.js';
-import { composeFiles, floorTitle, subjects } from './container-shapes.js';
+import { composeFiles, floorTitle, titles } from './container-contestants.js';
 import type { Orders, Played, Results } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { playInDocker, prepareContainers } from './in-docker.js';
-import { haproxyChainTitle } from './limited-subjects.js';
+import { playInDocker, missingForContainers } from './in-docker.js';
+import { haproxyChainTitle } from './contestants.js';
 
 const seconds = { turnSeconds: 5, flushSeconds: 2 };
 const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };
@@ -48,7 +48,7 @@ const memory = (played: Played): number => most(played, (one) => one.memoryPerce
 
 /** The turns that are compared. */
 interface Turns {
-  readonly of: (subject: string) => readonly Latency[];
+  readonly of: (title: string) => readonly Latency[];
   readonly flush: readonly Latency[];
 }
 
@@ -56,8 +56,8 @@ function comparedTurns({ played, flush }: Results, small: boolean): Turns {
   const enough = played[0]!.turns.map(({ requests }) => small || requests >= enoughRequests);
   const kept = (_: unknown, turn: number): boolean => enough[turn] === true;
   return {
-    of: (subject) =>
-      played[subjects.indexOf(subject)]!.turns.map(({ latencyMs }) => latencyMs).filter(kept),
+    of: (title) =>
+      played[titles.indexOf(title)]!.turns.map(({ latencyMs }) => latencyMs).filter(kept),
     flush: flush.filter(kept),
   };
 }
@@ -87,7 +87,7 @@ function rowOf(what: string, played: Played, turns: readonly Latency[]): Report[
 function budgetsOf({ played }: Results, turns: Turns): Budget[] {
   const each = composeFiles.flatMap((_, index): Budget[] => {
     const own = played[index]!;
-    const file = subjects[index]!;
+    const file = titles[index]!;
     return [
       budget(`${file}: part of the prize`, figureOf([own.prizeUsd! / prizeUsd]), '≥', 1),
       budget(`${file}: throttled periods, %`, figureOf([throttled(own)]), '≤', 1),
@@ -101,8 +101,8 @@ function budgetsOf({ played }: Results, turns: Turns): Budget[] {
     const whole = besideOther(
       `${file}: {} of all requests over that of HAProxy's chain`,
       limit,
-      [played[subjects.indexOf(file)]!.all],
-      [played[subjects.indexOf(haproxyChainTitle)]!.all],
+      [played[titles.indexOf(file)]!.all],
+      [played[titles.indexOf(haproxyChainTitle)]!.all],
     );
     return [...whole, ...besideChain(file, limit, turns.of(file), chain, turns.flush)];
   });
@@ -126,9 +126,9 @@ export const containers: Trial = {
 
   async run(context) {
     const report = { trial: 'containers', title: this.title, columns };
-    const prepared = await prepareContainers();
-    if ('missing' in prepared) {
-      return { ...report, rows: [], budgets: [], notes: [`Left out: ${prepared.missing}.`] };
+    const missing = missingForContainers();
+    if (missing !== undefined) {
+      return { ...report, rows: [], budgets: [], notes: [`Left out: ${missing}.`] };
     }
     const orders: Orders = {
       small: context.small,
@@ -136,20 +136,20 @@ export const containers: Trial = {
       scratch: context.directory,
       results: join(context.directory, 'containers.json'),
     };
-    await playInDocker(context, 'containers-player', orders, prepared.programs);
+    await playInDocker(context, 'containers-player', orders);
     const results = JSON.parse(await readFile(orders.results, 'utf8')) as Results;
     const turns = comparedTurns(results, context.small);
     return {
       ...report,
       rows: [
-        ...subjects.map((what, index) => rowOf(what, results.played[index]!, turns.of(what))),
+        ...titles.map((what, index) => rowOf(what, results.played[index]!, turns.of(what))),
         { what: flushTitle, ...latencyCells(turns.flush) },
       ],
       budgets: budgetsOf(results, turns),
       notes: [
         'The whole test each, and all in the same minutes: 5 s of the load of one, then 5 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
         "All other ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
-        'HAProxy and the barest handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the barest handoff those of docker/handoff.yml.',
+        'HAProxy and the minimal handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the minimal handoff those of docker/handoff.yml.',
         'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
         'The engine asks each of ours for its health every 80 s, whoever plays: all three about as often as one that ships (30 s). The player asks the database that plays for its commits once a second.',
         'The block alone is written and flushed past the page cache at the same rate for 2 s between the turns, without limits.',

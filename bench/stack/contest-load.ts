@@ -10,40 +10,39 @@ import { quick } from '#espora/contest/plan.js';
 import type { PlanOptions } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import type { Target } from '#espora/lab/connection.js';
-import { otherThan, pinned } from '../lib/pinning.js';
-import { execute, runForJson } from '../lib/programs.js';
-import { at } from '../lib/project.js';
+import { freePort } from '#espora/lab/free-port.js';
+import type { Listening } from '#espora/lab/listening.js';
+import { otherThan } from '../lib/pinning.js';
+import { nativeProgram, runForJson, start, startEspora } from '../lib/processes.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
-import { startAnnounced, startEspora, targetOf } from './running.js';
-import type { Announced } from './running.js';
 
 const script = fileURLToPath(import.meta.url);
 const rounds = 3;
 
-function startConstant(
-  file: string,
-  args: readonly string[],
-  context: Context,
-): Promise<Announced> {
-  const [command, all] = pinned(context.cpu, file, args);
-  return startAnnounced(
-    command,
-    all,
-    (line) => {
-      const address = /^listening (.+)$/.exec(line)?.[1];
-      return address === undefined ? undefined : targetOf(address);
-    },
-    context,
-  );
+/** Something to play against, until it is stopped. */
+interface Running {
+  readonly target: Target;
+  readonly stop: () => Promise<void>;
+}
+
+const targetOf = (listening: Listening): Target =>
+  'port' in listening ? { host: '127.0.0.1', ...listening } : listening;
+
+async function startConstant(listening: Listening, context: Context): Promise<Running> {
+  const args =
+    'port' in listening ? ['--port', String(listening.port)] : ['--unix', listening.path];
+  const command = { file: nativeProgram('constant_server'), args };
+  return { target: targetOf(listening), ...(await start(command, listening, context)) };
 }
 
 /** All services of a topology, on a fresh store. */
-async function startFresh(topology: string, context: Context): Promise<Announced> {
+async function startFresh(topology: string, context: Context): Promise<Running> {
   const data = await mkdtemp(join(context.directory, `${topology}-`));
-  return startEspora(['--topology', topology, '--data', data], context);
+  const { port, stop } = await startEspora(['--topology', topology, '--data', data], context);
+  return { target: targetOf({ port }), stop };
 }
 
 /** Plays in a process of its own, on another CPU than the server. */
@@ -54,9 +53,10 @@ async function play(
   context: Context,
 ): Promise<ContestResult> {
   const args = [script, JSON.stringify(target), JSON.stringify({ ...load, accounts })];
-  const player = { file: process.execPath, args };
-  const on = { cpu: otherThan(context.cpu), signal: context.signal };
-  const result = (await runForJson(player, on)) as ContestResult;
+  const result = await runForJson<ContestResult>(
+    { file: process.execPath, args },
+    { cpu: otherThan(context.cpu), signal: context.signal },
+  );
   if (result.failures > 0) throw new Error(JSON.stringify(result.failureGroups[0]));
   return result;
 }
@@ -84,12 +84,9 @@ export const contestLoad: Trial = {
   title: "the contest's load on the service, beside a server that answers a constant",
 
   async run(context) {
-    const constant = join(context.directory, 'constant_server');
-    const source = at('bench/load/constant_server.cc');
-    await execute('c++', ['-std=c++20', '-O2', '-o', constant, source], { signal: context.signal });
     const load = context.small ? smallLoad : quick;
     const socket = join(context.directory, 'socket');
-    const opponents = [
+    const contestants = [
       {
         title: 'espora, topology proxy, flush before each answer',
         accounts: undefined,
@@ -103,17 +100,17 @@ export const contestLoad: Trial = {
       {
         title: 'constant answer over TCP, nothing stored',
         accounts: constantAccounts,
-        start: () => startConstant(constant, ['--port', '0'], context),
+        start: async () => startConstant({ port: await freePort() }, context),
       },
       {
         title: 'constant answer over a unix socket, nothing stored',
         accounts: constantAccounts,
-        start: () => startConstant(constant, ['--unix', socket], context),
+        start: () => startConstant({ path: socket }, context),
       },
     ];
-    const players = opponents.map(({ title, accounts, start }) => async () => {
+    const players = contestants.map(({ title, accounts, start: begin }) => async () => {
       context.progress(`contest-load: ${title}`);
-      const { target, stop } = await start();
+      const { target, stop } = await begin();
       try {
         return await play(target, load, accounts, context);
       } finally {
@@ -136,7 +133,7 @@ export const contestLoad: Trial = {
         { key: 'late99', title: 'late p99' },
         { key: 'cpu', title: "player's CPU", suffix: ' %' },
       ],
-      rows: results.map((ofServer, index) => rowOf(opponents[index]!.title, ofServer)),
+      rows: results.map((ofServer, index) => rowOf(contestants[index]!.title, ofServer)),
       budgets: [],
       notes: [
         'Latency from the intended start; "late" is how much of it passed before the player began.',

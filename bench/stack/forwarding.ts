@@ -1,19 +1,18 @@
-// The data plane's forwarder beside HAProxy, nginx and the barest relay, each alone on one CPU
+// The data plane's forwarder beside HAProxy, nginx and the minimal relay, each alone on one CPU
 // before the same constant answer: what a request and a connection cost, saturated, at the contest's
 // arrivals, and with a share of a CPU.
 
 import { join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
-import type { RunningProgram } from '#espora/lab/program.js';
-import { LimitedRig } from '../lib/limited-rig.js';
 import { otherThan, pinned } from '../lib/pinning.js';
-import { buildPrograms, runForJson, startProgram } from '../lib/programs.js';
+import { LimitedRig, nativeProgram, runForJson, start } from '../lib/processes.js';
+import type { Running } from '../lib/processes.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { haproxySubject, nativeSubject, nginxSubject } from './forwarding-subjects.js';
-import type { Subject } from './forwarding-subjects.js';
+import { haproxyForwarder, nginxForwarder, ownForwarder } from './forwarders.js';
+import type { Forwarder } from './forwarders.js';
 
 const rounds = 7;
 // Of each load in each round.
@@ -60,24 +59,23 @@ const withShare = (share: number): Load => ({
 /** Where things run: the forwarder alone on one CPU, load and upstreams on the other. */
 interface Stage {
   readonly context: Context;
-  readonly generator: string;
   readonly otherCpu: number | undefined;
-  readonly upstreamOf: (subject: Subject) => string;
+  readonly upstreamOf: (contestant: Forwarder) => string;
 }
 
 /** Starts a forwarder, lets `work` load it, and ends it. */
 async function withForwarder<Result>(
-  subject: Subject,
+  contestant: Forwarder,
   share: number | undefined,
   { context, upstreamOf }: Stage,
   work: (port: number, pid: number) => Promise<Result>,
 ): Promise<Result> {
   const port = await freePort();
   const { directory, cpu } = context;
-  const command = await subject.prepare({ directory, port, upstream: upstreamOf(subject) });
+  const command = await contestant.prepare({ directory, port, upstream: upstreamOf(contestant) });
   if (share === undefined) {
-    const program = await startProgram(command, { port }, context);
-    return work(port, program.pid).finally(() => program.stop());
+    const { pid, stop } = await start(command, { port }, context);
+    return work(port, pid).finally(stop);
   }
   const rig = new LimitedRig();
   try {
@@ -94,27 +92,30 @@ async function play(load: Load, port: number, pid: number, stage: Stage): Promis
   const { measured, warmup } = stage.context.small ? smallSeconds : seconds;
   const target = ['--target', `127.0.0.1:${port}`, '--watch', String(pid)];
   const time = ['--seconds', String(measured), '--warmup', String(warmup)];
-  const command = { file: stage.generator, args: [...target, ...time, ...load.args] };
+  const command = {
+    file: nativeProgram('load_generator'),
+    args: [...target, ...time, ...load.args],
+  };
   const on = { cpu: stage.otherCpu, signal: stage.context.signal };
-  return (await runForJson(command, on)) as Played;
+  return runForJson<Played>(command, on);
 }
 
-/** One round of one subject: each load, those without a share of a CPU on one and the same process. */
+/** One round of one contestant: each load, those without a share of a CPU on one and the same process. */
 async function playRound(
-  subject: Subject,
+  contestant: Forwarder,
   loads: readonly Load[],
   stage: Stage,
 ): Promise<readonly Played[]> {
-  stage.context.progress(`forwarding: ${subject.title}`);
+  stage.context.progress(`forwarding: ${contestant.title}`);
   const results: Played[] = [];
-  await withForwarder(subject, undefined, stage, async (port, pid) => {
+  await withForwarder(contestant, undefined, stage, async (port, pid) => {
     for (const load of loads.filter(({ share }) => share === undefined)) {
       results.push(await play(load, port, pid, stage));
     }
   });
   for (const load of loads.filter(({ share }) => share !== undefined)) {
     const alone = (port: number, pid: number) => play(load, port, pid, stage);
-    results.push(await withForwarder(subject, load.share, stage, alone));
+    results.push(await withForwarder(contestant, load.share, stage, alone));
   }
   return results;
 }
@@ -135,7 +136,7 @@ const columns: Report['columns'] = [
   { key: 'generator', title: "load's CPU µs per request" },
 ];
 
-/** A subject's rounds under one load, and HAProxy's where it played. */
+/** A contestant's rounds under one load, and HAProxy's where it played. */
 function rowOf(
   load: Load,
   what: string,
@@ -163,7 +164,7 @@ const handoffTitle = 'espora, handoff';
 const haproxyTitle = 'HAProxy, mode tcp';
 
 // CPU per request over HAProxy's.
-const limits: readonly (readonly [subject: string, load: Load, limit: number])[] = [
+const limits: readonly (readonly [contestant: string, load: Load, limit: number])[] = [
   [relayTitle, kept, 1],
   [relayTitle, perConnection, 1],
   [relayTitle, contest, 1],
@@ -173,20 +174,15 @@ const limits: readonly (readonly [subject: string, load: Load, limit: number])[]
 
 /** The upstreams that all share, on the generator's CPU. */
 async function startUpstreams(
-  programs: (name: string) => string,
   stage: Omit<Stage, 'upstreamOf'>,
-): Promise<{
-  readonly relayed: string;
-  readonly handed: string;
-  readonly running: RunningProgram[];
-}> {
+): Promise<{ readonly relayed: string; readonly handed: string; readonly running: Running[] }> {
   const relayed = join(stage.context.directory, 'constant.sock');
   const handed = join(stage.context.directory, 'receiving.sock');
   const on = { cpu: stage.otherCpu, signal: stage.context.signal };
-  const start = (name: string, path: string): Promise<RunningProgram> =>
-    startProgram({ file: programs(name), args: ['--unix', path] }, { path }, on);
-  const running = [await start('constant_server', relayed)];
-  running.push(await start('constant_http_server', handed));
+  const begin = (name: string, path: string): Promise<Running> =>
+    start({ file: nativeProgram(name), args: ['--unix', path] }, { path }, on);
+  const running = [await begin('constant_server', relayed)];
+  running.push(await begin('constant_http_server', handed));
   return { relayed, handed, running };
 }
 
@@ -198,38 +194,33 @@ export const forwarding: Trial = {
 
   async run(context) {
     const report = { trial: this.name, title: this.title, columns };
-    const programs = await buildPrograms();
-    if (programs === undefined) {
-      return { ...report, rows: [], budgets: [], notes: ['Left out: it needs cmake.'] };
-    }
-    const subjects = [
-      nativeSubject(relayTitle, programs('forwarder'), 'relay'),
-      nativeSubject(handoffTitle, programs('forwarder'), 'handoff'),
-      haproxySubject(haproxyTitle),
-      nginxSubject,
-      nativeSubject('the barest relay', programs('barest_relay'), undefined),
+    const contestants = [
+      ownForwarder(relayTitle, 'forwarder', 'relay'),
+      ownForwarder(handoffTitle, 'forwarder', 'handoff'),
+      haproxyForwarder(haproxyTitle),
+      nginxForwarder,
+      ownForwarder('the minimal relay', 'minimal_relay'),
     ];
-    const present = subjects.filter(({ missing }) => missing.length === 0);
+    const present = contestants.filter(({ missing }) => missing.length === 0);
     const root = process.getuid!() === 0;
     const shared = context.small ? smallShares : shares;
     const loads = [kept, perConnection, contest, ...(root ? shared.map(withShare) : [])];
     const half = {
       context,
-      generator: programs('load_generator'),
       otherCpu: otherThan(context.cpu),
     };
-    const { relayed, handed, running } = await startUpstreams(programs, half);
+    const { relayed, handed, running } = await startUpstreams(half);
     const stage = {
       ...half,
-      upstreamOf: ({ handsOff }: Subject) => (handsOff ? handed : relayed),
+      upstreamOf: ({ handsOff }: Forwarder) => (handsOff ? handed : relayed),
     };
     const results = await takeTurns(
-      present.map((subject) => () => playRound(subject, loads, stage)),
+      present.map((contestant) => () => playRound(contestant, loads, stage)),
       context.small ? 1 : rounds,
-    ).finally(() => Promise.all(running.map((one) => one.stop())));
+    ).finally(() => Promise.all(running.map(({ stop }) => stop())));
 
     const playedBy = (title: string, load: Load): readonly Played[] | undefined => {
-      const index = present.findIndex((subject) => subject.title === title);
+      const index = present.findIndex((contestant) => contestant.title === title);
       return results[index]?.map((round) => round[loads.indexOf(load)]!);
     };
     const { measured } = context.small ? smallSeconds : seconds;
@@ -251,7 +242,7 @@ export const forwarding: Trial = {
         'Each takes TCP connections and forwards to a unix socket. What is handed off goes to a server that can receive, and then costs the hop nothing per request.',
         'Latency at a rate counts from the intended start. CPU is what the kernel accounts to the process while the generator measures.',
         ...(root ? [] : ['Left out: shares of a CPU; control groups need root.']),
-        ...subjects
+        ...contestants
           .filter(({ missing }) => missing.length > 0)
           .map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
       ],

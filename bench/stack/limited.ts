@@ -10,9 +10,9 @@ import { topologies } from '#espora/topology/index.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { espora, haproxyChain, limitsFor, nodePeer } from './limited-subjects.js';
-import type { Contestant } from './limited-subjects.js';
-import { describe, handed, relayed } from './whole-service.js';
+import { espora, haproxyChain, limitsFor, nodePeer } from './contestants.js';
+import type { Contestant } from './contestants.js';
+import { absentNotes, cannotLimit, describe, handed, relayed } from './whole-service.js';
 
 const rounds = 2;
 const secondsPerStep = 3;
@@ -60,10 +60,9 @@ async function compare(
   notes: readonly string[],
 ): Promise<Report> {
   const present = contestants.filter(({ missing }) => missing.length === 0);
-  const absent = contestants.filter(({ missing }) => missing.length > 0);
   const players = present.map((contestant) => () => play(contestant, context));
-  const results =
-    process.getuid!() === 0 ? await takeTurns(players, context.small ? 1 : rounds) : [];
+  const reason = cannotLimit();
+  const results = reason === undefined ? await takeTurns(players, context.small ? 1 : rounds) : [];
   return {
     trial: trial.name,
     title: trial.title,
@@ -80,11 +79,7 @@ async function compare(
       generator: generatorCpu(held),
     })),
     budgets: [],
-    notes: [
-      ...notes,
-      ...(process.getuid!() === 0 ? [] : ['Left out: control groups with limits need root.']),
-      ...absent.map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
-    ],
+    notes: [...notes, ...(reason === undefined ? [] : [reason]), ...absentNotes(contestants)],
   };
 }
 

@@ -5,14 +5,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadGenerator } from '#espora/contest/saturation.js';
 import { loadAddon } from '../lib/addon.js';
 import { otherThan } from '../lib/pinning.js';
-import { runForJson } from '../lib/programs.js';
+import { nativeProgram, runForJson, startEspora } from '../lib/processes.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { startEspora } from './running.js';
 
 const mebibyte = 1024 * 1024;
 const rate = 340;
@@ -92,13 +90,17 @@ interface Load {
 }
 
 /** Debits and credits, a connection each, from another CPU than the service's. */
-async function load(port: number, { seconds, warmUpSeconds }: Pace, { cpu, signal }: Context) {
+function load(
+  port: number,
+  { seconds, warmUpSeconds }: Pace,
+  { cpu, signal }: Context,
+): Promise<Load> {
   const args = [
     ...['--target', `127.0.0.1:${port}`, '--rate', String(rate), '--seconds', String(seconds)],
     ...['--warmup', String(warmUpSeconds), '--connections', '2000', '--per-connection', '--writes'],
   ];
-  const command = { file: await loadGenerator(), args };
-  return (await runForJson(command, { cpu: otherThan(cpu), signal })) as Load;
+  const command = { file: nativeProgram('load_generator'), args };
+  return runForJson<Load>(command, { cpu: otherThan(cpu), signal });
 }
 
 async function play(variant: Variant, ownPace: Pace, context: Context): Promise<Round> {
@@ -109,10 +111,10 @@ async function play(variant: Variant, ownPace: Pace, context: Context): Promise<
   try {
     if (backlog) await buildBacklog(data, segmentBytes, ownPace.backlogSegments);
     const flags = ['--topology', 'proxy', '--data', data, '--segment-bytes', String(segmentBytes)];
-    const { target, stop } = await startEspora(flags, context);
+    const { port, stop } = await startEspora(flags, context);
     let answered: Load;
     try {
-      answered = await load((target as { readonly port: number }).port, ownPace, context);
+      answered = await load(port, ownPace, context);
     } finally {
       await stop();
     }

@@ -2,7 +2,7 @@
 // stands on.
 
 import { otherThan } from '../lib/pinning.js';
-import { buildPrograms, runForJson } from '../lib/programs.js';
+import { nativeProgram, runForJson } from '../lib/processes.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
@@ -31,21 +31,15 @@ export const splice: Trial = {
 
   async run(context) {
     const report = { trial: this.name, title: this.title, columns, budgets: [] };
-    const programs = await buildPrograms();
-    if (programs === undefined) {
-      return { ...report, rows: [], notes: ['Left out: it needs cmake.'] };
-    }
     const cases = ways.flatMap((from) => sizes.map((size) => ({ from, size })));
     const play = async ({ from, size }: (typeof cases)[number], how: 'copy' | 'splice') => {
       const messages = context.small ? smallMessages : Math.min(messagesMax, bytesPerRound / size);
       const args = ['--bytes', String(size), '--messages', String(messages), `--${how}`];
-      const printed = (await runForJson(
-        { file: programs('splice_threshold'), args: [...args, `--from-${from}`] },
-        {
-          cpu: otherThan(context.cpu) === undefined ? undefined : context.cpu,
-          signal: context.signal,
-        },
-      )) as { cpu_us_per_message: number };
+      const cpu = otherThan(context.cpu) === undefined ? undefined : context.cpu;
+      const printed = await runForJson<{ readonly cpu_us_per_message: number }>(
+        { file: nativeProgram('splice_threshold'), args: [...args, `--from-${from}`] },
+        { cpu, signal: context.signal },
+      );
       return printed.cpu_us_per_message;
     };
     context.progress('splice');

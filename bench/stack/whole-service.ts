@@ -2,10 +2,10 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildPrograms, runForJson } from '../lib/programs.js';
+import { nativeProgram, runForJson } from '../lib/processes.js';
 import type { Context } from '../lib/trial.js';
-import { barest, espora, haproxyChain, limitsFor, nodePeer, splitOf } from './limited-subjects.js';
-import type { Barest, Contestant, Running, Split } from './limited-subjects.js';
+import { espora, haproxyChain, limitsFor, minimal, nodePeer, splitOf } from './contestants.js';
+import type { Contestant, Minimal, Running, Split } from './contestants.js';
 
 interface Seconds {
   readonly measured: number;
@@ -45,17 +45,14 @@ interface Printed {
 }
 
 /** A contestant at one split of the CPUs. */
-export interface Entry {
-  readonly subject: string;
+export interface SplitContestant extends Contestant {
   readonly split: string;
-  readonly contestant: Contestant;
 }
 
 /** Plays a load on something that runs. */
 export async function play(
   load: Load,
   running: Running,
-  generator: string,
   { small, signal }: Pick<Context, 'small' | 'signal'>,
 ): Promise<Played> {
   const { measured, warmup } = small ? smallSeconds : load.seconds;
@@ -63,10 +60,8 @@ export async function play(
   const args = ['--target', `127.0.0.1:${running.port}`, ...time, ...load.args];
   const flushesBefore = await running.flushes();
   const cpuBefore = running.cpuSeconds();
-  const printed = (await runForJson(
-    { file: generator, args },
-    { cpu: undefined, signal },
-  )) as Printed;
+  const generator = { file: nativeProgram('load_generator'), args };
+  const printed = await runForJson<Printed>(generator, { signal });
   const cpu = running.cpuSeconds() - cpuBefore;
   const flushesAfter = await running.flushes();
   // The generator counts answers while it measures; the rest was the same load.
@@ -87,27 +82,26 @@ export async function play(
 let turns = 0;
 
 /** Starts a contestant on an empty directory. */
-export async function startEntry(
-  { subject, split, contestant }: Entry,
+export async function startContestant(
+  contestant: SplitContestant,
   context: Context,
 ): Promise<Running> {
-  context.progress(`${subject}, ${split}`);
+  context.progress(`${contestant.title}, ${contestant.split}`);
   const directory = join(context.directory, `service-${++turns}`);
   await mkdir(directory);
   return contestant.start(directory);
 }
 
 /** Starts a contestant afresh, and plays one load after the other. */
-export async function playEntry(
-  entry: Entry,
+export async function playContestant(
+  contestant: SplitContestant,
   loads: readonly Load[],
-  generator: string,
   context: Context,
 ): Promise<readonly Played[]> {
-  const running = await startEntry(entry, context);
+  const running = await startContestant(contestant, context);
   try {
     const results: Played[] = [];
-    for (const load of loads) results.push(await play(load, running, generator, context));
+    for (const load of loads) results.push(await play(load, running, context));
     return results;
   } finally {
     await running.stop();
@@ -133,39 +127,32 @@ type Make = (split: Split) => Contestant;
 export const proxyAt: Make = (split) => espora('proxy', limitsFor(split));
 export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
 export const haproxyAt: Make = (split) => haproxyChain(limitsFor(split));
-export const barestAt =
-  (what: Barest): Make =>
+export const minimalAt =
+  (what: Minimal): Make =>
   (split) =>
-    barest(what, limitsFor(split));
+    minimal(what, limitsFor(split));
 
-export const entryAt = (subject: string, split: Split, make: Make): Entry => ({
-  subject,
+export const atSplit = (title: string, split: Split, make: Make): SplitContestant => ({
+  ...make(split),
+  title,
   split: describe(split),
-  contestant: make(split),
 });
 
-export const peer: Entry = {
-  subject: peerTitle,
+export const peer: SplitContestant = {
+  ...nodePeer,
+  title: peerTitle,
   split: 'database 0.6, api 2 × 0.35, nginx 0.2',
-  contestant: nodePeer,
 };
 
-/** What can't be played here, a sentence each. */
-export function absentNotes(absent: readonly Entry[]): readonly string[] {
+/** What cannot be played here, a sentence each. */
+export function absentNotes(contestants: readonly Contestant[]): readonly string[] {
+  const absent = contestants.filter(({ missing }) => missing.length > 0);
   const texts = absent.map(
-    ({ subject, contestant }) => `Left out: ${subject}; missing: ${contestant.missing.join(', ')}.`,
+    ({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`,
   );
   return [...new Set(texts)];
 }
 
-/** The load generator, or why nothing can be played here. */
-export async function findGenerator(): Promise<
-  { readonly generator: string } | { readonly missing: string }
-> {
-  if (process.getuid!() !== 0)
-    return { missing: 'Left out: control groups with limits need root.' };
-  const programs = await buildPrograms();
-  return programs === undefined
-    ? { missing: 'Left out: it needs cmake.' }
-    : { generator: programs('load_generator') };
-}
+/** Why nothing can be played under limits here; undefined: it can. */
+export const cannotLimit = (): string | undefined =>
+  process.getuid!() === 0 ? undefined : 'Left out: control groups with limits need root.';

@@ -166,16 +166,6 @@ const native = addonStep({
   advice: `The native build failed. ${compilerAdvice}`,
 });
 
-/** The benchmarks' own addon: the same sources, and loops around them. */
-const benchAddon = addonStep({
-  name: 'benchmark addon',
-  stamp: 'bench-addon',
-  folder: 'bench/native',
-  target: 'espora_bench',
-  inputs: () => [...sourceFiles('native'), ...sourceFiles('bench/native')],
-  advice: `The benchmarks' native build failed. ${compilerAdvice}`,
-});
-
 /** Sources with the file that tsc makes of each; what a benchmark's peers have installed is none. */
 function typescriptFiles() {
   return typescriptProjects.flatMap(({ source, output }) =>
@@ -234,7 +224,7 @@ const typescript = {
   advice: () => 'TypeScript did not compile: the messages above name the file and the line.',
 };
 
-export const steps = { dependencies, native, benchAddon, typescript };
+export const steps = { dependencies, native, typescript };
 
 const say = (text) => process.stderr.write(text);
 

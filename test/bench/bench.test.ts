@@ -15,7 +15,6 @@ import { TrialFailure } from '../../bench/lib/trial.js';
 import { checkFingerprints } from '../../bench/micro/contestants.js';
 import { microTrials } from '../../bench/micro/index.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
-import { checkBuildsAgree } from '../tidy/rules.js';
 
 interface Output {
   readonly machine: Machine;
@@ -36,7 +35,7 @@ const run = (command: string, args: readonly string[]): Promise<Ended> =>
 
 const bench = (...args: string[]): Promise<Ended> => run(process.execPath, [main, ...args]);
 
-test.before('the addon of the benchmarks is built', async (t) => {
+test.before('the native code of the benchmarks is built', async (t) => {
   const { exitCode, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
   t.is(exitCode, 0, stderr);
 });
@@ -247,11 +246,4 @@ test('contestants that did not do the same work are refused, by name', (t) => {
       ]),
     { instanceOf: TrialFailure, message: '"a" and "c" did not do the same work' },
   );
-});
-
-test('what is measured is compiled like what ships', async (t) => {
-  const [ours, cmake] = await Promise.all(
-    ['bench/native/binding.gyp', 'CMakeLists.txt'].map((file) => readFile(file, 'utf8')),
-  );
-  t.deepEqual(checkBuildsAgree(ours!, cmake!), []);
 });

@@ -1,4 +1,4 @@
-// Other software in the shape of our services, in containers with their limits.
+// What plays in containers: what ships, and other software in the shape of our services with their limits.
 
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,23 +9,23 @@ import { accepts } from '#espora/lab/listening.js';
 import type { Subject } from '#espora/lab/subject.js';
 import { topologies } from '#espora/topology/index.js';
 import { at } from '../lib/project.js';
-import { barestTitle, haproxyChainTitle, haproxyTcp } from './limited-subjects.js';
+import { haproxyChainTitle, haproxyTcp, minimalTitle } from './contestants.js';
 
-// Whoever does not listen by then fails in the load, with a reason.
+// What does not listen by then fails in the load, with a reason.
 const readyTries = 300;
 const readyPauseMs = 100;
 
 export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
-export const floorTitle = barestTitle({ topology: 'handoff', stores: true });
+export const floorTitle = minimalTitle({ topology: 'handoff', stores: true });
 /** In the order in which they play. */
-export const subjects: readonly string[] = [
+export const titles: readonly string[] = [
   ...composeFiles.map((name) => `docker/${name}.yml`),
   haproxyChainTitle,
   floorTitle,
 ];
 
 /** What takes the places of our services: the command of each, by its name without spaces. */
-export interface Shape {
+interface OtherSoftware {
   readonly topology: 'proxy' | 'handoff';
   readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
   /** Files of /configuration. */
@@ -35,7 +35,7 @@ export interface Shape {
 const socketOf = (name: string): string => `/run/espora/${name}.sock`;
 const apis = ['api-1', 'api-2'];
 
-const haproxyShape: Shape = {
+const haproxyChain: OtherSoftware = {
   topology: 'proxy',
   commands: () => ({
     database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
@@ -60,29 +60,32 @@ const haproxyShape: Shape = {
   }),
 };
 
-const barest = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
-  '/usr/bin/bench_barest_handoff',
+const minimal = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
+  '/usr/bin/bench_minimal_handoff',
   ...listen,
   ...more,
 ];
-const barestShape: Shape = {
+const minimalHandoff: OtherSoftware = {
   topology: 'handoff',
   commands: (port) => ({
-    database: barest(['--unix', socketOf('database')], '--file', '/data/flushed'),
+    database: minimal(['--unix', socketOf('database')], '--file', '/data/flushed'),
     ...Object.fromEntries(
-      apis.map((name) => [name, barest(['--unix', socketOf(name)], '--to', socketOf('database'))]),
+      apis.map((name) => [name, minimal(['--unix', socketOf(name)], '--to', socketOf('database'))]),
     ),
-    balancer: barest(['--port', String(port)], ...apis.flatMap((name) => ['--to', socketOf(name)])),
+    balancer: minimal(
+      ['--port', String(port)],
+      ...apis.flatMap((name) => ['--to', socketOf(name)]),
+    ),
   }),
 };
 
 /** A compose file for other software in our shape, with the limits of a topology. */
-async function writeShape(
-  { topology, commands, files = () => ({}) }: Shape,
+async function writeComposeFile(
+  { topology, commands, files = () => ({}) }: OtherSoftware,
   directory: string,
   port: number,
 ): Promise<string> {
-  const folder = await mkdtemp(join(directory, 'shape-'));
+  const folder = await mkdtemp(join(directory, 'other-'));
   const services = topologies[topology].services.map(({ name, limits }) => {
     const plain = name.replace(' ', '-');
     return [
@@ -96,26 +99,26 @@ async function writeShape(
     ].join('\n');
   });
   for (const [name, text] of Object.entries(files(port))) await writeFile(join(folder, name), text);
-  const file = join(folder, 'shape.yml');
+  const file = join(folder, 'other.yml');
   const volumes = 'volumes:\n  sockets:\n  data:\n';
   await writeFile(file, `services:\n${services.join('\n')}\n${volumes}`);
   return file;
 }
 
 /** Starts it, on a port that is free; `scratch` is for its files, and stays. */
-async function startShape(shape: Shape, scratch: string): Promise<Subject> {
+async function startOther(software: OtherSoftware, scratch: string): Promise<Subject> {
   const port = await freePort();
-  const subject = await startCompose(await writeShape(shape, scratch, port), { port });
+  const running = await startCompose(await writeComposeFile(software, scratch, port), { port });
   for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
     await sleep(readyPauseMs);
   }
-  return subject;
+  return running;
 }
 
-/** Starts what ships and what it is held against: each of `subjects`, in their order. */
+/** Starts what ships and what it is held against: each of `titles`, in their order. */
 export const starts = (scratch: string): (() => Promise<Subject>)[] => [
   ...composeFiles.map((name) => async () => {
     return startCompose(at(`docker/${name}.yml`), { port: await freePort() });
   }),
-  ...[haproxyShape, barestShape].map((shape) => () => startShape(shape, scratch)),
+  ...[haproxyChain, minimalHandoff].map((software) => () => startOther(software, scratch)),
 ];

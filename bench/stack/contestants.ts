@@ -8,9 +8,8 @@ import { startLimited } from '#espora/lab/limited-topology.js';
 import type { Listening } from '#espora/lab/listening.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
-import { findProgram, LimitedRig } from '../lib/limited-rig.js';
-import { buildPrograms, execute } from '../lib/programs.js';
-import type { Command } from '../lib/programs.js';
+import { findProgram, LimitedRig, nativeProgram, run } from '../lib/processes.js';
+import type { Command } from '../lib/processes.js';
 import { at } from '../lib/project.js';
 
 /** Something that runs under limits on a port of 127.0.0.1. */
@@ -37,16 +36,16 @@ export function espora(
   limits: Readonly<Record<string, ResourceLimits>> = {},
 ): Contestant {
   return {
-    title: `espora ${name}`,
+    title: `espora, ${name}`,
     missing: [],
     start: async (directory) => {
       const options = { port: 0, dataParent: directory, limits };
-      const subject = await startLimited(topologies[name], options);
+      const started = await startLimited(topologies[name], options);
       return {
-        port: subject.port,
-        cpuSeconds: () => subject.services.reduce((sum, { read }) => sum + read().cpuSeconds, 0),
-        flushes: async () => (await subject.askDatabase())?.flushes,
-        stop: () => subject.stop(),
+        port: started.port,
+        cpuSeconds: () => started.services.reduce((sum, { read }) => sum + read().cpuSeconds, 0),
+        flushes: async () => (await started.askDatabase())?.flushes,
+        stop: () => started.stop(),
       };
     },
   };
@@ -96,7 +95,6 @@ function limitsOf(name: string): ResourceLimits {
   return topologies.proxy.services.find((service) => service.name === name)!.limits;
 }
 
-const cmake = findProgram('cmake');
 const haproxy = findProgram('haproxy');
 const nginx = findProgram('nginx');
 const postgres = findProgram('postgres', '/usr/lib/postgresql/15/bin');
@@ -148,12 +146,12 @@ interface Chain {
 /** Other software in our shape: a balancer, two api instances, a database; unix sockets between them. */
 const inOurShape =
   (
-    make: (directory: string) => Promise<Chain>,
+    make: (directory: string) => Chain,
     limits: Readonly<Record<string, ResourceLimits>> = {},
   ): Contestant['start'] =>
   (directory) =>
     inRig(async (rig) => {
-      const chain = await make(directory);
+      const chain = make(directory);
       const fileName = (name: string): string => name.replace(' ', '-');
       const socket = (name: string): string => join(directory, `${fileName(name)}.sock`);
       const start = (name: string, { command, listening }: Place): Promise<number> =>
@@ -174,10 +172,7 @@ export const haproxyChain = (
 ): Contestant => ({
   title: haproxyChainTitle,
   missing: missing({ haproxy }),
-  start: inOurShape(async (directory) => {
-    const constant = join(directory, 'constant_server');
-    const source = at('bench/load/constant_server.cc');
-    await execute('c++', ['-std=c++20', '-O2', '-o', constant, source]);
+  start: inOurShape((directory) => {
     let files = 0;
     const hop = async (listen: string, to: readonly string[]): Promise<Command> => {
       const file = join(directory, `${++files}.cfg`);
@@ -188,7 +183,7 @@ export const haproxyChain = (
     };
     return {
       database: (path) => ({
-        command: { file: constant, args: ['--unix', path] },
+        command: { file: nativeProgram('constant_server'), args: ['--unix', path] },
         listening: { path },
       }),
       api: async (path, to) => ({
@@ -203,42 +198,41 @@ export const haproxyChain = (
   }, limits),
 });
 
-/** What the barest of a topology does: relays or hands over, and stores a block, or nothing. */
-export interface Barest {
+/** What the minimal programs of a topology does: relays or hands over, and stores a block, or nothing. */
+export interface Minimal {
   readonly topology: 'proxy' | 'handoff';
   readonly stores: boolean;
 }
 
 /** The least that could be called the same as ours: the floor of the kernel, and of the disk. */
-export const barestTitle = ({ topology, stores }: Barest): string => {
-  const hops = { proxy: 'the barest relays', handoff: 'the barest handoff' }[topology];
+export const minimalTitle = ({ topology, stores }: Minimal): string => {
+  const hops = { proxy: 'the minimal relays', handoff: 'the minimal handoff' }[topology];
   return stores
     ? `${hops}, then one write and flush per turn; no HTTP, no ledger`
     : `${hops}, then a constant answer; nothing stored`;
 };
 
-export const barest = (
-  what: Barest,
+export const minimal = (
+  what: Minimal,
   limits: Readonly<Record<string, ResourceLimits>> = {},
 ): Contestant => ({
-  title: barestTitle(what),
-  missing: missing({ cmake }),
-  start: inOurShape(async (directory) => {
-    const programs = (await buildPrograms())!;
+  title: minimalTitle(what),
+  missing: [],
+  start: inOurShape((directory) => {
     const hop = {
       proxy: (listen: readonly string[], to: readonly string[]): Command => ({
-        file: programs('barest_relay'),
+        file: nativeProgram('minimal_relay'),
         args: [...listen, ...to.flatMap((path) => ['--upstream', path])],
       }),
       handoff: (listen: readonly string[], to: readonly string[]): Command => ({
-        file: programs('barest_handoff'),
+        file: nativeProgram('minimal_handoff'),
         args: [...listen, ...to.flatMap((path) => ['--to', path])],
       }),
     }[what.topology];
     const storing = what.stores ? ['--file', join(directory, 'flushed')] : [];
     return {
       database: (path) => ({
-        command: { file: programs('barest_handoff'), args: ['--unix', path, ...storing] },
+        command: { file: nativeProgram('minimal_handoff'), args: ['--unix', path, ...storing] },
         listening: { path },
       }),
       api: (path, to) => ({ command: hop(['--unix', path], [to]), listening: { path } }),
@@ -292,18 +286,18 @@ async function startPostgres(rig: LimitedRig, directory: string): Promise<string
   for (const folder of [directory, dirname(directory), dirname(dirname(directory))]) {
     await chmod(folder, 0o755);
   }
-  await execute('chown', ['postgres:postgres', data]);
+  await run({ file: 'chown', args: ['postgres:postgres', data] });
   const asPostgres = ['--reuid', 'postgres', '--regid', 'postgres', '--clear-groups'];
   const cluster = join(data, 'cluster');
   const create = [...asPostgres, initdb!, '-D', cluster, '-U', 'postgres', '-A', 'trust'];
-  await execute(setpriv!, create, { cwd: data });
+  await run({ file: setpriv!, args: create }, { cwd: data });
   const args = [...asPostgres, postgres!, '-D', cluster, '-k', data, '-c', 'listen_addresses='];
   const command = { file: setpriv!, args };
   await rig.start('database', peerShares.database, command, { path: join(data, '.s.PGSQL.5432') });
   const connect = ['-q', '-h', data, '-U', 'postgres', '-v', 'ON_ERROR_STOP=1'];
   for (let attempt = 0; ; attempt++) {
     try {
-      await execute(psql!, [...connect, '-c', 'CREATE DATABASE rinha']);
+      await run({ file: psql!, args: [...connect, '-c', 'CREATE DATABASE rinha'] });
       break;
     } catch (error) {
       // It listens before it is ready.
@@ -311,18 +305,21 @@ async function startPostgres(rig: LimitedRig, directory: string): Promise<string
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
-  await execute(psql!, [...connect, '-d', 'rinha', '-f', at('bench/peers/fastify/schema.sql')]);
+  await run({
+    file: psql!,
+    args: [...connect, '-d', 'rinha', '-f', at('bench/peers/fastify/schema.sql')],
+  });
   return data;
 }
 
 /** What the field would build: nginx, two Node.js servers, PostgreSQL. */
 export const nodePeer: Contestant = {
-  title: 'nginx, 2 × fastify and pg, PostgreSQL with its durable defaults',
+  title: 'nginx, 2 × fastify and pg, PostgreSQL',
   missing: missing({ nginx, postgres, initdb, psql, setpriv }),
   start: (directory) =>
     inRig(async (rig) => {
       const peer = at('bench/peers/fastify');
-      await execute('npm', ['ci', '--no-audit', '--no-fund'], { cwd: peer });
+      await run({ file: 'npm', args: ['ci', '--no-audit', '--no-fund'] }, { cwd: peer });
       const PGHOST = await startPostgres(rig, directory);
       for (const name of ['api-1', 'api-2']) {
         const SOCKET = join(directory, `${name}.sock`);

@@ -1,12 +1,12 @@
 // The layer-4 forwarders that the trials of forwarding compare: ours in both modes, HAProxy, nginx,
-// and the barest relay. Each listens on a TCP port and forwards to one unix socket, on one thread.
+// and the minimal relay. Each listens on a TCP port and forwards to one unix socket, on one thread.
 
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findProgram } from '../lib/limited-rig.js';
-import type { Command } from '../lib/programs.js';
-import { haproxyTcp } from './limited-subjects.js';
+import { findProgram, nativeProgram } from '../lib/processes.js';
+import type { Command } from '../lib/processes.js';
+import { haproxyTcp } from './contestants.js';
 
 /** Where a forwarder keeps its files, listens and forwards to. */
 export interface Place {
@@ -15,7 +15,8 @@ export interface Place {
   readonly upstream: string;
 }
 
-export interface Subject {
+/** A contestant of these trials. */
+export interface Forwarder {
   readonly title: string;
   /** What it can't run without, and is not there. */
   readonly missing: readonly string[];
@@ -48,7 +49,7 @@ const haproxy = findProgram('haproxy');
 const nginx = findProgram('nginx');
 
 /** `mode tcp`, one thread. */
-export function haproxySubject(title: string, options: readonly string[] = []): Subject {
+export function haproxyForwarder(title: string, options: readonly string[] = []): Forwarder {
   return {
     title,
     missing: haproxy === undefined ? ['haproxy'] : [],
@@ -63,7 +64,7 @@ export function haproxySubject(title: string, options: readonly string[] = []): 
 }
 
 /** `stream`, one worker, which is the process itself. */
-export const nginxSubject: Subject = {
+export const nginxForwarder: Forwarder = {
   title: 'nginx, stream',
   missing: [
     ...(nginx === undefined ? ['nginx'] : []),
@@ -78,21 +79,19 @@ export const nginxSubject: Subject = {
 };
 
 /** A program of bench/load. */
-export function nativeSubject(
+export function ownForwarder(
   title: string,
-  file: string,
-  mode: 'relay' | 'handoff' | undefined,
-): Subject {
+  program: 'forwarder' | 'minimal_relay',
+  mode?: 'relay' | 'handoff',
+): Forwarder {
   return {
     title,
     missing: [],
     handsOff: mode === 'handoff',
     prepare: ({ port, upstream }) => {
       const args = ['--port', String(port), '--upstream', upstream];
-      return Promise.resolve({
-        file,
-        args: mode === undefined ? args : [...args, '--mode', mode],
-      });
+      const file = nativeProgram(program);
+      return Promise.resolve({ file, args: mode ? [...args, '--mode', mode] : args });
     },
   };
 }

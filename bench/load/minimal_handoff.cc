@@ -3,42 +3,27 @@
 // records that anybody could read back: what it costs is the floor of the kernel and the disk on
 // this machine. It is measured beside the real service and used for nothing else.
 //
-//   barest_handoff --port N --to PATH [--to PATH …]   accepts on 127.0.0.1, hands over in turn
-//   barest_handoff --unix PATH --to PATH              is handed sockets, hands them on
-//   barest_handoff --unix PATH [--file FILE]          answers those that it is handed,
+//   minimal_handoff --port N --to PATH [--to PATH …]   accepts on 127.0.0.1, hands over in turn
+//   minimal_handoff --unix PATH --to PATH              is handed sockets, hands them on
+//   minimal_handoff --unix PATH [--file FILE]          answers those that it is handed,
 //                                                     and those that connect to PATH
 //
 // Sockets are handed over at PATH.handoff.
 //
 // Each request is what one recv brings. Where at least one of a turn of the loop was a POST, a
 // block is written to FILE, if there is one, and flushed before any of that turn is answered.
-// Prints "listening ADDRESS" when it listens. SIGTERM or the end of the parent ends it.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "program.h"
+
 namespace {
 
-constexpr int events_per_wait = 256;
-constexpr int listen_backlog = 4096;
+using namespace bench;
+
 constexpr std::size_t request_bytes_max = 8192;
 constexpr int connect_tries_max = 500;
 constexpr useconds_t connect_pause_us = 20'000;
@@ -46,67 +31,17 @@ constexpr std::size_t block_bytes = 4096;
 constexpr std::size_t fill_bytes = std::size_t{1} << 20;
 constexpr std::size_t file_bytes = 64 * fill_bytes;
 
-std::string answer_with(std::string_view body) {
-  return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
-}
-
-const std::string transaction = answer_with(R"({"limite":100000,"saldo":0})");
-const std::string statement = answer_with(
+const std::string transaction = json_answer(transaction_body);
+const std::string statement = json_answer(
     R"({"saldo":{"total":0,"data_extrato":"2024-01-17T02:34:41.217753Z","limite":100000},)"
     R"("ultimas_transacoes":[]})");
 
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "barest_handoff: %s: %s\n", what, std::strerror(errno));
-  std::exit(1);
-}
-
-sockaddr_un unix_name(const std::string& path) {
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof name.sun_path) {
-    errno = ENAMETOOLONG;
-    fail(path.c_str());
-  }
-  std::memcpy(name.sun_path, path.c_str(), path.size());
-  return name;
-}
-
-void start_listening(int fd, const sockaddr* name, socklen_t bytes) {
-  if (bind(fd, name, bytes) != 0) fail("bind");
-  if (listen(fd, listen_backlog) != 0) fail("listen");
-}
-
-int listen_unix(const std::string& path, int type) {
-  const int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("socket");
-  const sockaddr_un name = unix_name(path);
-  unlink(path.c_str());
-  start_listening(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  return fd;
-}
-
-int listen_tcp(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("socket");
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // what is accepted inherits it
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_port = htons(static_cast<std::uint16_t>(port));
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  start_listening(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  return fd;
-}
-
-// Whoever is to receive may be started at the same time.
+// The receiver may be started at the same time.
 int connect_to(const std::string& path) {
-  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("socket");
-  const sockaddr_un name = unix_name(path + ".handoff");
-  for (int tries = 0; connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0;) {
-    if (++tries == connect_tries_max) fail(path.c_str());
+  const Address to = unix_address(path + ".handoff");
+  const int fd = socket_for(to, 0, SOCK_SEQPACKET);
+  for (int tries = 0; connect(fd, to.generic(), to.bytes) != 0;) {
+    if (++tries == connect_tries_max) fail(path);
     usleep(connect_pause_us);
   }
   return fd;
@@ -187,13 +122,12 @@ class Program {
   Program(std::vector<int> receivers, Disk* disk)
       : poller_(epoll_create1(EPOLL_CLOEXEC)), receivers_(std::move(receivers)), disk_(disk) {}
 
-  void watch(int fd, Role role) {
-    if (static_cast<std::size_t>(fd) >= roles_.size()) roles_.resize(fd + 1);
-    roles_[fd] = role;
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = fd;
-    if (epoll_ctl(poller_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+  void watch_as(Role role, int fd) {
+    if (static_cast<std::size_t>(fd) >= roles_.size()) {
+      roles_.resize(static_cast<std::size_t>(fd) + 1);
+    }
+    roles_[static_cast<std::size_t>(fd)] = role;
+    watch(poller_, fd);
   }
 
   [[noreturn]] void run() {
@@ -212,7 +146,7 @@ class Program {
 
  private:
   void on_event(int fd) {
-    switch (roles_[fd]) {
+    switch (roles_[static_cast<std::size_t>(fd)]) {
       case Role::listener: {
         const int client = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) take(client);
@@ -220,7 +154,7 @@ class Program {
       }
       case Role::channel_listener: {
         const int channel = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
-        if (channel >= 0) watch(channel, Role::channel);
+        if (channel >= 0) watch_as(Role::channel, channel);
         break;
       }
       case Role::channel: {
@@ -242,7 +176,7 @@ class Program {
       hand_over(receivers_[turn_++ % receivers_.size()], client);
       return;
     }
-    watch(client, Role::client);
+    watch_as(Role::client, client);
     serve(client);
   }
 
@@ -271,33 +205,29 @@ class Program {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int port = -1;
+  Address port;
   std::string path;
   const char* file = nullptr;
   std::vector<int> receivers;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view flag = argv[i];
-    if (flag == "--port") port = std::atoi(argv[i + 1]);
+    if (flag == "--port") port = local_port(argv[i + 1]);
     if (flag == "--unix") path = argv[i + 1];
     if (flag == "--to") receivers.push_back(connect_to(argv[i + 1]));
     if (flag == "--file") file = argv[i + 1];
   }
-  if ((port < 0 && path.empty()) || (!receivers.empty() && file != nullptr)) {
-    std::fprintf(stderr,
-                 "usage: barest_handoff (--port N | --unix PATH) [--to PATH [--to PATH] | "
-                 "--file FILE]\n");
-    return 2;
+  if ((port.bytes == 0 && path.empty()) || (!receivers.empty() && file != nullptr)) {
+    usage("(--port N | --unix PATH) [--to PATH [--to PATH] | --file FILE]");
   }
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  end_with_parent();
 
   Disk* disk = file == nullptr ? nullptr : new Disk(file);
   Program program(std::move(receivers), disk);
-  if (port >= 0) program.watch(listen_tcp(port), Role::listener);
+  if (port.bytes > 0) program.watch_as(Role::listener, listen_on(port, SOCK_NONBLOCK));
   if (!path.empty()) {
-    program.watch(listen_unix(path + ".handoff", SOCK_SEQPACKET), Role::channel_listener);
-    program.watch(listen_unix(path, SOCK_STREAM), Role::listener);
+    const Address channels = unix_address(path + ".handoff");
+    program.watch_as(Role::channel_listener, listen_on(channels, SOCK_NONBLOCK, SOCK_SEQPACKET));
+    program.watch_as(Role::listener, listen_on(unix_address(path), SOCK_NONBLOCK));
   }
-  std::printf("listening %s\n", path.empty() ? std::to_string(port).c_str() : path.c_str());
-  std::fflush(stdout);
   program.run();
 }
