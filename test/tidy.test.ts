@@ -148,8 +148,22 @@ const examples: readonly (readonly [string, Rule, string, string, readonly numbe
     'ledger includes what it may',
     rules.checkIncludeDirection,
     'native/ledger/a.h',
-    '#include "ledger/a.h"\n#include "http/b.h"\n#include "store/b.h"\n#include "sys/b.h"',
+    '#include "ledger/a.h"\n#include "engine/b.h"\n#include "store/b.h"\n#include "sys/b.h"',
     [],
+  ],
+  [
+    'ledger includes http and face',
+    rules.checkIncludeDirection,
+    'native/ledger/a.h',
+    '#include "http/b.h"\n#include "face/b.h"',
+    [1, 2],
+  ],
+  [
+    'face includes store and ledger',
+    rules.checkIncludeDirection,
+    'native/face/a.h',
+    '#include "engine/b.h"\n#include "store/b.h"\n#include "ledger/b.h"',
+    [2, 3],
   ],
   [
     'a name that is not from native/',

@@ -35,7 +35,7 @@ class ApplyTrial final : public Napi::ObjectWrap<ApplyTrial> {
     ledger::Account* account = ledger_.find(account_id);
     if (account == nullptr) return false;
     const ledger::Decision decision = ledger::decide(*account, transaction);
-    if (decision.verdict != ledger::Verdict::accepted) return false;
+    if (decision.result != engine::Result::applied) return false;
     entry = ledger_.apply(*account, transaction, decision.balance_after, now_us, ++sequence_);
     return true;
   }

@@ -98,7 +98,7 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
     ledger::Ledger& state = recovering_->ledger;
     ledger::Account& account = *state.find(static_cast<uint32_t>(1 + number % 5));
     ledger::Decision decision = ledger::decide(account, transaction);
-    if (decision.verdict != ledger::Verdict::accepted) {
+    if (decision.result != engine::Result::applied) {
       transaction.kind = ledger::Kind::credit;
       decision = ledger::decide(account, transaction);
     }

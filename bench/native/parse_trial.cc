@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "face/json_transaction.h"
 #include "http/request_parser.h"
-#include "ledger/json_transaction.h"
 #include "measure.h"
 #include "trials.h"
 #include "values.h"
@@ -91,23 +91,23 @@ class ParseTrial final : public Napi::ObjectWrap<ParseTrial> {
   // a credit or 0 for a debit.
   Napi::Value body_one(const Napi::CallbackInfo& info) {
     const std::span<std::byte> bytes = bytes_of(info[0]);
-    ledger::Transaction transaction;
-    if (ledger::read_transaction({reinterpret_cast<char*>(bytes.data()), bytes.size()},
-                                 transaction) != nullptr) {
+    engine::Transaction transaction;
+    if (face::read_transaction({reinterpret_cast<char*>(bytes.data()), bytes.size()},
+                               transaction) != nullptr) {
       return info.Env().Null();
     }
     fields_[0] = static_cast<double>(transaction.amount);
-    fields_[1] = transaction.kind == ledger::Kind::credit ? 1 : 0;
+    fields_[1] = transaction.kind == engine::Kind::credit ? 1 : 0;
     const std::string_view description = transaction.description.view();
     return Napi::String::New(info.Env(), description.data(), description.size());
   }
 
   Napi::Value body_loop(const Napi::CallbackInfo& info) {
     bool accepted = true;
-    ledger::Transaction transaction;
+    engine::Transaction transaction;
     const double ns = time_ns(iterations_of(info, 0), [&] {
       const std::vector<char>& body = messages_[cycle_.next()];
-      accepted &= ledger::read_transaction({body.data(), body.size()}, transaction) == nullptr;
+      accepted &= face::read_transaction({body.data(), body.size()}, transaction) == nullptr;
       keep(transaction);
     });
     if (!accepted) throw Napi::Error::New(info.Env(), "a body is refused");

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/transaction.h"
 #include "ledger/entry_codec.h"
-#include "ledger/transaction.h"
 #include "sys/status.h"
 
 namespace espora::bench {

@@ -1,13 +1,17 @@
 #include "binding/database.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "binding/loop_thread.h"
 #include "binding/values.h"
-#include "ledger/service.h"
+#include "face/face.h"
+#include "http/server.h"
+#include "ledger/teller.h"
+#include "store/housekeeping_thread.h"
 #include "sys/clock.h"
 #include "sys/file_system.h"
 #include "sys/process.h"
@@ -44,30 +48,35 @@ void for_each_setting(const Settings& settings, Options& options) {
   settings.milliseconds("keepAliveTimeout", options.keep_alive_timeout_ms);
 }
 
-ledger::ServiceOptions read_settings(const Napi::Object& given) {
-  ledger::ServiceOptions options;
-  options.store.directory = get_path(given, "data");
-  options.store.create = true;
-  options.store.segment_bytes =
-      get_unsigned_or(given, "segmentBytes", limits::segment_bytes_max, 0);
+struct Settings {
+  ledger::BooksOptions books;
+  http::ServerOptions http;
+};
+
+Settings read_settings(const Napi::Object& given) {
+  Settings options;
+  store::Options& store = options.books.store;
+  store.directory = get_path(given, "data");
+  store.create = true;
+  store.segment_bytes = get_unsigned_or(given, "segmentBytes", limits::segment_bytes_max, 0);
   const uint64_t interval_ms = get_unsigned(given, "fsyncInterval", milliseconds_max);
-  options.store.sync = interval_ms == 0 ? store::Sync::always : store::Sync::interval;
-  options.store.flush_interval_ms = static_cast<uint32_t>(interval_ms);
-  if (!absent(given, "accounts")) options.accounts = to_accounts(given);
+  store.sync = interval_ms == 0 ? store::Sync::always : store::Sync::interval;
+  store.flush_interval_ms = static_cast<uint32_t>(interval_ms);
+  if (!absent(given, "accounts")) options.books.accounts = to_accounts(given);
   options.http.listen = read_listening(given);
   for_each_setting(SettingsReader(given), options.http);
   return options;
 }
 
-Napi::Object show_settings(Napi::Env env, const ledger::ServiceOptions& options) {
+Napi::Object show_settings(Napi::Env env, const Settings& options) {
   Napi::Object shown = Napi::Object::New(env);
-  const store::Options& store = options.store;
+  const store::Options& store = options.books.store;
   shown.Set("data", store.directory);
   set(shown, "segmentBytes", store.segment_bytes);
   set(shown, "fsyncInterval", store.sync == store::Sync::always ? 0 : store.flush_interval_ms);
   Napi::Array accounts = Napi::Array::New(env);
-  if (options.accounts.has_value()) {
-    for (const ledger::AccountLimit& each : options.accounts->accounts()) {
+  if (options.books.accounts.has_value()) {
+    for (const ledger::AccountLimit& each : options.books.accounts->accounts()) {
       Napi::Object account = Napi::Object::New(env);
       set(account, "id", each.id);
       set(account, "limit", static_cast<uint64_t>(each.limit));
@@ -79,6 +88,92 @@ Napi::Object show_settings(Napi::Env env, const ledger::ServiceOptions& options)
   for_each_setting(SettingsWriter(shown), options.http);
   return shown;
 }
+
+// The books, the teller, its face and the server, on an event loop, which commits at the end of
+// each turn and maintains the store when it is due. All calls on the loop's thread.
+class Service final : private sys::TurnHook {
+ public:
+  using Emit = std::function<void(const char* name, const std::string& message)>;
+
+  Service(sys::EventLoop& loop, sys::FileSystem& file_system, const Settings& settings, Emit emit)
+      : books(file_system, settings.books),
+        server(loop, face, settings.http),
+        loop_(loop),
+        file_system_(file_system),
+        emit_(std::move(emit)) {
+    face.serve(server);
+  }
+  ~Service() {
+    loop_.set_turn_hook(nullptr);
+    loop_.timers().disarm(maintenance_);
+    loop_.timers().disarm(failure_timer_);
+  }
+
+  // Recovers the store (this takes as long as it takes), then listens: nothing is accepted before.
+  sys::Status start() {
+    if (sys::Status opened = books.open(); !opened.ok()) return opened;
+    store::Engine& store = books.store();
+    // Its hook fires on its own thread, when a segment is ready or a try for one failed.
+    housekeeping_ = std::make_unique<store::HousekeepingThread>(
+        file_system_, store.spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
+        &store.housekeeping());
+    if (!housekeeping_->started().ok()) return housekeeping_->started();
+    teller.open(face);
+    if (sys::Status listens = server.listen(); !listens.ok()) return listens;
+    loop_.set_turn_hook(this);
+    plan_maintenance();
+    return server.start();
+  }
+  sys::Status close() {
+    server.close_all();
+    housekeeping_.reset();
+    return books.close();
+  }
+
+  ledger::Books books;
+  ledger::Teller teller{books};
+  face::Face face{teller};
+  http::Server server;
+
+ private:
+  void on_turn_end() override {
+    const bool commits = books.store().has_open_batch();
+    if (teller.turn_over()) loop_.run_again();
+    if (commits) plan_maintenance();
+    if (teller.failed()) tell_of_failure();
+  }
+  void maintain() {
+    if (teller.failed()) return;
+    teller.maintain();
+    plan_maintenance();
+    if (teller.failed()) return tell_of_failure();
+    // A person should know of it; nothing that is served depends on it.
+    std::string failure = books.store().housekeeping().last_failure();
+    if (failure.empty() || failure == housekeeping_told_) return;
+    housekeeping_told_ = std::move(failure);
+    emit_("warning", housekeeping_told_);
+  }
+  // Never again once the store failed.
+  void plan_maintenance() {
+    const uint64_t due_ns = books.store().maintenance_due_ns();
+    if (due_ns == UINT64_MAX) return loop_.timers().disarm(maintenance_);
+    loop_.timers().arm(maintenance_, due_ns / 1'000'000 + 1);
+  }
+  void tell_of_failure() {
+    if (failure_timer_.armed()) return;
+    emit_("failed", books.store().failure().message());
+    loop_.timers().arm(failure_timer_, loop_.now_ms() + failure_grace_ms);
+  }
+
+  sys::EventLoop& loop_;
+  sys::FileSystem& file_system_;
+  const Emit emit_;
+  sys::Timer maintenance_{[](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); },
+                          this};
+  sys::Timer failure_timer_{[](sys::Timer&, void*) { sys::exit_now(1); }, nullptr};
+  std::string housekeeping_told_;  // the failure of it that was told last
+  std::unique_ptr<store::HousekeepingThread> housekeeping_;
+};
 
 // What start() found, for its promise.
 struct Opened {
@@ -92,9 +187,7 @@ struct Opened {
   std::vector<std::string> warnings;
 };
 
-class Database final : public Napi::ObjectWrap<Database>,
-                       private LoopService,
-                       private ledger::ServiceEvents {
+class Database final : public Napi::ObjectWrap<Database>, private LoopService {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
@@ -144,38 +237,38 @@ class Database final : public Napi::ObjectWrap<Database>,
   Napi::Value stats(const Napi::CallbackInfo& info) {
     Napi::Object result = Napi::Object::New(info.Env());
     if (!thread_.running()) return result;
-    for_each_counter(service_->http_stats(), counters_into(result));
-    for_each_counter(service_->handoff_counters(), counters_into(result));
-    for_each_counter(service_->stats(), counters_into(result));
+    for_each_counter(service_->server.stats(), counters_into(result));
+    for_each_counter(service_->server.handoff_counters(), counters_into(result));
+    for_each_counter(service_->face.stats(), counters_into(result));
+    for_each_counter(service_->teller.stats(), counters_into(result));
     return result;
   }
 
   // --- the loop's thread ---
   sys::Status start(sys::EventLoop& loop) override {
-    loop_ = &loop;
     const uint64_t begin_ns = sys::monotonic_ns();
-    ledger::ServiceEvents& events = *this;
-    service_ = std::make_unique<ledger::Service>(loop, file_system_, options_, events);
-    sys::Status status = service_->start();
-    if (!status.ok()) return status;
-    const store::Engine& engine = service_->engine();
-    opened_ = {.port = service_->port(),
-               .addresses = service_->addresses(),
+    service_ = std::make_unique<Service>(
+        loop, file_system_, options_, [this](const char* name, const std::string& message) {
+          thread_.emit(name, [message](Napi::Object& detail) { detail.Set("message", message); });
+        });
+    if (sys::Status status = service_->start(); !status.ok()) return status;
+    const ledger::Books& books = service_->books;
+    opened_ = {.port = service_->server.port(),
+               .addresses = service_->server.addresses(),
                .open_ns = sys::monotonic_ns() - begin_ns,
-               .last_seq = engine.last_seq(),
-               .appendable = engine.appendable(),
-               .whole = engine.whole(),
-               .store = engine.stats(),
-               .warnings = service_->warnings()};
+               .last_seq = books.store().last_seq(),
+               .appendable = books.store().appendable(),
+               .whole = books.store().whole(),
+               .store = books.store().stats(),
+               .warnings = books.warnings()};
     return {};
   }
 
   void drain(sys::EventLoop& loop, uint64_t patience_ms, std::function<void()> done) override {
-    service_->drain(loop.now_ms() + patience_ms, std::move(done));
+    service_->server.drain(loop.now_ms() + patience_ms, std::move(done));
   }
 
   sys::Status finish() override {
-    loop_->timers().disarm(failure_timer_);
     sys::Status status = service_->close();
     service_.reset();
     return status;
@@ -183,24 +276,11 @@ class Database final : public Napi::ObjectWrap<Database>,
 
   void abandon() override { service_.reset(); }
 
-  void on_store_failed(const sys::Status& failure) override {
-    emit("failed", failure.message());
-    loop_->timers().arm(failure_timer_, loop_->now_ms() + failure_grace_ms);
-  }
-
-  void on_store_warning(const std::string& message) override { emit("warning", message); }
-
-  void emit(const char* name, const std::string& message) {
-    thread_.emit(name, [message](Napi::Object& detail) { detail.Set("message", message); });
-  }
-
-  ledger::ServiceOptions options_;
+  Settings options_;
   sys::PosixFileSystem file_system_;
-  sys::EventLoop* loop_ = nullptr;
-  sys::Timer failure_timer_{[](sys::Timer&, void*) { sys::exit_now(1); }, nullptr};
   Opened opened_;
   // Made and freed on the loop's thread; JavaScript's thread reads its atomics while it runs.
-  std::unique_ptr<ledger::Service> service_;
+  std::unique_ptr<Service> service_;
   LoopThread thread_;  // last: its end must come before that of what it uses
 };
 

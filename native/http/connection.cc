@@ -309,10 +309,9 @@ void Connection::answer(const Answer& answer) {
   append(answer);
 }
 
-Ticket Connection::defer() {
+void Connection::defer() {
   ESPORA_CHECK(!current_.answered && !current_.deferred);
   current_.deferred = true;
-  return {id_, requests_};
 }
 
 void Connection::answer_deferred(uint64_t request, const Answer& answer) {

@@ -71,7 +71,7 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
     uint64_t end;
     Gate gate;      // of what leaves before it, too
     Gate own_gate;  // of its content
-    uint64_t tag;   // of the request
+    Tag tag;        // of the request
     uint16_t status;
     bool without_body;
     Persistence persistence;
@@ -79,7 +79,8 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
 
   void on_events(uint32_t events) override;
   void answer(const Answer& answer) override;
-  Ticket defer() override;
+  void defer() override;
+  [[nodiscard]] Ticket ticket() const override { return {id_, requests_}; }
 
   void read();
   void read_portion();

@@ -28,8 +28,14 @@ struct Answer {
   }
 };
 
+// What a handler found out from the head of a request, in its own terms.
+struct Tag {
+  uint64_t subject = 0;
+  uint8_t kind = 0;
+};
+
 // Answers the request with this tag (see HeadVerdict) once more, at once.
-using Remake = std::function<Answer(uint64_t tag)>;
+using Remake = std::function<Answer(const Tag& tag)>;
 
 // Names one request that is being answered; stays valid as a name when its connection is gone.
 struct Ticket {
@@ -43,7 +49,7 @@ struct HeadVerdict {
   // dropped, a larger one is left unread and the connection closed.
   const Error* refusal = nullptr;
   std::string_view allow;  // with 405; must outlive the request, as a constant does
-  uint64_t tag = 0;        // given back with the whole request: saves routing it twice
+  Tag tag;                 // given back with the whole request: nothing is found twice
 };
 
 // One request on its way to its answer. Exists only while Handler::on_request runs.
@@ -51,9 +57,10 @@ class Exchange {
  public:
   // Exactly one of both, once.
   virtual void answer(const Answer& answer) = 0;
-  // The answer comes later through Server::answer. Until then nothing more of this connection is
-  // read.
-  virtual Ticket defer() = 0;
+  // The answer comes later through Server::answer, by ticket(). Until then nothing more of this
+  // connection is read.
+  virtual void defer() = 0;
+  [[nodiscard]] virtual Ticket ticket() const = 0;
 
  protected:
   ~Exchange() = default;
@@ -65,7 +72,7 @@ class Handler {
   virtual HeadVerdict on_head(const Request& request) = 0;
   // The request is complete; `tag` is the one of its HeadVerdict. The views of `request` end with
   // this call.
-  virtual void on_request(const Request& request, uint64_t tag, Exchange& exchange) = 0;
+  virtual void on_request(const Request& request, const Tag& tag, Exchange& exchange) = 0;
 
  protected:
   ~Handler() = default;

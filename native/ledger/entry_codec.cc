@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "engine/utf8.h"
 #include "ledger/little_endian.h"
-#include "ledger/utf8.h"
 #include "sys/check.h"
 
 namespace espora::ledger {
@@ -32,7 +32,7 @@ bool is_description(std::string_view text) noexcept {
   const char* at = text.data();
   const char* end = at + text.size();
   while (at < end) {
-    const unsigned bytes = utf8_sequence_bytes(at, end);
+    const unsigned bytes = engine::utf8_sequence_bytes(at, end);
     if (bytes == 0 || ++characters > limits::description_characters_max) return false;
     at += bytes;
   }

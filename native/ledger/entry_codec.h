@@ -7,11 +7,16 @@
 #include <span>
 #include <string_view>
 
-#include "ledger/transaction.h"
+#include "engine/transaction.h"
 #include "sys/limits.h"
 #include "sys/status.h"
 
 namespace espora::ledger {
+
+using engine::Description;
+using engine::Kind;
+using engine::PastTransaction;
+using engine::Transaction;
 
 // The record type under which entries are stored.
 inline constexpr uint16_t entry_record_type = 1;

@@ -1,6 +1,7 @@
 #include "ledger/ledger.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "sys/check.h"
@@ -15,25 +16,22 @@ int64_t sum(int64_t balance, const Transaction& transaction) noexcept {
                                           : balance - transaction.amount;
 }
 
-// Position of `id` in accounts sorted by it, or their number.
-size_t index_of(const std::vector<Account>& accounts, uint32_t id) noexcept {
-  // The usual table numbers its accounts from 1 on: a guess that is right then, and cheap.
-  if (const size_t guess = id - size_t{1}; guess < accounts.size() && accounts[guess].id() == id) {
-    return guess;
-  }
-  const auto at = std::lower_bound(
-      accounts.begin(), accounts.end(), id,
-      [](const Account& account, uint32_t wanted) { return account.id() < wanted; });
-  return at != accounts.end() && at->id() == id ? static_cast<size_t>(at - accounts.begin())
-                                                : accounts.size();
-}
-
 }  // namespace
 
 const PastTransaction& Account::past(size_t age) const noexcept {
   ESPORA_CHECK(age < past_count_);
   const size_t newest = past_next_ + past_.size() - 1;
   return past_[(newest - age) % past_.size()];
+}
+
+engine::Statement Account::statement(uint64_t now_us) const noexcept {
+  // The newest are in front of the next one's place, those that are left of the last round behind.
+  const size_t wrapped = past_count_ - std::min(past_count_, past_next_);
+  return {.limit = limit_,
+          .balance = balance_,
+          .time_us = std::max(now_us, last_time_us_),
+          .older = {past_.data() + past_next_, wrapped},
+          .newer = {past_.data(), past_count_ - wrapped}};
 }
 
 void Account::change(const Transaction& transaction, int64_t balance, uint64_t time_us,
@@ -49,25 +47,22 @@ void Account::change(const Transaction& transaction, int64_t balance, uint64_t t
 Decision decide(const Account& account, const Transaction& transaction) noexcept {
   const int64_t balance = sum(account.balance(), transaction);
   if (transaction.kind == Kind::debit && balance < -account.limit()) {
-    return {.verdict = Verdict::limit_insufficient};
+    return {.result = engine::Result::limit_insufficient};
   }
-  if (balance > limits::amount_max) return {.verdict = Verdict::balance_too_large};
-  return {.verdict = Verdict::accepted, .balance_after = balance};
+  if (balance > limits::amount_max) return {.result = engine::Result::balance_too_large};
+  return {.balance_after = balance};
 }
 
-Ledger::Ledger(const AccountTable& table) {
-  accounts_.reserve(table.accounts().size());
-  for (const AccountLimit& account : table.accounts()) accounts_.push_back(Account(account));
-}
-
-Account* Ledger::find(uint32_t id) noexcept {
-  const size_t index = index_of(accounts_, id);
-  return index < accounts_.size() ? &accounts_[index] : nullptr;
-}
+Ledger::Ledger(const AccountTable& table) { extend(table); }
 
 const Account* Ledger::find(uint32_t id) const noexcept {
-  const size_t index = index_of(accounts_, id);
-  return index < accounts_.size() ? &accounts_[index] : nullptr;
+  // The usual table numbers its accounts from 1 on: a guess that is right then, and cheap.
+  const size_t guess = id - size_t{1};
+  if (guess < accounts_.size() && accounts_[guess].id() == id) return &accounts_[guess];
+  const auto at = std::lower_bound(
+      by_id_.begin(), by_id_.end(), id,
+      [this](uint32_t place, uint32_t wanted) { return accounts_[place].id() < wanted; });
+  return at != by_id_.end() && accounts_[*at].id() == id ? &accounts_[*at] : nullptr;
 }
 
 Entry Ledger::apply(Account& account, const Transaction& transaction, int64_t balance_after,
@@ -86,8 +81,9 @@ Entry Ledger::apply(Account& account, const Transaction& transaction, int64_t ba
 
 void Ledger::remember(const Account& account, uint64_t sequence) {
   before_.push_back({sequence, account.last_change_seq_, last_change_seq_, account.last_time_us_,
-                     account.balance_, account.past_[account.past_next_], account.id_,
-                     account.past_next_, account.past_count_});
+                     account.balance_, account.past_[account.past_next_],
+                     static_cast<uint32_t>(place(account)), account.past_next_,
+                     account.past_count_});
 }
 
 void Ledger::settle(uint64_t sequence) noexcept {
@@ -99,7 +95,7 @@ void Ledger::settle(uint64_t sequence) noexcept {
 void Ledger::revert() noexcept {
   for (; !before_.empty(); before_.pop_back()) {
     const Before& before = before_.back();
-    Account& account = *find(before.account_id);
+    Account& account = at(before.place);
     account.past_next_ = before.past_next;
     account.past_count_ = before.past_count;
     account.past_[before.past_next] = before.past;
@@ -140,16 +136,15 @@ void Ledger::lose(uint64_t sequence) noexcept {
 }
 
 void Ledger::extend(const AccountTable& table) {
-  const size_t known = accounts_.size();
+  std::vector<Account> more;
   for (const AccountLimit& limit : table.accounts()) {
-    const auto end = accounts_.begin() + static_cast<std::ptrdiff_t>(known);
-    const auto at = std::lower_bound(
-        accounts_.begin(), end, limit.id,
-        [](const Account& account, uint32_t wanted) { return account.id() < wanted; });
-    if (at == end || at->id() != limit.id) accounts_.push_back(Account(limit));
+    if (find(limit.id) == nullptr) more.push_back(Account(limit));
   }
-  std::sort(accounts_.begin(), accounts_.end(),
-            [](const Account& a, const Account& b) { return a.id() < b.id(); });
+  accounts_.insert(accounts_.end(), more.begin(), more.end());
+  by_id_.resize(accounts_.size());
+  std::iota(by_id_.begin(), by_id_.end(), 0);
+  std::sort(by_id_.begin(), by_id_.end(),
+            [this](uint32_t a, uint32_t b) { return accounts_[a].id() < accounts_[b].id(); });
 }
 
 }  // namespace espora::ledger

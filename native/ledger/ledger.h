@@ -6,21 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "engine/engine.h"
 #include "ledger/account_table.h"
 #include "ledger/entry_codec.h"
-#include "ledger/transaction.h"
 #include "sys/limits.h"
 #include "sys/status.h"
 
 namespace espora::ledger {
-
-// A transaction of the past, as a statement shows it.
-struct PastTransaction {
-  uint64_t time_us = 0;
-  Transaction transaction;
-};
 
 // One account. Read by everybody, changed by Ledger only.
 class Account {
@@ -37,6 +32,8 @@ class Account {
   [[nodiscard]] size_t past_count() const noexcept { return past_count_; }
   // `age` 0 is the newest; below past_count().
   [[nodiscard]] const PastTransaction& past(size_t age) const noexcept;
+  // As of `now_us`, or of the newest transaction if that is later.
+  [[nodiscard]] engine::Statement statement(uint64_t now_us) const noexcept;
 
  private:
   friend class Ledger;
@@ -54,15 +51,9 @@ class Account {
   std::array<PastTransaction, limits::statement_transactions_max> past_;
 };
 
-enum class Verdict : uint8_t {
-  accepted,
-  limit_insufficient,  // a debit would leave the balance below -limit
-  balance_too_large,   // a credit would leave it above amount_max
-};
-
 struct Decision {
-  Verdict verdict = Verdict::accepted;
-  int64_t balance_after = 0;  // if accepted
+  engine::Result result = engine::Result::applied;  // or limit_insufficient, balance_too_large
+  int64_t balance_after = 0;                        // if it may be applied
 };
 
 // What would happen, changing nothing.
@@ -73,13 +64,20 @@ class Ledger {
  public:
   explicit Ledger(const AccountTable& table);
 
-  // nullptr if there is none. Stays valid, and at the same place, until extend().
-  [[nodiscard]] Account* find(uint32_t id) noexcept;
+  // nullptr if there is none. Stays valid until extend().
   [[nodiscard]] const Account* find(uint32_t id) const noexcept;
+  [[nodiscard]] Account* find(uint32_t id) noexcept {
+    return const_cast<Account*>(std::as_const(*this).find(id));
+  }
+  // Where an account is: the same for as long as the ledger is, and below accounts().size().
+  [[nodiscard]] size_t place(const Account& account) const noexcept {
+    return static_cast<size_t>(&account - accounts_.data());
+  }
+  [[nodiscard]] Account& at(size_t place) noexcept { return accounts_[place]; }
 
   // Lets an accepted transaction take effect as of the store's record `sequence`, and returns the
   // entry to write there. Its time is `now_us`, or the account's last one if the clock went back.
-  // Only after decide() accepted it for this state; the caller has reserved its space before.
+  // Only after decide() allowed it for this state; the caller has reserved its space before.
   [[nodiscard]] Entry apply(Account& account, const Transaction& transaction, int64_t balance_after,
                             uint64_t now_us, uint64_t sequence) noexcept;
 
@@ -108,7 +106,7 @@ class Ledger {
   }
 
   // Makes the accounts of `table` that are not there yet. Those that are stay as they are, their
-  // limits too. Invalidates what find() returned.
+  // limits and places too. Invalidates what find() returned.
   void extend(const AccountTable& table);
 
   // The state that replay() made, for a snapshot: what every account with history has, its limit
@@ -120,7 +118,7 @@ class Ledger {
 
   // The newest record that changed anything; 0 if none did.
   [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }
-  // By ascending id.
+  // In the order in which they were made; the first ones by ascending id.
   [[nodiscard]] const std::vector<Account>& accounts() const noexcept { return accounts_; }
 
  private:
@@ -132,13 +130,14 @@ class Ledger {
     uint64_t last_time_us;
     int64_t balance;
     PastTransaction past;  // in the place of the next one
-    uint32_t account_id;
+    uint32_t place;
     uint8_t past_next;
     uint8_t past_count;
   };
 
   std::vector<Account> accounts_;
-  std::vector<Before> before_;  // as many as a batch, or two, has records
+  std::vector<uint32_t> by_id_;  // places, by ascending id
+  std::vector<Before> before_;   // as many as a batch, or two, has records
   uint64_t last_change_seq_ = 0;
   uint64_t last_lost_seq_ = 0;
   int64_t correction_ = 0;

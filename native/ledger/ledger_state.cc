@@ -95,17 +95,18 @@ std::vector<std::byte> Ledger::encode_state() const {
   const bool lost = last_lost_seq_ != 0;
   std::vector<std::byte> bytes(lost ? header_bytes_lost : header_bytes);
   uint32_t count = 0;
-  for (const Account& account : accounts_) {
+  for (const uint32_t place : by_id_) {
+    const Account& account = accounts_[place];
     if (account.last_change_seq_ == 0) continue;
     count++;
     const size_t at = bytes.size();
     bytes.resize(at + account_bytes);
-    std::byte* place = &bytes[at];
-    store_u32(place, account.id_);
-    place[4] = static_cast<std::byte>(account.past_count_);
-    store_u64(place + 8, static_cast<uint64_t>(account.balance_));
-    store_u64(place + 16, account.last_change_seq_);
-    store_u64(place + 24, account.last_time_us_);
+    std::byte* out = &bytes[at];
+    store_u32(out, account.id_);
+    out[4] = static_cast<std::byte>(account.past_count_);
+    store_u64(out + 8, static_cast<uint64_t>(account.balance_));
+    store_u64(out + 16, account.last_change_seq_);
+    store_u64(out + 24, account.last_time_us_);
     for (size_t age = account.past_count_; age-- > 0;) put_past(bytes, account.past(age));
   }
   std::memcpy(bytes.data(), magic, sizeof magic);

@@ -58,6 +58,7 @@ const nativeRooms = {
   http: [roomTests('http')],
   store: [roomTests('store'), simulation('espora_sim_small'), simulation('espora_sim')],
   forward: [roomTests('forward')],
+  face: [roomTests('face')],
   ledger: [roomTests('ledger'), simulation('espora_sim_small')],
 };
 

@@ -12,11 +12,13 @@ export interface Finding {
 /** Which rooms a room may include from; each may include from itself. */
 const roomsBelow: Readonly<Record<string, readonly string[]>> = {
   sys: [],
+  engine: ['sys'],
   http: ['sys'],
   store: ['sys'],
   forward: ['sys'],
-  ledger: ['http', 'store', 'sys'],
-  binding: ['ledger', 'store', 'forward', 'http', 'sys'],
+  face: ['engine', 'http', 'sys'],
+  ledger: ['engine', 'store', 'sys'],
+  binding: ['face', 'ledger', 'engine', 'store', 'forward', 'http', 'sys'],
 };
 
 /** The folder under native/ that a file is in. */

@@ -4,16 +4,16 @@
 #include <cstdint>
 #include <string_view>
 
-#include "ledger/errors.h"
-#include "ledger/json_transaction.h"
+#include "face/errors.h"
+#include "face/json_transaction.h"
 #include "support/json_oracle.h"
 #include "sys/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace espora;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  ledger::Transaction transaction;
-  const http::Error* error = ledger::read_transaction(body, transaction);
+  engine::Transaction transaction;
+  const http::Error* error = face::read_transaction(body, transaction);
   const test::BodyVerdict verdict = test::judge_body(body);
   ESPORA_CHECK((error == nullptr ? 200 : error->status) == verdict.status);
   if (error == nullptr) {

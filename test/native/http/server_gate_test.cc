@@ -212,9 +212,10 @@ TEST_P(ServerGateTest, TakingBackMakesAnewWhatWaitedAndKeepsTheRest) {
   EXPECT_EQ(readable(harness, client), "");
   std::vector<uint64_t> tags;
   harness.call([&] {
-    harness.server().take_back([&](uint64_t tag) -> http::Answer {
-      tags.push_back(tag);
-      if (tag == std::string_view("/gate/6/22").size()) return {.error = &out_of_order};
+    harness.server().take_back([&](const http::Tag& tag) -> http::Answer {
+      EXPECT_EQ(tag.kind, 7);
+      tags.push_back(tag.subject);
+      if (tag.subject == std::string_view("/gate/6/22").size()) return {.error = &out_of_order};
       return {.body = "anew", .gate = 5};
     });
   });
@@ -255,7 +256,8 @@ TEST_P(ServerGateTest, TakingBackKeepsWhatTheLastAnswerSays) {
   ASSERT_TRUE(harness.wait_requests(2));
   harness.call([&] { harness.server().drain(harness.loop().now_ms() + 60'000, [] {}); });
   harness.call([&] {
-    harness.server().take_back([](uint64_t) -> http::Answer { return {.error = &out_of_order}; });
+    harness.server().take_back(
+        [](const http::Tag&) -> http::Answer { return {.error = &out_of_order}; });
   });
   for (Client* each : {&client, &asked}) {
     const Response last = each->read_response();

@@ -49,13 +49,14 @@ class ScriptedHandler final : public http::Handler {
       return {.refusal = &method_not_allowed, .allow = "GET"};
     }
     for (const std::string_view known : {"/now/", "/gate/", "/defer/", "/later/", "/big/"}) {
-      if (begins_with(request.path, known)) return {.tag = request.path.size()};
+      if (begins_with(request.path, known)) return {.tag = {request.path.size(), 7}};
     }
     return {.refusal = &not_found};
   }
 
-  void on_request(const http::Request& request, uint64_t tag, http::Exchange& exchange) override {
-    ESPORA_CHECK(tag == request.path.size());  // its own, not another's
+  void on_request(const http::Request& request, const http::Tag& tag,
+                  http::Exchange& exchange) override {
+    ESPORA_CHECK(tag.subject == request.path.size() && tag.kind == 7);  // its own, not another's
     const std::string body = std::string(request.method) + " " + std::string(request.path) + " " +
                              std::string(request.body);
     seen_.push_back(body);
@@ -64,10 +65,12 @@ class ScriptedHandler final : public http::Handler {
     } else if (begins_with(request.path, "/big/")) {
       exchange.answer({.body = std::string(number(request.path.substr(5)), 'b')});
     } else if (begins_with(request.path, "/defer/")) {
-      deferred_.push_back({exchange.defer(), body});
+      exchange.defer();
+      deferred_.push_back({exchange.ticket(), body});
     } else if (begins_with(request.path, "/later/")) {
+      exchange.defer();
       loop_.post(
-          [this, ticket = exchange.defer(), body] { server_->answer(ticket, {.body = body}); });
+          [this, ticket = exchange.ticket(), body] { server_->answer(ticket, {.body = body}); });
     } else {
       exchange.answer({.body = body});
     }

@@ -10,15 +10,16 @@
 
 #include "../store/faulty_file_system.h"
 #include "../store/store_rig.h"
+#include "ledger/books.h"
 #include "ledger/entry_codec.h"
 #include "ledger/ledger.h"
-#include "ledger/posting.h"
 #include "store/engine.h"
 #include "store/reader.h"
 
 namespace espora::ledger {
 namespace {
 
+using engine::Result;
 using test::FaultyFileSystem;
 using test::TemporaryDirectory;
 
@@ -41,7 +42,7 @@ Ledger some_ledger(uint64_t seed, int transactions) {
     Account& account = *ledger.find(static_cast<uint32_t>(1 + random() % 4));  // never the fifth
     const Transaction transaction = some_transaction(random);
     const Decision decision = decide(account, transaction);
-    if (decision.verdict != Verdict::accepted) continue;
+    if (decision.result != Result::applied) continue;
     seq += 1 + random() % 3;
     (void)ledger.apply(account, transaction, decision.balance_after, 1'000 + seq, seq);
   }
@@ -82,7 +83,7 @@ TEST(LedgerState, RecordsThatWereLostAreMadeUpForByThoseBehindThem) {
     for (uint64_t seq = 1; seq <= 60; seq++) {
       Account& account = *truth.find(static_cast<uint32_t>(1 + random() % 5));
       Transaction transaction = some_transaction(random);
-      if (decide(account, transaction).verdict != Verdict::accepted) {
+      if (decide(account, transaction).result != Result::applied) {
         transaction.kind = Kind::credit;
       }
       const Decision decision = decide(account, transaction);
@@ -253,7 +254,7 @@ TEST(LedgerState, OpenedFromASnapshotAStoreHasTheBalancesOfAFullReplay) {
           Account& account = *visitor.ledger.find(static_cast<uint32_t>(1 + random() % 5));
           const Transaction transaction = some_transaction(random);
           const Decision decision = decide(account, transaction);
-          if (decision.verdict != Verdict::accepted) continue;
+          if (decision.result != Result::applied) continue;
           Entry probe;
           probe.transaction = transaction;
           const size_t bytes = encoded_entry_bytes(probe);
@@ -294,27 +295,26 @@ TEST(LedgerState, OpenedFromASnapshotAStoreHasTheBalancesOfAFullReplay) {
 
 // A store of 600 batches that housekeeping has gone over.
 void keep_books(FaultyFileSystem& fs, const store::Options& options) {
-  Recovering visitor(store::History::snapshot);
-  auto opened = store::Engine::open(fs, options, visitor);
-  ASSERT_TRUE(opened.ok()) << opened.status().message();
-  store::Engine& engine = *opened.value();
+  Books books(fs, {options, {}});
+  const sys::Status opened = books.open();
+  ASSERT_TRUE(opened.ok()) << opened.message();
+  store::Engine& engine = books.store();
   std::mt19937_64 random(3);
   for (int batch = 0; batch < 600; batch++) {
-    Account& account = *visitor.ledger.find(static_cast<uint32_t>(1 + random() % 5));
+    Account& account = *books.ledger().find(static_cast<uint32_t>(1 + random() % 5));
     Transaction transaction = some_transaction(random);
     transaction.kind = Kind::credit;
-    while (post(engine, visitor.ledger, account, transaction) == Posting::must_wait) {
+    while (books.post(account, transaction) == Result::later) {
       (void)engine.spare_preparer().prepare_now();
     }
-    ASSERT_TRUE(engine.commit().ok());
-    visitor.ledger.settle(engine.acknowledged_seq());
+    ASSERT_TRUE(books.commit().ok());
   }
   for (int step = 0; step < 5'000; step++) {
     const uint64_t due_ns = engine.housekeeping().step();
     if (due_ns == store::Housekeeping::never_ns) break;
     if (due_ns > fs.monotonic_ns()) fs.advance_monotonic_ns(due_ns - fs.monotonic_ns());
   }
-  ASSERT_TRUE(engine.close().ok());
+  ASSERT_TRUE(books.close().ok());
   EXPECT_GE(engine.stats().housekeeping.snapshots, 1u);
 }
 

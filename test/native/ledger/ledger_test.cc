@@ -13,6 +13,8 @@
 namespace espora::ledger {
 namespace {
 
+using engine::Result;
+
 Transaction credit(int64_t amount, std::string_view description = "x") {
   return {.amount = amount, .kind = Kind::credit, .description = Description(description)};
 }
@@ -29,14 +31,14 @@ class Book {
  public:
   explicit Book(const AccountTable& table = AccountTable::contest()) : ledger(table) {}
 
-  Verdict post(uint32_t id, const Transaction& transaction, uint64_t now_us = 1000) {
+  Result post(uint32_t id, const Transaction& transaction, uint64_t now_us = 1000) {
     Account& account = *ledger.find(id);
     const Decision decision = decide(account, transaction);
-    if (decision.verdict == Verdict::accepted) {
+    if (decision.result == Result::applied) {
       entries.push_back(
           ledger.apply(account, transaction, decision.balance_after, now_us, entries.size() + 1));
     }
-    return decision.verdict;
+    return decision.result;
   }
   const Account& account(uint32_t id) const { return *ledger.find(id); }
 
@@ -92,37 +94,37 @@ TEST(Ledger, FindsSparseIds) {
 
 TEST(Ledger, DebitsStopAtTheLimitToTheCent) {
   Book book;
-  EXPECT_EQ(book.post(2, debit(80'001)), Verdict::limit_insufficient);
+  EXPECT_EQ(book.post(2, debit(80'001)), Result::limit_insufficient);
   EXPECT_EQ(book.account(2).balance(), 0);
-  EXPECT_EQ(book.post(2, debit(80'000)), Verdict::accepted);
+  EXPECT_EQ(book.post(2, debit(80'000)), Result::applied);
   EXPECT_EQ(book.account(2).balance(), -80'000);
-  EXPECT_EQ(book.post(2, debit(1)), Verdict::limit_insufficient);
-  EXPECT_EQ(book.post(2, debit(limits::amount_max)), Verdict::limit_insufficient);
+  EXPECT_EQ(book.post(2, debit(1)), Result::limit_insufficient);
+  EXPECT_EQ(book.post(2, debit(limits::amount_max)), Result::limit_insufficient);
   EXPECT_EQ(book.account(2).balance(), -80'000);
   EXPECT_EQ(book.account(2).past_count(), 1u);
   EXPECT_EQ(book.entries.size(), 1u);
-  EXPECT_EQ(book.post(2, credit(1)), Verdict::accepted);
-  EXPECT_EQ(book.post(2, debit(1)), Verdict::accepted);
-  EXPECT_EQ(book.post(2, debit(1)), Verdict::limit_insufficient);
+  EXPECT_EQ(book.post(2, credit(1)), Result::applied);
+  EXPECT_EQ(book.post(2, debit(1)), Result::applied);
+  EXPECT_EQ(book.post(2, debit(1)), Result::limit_insufficient);
 }
 
 TEST(Ledger, CreditsStopAt2To53) {
   Book book(table({{1, limits::amount_max}}));
-  EXPECT_EQ(book.post(1, credit(limits::amount_max)), Verdict::accepted);
-  EXPECT_EQ(book.post(1, credit(1)), Verdict::balance_too_large);
-  EXPECT_EQ(book.post(1, credit(limits::amount_max)), Verdict::balance_too_large);
+  EXPECT_EQ(book.post(1, credit(limits::amount_max)), Result::applied);
+  EXPECT_EQ(book.post(1, credit(1)), Result::balance_too_large);
+  EXPECT_EQ(book.post(1, credit(limits::amount_max)), Result::balance_too_large);
   EXPECT_EQ(book.account(1).balance(), limits::amount_max);
-  EXPECT_EQ(book.post(1, debit(limits::amount_max)), Verdict::accepted);
-  EXPECT_EQ(book.post(1, debit(limits::amount_max)), Verdict::accepted);
+  EXPECT_EQ(book.post(1, debit(limits::amount_max)), Result::applied);
+  EXPECT_EQ(book.post(1, debit(limits::amount_max)), Result::applied);
   EXPECT_EQ(book.account(1).balance(), -limits::amount_max);
-  EXPECT_EQ(book.post(1, debit(1)), Verdict::limit_insufficient);
+  EXPECT_EQ(book.post(1, debit(1)), Result::limit_insufficient);
 }
 
 TEST(Ledger, ARefusalChangesNothing) {
   Book book;
   book.post(1, debit(100'000, "a"), 5);
   const Ledger before = book.ledger;
-  EXPECT_EQ(book.post(1, debit(1, "b"), 9), Verdict::limit_insufficient);
+  EXPECT_EQ(book.post(1, debit(1, "b"), 9), Result::limit_insufficient);
   expect_same_state(book.ledger, before);
 }
 
@@ -190,12 +192,12 @@ TEST(Ledger, AgreesWithAPlainModelAndWithItsOwnReplay) {
       const bool is_credit = random() % 2 == 0;
       Model& model = models[id];
       const __int128 after = static_cast<__int128>(model.balance) + (is_credit ? amount : -amount);
-      Verdict expected = Verdict::accepted;
-      if (!is_credit && after < -model.limit) expected = Verdict::limit_insufficient;
-      if (is_credit && after > limits::amount_max) expected = Verdict::balance_too_large;
+      Result expected = Result::applied;
+      if (!is_credit && after < -model.limit) expected = Result::limit_insufficient;
+      if (is_credit && after > limits::amount_max) expected = Result::balance_too_large;
       ASSERT_EQ(book.post(id, is_credit ? credit(amount) : debit(amount), random() % 1000),
                 expected);
-      if (expected != Verdict::accepted) continue;
+      if (expected != Result::applied) continue;
       model.balance = static_cast<int64_t>(after);
       model.last.push_front(is_credit ? amount : -amount);
       if (model.last.size() > 10) model.last.pop_back();
@@ -278,7 +280,7 @@ TEST(LedgerRevert, WhatWasNotSettledIsTakenBackWholly) {
   const auto remember_and_post = [&](uint32_t id, const Transaction& transaction) {
     sequence = book.ledger.last_change_seq() + 1;
     book.ledger.remember(book.account(id), sequence);
-    ASSERT_EQ(book.post(id, transaction), Verdict::accepted);
+    ASSERT_EQ(book.post(id, transaction), Result::applied);
   };
   // More than a statement shows, so that entries of it were written over.
   for (int i = 0; i < 13; i++) remember_and_post(1, credit(i + 1));
@@ -309,6 +311,7 @@ TEST(LedgerTable, AccountsAreMadeAndThoseThatAreThereStayAsTheyAre) {
   Book book(table({{1, 1000}, {4, 10}}));
   book.post(1, debit(1000));
   const Account before = book.account(1);
+  const size_t place = book.ledger.place(book.account(4));
   book.ledger.extend(table({{1, 5000}, {2, 5}, {9, 7}}));
   ASSERT_EQ(book.ledger.accounts().size(), 4u);
   EXPECT_EQ(book.account(1).limit(), 1000);
@@ -317,10 +320,11 @@ TEST(LedgerTable, AccountsAreMadeAndThoseThatAreThereStayAsTheyAre) {
   EXPECT_EQ(book.account(1).last_change_seq(), 1u);
   EXPECT_EQ(book.account(2).limit(), 5);
   EXPECT_EQ(book.account(4).limit(), 10);  // not named, and there
+  EXPECT_EQ(&book.ledger.at(place), book.ledger.find(4));
   EXPECT_EQ(book.account(9).limit(), 7);
   EXPECT_EQ(book.ledger.find(3), nullptr);
-  EXPECT_EQ(book.post(1, debit(1)), Verdict::limit_insufficient);
-  EXPECT_EQ(book.post(9, debit(7)), Verdict::accepted);
+  EXPECT_EQ(book.post(1, debit(1)), Result::limit_insufficient);
+  EXPECT_EQ(book.post(9, debit(7)), Result::applied);
 
   const Ledger all = book.ledger;
   book.ledger.extend(table({{9, 1'000'000}}));

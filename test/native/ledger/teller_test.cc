@@ -9,102 +9,83 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "ledger/errors.h"
-#include "ledger/ledger_state.h"
 #include "sim/weather.h"
 #include "sys/limits.h"
 
 namespace espora::ledger {
 namespace {
 
-class LedgerVisitor final : public store::RecordVisitor {
- public:
-  explicit LedgerVisitor(Ledger& ledger) : ledger_(ledger) {}
-  sys::Status record(const store::RecordView& record) override {
-    return replay_record(ledger_, record);
-  }
+using engine::AccountRef;
+using engine::Result;
 
- private:
-  Ledger& ledger_;
-};
-
-class TellerTest : public testing::Test, protected TellerClients {
+class TellerTest : public testing::Test, protected engine::Answers {
  protected:
   struct Told {
     int times = 0;  // answered
-    int status = 0;
+    Result result = Result::later;
     uint64_t gate = 0;
     bool deferred = false;
-    std::string body;
-    std::string_view refusal;  // the code of its error
+    int64_t balance = 0;
+    size_t debits = 0;  // that the statement lists
   };
 
   void SetUp() override {
-    options_.directory = "store";
-    options_.create = true;
-    options_.segment_bytes = limits::segment_bytes_min;
-    options_.kind = "ledger";
-    options_.lock_retry_ms = 0;
+    options_.store.directory = "store";
+    options_.store.create = true;
+    options_.store.segment_bytes = limits::segment_bytes_min;
+    options_.store.lock_retry_ms = 0;
     open();
   }
   void open() {
-    ledger_ = std::make_unique<Ledger>(AccountTable::contest());
-    LedgerVisitor visitor(*ledger_);
-    auto opened = store::Engine::open(disk_, options_, visitor);
-    ASSERT_TRUE(opened.ok()) << opened.status().message();
-    engine_ = std::move(opened).value();
-    TellerClients& clients = *this;
-    teller_ = std::make_unique<Teller>(*ledger_, clients, stats_);
-    teller_->open(*engine_);
+    teller_.reset();
+    books_ = std::make_unique<Books>(disk_, options_);
+    const sys::Status opened = books_->open();
+    ASSERT_TRUE(opened.ok()) << opened.message();
+    teller_ = std::make_unique<Teller>(*books_);
+    gate_ = 0;
+    engine::Answers& answers = *this;
+    teller_->open(answers);
   }
   // What a power cut leaves.
   int64_t balance_after_cut(uint32_t account) {
-    engine_.reset();
+    books_.reset();
     weather_.clear_up();
     disk_.stop(true);
     disk_.restart([] { return false; });
     open();
-    return ledger_->find(account)->balance();
+    return books_->ledger().find(account)->balance();
   }
 
-  class Exchange final : public http::Exchange {
-   public:
-    Exchange(TellerTest& test, uint64_t request) : test_(test), request_(request) {}
-    void answer(const http::Answer& answer) override { test_.write_down(request_, answer); }
-    http::Ticket defer() override {
-      test_.told_[request_].deferred = true;
-      return {1, request_};
-    }
-
-   private:
-    TellerTest& test_;
-    uint64_t request_;
-  };
-
   Told& ask(uint64_t request, char kind, int64_t amount, uint32_t account = 1) {
-    const std::string body =
-        "{\"valor\":" + std::to_string(amount) + ",\"tipo\":\"" + kind + "\",\"descricao\":\"a\"}";
-    Exchange exchange(*this, request);
-    made_of_[request] = make_tag(Resource::transactions, account);
-    teller_->on_request(Resource::transactions, account, body, exchange);
+    const Transaction transaction{amount, static_cast<Kind>(kind), Description("a")};
+    asked_[request] = {};
+    write_down(request, teller_->post(teller_->find(account), transaction, {1, request}));
     return told_[request];
   }
   Told& ask_statement(uint64_t request, uint32_t account = 1) {
-    Exchange exchange(*this, request);
-    made_of_[request] = make_tag(Resource::statement, account);
-    teller_->on_request(Resource::statement, account, {}, exchange);
+    asked_[request] = teller_->find(account);
+    write_down(request, teller_->statement(asked_[request], {1, request}));
     return told_[request];
   }
-  void write_down(uint64_t request, const http::Answer& answer) {
+  void note(Told& told, const engine::Outcome& outcome) {
+    told.result = outcome.result;
+    told.gate = outcome.gate;
+    told.balance = outcome.account.balance;
+    told.debits = 0;
+    for (const auto part : {outcome.account.older, outcome.account.newer}) {
+      for (const PastTransaction& past : part) told.debits += past.transaction.kind == Kind::debit;
+    }
+  }
+  void write_down(uint64_t request, const engine::Outcome& outcome) {
     Told& told = told_[request];
+    if (outcome.result == Result::later) {
+      told.deferred = true;
+      return;
+    }
     told.times++;
-    told.status = answer.status();
-    told.gate = answer.gate;
-    told.body = answer.body;
-    if (answer.error != nullptr) told.refusal = answer.error->code;
+    note(told, outcome);
     order_.push_back(request);
   }
   // Until the segment in use is full: what comes then must wait for the next.
@@ -119,56 +100,52 @@ class TellerTest : public testing::Test, protected TellerClients {
     order_.clear();
   }
   void prepare_spare() {
-    while (!engine_->spare_preparer().ready() && engine_->spare_preparer().failure().ok()) {
-      (void)engine_->spare_preparer().step();
+    while (!books_->store().spare_preparer().ready() &&
+           books_->store().spare_preparer().failure().ok()) {
+      (void)books_->store().spare_preparer().step();
       disk_.pass_ns(limits::spare_pause_ns);
     }
   }
 
-  void answer(http::Ticket ticket, const http::Answer& answer) override {
+  void answer(engine::Ticket ticket, const engine::Outcome& outcome) override {
     EXPECT_EQ(ticket.connection, 1u);
-    write_down(ticket.request, answer);
+    write_down(ticket.request, outcome);
     if (after_answer_) after_answer_(ticket.request);
   }
-  void open_gate(http::Gate gate) override {
+  void open_gate(engine::Gate gate) override {
     EXPECT_GE(gate, gate_);
     gate_ = gate;
     if (after_gate_) std::exchange(after_gate_, {})();
   }
-  void fail_held(const http::Error& error) override { held_failed_ = error.status; }
-  void take_back(const http::Remake& remake) override {
+  void fail_held() override { held_failed_++; }
+  void take_back() override {
+    EXPECT_FALSE(books_->store().has_open_batch());
     for (auto& [request, told] : told_) {
       if (told.times == 0 || told.gate <= gate_) continue;
-      const http::Answer answer = remake(made_of_.at(request));
-      told.status = answer.status();
-      told.gate = answer.gate;
-      told.body = answer.body;
+      const AccountRef account = asked_.at(request);
+      note(told, account == AccountRef::none ? engine::Outcome{Result::store_full}
+                                             : teller_->statement(account, {}));
     }
   }
-  void on_committed() override { EXPECT_FALSE(engine_->has_open_batch()); }
-  void on_store_failed(const sys::Status&) override { failures_++; }
 
   sim::FaultCounts counts_{};
   sim::Weather weather_{counts_, false};
   sim::SimulatedDisk disk_{1, weather_};
-  store::Options options_;
-  ServiceStats stats_;
-  std::unique_ptr<Ledger> ledger_;
-  std::unique_ptr<store::Engine> engine_;
+  BooksOptions options_;
+  std::unique_ptr<Books> books_;
   std::unique_ptr<Teller> teller_;
   std::map<uint64_t, Told> told_;
-  std::map<uint64_t, uint64_t> made_of_;  // their tags
+  std::map<uint64_t, AccountRef> asked_;  // whose statement; none for a transaction
   std::vector<uint64_t> order_;           // in which requests were answered
   std::function<void(uint64_t)> after_answer_;
   std::function<void()> after_gate_;
   uint64_t gate_ = 0;
   int held_failed_ = 0;
-  int failures_ = 0;
 };
 
 TEST_F(TellerTest, AnAnswerWaitsForTheFlushOfWhatItReveals) {
   EXPECT_EQ(ask(1, 'd', 600).gate, 1u);
-  EXPECT_EQ(ask(2, 'd', 100'000).status, 422);
+  EXPECT_EQ(ask(2, 'd', 100'000).result, Result::limit_insufficient);
   EXPECT_EQ(told_[2].gate, 1u);
   EXPECT_EQ(ask_statement(3).gate, 1u);
   EXPECT_EQ(ask_statement(4, 2).gate, 0u);  // nothing happened there
@@ -194,9 +171,9 @@ TEST_F(TellerTest, WhoWaitsForASegmentIsAnsweredInItsOrder) {
   EXPECT_FALSE(teller_->turn_over());
   order_.erase(order_.begin());  // the filler
   EXPECT_EQ(order_, (std::vector<uint64_t>{1, 2, 3, 4}));
-  EXPECT_EQ(told_[3].status, 200);
-  EXPECT_EQ(told_[4].status, 422);
-  EXPECT_EQ(stats_.parked, 5u);  // with the filler
+  EXPECT_EQ(told_[3].result, Result::applied);
+  EXPECT_EQ(told_[4].result, Result::limit_insufficient);
+  EXPECT_EQ(teller_->stats().parked, 5u);  // with the filler
   EXPECT_EQ(balance_after_cut(1), -90'000);
 }
 
@@ -232,38 +209,38 @@ TEST_F(TellerTest, OnAFullDiskWhoWaitsIsRefusedAndNothingChanges) {
   weather_.full = true;
   prepare_spare();
   EXPECT_FALSE(teller_->turn_over());
-  EXPECT_EQ(told_[1].status, 507);
-  EXPECT_EQ(told_[2].status, 507);
-  EXPECT_EQ(ask(3, 'c', 7).status, 507);
-  EXPECT_EQ(ask_statement(4).status, 200);
-  EXPECT_EQ(stats_.store_full, 4u);  // with the filler
+  EXPECT_EQ(told_[1].result, Result::store_full);
+  EXPECT_EQ(told_[2].result, Result::store_full);
+  EXPECT_EQ(ask(3, 'c', 7).result, Result::store_full);
+  EXPECT_EQ(ask_statement(4).result, Result::shown);
   EXPECT_EQ(balance_after_cut(1), 0);
 }
 
 // A file system that copies on write had no room for a batch that had its place.
 TEST_F(TellerTest, ARefusedBatchIsTakenBackBeforeAnybodyHearsOfIt) {
-  EXPECT_EQ(ask(1, 'c', 10).status, 200);
+  EXPECT_EQ(ask(1, 'c', 10).result, Result::applied);
   EXPECT_FALSE(teller_->turn_over());
   weather_.no_overwrite = true;
   for (int64_t i = 0; i < 12; i++) ask(10 + i, 'd', i + 1);
-  EXPECT_EQ(ask(2, 'd', 99'950).status, 422) << "would be allowed without the refused ones";
+  EXPECT_EQ(ask(2, 'd', 99'950).result, Result::limit_insufficient)
+      << "would be allowed without the refused ones";
   ask_statement(3);
   ask_statement(4, 2);
   EXPECT_FALSE(teller_->turn_over());
-  for (uint64_t request = 10; request < 22; request++) EXPECT_EQ(told_[request].status, 507);
-  EXPECT_EQ(told_[2].status, 507);
-  EXPECT_EQ(told_[3].status, 200);
-  EXPECT_NE(told_[3].body.find("\"total\":10"), std::string::npos) << told_[3].body;
-  EXPECT_EQ(told_[3].body.find("\"tipo\":\"d\""), std::string::npos) << told_[3].body;
-  EXPECT_EQ(told_[4].status, 200);
-  EXPECT_EQ(failures_, 0);
+  for (uint64_t request = 10; request < 22; request++)
+    EXPECT_EQ(told_[request].result, Result::store_full);
+  EXPECT_EQ(told_[2].result, Result::store_full);
+  EXPECT_EQ(told_[3].result, Result::shown);
+  EXPECT_EQ(told_[3].balance, 10);
+  EXPECT_EQ(told_[3].debits, 0u);
+  EXPECT_EQ(told_[4].result, Result::shown);
+  EXPECT_FALSE(teller_->failed());
   EXPECT_EQ(held_failed_, 0);
-  EXPECT_EQ(stats_.store_full, 13u);
-  EXPECT_EQ(ask(5, 'c', 1).status, 507);
+  EXPECT_EQ(ask(5, 'c', 1).result, Result::store_full);
   EXPECT_EQ(told_[5].gate, 1u) << "at once, as what it rests on is durable";
   weather_.no_overwrite = false;
   disk_.pass_ns(limits::spare_retry_ns);
-  EXPECT_EQ(ask(6, 'd', 99'950).status, 200);
+  EXPECT_EQ(ask(6, 'd', 99'950).result, Result::applied);
   EXPECT_FALSE(teller_->turn_over());
   EXPECT_EQ(gate_, 2u);
   EXPECT_EQ(balance_after_cut(1), 10 - 99'950);
@@ -277,23 +254,23 @@ TEST_F(TellerTest, AFailureAnswersEverybodyOnce) {
   after_answer_ = [this](uint64_t request) {
     if (request == 1) ask(11, 'c', 1);
   };
-  const uint64_t commits = stats_.commits;
+  const uint64_t commits = teller_->stats().commits;
   while (teller_->turn_over()) {
   }
-  EXPECT_EQ(stats_.commits, commits) << "one that failed is none";
-  EXPECT_EQ(held_failed_, 503);
-  EXPECT_EQ(failures_, 1);
-  EXPECT_EQ(ask(2, 'c', 1).status, 503);
-  EXPECT_EQ(ask_statement(3).status, 503);
+  EXPECT_EQ(teller_->stats().commits, commits) << "one that failed is none";
+  EXPECT_EQ(held_failed_, 1);
+  EXPECT_TRUE(teller_->failed());
+  EXPECT_EQ(ask(2, 'c', 1).result, Result::store_failed);
+  EXPECT_EQ(ask_statement(3).result, Result::store_failed);
   EXPECT_FALSE(teller_->turn_over());
   for (const uint64_t request : {1U, 2U, 3U, 11U}) EXPECT_EQ(told_[request].times, 1) << request;
 }
 
 TEST_F(TellerTest, AClosedStoreIsOneThatFailed) {
-  EXPECT_EQ(ask(1, 'c', 10).status, 200);
+  EXPECT_EQ(ask(1, 'c', 10).result, Result::applied);
   EXPECT_FALSE(teller_->turn_over());
-  ASSERT_TRUE(engine_->close().ok());
-  EXPECT_EQ(ask(2, 'c', 10).refusal, errors::store_failed.code);
+  ASSERT_TRUE(books_->close().ok());
+  EXPECT_EQ(ask(2, 'c', 10).result, Result::store_failed);
   EXPECT_EQ(told_[2].gate, 0u) << "no commit will open one";
   EXPECT_EQ(balance_after_cut(1), 10);
 }
@@ -302,10 +279,12 @@ TEST_F(TellerTest, AFailureWhileRequestsWaitAnswersThem) {
   fill_segment();
   ask(1, 'c', 1);
   ask(2, 'c', 1);
-  teller_->fail({sys::Code::io, "as the seal of an idle moment may"});
-  EXPECT_EQ(told_[1].status, 503);
-  EXPECT_EQ(told_[2].status, 503);
-  EXPECT_EQ(failures_, 1);
+  weather_.flushes_left = 0;
+  disk_.pass_ns(limits::seal_idle_ns);
+  teller_->maintain();  // the seal of an idle moment
+  EXPECT_EQ(told_[1].result, Result::store_failed);
+  EXPECT_EQ(told_[2].result, Result::store_failed);
+  EXPECT_TRUE(teller_->failed());
   prepare_spare();
   EXPECT_FALSE(teller_->turn_over());
   EXPECT_EQ(told_[1].times, 1);

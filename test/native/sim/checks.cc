@@ -163,25 +163,15 @@ bool device_holds(const Storage& storage, uint64_t after, uint64_t seq) {
   return after >= seq;
 }
 
-sys::Result<std::vector<std::byte>> Replay::schema_changed(store::Bytes stored, store::Bytes) {
-  auto table = ledger::AccountTable::decode(stored);
-  if (!table.ok()) return table.status();
-  ledger_ = ledger::Ledger(table.value());
-  auto extended = table.value().with(given_);
-  if (!extended.ok()) return extended.status();
-  accounts_ = std::move(extended).value();
-  return accounts_.encode();
-}
-
 // The state that a snapshot holds is the one that all the records before it make.
 sys::Status Replay::restore(store::Bytes state, uint64_t seq) {
   rows_ = seq;
-  if (sys::Status restored = ledger_.restore_state(state); !restored.ok()) return restored;
+  if (sys::Status restored = Books::restore(state, seq); !restored.ok()) return restored;
   if (seq > model_.last()) {
     findings_.add(nothing_invented, "a snapshot holds record " + std::to_string(seq) +
                                         ", the last one submitted is " +
                                         std::to_string(model_.last()));
-  } else if (std::string wrong = model_.ledger_mismatch(ledger_, seq); !wrong.empty()) {
+  } else if (std::string wrong = model_.ledger_mismatch(ledger(), seq); !wrong.empty()) {
     findings_.add(ledger_is_model, "the snapshot at record " + std::to_string(seq) + ": " + wrong);
   }
   return {};
@@ -205,8 +195,8 @@ class LiveState final : public store::SnapshotState {
 }  // namespace
 
 std::unique_ptr<store::SnapshotState> Replay::make_state() {
-  ESPORA_DEFECT(snapshot_of_live_memory) return std::make_unique<LiveState>(ledger_);
-  return std::make_unique<ledger::LedgerState>(accounts_);
+  ESPORA_DEFECT(snapshot_of_live_memory) return std::make_unique<LiveState>(ledger());
+  return Books::make_state();
 }
 
 sys::Status Replay::record(const store::RecordView& record) {
@@ -228,7 +218,7 @@ sys::Status Replay::record(const store::RecordView& record) {
     findings_.add(only_durable_visible, "record " + std::to_string(record.seq) +
                                             " is shown, and the device does not hold it");
   }
-  return ledger::replay_record(ledger_, record);
+  return Books::record(record);
 }
 
 store::Options store_options(const ledger::AccountTable& accounts, store::Sync sync,

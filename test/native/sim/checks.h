@@ -9,7 +9,7 @@
 #include <string>
 
 #include "ledger/account_table.h"
-#include "ledger/ledger.h"
+#include "ledger/books.h"
 #include "sim/disk.h"
 #include "sim/model.h"
 #include "store/engine.h"
@@ -45,44 +45,33 @@ bool device_holds(const Storage& storage, uint64_t after, uint64_t seq);
 // over; of segments whose headers, and their successors', are whole. Reads the format by itself.
 std::set<uint64_t> readable_records(const Storage& storage, uint64_t proven);
 
-// Compares each record that the store shows with the model, and replays the ledger, as the service
-// does when it starts.
-class Replay final : public store::RecordVisitor {
+// The books that ship, with each record that the store shows compared with the model.
+class Replay final : public ledger::Books {
  public:
   // `strict`: nothing may be shown that the device does not hold.
-  Replay(const Model& model, Findings& findings, const Storage& storage,
+  Replay(SimulatedDisk& disk, const store::Options& options, const Model& model, Findings& findings,
          const ledger::AccountTable& accounts, bool strict,
          store::History history = store::History::snapshot)
-      : model_(model),
+      : Books(disk, {options, accounts}),
+        model_(model),
         findings_(findings),
-        storage_(storage),
-        given_(accounts),
-        accounts_(accounts),
+        storage_(disk.storage()),
         strict_(strict),
-        history_(history),
-        ledger_(accounts) {}
+        history_(history) {}
 
-  sys::Result<std::vector<std::byte>> schema_changed(store::Bytes stored,
-                                                     store::Bytes given) override;
+  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
+
+ private:
   [[nodiscard]] store::History history() const override { return history_; }
   sys::Status restore(store::Bytes state, uint64_t seq) override;
   std::unique_ptr<store::SnapshotState> make_state() override;
   sys::Status record(const store::RecordView& record) override;
-  // Once the engine is appendable.
-  void make_accounts() { ledger_.extend(accounts_); }
 
-  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
-  [[nodiscard]] ledger::Ledger& ledger() noexcept { return ledger_; }
-
- private:
   const Model& model_;
   Findings& findings_;
   const Storage& storage_;
-  const ledger::AccountTable given_;
-  ledger::AccountTable accounts_;  // the store's, with those that are to be made
   const bool strict_;
   const store::History history_;
-  ledger::Ledger ledger_;
   uint64_t rows_ = 0;
   uint64_t last_time_us_ = 0;
 };

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "ledger/ledger_state.h"
+#include "ledger/books.h"
 #include "sim/random.h"
 #include "store/copy.h"
 #include "store/reader.h"
@@ -82,11 +82,17 @@ class Contents final : private store::ReadVisitor {
 };
 
 // Opens what a repair made as the service does, lost records included.
-class Mended final : public store::RecordVisitor {
+class Mended final : public ledger::Books {
  public:
   // `damaged`: what says that an older record of the same sequence is superseded may be lost.
-  Mended(const Model& model, const ledger::AccountTable& accounts, bool damaged)
-      : model_(model), damaged_(damaged), ledger_(accounts) {}
+  Mended(SimulatedDisk& disk, const store::Options& options, const Model& model, bool damaged)
+      : Books(disk, {options, {}}), model_(model), damaged_(damaged) {}
+  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
+  [[nodiscard]] const std::set<uint64_t>& lost() const noexcept { return lost_; }
+  [[nodiscard]] const std::string& wrong() const noexcept { return wrong_; }
+
+ private:
+  [[nodiscard]] store::History history() const override { return store::History::all; }
   sys::Status record(const store::RecordView& record) override {
     rows_++;
     if (record.type == store::lost_record_type) {
@@ -94,22 +100,11 @@ class Mended final : public store::RecordVisitor {
     } else if (wrong_.empty() && !(damaged_ && model_.was_given_up(record))) {
       wrong_ = model_.mismatch(record);
     }
-    return ledger::replay_record(ledger_, record);
+    return Books::record(record);
   }
-  sys::Result<std::vector<std::byte>> schema_changed(store::Bytes stored, store::Bytes) override {
-    auto table = ledger::AccountTable::decode(stored);
-    if (!table.ok()) return table.status();
-    ledger_ = ledger::Ledger(table.value());
-    return std::vector<std::byte>(stored.begin(), stored.end());
-  }
-  [[nodiscard]] uint64_t rows() const noexcept { return rows_; }
-  [[nodiscard]] const std::set<uint64_t>& lost() const noexcept { return lost_; }
-  [[nodiscard]] const std::string& wrong() const noexcept { return wrong_; }
 
- private:
   const Model& model_;
   const bool damaged_;
-  ledger::Ledger ledger_;
   uint64_t rows_ = 0;
   std::set<uint64_t> lost_;
   std::string wrong_;
@@ -118,11 +113,10 @@ class Mended final : public store::RecordVisitor {
 class Copies {
  public:
   Copies(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-         const ledger::AccountTable& accounts, Findings& findings, uint64_t proven, uint64_t seed)
+         Findings& findings, uint64_t proven, uint64_t seed)
       : disk_(disk),
         options_(options),
         model_(model),
-        accounts_(accounts),
         findings_(findings),
         proven_(proven),
         random_(seed) {}
@@ -174,11 +168,11 @@ class Copies {
 
   void check_repair(const SimulatedDisk& disk, const sys::Result<store::CopyReport>& report) {
     Play opening(disk_);
-    Mended original(model_, accounts_, false);
     store::Options options = options_;
     options.create = false;
-    const auto opened = store::Engine::open(opening.disk, options, original);
-    const bool damaged = opened.status().code() == Code::corrupt;
+    Mended original(opening.disk, options, model_, false);
+    const sys::Status opened = original.open();
+    const bool damaged = opened.code() == Code::corrupt;
     const auto wrong = [&](const std::string& what) {
       findings_.add(repair_keeps_what_is_there, "a repair " + what);
     };
@@ -193,8 +187,7 @@ class Copies {
       return;
     }
     const store::CopyReport& said = report.value();
-    if (damaged && !said.damaged())
-      wrong("finds nothing, opening refuses: " + opened.status().message());
+    if (damaged && !said.damaged()) wrong("finds nothing, opening refuses: " + opened.message());
     if (opened.ok() && !said.damaged() && said.last_seq != original.rows()) {
       wrong("ends with record " + std::to_string(said.last_seq) + ", opening takes " +
             std::to_string(original.rows()));
@@ -203,13 +196,13 @@ class Copies {
       wrong("ends with record " + std::to_string(said.last_seq) + ", and record " +
             std::to_string(proven_) + " is proven" + (said.damaged() ? "; damaged" : "; sound") +
             (said.findings.empty() ? "" : ": " + said.findings.front().text()) +
-            "; opening: " + opened.status().message());
+            "; opening: " + opened.message());
     }
     Play again(disk);
-    Mended mended(model_, accounts_, said.damaged());
     options.directory = copy_path;
-    const auto result = store::Engine::open(again.disk, options, mended);
-    if (!result.ok()) return wrong("gives a store that is refused: " + result.status().message());
+    Mended mended(again.disk, options, model_, said.damaged());
+    const sys::Status result = mended.open();
+    if (!result.ok()) return wrong("gives a store that is refused: " + result.message());
     if (!mended.wrong().empty()) {
       return findings_.add(nothing_invented, "a repair: " + mended.wrong());
     }
@@ -229,7 +222,6 @@ class Copies {
   const SimulatedDisk& disk_;
   const store::Options& options_;
   const Model& model_;
-  const ledger::AccountTable& accounts_;
   Findings& findings_;
   const uint64_t proven_;
   Random random_;
@@ -238,9 +230,8 @@ class Copies {
 }  // namespace
 
 void check_copies(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-                  const ledger::AccountTable& accounts, Findings& findings, uint64_t proven,
-                  uint64_t seed) {
-  Copies(disk, options, model, accounts, findings, proven, seed).check();
+                  Findings& findings, uint64_t proven, uint64_t seed) {
+  Copies(disk, options, model, findings, proven, seed).check();
 }
 
 }  // namespace espora::sim

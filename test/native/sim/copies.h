@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "ledger/account_table.h"
 #include "sim/checks.h"
 #include "sim/disk.h"
 #include "sim/model.h"
@@ -15,7 +14,6 @@ namespace espora::sim {
 // Plays on copies of `disk`, which has no open files and is not touched. `proven`: records that
 // must be in a repair's result, read or marked as lost. `seed` decides where the power is cut.
 void check_copies(const SimulatedDisk& disk, const store::Options& options, const Model& model,
-                  const ledger::AccountTable& accounts, Findings& findings, uint64_t proven,
-                  uint64_t seed);
+                  Findings& findings, uint64_t proven, uint64_t seed);
 
 }  // namespace espora::sim

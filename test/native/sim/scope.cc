@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ledger/books.h"
 #include "ledger/entry_codec.h"
-#include "ledger/posting.h"
 #include "sim/checks.h"
 #include "sim/disk.h"
 #include "sys/check.h"
@@ -92,7 +92,7 @@ class Workload final : private Director {
   Model model_;
   Findings findings_;
   std::unique_ptr<Replay> replay_;
-  std::unique_ptr<store::Engine> engine_;
+  store::Engine* engine_ = nullptr;  // its store
   uint64_t batch_ = 1;
   bool exploring_ = false;
 };
@@ -119,7 +119,7 @@ void Workload::run() {
     exploring_ = i + 1 == operations_.size();
     operate(operations_[i]);
   }
-  engine_.reset();
+  replay_.reset();
 }
 
 // ---- operations -------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ void Workload::operate(Operation operation) {
       (void)engine_->flush();
       break;
     case Operation::close_and_open:
-      if (engine_->close().ok()) model_.raise_floor(model_.last());
+      if (replay_->close().ok()) model_.raise_floor(model_.last());
       drop(false);
       return open();
     case Operation::kill_and_open:
@@ -167,22 +167,21 @@ void Workload::operate(Operation operation) {
 }
 
 void Workload::drop(bool power) {
-  engine_.reset();
+  replay_.reset();
   disk_.stop(power);
   disk_.restart([] { return false; });
 }
 
 void Workload::open() {
-  replay_ = std::make_unique<Replay>(model_, findings_, disk_.storage(), accounts_,
+  replay_ = std::make_unique<Replay>(disk_, options_, model_, findings_, accounts_,
                                      start_.sync == store::Sync::always);
-  auto opened = store::Engine::open(disk_, options_, *replay_);
-  if (!opened.ok()) return findings_.add(faults_never_corrupt, opened.status().message());
-  engine_ = std::move(opened).value();
+  const sys::Status opened = replay_->open();
+  if (!opened.ok()) return findings_.add(faults_never_corrupt, opened.message());
+  engine_ = &replay_->store();
   const uint64_t rows = replay_->rows();
   if (rows < model_.floor()) findings_.add(acknowledged_is_there, "an append is missing");
   if (!model_.whole_batches(rows)) findings_.add(exact_prefix, "a batch is there in part");
   model_.recovered(rows);
-  replay_->make_accounts();
   raise_floor();
 }
 
@@ -212,12 +211,9 @@ void Workload::post() {
   ledger::Transaction transaction;
   transaction.amount = static_cast<int64_t>(100 + model_.last());
   transaction.description = ledger::Description("small");
-  ledger::Posting posting;
-  while ((posting = ledger::post(*engine_, replay_->ledger(), account, transaction)) ==
-         ledger::Posting::must_wait) {
-    prepare_spare();
-  }
-  ESPORA_CHECK(posting == ledger::Posting::accepted);
+  engine::Result result;
+  while ((result = replay_->post(account, transaction)) == engine::Result::later) prepare_spare();
+  ESPORA_CHECK(result == engine::Result::applied);
   const ledger::Entry entry{
       account.id(), account.balance(), account.last_time_us(), transaction, {}};
   Submitted record;
@@ -233,7 +229,7 @@ void Workload::post() {
 
 void Workload::commit() {
   batch_++;
-  if (sys::Status status = engine_->commit(); !status.ok()) {
+  if (sys::Status status = replay_->commit(); !status.ok()) {
     findings_.add(progress_resumes, status.message());
   }
   raise_floor();
@@ -286,31 +282,31 @@ void Workload::check(const Storage& storage, const std::string& where) {
   Findings findings;
   uint64_t rows = 0;
   for (int again = 0; again < 2; again++) {
-    Replay replay(model_, findings, disk.storage(), accounts_, start_.sync == store::Sync::always);
-    auto opened = store::Engine::open(disk, options_, replay);
-    if (!opened.ok()) {
-      findings.add(faults_never_corrupt, opened.status().message());
+    auto replay = std::make_unique<Replay>(disk, options_, model_, findings, accounts_,
+                                           start_.sync == store::Sync::always);
+    if (const sys::Status opened = replay->open(); !opened.ok()) {
+      findings.add(faults_never_corrupt, opened.message());
       break;
     }
-    if (again == 0) rows = replay.rows();
-    if (replay.rows() != rows) {
+    if (again == 0) rows = replay->rows();
+    if (replay->rows() != rows) {
       findings.add(recovery_repeats, std::to_string(rows) + " records, and the second time " +
-                                         std::to_string(replay.rows()));
+                                         std::to_string(replay->rows()));
     }
-    if (replay.rows() < model_.floor()) {
+    if (replay->rows() < model_.floor()) {
       findings.add(acknowledged_is_there, "record " + std::to_string(model_.floor()) +
                                               " is missing, the log ends with " +
-                                              std::to_string(replay.rows()));
+                                              std::to_string(replay->rows()));
     }
-    if (!model_.whole_batches(replay.rows())) {
+    if (!model_.whole_batches(replay->rows())) {
       findings.add(exact_prefix, "the log ends inside a batch");
     }
-    if (std::string wrong = model_.ledger_mismatch(replay.ledger(), replay.rows());
+    if (std::string wrong = model_.ledger_mismatch(replay->ledger(), replay->rows());
         !wrong.empty()) {
       findings.add(ledger_is_model, wrong);
     }
     if (findings.any()) break;
-    opened.value().reset();
+    replay.reset();
     disk.stop(true);
     disk.restart([] { return false; });
   }

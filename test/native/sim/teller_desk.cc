@@ -4,12 +4,13 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "ledger/books.h"
 #include "ledger/entry_codec.h"
-#include "ledger/ledger_state.h"
 #include "ledger/teller.h"
 #include "sim/checks.h"
 #include "sim/desks.h"
@@ -19,6 +20,8 @@
 namespace espora::sim {
 
 namespace {
+
+using engine::Result;
 
 constexpr std::array<uint32_t, 3> account_ids = {1, 2, 9};
 
@@ -32,12 +35,13 @@ struct Request {
   bool debit = false;
   int64_t amount = 0;
   size_t connection = 0;
-  int status = 0;         // 0: not answered
-  uint64_t gate = 0;      // of the answer; of an accepted transaction its own sequence
-  std::string body;       // of the answer
-  bool left = false;      // the client has the answer
-  bool promised = false;  // it is a transaction, and durable
-  bool settled = false;   // a recovery showed it
+  Result result = Result::later;  // later: not answered
+  uint64_t gate = 0;              // of the answer; of an accepted transaction its own sequence
+  int64_t balance = 0;            // that the answer tells
+  std::vector<size_t> listed{};   // the requests whose transactions the statement lists
+  bool left = false;              // the client has the answer
+  bool promised = false;          // it is a transaction, and durable
+  bool settled = false;           // a recovery showed it
 };
 
 // What a recovery shows.
@@ -46,26 +50,31 @@ struct Stored {
   ledger::Entry entry;
 };
 
-class Recovery final : public store::RecordVisitor {
+// The request that a transaction was made for: its description says it.
+size_t request_of(const engine::Transaction& transaction) {
+  size_t request = 0;
+  const std::string_view text = transaction.description.view();
+  std::from_chars(text.data(), text.data() + text.size(), request);
+  return request;
+}
+
+class WatchedBooks final : public ledger::Books {
  public:
-  explicit Recovery(ledger::Ledger& ledger) : ledger_(ledger) {}
-  sys::Status record(const store::RecordView& record) override {
-    auto entry = ledger::decode_entry(record.bytes);
-    if (!entry.ok()) return entry.status();
-    size_t request = 0;
-    const std::string_view text = entry.value().transaction.description.view();
-    std::from_chars(text.data(), text.data() + text.size(), request);
-    stored.push_back({request, entry.value()});
-    return ledger::replay_record(ledger_, record);
-  }
+  using Books::Books;
 
   std::vector<Stored> stored;
 
  private:
-  ledger::Ledger& ledger_;
+  sys::Status record(const store::RecordView& record) override {
+    auto entry = ledger::decode_entry(record.bytes);
+    if (!entry.ok()) return entry.status();
+    stored.push_back({request_of(entry.value().transaction), entry.value()});
+    return Books::record(record);
+  }
+  [[nodiscard]] store::History history() const override { return store::History::all; }
 };
 
-class TellerDesk final : private ledger::TellerClients {
+class TellerDesk final : private engine::Answers {
  public:
   TellerDesk(uint64_t seed, FaultCounts& counts, bool trace)
       : random_(mix(seed ^ 0x7E11)), weather_(counts, trace), disk_(mix(seed ^ 0xDE5C), weather_) {}
@@ -86,29 +95,11 @@ class TellerDesk final : private ledger::TellerClients {
     std::deque<size_t> held{};  // answers behind the gate
   };
 
-  class Exchange final : public http::Exchange {
-   public:
-    Exchange(TellerDesk& desk, size_t request) : desk_(desk), request_(request) {}
-    void answer(const http::Answer& answer) override {
-      times++;
-      desk_.take_answer(request_, answer);
-    }
-    http::Ticket defer() override {
-      times++;
-      Connection& connection = desk_.connections_[desk_.requests_[request_].connection];
-      connection.deferred = true;
-      connection.current = request_;
-      return {desk_.requests_[request_].connection, request_};
-    }
-    int times = 0;
-
-   private:
-    TellerDesk& desk_;
-    const size_t request_;
-  };
-
   void wrong(int invariant, const std::string& what) {
     findings_.add(invariant, "teller: " + what);
+  }
+  static bool served(const Request& request) {
+    return request.result == Result::applied || request.result == Result::shown;
   }
   static std::string named(size_t request) { return "request " + std::to_string(request); }
 
@@ -117,13 +108,8 @@ class TellerDesk final : private ledger::TellerClients {
   void life() {
     weather_.note("life");
     weather_.clear_up();
-    ledger_ = std::make_unique<ledger::Ledger>(table());
-    stats_ = std::make_unique<ledger::ServiceStats>();
-    ledger::TellerClients& clients = *this;
-    teller_ = std::make_unique<ledger::Teller>(*ledger_, clients, *stats_);
     connections_.assign(random_.between(1, 8), {});
     gate_ = 0;
-    told_of_failure_ = false;
     first_of_life_ = requests_.size();
     options_ =
         store_options(table(), random_.chance(3, 4) ? store::Sync::always : store::Sync::interval,
@@ -137,21 +123,27 @@ class TellerDesk final : private ledger::TellerClients {
 
   [[nodiscard]] bool going() const { return !findings_.any() && !disk_.stopped(); }
 
-  bool open() {
-    Recovery visitor(*ledger_);
-    auto opened = store::Engine::open(disk_, options_, visitor);
-    if (!opened.ok()) {
-      wrong(progress_resumes, "the store does not open: " + opened.status().message());
+  bool open_books() {
+    books_ = std::make_unique<WatchedBooks>(disk_, ledger::BooksOptions{options_, table()});
+    if (const sys::Status opened = books_->open(); !opened.ok()) {
+      wrong(progress_resumes, "the store does not open: " + opened.message());
       return false;
     }
-    engine_ = std::move(opened).value();
-    engine_->spare_preparer().set_on_ready([this] { hooked_ = true; });
-    engine_->housekeeping().set_on_news([this] { hooked_ = true; });
-    check(visitor.stored);
-    teller_->open(*engine_);
-    teller_->let_answers_leave();
+    check(books_->stored);
+    return true;
+  }
+
+  bool open() {
+    if (!open_books()) return false;
+    store().spare_preparer().set_on_ready([this] { hooked_ = true; });
+    store().housekeeping().set_on_news([this] { hooked_ = true; });
+    engine::Answers& answers = *this;
+    teller_ = std::make_unique<ledger::Teller>(*books_);
+    teller_->open(answers);
     return going();
   }
+
+  [[nodiscard]] store::Engine& store() { return books_->store(); }
 
   void plan() {
     if (random_.chance(1, 5)) weather_.writes_left = random_.below(60);
@@ -192,23 +184,16 @@ class TellerDesk final : private ledger::TellerClients {
 
   void step_beside() {
     for (uint64_t i = random_.below(spare_steps_ + 1); i > 0 && !disk_.stopped(); i--) {
-      const uint64_t due = engine_->spare_preparer().step();
-      if (due == store::SparePreparer::never_ns) (void)engine_->housekeeping().step();
+      const uint64_t due = store().spare_preparer().step();
+      if (due == store::SparePreparer::never_ns) (void)store().housekeeping().step();
     }
   }
 
   // As the event loop does it: what is due, the end of the turn, and again while it is wished.
   void turn() {
     if (!going()) return;
-    const bool due = engine_->maintenance_due_ns() <= disk_.monotonic_ns();
-    if ((std::exchange(hooked_, false) || due) && !teller_->failed()) {
-      const sys::Status status = engine_->maintain();
-      if (engine_->poisoned()) {
-        teller_->fail(status);
-      } else {
-        teller_->let_answers_leave();
-      }
-    }
+    const bool due = store().maintenance_due_ns() <= disk_.monotonic_ns();
+    if (std::exchange(hooked_, false) || due) teller_->maintain();
     constexpr int turns_max = 10'000;
     int turns = 0;
     while (teller_->turn_over() && going()) {
@@ -219,18 +204,18 @@ class TellerDesk final : private ledger::TellerClients {
 
   // Nothing will come by itself now but segments.
   void check_turn() {
-    if (teller_->failed() != weather_.failed() || told_of_failure_ != weather_.failed()) {
+    if (teller_->failed() != weather_.failed()) {
       return wrong(nothing_after_failure, "a failed write or flush was not taken for one");
     }
-    if (!teller_->failed() && engine_->has_open_batch()) {
+    if (!teller_->failed() && store().has_open_batch()) {
       return wrong(answered_once, "a batch was begun, and nobody will commit it");
     }
     for (size_t i = first_of_life_; i < requests_.size(); i++) {
       const Request& request = requests_[i];
-      if (request.status != 0 && !request.left) {
+      if (request.result != Result::later && !request.left) {
         return wrong(answered_once, named(i) + " has an answer that nobody will let go");
       }
-      if (request.status == 0 && teller_->failed()) {
+      if (request.result == Result::later && teller_->failed()) {
         return wrong(answered_once, named(i) + " has no answer, and the store failed");
       }
     }
@@ -249,7 +234,7 @@ class TellerDesk final : private ledger::TellerClients {
     quiet_ = true;
     for (int i = 0; i < 20'000 && going() && open_ones() != 0; i++) {
       disk_.pass_ns(limits::spare_retry_ns / 16);
-      (void)engine_->spare_preparer().step();
+      (void)store().spare_preparer().step();
       turn();
     }
     quiet_ = false;
@@ -263,15 +248,16 @@ class TellerDesk final : private ledger::TellerClients {
     if (going() && random_.chance(3, 4)) {
       settle();
       if (going()) {
-        const sys::Status status = engine_->close();
+        const sys::Status status = books_->close();
         closed = status.ok() && !weather_.failed() && !disk_.stopped();
       }
     }
-    if (findings_.any()) return engine_.reset();
-    if (!disk_.stopped()) disk_.stop(random_.chance(1, 2));
-    engine_.reset();
-    disk_.restart([this] { return random_.chance(1, 2); });
     if (closed) check_decisions();
+    teller_.reset();
+    books_.reset();
+    if (findings_.any()) return;
+    if (!disk_.stopped()) disk_.stop(random_.chance(1, 2));
+    disk_.restart([this] { return random_.chance(1, 2); });
   }
 
   // ---- connections, as the HTTP server keeps them ----
@@ -293,26 +279,37 @@ class TellerDesk final : private ledger::TellerClients {
     request.debit = random_.chance(3, 5);
     request.amount = static_cast<int64_t>(random_.between(1, 600));
     requests_.push_back(request);
-    const std::string body = "{\"valor\":" + std::to_string(request.amount) + ",\"tipo\":\"" +
-                             (request.debit ? "d" : "c") + "\",\"descricao\":\"" +
-                             std::to_string(index) + "\"}";
-    Exchange exchange(*this, index);
-    const auto resource =
-        request.statement ? ledger::Resource::statement : ledger::Resource::transactions;
-    teller_->on_request(resource, request.account, request.statement ? "" : body, exchange);
-    if (exchange.times != 1) {
-      wrong(answered_once, named(index) + " was answered or deferred " +
-                               std::to_string(exchange.times) + " times");
+    const engine::AccountRef account = teller_->find(request.account);
+    const engine::Ticket ticket{connection, index};
+    const engine::Transaction transaction{
+        request.amount, request.debit ? engine::Kind::debit : engine::Kind::credit,
+        engine::Description(std::to_string(index))};
+    const engine::Outcome outcome = request.statement ? teller_->statement(account, ticket)
+                                                      : teller_->post(account, transaction, ticket);
+    if (outcome.result != Result::later) return take_outcome(index, outcome);
+    connections_[connection].deferred = true;
+    connections_[connection].current = index;
+  }
+
+  static void note(Request& request, const engine::Outcome& outcome) {
+    request.result = outcome.result;
+    request.gate = outcome.gate;
+    request.balance = outcome.account.balance;
+    request.listed.clear();
+    for (const auto part : {outcome.account.older, outcome.account.newer}) {
+      for (const engine::PastTransaction& past : part) {
+        request.listed.push_back(request_of(past.transaction));
+      }
     }
   }
 
-  void take_answer(size_t index, const http::Answer& answer) {
+  void take_outcome(size_t index, const engine::Outcome& outcome) {
     Request& request = requests_[index];
-    if (request.status != 0) return wrong(answered_once, named(index) + " was answered twice");
-    request.status = answer.status();
-    request.body = answer.body;
-    request.gate = answer.gate;
-    if (request.status == 200 && !request.statement) accepted_[index] = request.gate;
+    if (request.result != Result::later) {
+      return wrong(answered_once, named(index) + " was answered twice");
+    }
+    note(request, outcome);
+    if (request.result == Result::applied) accepted_[index] = request.gate;
     connections_[request.connection].held.push_back(index);
     release(connections_[request.connection]);
   }
@@ -331,15 +328,11 @@ class TellerDesk final : private ledger::TellerClients {
   void leave(size_t index) {
     Request& request = requests_[index];
     request.left = true;
-    if (request.status != 200 || options_.sync != store::Sync::always || disk_.stopped()) return;
+    if (!served(request) || options_.sync != store::Sync::always || disk_.stopped()) return;
     uint64_t reveals = request.statement ? 0 : request.gate;
     request.promised = !request.statement;
-    // Whatever a statement lists.
-    constexpr std::string_view member = "\"descricao\":\"";
-    for (size_t at = request.body.find(member); at != std::string::npos;
-         at = request.body.find(member, at + 1)) {
-      const size_t begin = at + member.size();
-      const auto seq = accepted_.find(std::stoul(request.body.substr(begin)));
+    for (const size_t listed : request.listed) {
+      const auto seq = accepted_.find(listed);
       if (seq != accepted_.end()) reveals = std::max(reveals, seq->second);
     }
     if (reveals <= floor_) return;
@@ -351,17 +344,17 @@ class TellerDesk final : private ledger::TellerClients {
     floor_ = reveals;
   }
 
-  void answer(http::Ticket ticket, const http::Answer& answer) override {
+  void answer(engine::Ticket ticket, const engine::Outcome& outcome) override {
     Connection& connection = connections_.at(ticket.connection);
     if (!connection.deferred || connection.current != ticket.request) {
       return wrong(answered_once, named(ticket.request) + " was answered, and does not wait");
     }
     connection.deferred = false;
-    take_answer(ticket.request, answer);
+    take_outcome(ticket.request, outcome);
     serve(ticket.connection);
   }
 
-  void open_gate(http::Gate gate) override {
+  void open_gate(engine::Gate gate) override {
     if (gate < gate_) return wrong(answered_once, "the gate goes back");
     gate_ = gate;
     for (size_t i = 0; i < connections_.size(); i++) {
@@ -372,53 +365,37 @@ class TellerDesk final : private ledger::TellerClients {
     }
   }
 
-  void fail_held(const http::Error& error) override {
+  void fail_held() override {
     for (Connection& each : connections_) {
       for (const size_t index : std::exchange(each.held, {})) {
-        requests_[index].status = error.status;
+        requests_[index].result = Result::store_failed;
         requests_[index].left = true;
       }
     }
   }
 
-  // As the server does it: what rests on what was taken back is made anew, the rest stays; then all
-  // of it leaves.
-  void take_back(const http::Remake& remake) override {
+  // As face and server do it: what rests on what was taken back is made anew, the rest stays; then
+  // all of it leaves.
+  void take_back() override {
     for (Connection& each : connections_) {
       for (const size_t index : each.held) {
         Request& request = requests_[index];
         if (request.gate <= gate_) continue;
         accepted_.erase(index);
-        const http::Answer answer = remake(ledger::make_tag(
-            request.statement ? ledger::Resource::statement : ledger::Resource::transactions,
-            request.account));
-        request.status = answer.status();
-        request.body = answer.body;
-        request.gate = answer.gate;
+        note(request, request.statement ? teller_->statement(teller_->find(request.account), {})
+                                        : engine::Outcome{Result::store_full});
         if (request.gate > gate_) wrong(answered_once, named(index) + " waits once more");
       }
     }
     open_gate(gate_);
-  }
-  void on_committed() override {}
-  void on_store_failed(const sys::Status&) override {
-    if (told_of_failure_) wrong(answered_once, "the failure was told twice");
-    told_of_failure_ = true;
   }
 
   // ---- what the store holds against what was answered ----
 
   void recover() {
     weather_.clear_up();
-    ledger_ = std::make_unique<ledger::Ledger>(table());
-    Recovery visitor(*ledger_);
-    auto opened = store::Engine::open(disk_, options_, visitor);
-    if (!opened.ok()) {
-      return wrong(progress_resumes, "the store does not open: " + opened.status().message());
-    }
-    engine_ = std::move(opened).value();
-    check(visitor.stored);
-    engine_.reset();
+    (void)open_books();
+    books_.reset();
   }
 
   void check(const std::vector<Stored>& stored) {
@@ -436,22 +413,21 @@ class TellerDesk final : private ledger::TellerClients {
       const int64_t change = request.debit ? -request.amount : request.amount;
       const int64_t balance = balances[request.account] += change;
       if (entry.account_id != request.account || entry.balance_after != balance ||
-          balance < -ledger_->find(request.account)->limit()) {
+          balance < -books_->ledger().find(request.account)->limit()) {
         return wrong(ledger_is_model, named(index) + " left a balance that cannot be");
       }
-      const bool known = request.left && request.status == 200;
-      if (known &&
-          request.body.find("\"saldo\":" + std::to_string(balance) + "}") == std::string::npos) {
+      if (request.left && request.result == Result::applied && request.balance != balance) {
         return wrong(answered_once, named(index) + " was told another balance than is stored");
       }
-      if (request.left && request.status != 200 && request.status != 503) {
-        return wrong(answered_once, named(index) + " was refused with " +
-                                        std::to_string(request.status) + ", and is stored");
+      if (request.left && !served(request) && request.result != Result::store_failed) {
+        return wrong(answered_once, named(index) + " was refused with result " +
+                                        std::to_string(static_cast<int>(request.result)) +
+                                        ", and is stored");
       }
     }
     for (size_t i = 0; i < requests_.size(); i++) {
       Request& request = requests_[i];
-      const bool kept = request.left && request.status == 200 && !request.statement;
+      const bool kept = request.left && request.result == Result::applied;
       const auto at = found.find(i);
       const bool promised = request.promised || request.settled;
       if (kept && (at == found.end() ? promised : at->second != request.gate)) {
@@ -470,14 +446,14 @@ class TellerDesk final : private ledger::TellerClients {
     std::map<uint32_t, int64_t> balances;
     for (size_t i = 0; i < requests_.size(); i++) {
       const Request& request = requests_[i];
-      const bool counts = i < first_of_life_ ? request.settled : request.status == 200;
+      const bool counts = i < first_of_life_ ? request.settled : request.result == Result::applied;
       if (request.statement || (i < first_of_life_ && !counts)) continue;
       int64_t& balance = balances[request.account];
       const int64_t after = balance + (request.debit ? -request.amount : request.amount);
-      const bool allowed = after >= -ledger_->find(request.account)->limit();
+      const bool allowed = after >= -books_->ledger().find(request.account)->limit();
       if (counts) {
         balance = after;
-      } else if (request.status == 422 && allowed) {
+      } else if (request.result == Result::limit_insufficient && allowed) {
         return wrong(answered_once, named(i) + " was refused, and its limit allowed it");
       }
     }
@@ -488,10 +464,8 @@ class TellerDesk final : private ledger::TellerClients {
   SimulatedDisk disk_;
   Findings findings_;
   store::Options options_;
-  std::unique_ptr<ledger::Ledger> ledger_;
-  std::unique_ptr<ledger::ServiceStats> stats_;
+  std::unique_ptr<WatchedBooks> books_;
   std::unique_ptr<ledger::Teller> teller_;
-  std::unique_ptr<store::Engine> engine_;
   std::vector<Connection> connections_;
   std::vector<Request> requests_;
   std::map<size_t, uint64_t> accepted_;  // transactions by request: their sequences
@@ -503,7 +477,6 @@ class TellerDesk final : private ledger::TellerClients {
   bool may_copy_ = false;  // on write
   bool hooked_ = false;
   bool quiet_ = false;
-  bool told_of_failure_ = false;
 };
 
 }  // namespace

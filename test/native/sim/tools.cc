@@ -110,10 +110,10 @@ class AtRest {
     bool shown = false;
     {
       Findings ignored;
-      Replay replay(model_, ignored, disk->storage(), accounts_, false, store::History::all);
-      const auto opened = store::Engine::open(*disk, options_, replay);
+      Replay replay(*disk, options_, model_, ignored, accounts_, false, store::History::all);
+      const sys::Status opened = replay.open();
       if (opened.ok()) {
-        shown = opened.value()->whole();
+        shown = replay.store().whole();
         if (shown && replay.rows() != taken) {
           findings_.add(full_start_is_no_older_state,
                         "a start on a full disk ends with record " + std::to_string(replay.rows()) +
@@ -125,7 +125,7 @@ class AtRest {
       if (!shown && trusting_ && !copies_on_write && options_.sync == store::Sync::always) {
         findings_.add(progress_resumes,
                       "a start on a full disk shows nothing: " +
-                          (opened.ok() ? std::string("no reserve") : opened.status().message()));
+                          (opened.ok() ? std::string("no reserve") : opened.message()));
       }
     }
     if (!trusting_) return;
@@ -149,11 +149,11 @@ class AtRest {
     if (where == nullptr) own = play();
     SimulatedDisk& disk = where != nullptr ? *where : *own;
     Findings ignored;
-    Replay replay(model_, ignored, disk.storage(), accounts_, false, store::History::all);
     store::Options options = options_;
     options.directory = path;
-    auto opened = store::Engine::open(disk, options, replay);
-    refusal_ = opened.status().message();
+    Replay replay(disk, options, model_, ignored, accounts_, false, store::History::all);
+    const sys::Status opened = replay.open();
+    refusal_ = opened.message();
     if (!opened.ok()) return std::nullopt;
     return replay.rows();
   }

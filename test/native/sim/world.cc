@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "ledger/entry_codec.h"
-#include "ledger/posting.h"
 #include "sim/copies.h"
 #include "sim/tools.h"
 #include "store/format.h"
@@ -184,7 +183,7 @@ SeedResult World::run() {
   result_.records = model_.last();
   result_.calls = disk_.calls();
   note("end", disk_.calls());
-  engine_.reset();
+  replay_.reset();
   return result_;
 }
 
@@ -245,21 +244,21 @@ void World::check_accounts() {
 
 bool World::open() {
   replay_ = std::make_unique<Replay>(
-      model_, findings_, disk_.storage(), accounts_, strict() && trusting_ && !quiet_ && !damages_,
+      disk_, options_, model_, findings_, accounts_, strict() && trusting_ && !quiet_ && !damages_,
       random_.chance(1, 3) ? store::History::all : store::History::snapshot);
   failed_ = failing_ = false;
   faults_in_open_ = read_faults_ = 0;
   const uint64_t changes_before = disk_.changes();
   opening_ = true;
-  auto opened = store::Engine::open(disk_, options_, *replay_);
+  const Status opened = replay_->open();
   opening_ = false;
-  note("open", static_cast<uint64_t>(opened.status().code()));
-  if (trace_ && !opened.ok()) std::printf("  -- %s\n", opened.status().message().c_str());
-  if (opened.ok()) engine_ = std::move(opened).value();
+  note("open", static_cast<uint64_t>(opened.code()));
+  if (trace_ && !opened.ok()) std::printf("  -- %s\n", opened.message().c_str());
+  if (opened.ok()) engine_ = &replay_->store();
   if (disk_.stopped() || over()) return false;
   if (engine_ && engine_->stats().snapshot_seq != 0) hit(Fault::opened_from_snapshot);
   if (!engine_) {
-    judge_refusal(opened.status(), changes_before);
+    judge_refusal(opened, changes_before);
     return false;
   }
   was_appendable_ = engine_->appendable();
@@ -315,7 +314,6 @@ void World::check_recovered() {
   if (over()) return;
   model_.recovered(rows);
   repeated_ = rows;
-  replay_->make_accounts();
   check_accounts();
   if (std::string wrong = model_.ledger_mismatch(replay_->ledger(), rows); !wrong.empty()) {
     findings_.add(ledger_is_model, wrong);
@@ -337,7 +335,7 @@ void World::check_recovered() {
 void World::install() {
   disk_.pass_ns(limits::spare_retry_ns);
   (void)engine_->spare_preparer().step();
-  const Status status = engine_->maintain();
+  const Status status = replay_->maintain();
   note("install", static_cast<uint64_t>(status.code()));
   if (disk_.stopped() || over()) return;
   if (engine_->appendable() && !was_appendable_) {
@@ -406,9 +404,9 @@ void World::post() {
       transaction.kind == ledger::Kind::credit ? transaction.amount : -transaction.amount;
   const int64_t before = account.balance();
   const uint64_t last = engine_->last_seq();
-  const ledger::Posting posting = ledger::post(*engine_, ledger, account, transaction);
-  note("post", static_cast<uint64_t>(posting));
-  const bool accepted = posting == ledger::Posting::accepted;
+  const engine::Result result = replay_->post(account, transaction);
+  note("post", static_cast<uint64_t>(result));
+  const bool accepted = result == engine::Result::applied;
   if (account.balance() != before + (accepted ? change : 0)) {
     findings_.add(ledger_is_model, "account " + std::to_string(account.id()) + " has " +
                                        std::to_string(account.balance()) + " after " +
@@ -421,12 +419,12 @@ void World::post() {
     findings_.add(exact_prefix, "a refused transaction took a sequence number");
     return;
   }
-  if ((posting == ledger::Posting::limit_insufficient) !=
+  if ((result == engine::Result::limit_insufficient) !=
       (change < 0 && before + change < -account.limit() && !engine_->poisoned())) {
     if (!engine_->poisoned()) findings_.add(ledger_is_model, "the limit was judged wrongly");
     return;
   }
-  if (posting == ledger::Posting::store_failed && !engine_->poisoned()) {
+  if (result == engine::Result::store_failed && !engine_->poisoned()) {
     findings_.add(progress_resumes, "a transaction failed in a store that did not");
   }
   if (!accepted) return;
@@ -546,7 +544,7 @@ void World::step() {
 void World::complete() {
   if (disk_.stopped()) return;
   sealing_ = false;
-  const Status status = engine_->complete();
+  const Status status = replay_->complete();
   if (failing_ && !failed_) {
     failed_ = true;
     floor_at_failure_ = std::max(model_.floor(), engine_->durable_seq());
@@ -554,7 +552,6 @@ void World::complete() {
   }
   note("complete", static_cast<uint64_t>(status.code()));
   if (status.code() == Code::no_space) return refused();
-  replay_->ledger().settle(engine_->acknowledged_seq());
   if (!status.ok() && (status.code() != Code::indeterminate || !engine_->poisoned())) {
     findings_.add(nothing_after_failure, "a failed commit says: " + status.message());
   }
@@ -574,7 +571,6 @@ void World::refused() {
     return;
   }
   model_.refused(last);
-  replay_->ledger().revert();
   batch_++;
   repeated_ = UINT64_MAX;
   if (std::string wrong = model_.ledger_mismatch(replay_->ledger(), last); !wrong.empty()) {
@@ -609,7 +605,7 @@ void World::keep_house() {
 void World::maintain() {
   if (engine_->working() || !was_appendable_) return;
   disk_.pass_ns(random_.below(2 * limits::seal_idle_ns));
-  const Status status = engine_->maintain();
+  const Status status = replay_->maintain();
   note("maintain", static_cast<uint64_t>(status.code()));
 }
 
@@ -726,9 +722,9 @@ void World::open_second() {
     disk_.storage().remove_entry(directory, std::string(store::lock_name));
   }
   Findings ignored;
-  Replay replay(model_, ignored, disk_.storage(), accounts_, false);
+  Replay second_books(disk_, options, model_, ignored, accounts_, false);
   const uint64_t changes = disk_.changes();
-  auto second = store::Engine::open(disk_, options, replay);
+  const Status second = second_books.open();
   if (disk_.stopped()) return;
   if (second.ok() || disk_.changes() != changes) {
     findings_.add(nothing_invented, "a second opener was let in");
@@ -780,7 +776,7 @@ void World::close() {
   if (!over() && !disk_.stopped()) {
     batch_++;
     const bool poisoned = engine_->poisoned();
-    const Status status = engine_->close();
+    const Status status = replay_->close();
     note("close", static_cast<uint64_t>(status.code()));
     if (status.code() == Code::no_space && !disk_.stopped()) model_.refused(engine_->last_seq());
     if (!over() && !disk_.stopped() && status.ok() && was_appendable_) {
@@ -804,7 +800,8 @@ void World::restart() {
     note("rewritten", stats.segments_rewritten);
     note("snapshots", stats.snapshots);
   }
-  engine_.reset();
+  engine_ = nullptr;
+  replay_.reset();
   move_back();
   was_appendable_ = sealing_ = false;
   bad_inode_ = 0;
@@ -820,7 +817,7 @@ void World::restart() {
     check_at_rest(disk_, options_, model_, accounts_, trusting_, findings_);
     const uint64_t chance = mix(seed_ ^ disk_.calls());
     if (chance % 4 == 0 && !over()) {
-      check_copies(disk_, options_, model_, accounts_, findings_, 0, chance);
+      check_copies(disk_, options_, model_, findings_, 0, chance);
     }
   }
   if (damages_ && random_.chance(1, 2)) old_ = disk_.storage();
@@ -1084,17 +1081,17 @@ void World::judge_damage() {
   const uint64_t proven = proven_by_evidence();
   note("proven", proven);
   if (!over()) {
-    check_copies(disk_, options_, model_, accounts_, findings_, proven, mix(seed_ ^ proven));
+    check_copies(disk_, options_, model_, findings_, proven, mix(seed_ ^ proven));
   }
   read_beside();
   uint64_t rows = UINT64_MAX;
   for (int again = 0; again < 2 && !over(); again++) {
-    Replay replay(model_, findings_, disk_.storage(), accounts_, false);
+    Replay replay(disk_, options_, model_, findings_, accounts_, false);
     const uint64_t changes_before = disk_.changes();
-    auto opened = store::Engine::open(disk_, options_, replay);
-    note("open", static_cast<uint64_t>(opened.status().code()));
+    const Status opened = replay.open();
+    note("open", static_cast<uint64_t>(opened.code()));
     if (trace_) {
-      std::printf("  -- %s, %llu records, %llu proven\n", opened.status().message().c_str(),
+      std::printf("  -- %s, %llu records, %llu proven\n", opened.message().c_str(),
                   static_cast<unsigned long long>(replay.rows()),
                   static_cast<unsigned long long>(proven));
     }
@@ -1102,7 +1099,7 @@ void World::judge_damage() {
       if (disk_.changes() != changes_before) {
         findings_.add(damage_never_silent, "refused, but changed something");
       }
-      if (rows != UINT64_MAX) findings_.add(recovery_repeats, opened.status().message());
+      if (rows != UINT64_MAX) findings_.add(recovery_repeats, opened.message());
       return;
     }
     if (replay.rows() < proven) {

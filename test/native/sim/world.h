@@ -1,4 +1,4 @@
-// One seed: a store with its ledger, driven step by step as the service drives it, on a simulated
+// One seed: the books that ship, driven step by step as the service drives them, on a simulated
 // disk, through crashes, errors, full disks and restarts; or, in a fifth of the seeds, damage to
 // what was durable.
 #pragma once
@@ -130,7 +130,7 @@ class World final : private Director {
   ledger::AccountTable accounts_;       // as they are given
   std::map<uint32_t, int64_t> limits_;  // of the accounts that were in force
   std::unique_ptr<Replay> replay_;
-  std::unique_ptr<store::Engine> engine_;
+  store::Engine* engine_ = nullptr;  // its store, once it is open
   SeedResult result_;
 
   bool store_damaged_ = false;

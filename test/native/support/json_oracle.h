@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "ledger/transaction.h"
+#include "engine/transaction.h"
 #include "support/json_value.h"
 
 namespace espora::test {

@@ -1,29 +1,63 @@
-// The service without sockets, disk or clock: parser, routes, JSON, ledger and response writer put
-// together as a connection puts them, so that whole conversations run in memory.
+// The service without sockets, disk or clock: parser, face and response writer put together as a
+// connection puts them, before an engine in memory, so that whole conversations run there.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "face/errors.h"
+#include "face/face.h"
 #include "http/date.h"
 #include "http/request_parser.h"
 #include "http/response_writer.h"
-#include "ledger/answers.h"
-#include "ledger/errors.h"
-#include "ledger/json_transaction.h"
 #include "ledger/ledger.h"
-#include "ledger/route.h"
 #include "support/options.h"
+#include "sys/check.h"
 
 namespace espora::test {
 
-// One client's connection to a store of its own. Everything is durable at once.
-class PureService {
+// Accounts in memory and nothing else: everything is durable at once, and it is always the same
+// time.
+class MemoryEngine final : public engine::Engine {
  public:
+  static constexpr uint64_t now_us = 1'705'458'881'217'753;
+
+  engine::AccountRef find(uint32_t id) const noexcept override {
+    return ledger.find(id) != nullptr ? engine::AccountRef{id} : engine::AccountRef::none;
+  }
+  std::optional<engine::Result> refusal() const noexcept override { return refused; }
+  engine::Outcome post(engine::AccountRef ref, const engine::Transaction& transaction,
+                       engine::Ticket) override {
+    if (refused) return {*refused};
+    ledger::Account& account = *ledger.find(static_cast<uint32_t>(ref));
+    const ledger::Decision decision = ledger::decide(account, transaction);
+    if (decision.result != engine::Result::applied) return {decision.result};
+    (void)ledger.apply(account, transaction, decision.balance_after, now_us,
+                       ledger.last_change_seq() + 1);
+    return {engine::Result::applied, 0, account.statement(now_us)};
+  }
+  engine::Outcome statement(engine::AccountRef ref, engine::Ticket) override {
+    if (refused) return {*refused};
+    return {engine::Result::shown, 0, ledger.find(static_cast<uint32_t>(ref))->statement(now_us)};
+  }
+
+  ledger::Ledger ledger{ledger::AccountTable::contest()};
+  std::optional<engine::Result> refused;
+};
+
+// One client's connection to a store of its own.
+class PureService final : private http::Exchange {
+ public:
+  PureService() = default;
+  PureService(std::string_view stream, const std::vector<size_t>& cuts) { receive(stream, cuts); }
+
+  // What every request is refused with from now on.
+  void refuse_all(engine::Result result) { engine_.refused = result; }
   // Takes what the client sends next; nothing after the connection closed.
   void receive(std::string_view bytes) {
     while (!bytes.empty() && !closed_) {
@@ -41,13 +75,13 @@ class PureService {
   // 100 included, in order.
   const std::vector<int>& statuses() const { return statuses_; }
   bool closed() const { return closed_; }
-  const ledger::Ledger& ledger() const { return ledger_; }
+  const ledger::Ledger& ledger() const { return engine_.ledger; }
 
   // Answers, state and close: all that a client and the store can see, interim answers aside
   // (whether one is due depends on what has arrived).
   std::string outcome() const {
     std::string text(output());
-    for (const ledger::Account& account : ledger_.accounts()) {
+    for (const ledger::Account& account : ledger().accounts()) {
       text += "\n" + std::to_string(account.id()) + ": " + std::to_string(account.balance()) +
               ", " + std::to_string(account.past_count());
     }
@@ -76,98 +110,69 @@ class PureService {
           decide_on_head();
           break;
         case Outcome::complete:
-          answer();
+          on_complete();
           size_ -= parser_.consumed();
           std::memmove(buffer_.data(), buffer_.data() + parser_.consumed(), size_);
           parser_.next();
-          refusal_ = nullptr;
+          verdict_ = {};
           if (closed_ || size_ == 0) return;
           break;
         case Outcome::error: {
           const bool body_refused =
-              refusal_ != nullptr && &parser_.error() == &http::errors::body_too_large;
-          refuse(body_refused ? *refusal_ : parser_.error(), http::Persistence::close);
+              verdict_.refusal != nullptr && &parser_.error() == &http::errors::body_too_large;
+          persistence_ = http::Persistence::close;
+          answer({.error = body_refused ? verdict_.refusal : &parser_.error(),
+                  .allow = body_refused ? verdict_.allow : std::string_view{}});
           return;
         }
       }
     }
   }
 
-  // CONTRACT: path, method, account; then, with none of these wrong, perhaps an interim answer.
   void decide_on_head() {
+    verdict_ = face_.on_head(parser_.request());
+    if (verdict_.refusal == nullptr && parser_.awaits_continue(size_)) statuses_.push_back(100);
+  }
+
+  void on_complete() {
     const http::Request& request = parser_.request();
-    route_ = ledger::route(request.method, request.path);
-    if (route_.resource == ledger::Resource::unknown) {
-      refusal_ = &ledger::errors::path_unknown;
-    } else if (route_.resource == ledger::Resource::method_not_allowed) {
-      refusal_ = &ledger::errors::method_not_allowed;
-    } else if (ledger_.find(route_.account_id) == nullptr) {
-      refusal_ = &ledger::errors::account_unknown;
-    } else if (parser_.awaits_continue(size_)) {
-      statuses_.push_back(100);
+    persistence_ = !request.keep_alive       ? http::Persistence::close
+                   : request.says_keep_alive ? http::Persistence::say_keep_alive
+                                             : http::Persistence::keep;
+    if (verdict_.refusal != nullptr) {
+      answer({.error = verdict_.refusal, .allow = verdict_.allow});
+    } else {
+      face_.on_request(request, verdict_.tag, *this);
     }
   }
 
-  void answer() {
-    const http::Request& request = parser_.request();
-    const http::Persistence persistence = !request.keep_alive ? http::Persistence::close
-                                          : request.says_keep_alive
-                                              ? http::Persistence::say_keep_alive
-                                              : http::Persistence::keep;
-    if (refusal_ != nullptr) return refuse(*refusal_, persistence);
-    ledger::Account& account = *ledger_.find(route_.account_id);
-    ledger::AnswerBody body;
-    if (route_.resource == ledger::Resource::statement) {
-      body.write_statement(account, now_us);
-      return accept(persistence, body.view());
+  void answer(const http::Answer& answer) override {
+    closed_ = persistence_ == http::Persistence::close;
+    statuses_.push_back(answer.status());
+    const http::ResponseHead head{.status = 200,
+                                  .persistence = persistence_,
+                                  .without_body = parser_.is_head(),
+                                  .allow = answer.allow};
+    const std::string_view date = dates_.at(MemoryEngine::now_us);
+    if (answer.error != nullptr) {
+      http::append_error_response(out_, head, date, *answer.error);
+    } else {
+      http::append_response(out_, head, date, answer.body);
     }
-    ledger::Transaction transaction;
-    if (const http::Error* error = ledger::read_transaction(request.body, transaction)) {
-      return refuse(*error, persistence);
-    }
-    const ledger::Decision decision = ledger::decide(account, transaction);
-    switch (decision.verdict) {
-      case ledger::Verdict::limit_insufficient:
-        return refuse(ledger::errors::limit_insufficient, persistence);
-      case ledger::Verdict::balance_too_large:
-        return refuse(ledger::errors::balance_too_large, persistence);
-      case ledger::Verdict::accepted:
-        break;
-    }
-    (void)ledger_.apply(account, transaction, decision.balance_after, now_us,
-                        ledger_.last_change_seq() + 1);
-    body.write_balance(account.limit(), account.balance());
-    accept(persistence, body.view());
   }
-
-  http::ResponseHead head(uint16_t status, http::Persistence persistence) {
-    closed_ = persistence == http::Persistence::close;
-    statuses_.push_back(status);
-    return {.status = status,
-            .persistence = persistence,
-            .without_body = parser_.is_head(),
-            .allow = {}};
-  }
-  void accept(http::Persistence persistence, std::string_view body) {
-    http::append_response(out_, head(200, persistence), dates_.at(now_us), body);
-  }
-  void refuse(const http::Error& error, http::Persistence persistence) {
-    http::ResponseHead with = head(error.status, persistence);
-    if (&error == &ledger::errors::method_not_allowed) with.allow = route_.allow;
-    http::append_error_response(out_, with, dates_.at(now_us), error);
-  }
-
-  static constexpr uint64_t now_us = 1'705'458'881'217'753;
+  void defer() override { ESPORA_CHECK(false); }
+  http::Ticket ticket() const override { return {}; }
 
   http::RequestParser parser_{test::request_body_bytes_max};
-  ledger::Ledger ledger_{ledger::AccountTable::contest()};
+  MemoryEngine engine_;
+  face::Face face_{engine_};
   http::OutputBuffer out_;
   http::DateCache dates_;
   std::vector<char> buffer_ =
       std::vector<char>(http::RequestParser::receive_bytes_max(test::request_body_bytes_max));
   size_t size_ = 0;
-  ledger::Route route_;
-  const http::Error* refusal_ = nullptr;  // decided from the head alone
+  http::HeadVerdict verdict_;
+  http::Persistence persistence_ = http::Persistence::keep;  // of the answer to come
   std::vector<int> statuses_;
   bool closed_ = false;
 };

@@ -1,6 +1,6 @@
 // The reader of transaction bodies: what it takes, what it refuses and how, and that it agrees with
 // a slow second opinion on every mutation.
-#include "ledger/json_transaction.h"
+#include "face/json_transaction.h"
 
 #include <gtest/gtest.h>
 
@@ -11,13 +11,15 @@
 #include <string_view>
 #include <vector>
 
-#include "ledger/errors.h"
+#include "face/errors.h"
 #include "support/json_oracle.h"
 
-namespace espora::ledger {
+namespace espora::face {
 namespace {
 
 using namespace std::string_literals;
+using engine::Kind;
+using engine::Transaction;
 
 // Reads from memory of exactly the body's size, so that a byte read too many is found.
 const http::Error* read(std::string_view body, Transaction& transaction) {
@@ -471,4 +473,4 @@ TEST(TransactionJson, RandomMutationsAgreeWithTheSecondOpinion) {
 }
 
 }  // namespace
-}  // namespace espora::ledger
+}  // namespace espora::face

@@ -1,4 +1,4 @@
-// What the service counts.
+// What the local engine counts.
 #pragma once
 
 #include "sys/counter.h"
@@ -7,7 +7,7 @@ namespace espora::ledger {
 
 // Counters since start, written by the loop's thread, read by any. All of it is durable, or in a
 // relaxed mode acknowledged, when it shows here.
-struct ServiceStats {
+struct Stats {
   sys::Counter transactions;
   sys::Counter acknowledged_seq;
   sys::Counter durable_seq;
@@ -16,8 +16,7 @@ struct ServiceStats {
   sys::Counter commit_ns_max;
   sys::Counter flushes;
   sys::Counter bytes_written;
-  sys::Counter parked;      // requests that had to wait for space or for a batch
-  sys::Counter store_full;  // answers 507
+  sys::Counter parked;  // requests that had to wait for space or for a batch
   // Of the store's housekeeping: see store::HousekeepingStats.
   sys::Counter segments_rewritten;
   sys::Counter rewrite_saved_bytes;
@@ -29,7 +28,7 @@ struct ServiceStats {
 
 // Each counter by its name in ts/metrics/table.ts.
 template <typename Each>
-void for_each_counter(const ServiceStats& stats, const Each& each) {
+void for_each_counter(const Stats& stats, const Each& each) {
   each("transactions", stats.transactions);
   each("acknowledgedSeq", stats.acknowledged_seq);
   each("durableSeq", stats.durable_seq);
@@ -39,7 +38,6 @@ void for_each_counter(const ServiceStats& stats, const Each& each) {
   each("flushes", stats.flushes);
   each("bytesWritten", stats.bytes_written);
   each("parked", stats.parked);
-  each("storeFull", stats.store_full);
   each("segmentsRewritten", stats.segments_rewritten);
   each("rewriteSavedBytes", stats.rewrite_saved_bytes);
   each("rewriteFailures", stats.rewrite_failures);

@@ -3,9 +3,10 @@
 
 #include <span>
 
+#include "engine/engine.h"
 #include "http/error.h"
 
-namespace espora::ledger::errors {
+namespace espora::face::errors {
 
 using http::Error;
 
@@ -43,7 +44,10 @@ inline constexpr Error store_waits_for_space{
 inline constexpr Error store_full{507, "armazenamento_cheio",
                                   "Não há espaço em disco; nada foi alterado."};
 
+// What a client is told of a refusal; null for what is none.
+[[nodiscard]] const Error* of(engine::Result result) noexcept;
+
 // Every error above, for tests and documentation.
 std::span<const Error* const> all() noexcept;
 
-}  // namespace espora::ledger::errors
+}  // namespace espora::face::errors

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace espora::ledger {
+namespace espora::face {
 
 enum class Resource : uint8_t {
   transactions,        // POST /clientes/{id}/transacoes
@@ -24,4 +24,4 @@ struct Route {
 // `path` is compared byte for byte; {id} is a canonical decimal integer.
 [[nodiscard]] Route route(std::string_view method, std::string_view path) noexcept;
 
-}  // namespace espora::ledger
+}  // namespace espora::face

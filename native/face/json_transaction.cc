@@ -1,17 +1,21 @@
-#include "ledger/json_transaction.h"
+#include "face/json_transaction.h"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "ledger/errors.h"
-#include "ledger/utf8.h"
+#include "engine/utf8.h"
+#include "face/errors.h"
 #include "sys/limits.h"
 
-namespace espora::ledger {
+namespace espora::face {
 
 namespace {
+
+using engine::Description;
+using engine::Kind;
+using engine::Transaction;
 
 // Bytes that stand for themselves inside a string: printable ASCII but '"' and '\'.
 constexpr std::array<bool, 256> plain = [] {
@@ -106,7 +110,7 @@ bool Reader::read_string(Text* text) noexcept {
       continue;
     }
     if (static_cast<uint8_t>(*at_) < 0x20) return false;
-    const unsigned bytes = utf8_sequence_bytes(at_, end_);
+    const unsigned bytes = engine::utf8_sequence_bytes(at_, end_);
     if (bytes == 0) return false;
     if (text != nullptr && text->takes(1)) {
       std::memcpy(text->bytes + text->size, at_, bytes);
@@ -162,7 +166,7 @@ bool Reader::read_escape(Text* text) noexcept {
   if (code_point >= 0xD800 && code_point <= 0xDFFF) {
     text->lone_surrogate = true;
   } else if (text->takes(1)) {
-    text->size += write_utf8(text->bytes + text->size, code_point);
+    text->size += engine::write_utf8(text->bytes + text->size, code_point);
   }
   return true;
 }
@@ -385,4 +389,4 @@ const http::Error* read_transaction(std::string_view body, Transaction& transact
   return object ? members.error() : &errors::body_not_object;
 }
 
-}  // namespace espora::ledger
+}  // namespace espora::face

@@ -1,8 +1,8 @@
-#include "ledger/route.h"
+#include "face/route.h"
 
 #include <optional>
 
-namespace espora::ledger {
+namespace espora::face {
 
 namespace {
 
@@ -40,4 +40,4 @@ Route route(std::string_view method, std::string_view path) noexcept {
   return {};
 }
 
-}  // namespace espora::ledger
+}  // namespace espora::face

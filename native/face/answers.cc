@@ -1,12 +1,11 @@
-#include "ledger/answers.h"
+#include "face/answers.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 
 #include "http/date.h"
 
-namespace espora::ledger {
+namespace espora::face {
 
 namespace {
 
@@ -82,29 +81,31 @@ void AnswerBody::write_balance(int64_t limit, int64_t balance) noexcept {
   size_ = static_cast<size_t>(at - bytes_);
 }
 
-void AnswerBody::write_statement(const Account& account, uint64_t now_us) noexcept {
+void AnswerBody::write_statement(const engine::Statement& statement) noexcept {
   char* at = bytes_;
   at = write(at, "{\"saldo\":{\"total\":");
-  at = write(at, account.balance());
+  at = write(at, statement.balance);
   at = write(at, ",\"data_extrato\":\"");
-  at = http::write_rfc3339(at, std::max(now_us, account.last_time_us()));
+  at = http::write_rfc3339(at, statement.time_us);
   at = write(at, "\",\"limite\":");
-  at = write(at, account.limit());
+  at = write(at, statement.limit);
   at = write(at, "},\"ultimas_transacoes\":[");
-  for (size_t age = 0; age < account.past_count(); ++age) {
-    const PastTransaction& past = account.past(age);
-    at = write(at, age == 0 ? "{\"valor\":" : ",{\"valor\":");
-    at = write(at, past.transaction.amount);
-    at = write(at, ",\"tipo\":\"");
-    *at++ = static_cast<char>(past.transaction.kind);
-    at = write(at, "\",\"descricao\":\"");
-    at = write_escaped(at, past.transaction.description.view());
-    at = write(at, "\",\"realizada_em\":\"");
-    at = http::write_rfc3339(at, past.time_us);
-    at = write(at, "\"}");
+  std::string_view before = "{\"valor\":";
+  for (const auto part : {statement.newer, statement.older}) {
+    for (size_t i = part.size(); i-- > 0; before = ",{\"valor\":") {
+      at = write(at, before);
+      at = write(at, part[i].transaction.amount);
+      at = write(at, ",\"tipo\":\"");
+      *at++ = static_cast<char>(part[i].transaction.kind);
+      at = write(at, "\",\"descricao\":\"");
+      at = write_escaped(at, part[i].transaction.description.view());
+      at = write(at, "\",\"realizada_em\":\"");
+      at = http::write_rfc3339(at, part[i].time_us);
+      at = write(at, "\"}");
+    }
   }
   at = write(at, "]}");
   size_ = static_cast<size_t>(at - bytes_);
 }
 
-}  // namespace espora::ledger
+}  // namespace espora::face

@@ -1,11 +1,11 @@
 // Paths and methods of the API.
-#include "ledger/route.h"
+#include "face/route.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-namespace espora::ledger {
+namespace espora::face {
 namespace {
 
 TEST(Route, KnownPaths) {
@@ -79,4 +79,4 @@ TEST(Route, OtherMethodsAreNotAllowed) {
 }
 
 }  // namespace
-}  // namespace espora::ledger
+}  // namespace espora::face

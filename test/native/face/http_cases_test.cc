@@ -11,7 +11,7 @@
 #include "support/json_value.h"
 #include "support/pure_service.h"
 
-namespace espora::ledger {
+namespace espora::face {
 namespace {
 
 struct Case {
@@ -46,9 +46,7 @@ std::vector<Case> load_cases() {
 }
 
 test::PureService play(const Case& one, const test::Cuts& cuts) {
-  test::PureService service;
-  service.receive(one.request, cuts);
-  return service;
+  return test::PureService(one.request, cuts);
 }
 
 // One response off the front of `output`; every one has a Content-Length.
@@ -76,7 +74,7 @@ TEST(HttpCases, FixtureIsThere) { EXPECT_GE(load_cases().size(), 130u); }
 TEST(HttpCases, EveryCaseGetsItsAnswers) {
   for (const Case& one : load_cases()) {
     SCOPED_TRACE(one.name);
-    const test::PureService service = play(one, {});
+    const test::PureService service(one.request, {});
     ASSERT_EQ(service.statuses().size(), one.statuses.size());
     for (size_t i = 0; i < one.statuses.size(); ++i) {
       EXPECT_NE(std::find(one.statuses[i].begin(), one.statuses[i].end(), service.statuses()[i]),
@@ -123,7 +121,7 @@ TEST(HttpCases, CutsChangeNothing) {
 TEST(HttpCases, AnOpenConnectionTakesTheNextRequest) {
   for (const Case& one : load_cases()) {
     SCOPED_TRACE(one.name);
-    test::PureService service = play(one, {});
+    test::PureService service(one.request, {});
     const size_t before = service.statuses().size();
     if (!service.closed() && service.statuses().back() == 100) {
       service.receive(std::string(4096, ' '));  // the body that was waited for
@@ -265,4 +263,4 @@ TEST(Conversation, Http10SaysThatItStays) {
 }
 
 }  // namespace
-}  // namespace espora::ledger
+}  // namespace espora::face

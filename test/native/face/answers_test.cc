@@ -1,32 +1,42 @@
 // Answers byte for byte, and every description read back by another JSON reader.
-#include "ledger/answers.h"
+#include "face/answers.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "ledger/errors.h"
-#include "ledger/json_transaction.h"
+#include "face/errors.h"
+#include "face/json_transaction.h"
+#include "ledger/ledger.h"
 #include "support/json_value.h"
 
 #include <set>
 
-namespace espora::ledger {
+namespace espora::face {
 namespace {
+
+using engine::Description;
+using engine::Kind;
+using engine::Result;
+using engine::Transaction;
+using ledger::Account;
+using ledger::AccountTable;
+using ledger::Decision;
+using ledger::Ledger;
 
 void post(Ledger& ledger, uint32_t id, Kind kind, int64_t amount, std::string_view description,
           uint64_t time_us) {
   Account& account = *ledger.find(id);
   const Transaction transaction{amount, kind, Description(description)};
   const Decision decision = decide(account, transaction);
-  ASSERT_EQ(decision.verdict, Verdict::accepted);
+  ASSERT_EQ(decision.result, Result::applied);
   (void)ledger.apply(account, transaction, decision.balance_after, time_us,
                      ledger.last_change_seq() + 1);
 }
 
 std::string statement(const Ledger& ledger, uint32_t id, uint64_t now_us) {
   AnswerBody body;
-  body.write_statement(*ledger.find(id), now_us);
+  body.write_statement(ledger.find(id)->statement(now_us));
   return std::string(body.view());
 }
 
@@ -120,4 +130,4 @@ TEST(ErrorTable, CodesAreUniqueAlsoAmongThoseOfHttp) {
 }
 
 }  // namespace
-}  // namespace espora::ledger
+}  // namespace espora::face

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace espora::ledger {
+namespace espora::engine {
 
 // Bytes (1..4) of the well-formed sequence at `at`, or 0 if there is none before `end`: no overlong
 // forms, no surrogates, nothing above U+10FFFF (RFC 3629 4). `at` < `end`.
@@ -52,4 +52,4 @@ inline unsigned write_utf8(char* out, uint32_t code_point) noexcept {
   return 4;
 }
 
-}  // namespace espora::ledger
+}  // namespace espora::engine

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <string_view>
 
-#include "ledger/ledger.h"
+#include "engine/transaction.h"
 #include "sys/limits.h"
 
-namespace espora::ledger {
+namespace espora::face {
 
 // A body being written: fixed room for the largest answer.
 class AnswerBody {
@@ -17,13 +17,12 @@ class AnswerBody {
 
   // {"limite":100000,"saldo":-9098}
   void write_balance(int64_t limit, int64_t balance) noexcept;
-  // {"saldo":{"total":-9098,"data_extrato":"…","limite":100000},"ultimas_transacoes":[…]} as of
-  // `now_us`, or of the newest transaction if that is later.
-  void write_statement(const Account& account, uint64_t now_us) noexcept;
+  // {"saldo":{"total":-9098,"data_extrato":"…","limite":100000},"ultimas_transacoes":[…]}
+  void write_statement(const engine::Statement& statement) noexcept;
 
  private:
   size_t size_ = 0;
   char bytes_[limits::answer_body_bytes_max];
 };
 
-}  // namespace espora::ledger
+}  // namespace espora::face

@@ -1,13 +1,14 @@
-// The values that a transaction is made of.
+// The values that a transaction is made of, and what an account shows of them.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "sys/limits.h"
 
-namespace espora::ledger {
+namespace espora::engine {
 
 // Written to disk and to JSON as these letters.
 enum class Kind : uint8_t { credit = 'c', debit = 'd' };
@@ -35,4 +36,21 @@ struct Transaction {
   Description description;
 };
 
-}  // namespace espora::ledger
+// A transaction of the past, as a statement shows it.
+struct PastTransaction {
+  uint64_t time_us = 0;
+  Transaction transaction;
+};
+
+// An account as of a time. The views end with the next change of the account.
+struct Statement {
+  int64_t limit = 0;  // cents
+  int64_t balance = 0;
+  uint64_t time_us = 0;  // never before the newest transaction
+  // The last transactions, all of `older` before all of `newer`, each oldest first; together at
+  // most statement_transactions_max.
+  std::span<const PastTransaction> older;
+  std::span<const PastTransaction> newer;
+};
+
+}  // namespace espora::engine

@@ -4,15 +4,15 @@
 
 #include <string_view>
 
+#include "engine/transaction.h"
 #include "http/error.h"
-#include "ledger/transaction.h"
 
-namespace espora::ledger {
+namespace espora::face {
 
 // Fills `transaction` and returns nullptr; otherwise returns what is wrong: errors::body_not_json
 // (400) if the body is not JSON wherever that shows, else the first 422 met in the order of the
 // text. `transaction` is then unspecified.
 [[nodiscard]] const http::Error* read_transaction(std::string_view body,
-                                                  Transaction& transaction) noexcept;
+                                                  engine::Transaction& transaction) noexcept;
 
-}  // namespace espora::ledger
+}  // namespace espora::face
