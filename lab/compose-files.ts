@@ -223,12 +223,12 @@ export function composeFiles(
   topologies: Readonly<Record<string, Topology>>,
 ): Readonly<Record<string, string>> {
   const files: Record<string, string> = {};
-  for (const name of ['proxy', 'handoff']) {
+  for (const name of ['relay', 'handoff']) {
     const topology = topologies[name];
     if (topology !== undefined) files[`${name}.yml`] = composeFile(topology);
   }
-  const proxy = topologies['proxy']!;
-  files['nginx.yml'] = composeFile(proxy, 'nginx');
-  files['nginx.conf'] = nginxConfiguration(proxy, 9999);
+  const relay = topologies['relay']!;
+  files['nginx.yml'] = composeFile(relay, 'nginx');
+  files['nginx.conf'] = nginxConfiguration(relay, 9999);
   return files;
 }

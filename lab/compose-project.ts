@@ -126,7 +126,7 @@ export class ComposeProject {
   static async open(file: string, port: number): Promise<ComposeProject> {
     const path = resolve(file);
     if (!existsSync(path)) {
-      const message = `there is no compose file ${file}; docker/ has proxy.yml, handoff.yml, nginx.yml`;
+      const message = `there is no compose file ${file}; docker/ has relay.yml, handoff.yml, nginx.yml`;
       throw new EsporaError('ERR_ESPORA_INVALID', message);
     }
     const command = await composeCommand(process.env);

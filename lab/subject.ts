@@ -19,7 +19,7 @@ export interface SubjectService {
 
 /** Services that run under limits until they are stopped. */
 export interface Subject {
-  /** For people: `docker/proxy.yml`, `topology proxy`. */
+  /** For people: `docker/relay.yml`, `topology relay`. */
   readonly title: string;
   readonly host: string;
   readonly port: number;

@@ -49,8 +49,8 @@ export const summaries = lines(`
   micro | append | 64 | the store | bare loop, one block | p50, µs | p50 over as many bytes bare
   micro | rewriting | | closed segments being rewritten | nothing beside them | p99, µs | p99 over quiet
   micro | open | 10,000,000 | | | open, ms // full replay, ms
-  stack | contest-load | | espora, topology proxy, flush before each answer | constant answer over TCP, nothing stored | p50 ms
-  stack | contest-load | | espora, topology proxy, flush before each answer | constant answer over TCP, nothing stored | p99
+  stack | contest-load | | espora, topology relay, flush before each answer | constant answer over TCP, nothing stored | p50 ms
+  stack | contest-load | | espora, topology relay, flush before each answer | constant answer over TCP, nothing stored | p99
   stack | rewriting-p99 | | a backlog, without pauses: 4 MiB | nothing to rewrite: segments of 64 MiB | p99 | p99 over nothing
   peers | store-append | 1 in flight | espora | lmdb | records per second | espora is
   peers | store-append | 64 in flight | espora | lmdb | records per second | espora is
@@ -59,22 +59,22 @@ export const summaries = lines(`
   peers | store-batch | batch of 64 | espora | better-sqlite3 | records per second | espora is
   peers | store-batch | batch of 4096 | espora | better-sqlite3 | records per second | espora is
   peers | store-read | 1,000,000 records | espora | lmdb | records per second | espora is
-  chain | chain | 64 connections kept, saturated | espora, proxy | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
+  chain | chain | 64 connections kept, saturated | espora, relay | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
   chain | chain | 64 connections kept, saturated | espora, handoff | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
-  chain | chain | 64 connections kept, saturated | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | requests/s | rate over that of nginx
-  chain | chain | a connection each, saturated | espora, proxy | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
+  chain | chain | 64 connections kept, saturated | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | requests/s | rate over that of nginx
+  chain | chain | a connection each, saturated | espora, relay | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
   chain | chain | a connection each, saturated | espora, handoff | HAProxy twice, then a constant answer; nothing stored | requests/s | rate over that of HAProxy
-  chain | chain | a connection each, saturated | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | requests/s | rate over that of nginx
-  limits | saturation | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | held, a connection each
+  chain | chain | a connection each, saturated | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | requests/s | rate over that of nginx
+  limits | saturation | | espora, relay | HAProxy twice, then a constant answer; nothing stored | held, a connection each
   limits | saturation | | espora, handoff | HAProxy twice, then a constant answer; nothing stored | held, a connection each
-  limits | saturation | | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | held, a connection each
-  arrivals | arrivals | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
-  arrivals | arrivals | | espora, proxy | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
+  limits | saturation | | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | held, a connection each
+  arrivals | arrivals | | espora, relay | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
+  arrivals | arrivals | | espora, relay | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
   arrivals | arrivals | | espora, handoff | HAProxy twice, then a constant answer; nothing stored | p50 ms | p50 over that of HAProxy's chain:
   arrivals | arrivals | | espora, handoff | HAProxy twice, then a constant answer; nothing stored | p99 | p99 over that of HAProxy's chain:
-  arrivals | arrivals | | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | p99
-  containers | containers | | docker/proxy.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms of a turn | p50 over that of HAProxy's chain:
-  containers | containers | | docker/proxy.yml | HAProxy twice, then a constant answer; nothing stored | p99 of a turn | p99 over that of HAProxy's chain:
+  arrivals | arrivals | | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | p99
+  containers | containers | | docker/relay.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms of a turn | p50 over that of HAProxy's chain:
+  containers | containers | | docker/relay.yml | HAProxy twice, then a constant answer; nothing stored | p99 of a turn | p99 over that of HAProxy's chain:
   containers | containers | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p50 ms of a turn | p50 over that of HAProxy's chain:
   containers | containers | | docker/handoff.yml | HAProxy twice, then a constant answer; nothing stored | p99 of a turn | p99 over that of HAProxy's chain:
   load | forwarding | 64 connections kept, saturated | espora, relay | HAProxy, mode tcp | CPU µs per request | over HAProxy's
@@ -89,8 +89,8 @@ export const summaries = lines(`
 /** The four figures of the READMEs, with their units. */
 const landing = lines(`
   peers | store-append | 64 in flight | espora | lmdb | records per second | /s
-  chain | chain | a connection each, saturated | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | requests/s | /s
-  arrivals | arrivals | | espora, proxy | nginx, 2 × fastify and pg, PostgreSQL | p99 | ms
+  chain | chain | a connection each, saturated | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | requests/s | /s
+  arrivals | arrivals | | espora, relay | nginx, 2 × fastify and pg, PostgreSQL | p99 | ms
   load | forwarding | a connection each, saturated | espora, relay | HAProxy, mode tcp | CPU µs per request | µs
 `);
 

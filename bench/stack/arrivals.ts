@@ -28,18 +28,18 @@ import {
   haproxyAt,
   peer,
   play,
-  proxyAt,
-  proxyTitle,
+  relayAt,
+  relayTitle,
   relayed,
   startContestant,
 } from './whole-service.js';
 import type { SplitContestant } from './whole-service.js';
 
-const minimalRelays = { topology: 'proxy', stores: true } as const;
+const minimalRelays = { topology: 'relay', stores: true } as const;
 const minimalHandoff = { topology: 'handoff', stores: true } as const;
 
 const contestants: readonly SplitContestant[] = [
-  atSplit(proxyTitle, relayed[0]!, proxyAt),
+  atSplit(relayTitle, relayed[0]!, relayAt),
   atSplit(handoffTitle, handed[0]!, handoffAt),
   atSplit(haproxyChainTitle, relayed[0]!, haproxyAt),
   atSplit(minimalTitle(minimalRelays), relayed[0]!, minimalAt(minimalRelays)),
@@ -49,7 +49,7 @@ const contestants: readonly SplitContestant[] = [
 
 /** Ours, and the least that could be called the same. */
 const pairs = [
-  [proxyTitle, chainLimits.proxy, minimalTitle(minimalRelays)],
+  [relayTitle, chainLimits.relay, minimalTitle(minimalRelays)],
   [handoffTitle, chainLimits.handoff, minimalTitle(minimalHandoff)],
 ] as const;
 

@@ -9,7 +9,7 @@ import type { Latency } from './flush-at-pace.js';
 const floorLimit = 1.1;
 
 /** What each topology may take, over HAProxy's chain. */
-export const chainLimits = { proxy: 1.6, handoff: 1.3 } as const;
+export const chainLimits = { relay: 1.6, handoff: 1.3 } as const;
 
 /** The rounds of a contestant over those of another, p50 and p99. */
 export function besideOther(

@@ -19,8 +19,8 @@ import {
   peer,
   peerTitle,
   playContestant,
-  proxyAt,
-  proxyTitle,
+  relayAt,
+  relayTitle,
   relayed,
 } from './whole-service.js';
 import type { Load, Played, SplitContestant } from './whole-service.js';
@@ -40,14 +40,14 @@ const perConnection: Load = {
 
 const loads = [kept, perConnection];
 
-const minimalRelays = { topology: 'proxy', stores: false } as const;
+const minimalRelays = { topology: 'relay', stores: false } as const;
 const minimalHandoff = { topology: 'handoff', stores: false } as const;
 
 /** What is compared with each other plays soon after each other, each at one of its splits. */
 function contestantsOf(small: boolean): readonly SplitContestant[] {
   const all = [
     [haproxyChainTitle, relayed, haproxyAt],
-    [proxyTitle, relayed, proxyAt],
+    [relayTitle, relayed, relayAt],
     [handoffTitle, handed, handoffAt],
     [minimalTitle(minimalHandoff), handed, minimalAt(minimalHandoff)],
     [minimalTitle(minimalRelays), relayed, minimalAt(minimalRelays)],
@@ -98,7 +98,7 @@ type BestFor = (title: string, load: Load) => Best | undefined;
 
 function rowsOf(best: BestFor): Report['rows'] {
   const floors = [minimalRelays, minimalHandoff].map(minimalTitle);
-  const titles = [proxyTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
+  const titles = [relayTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
   return loads.flatMap((load) =>
     titles.flatMap((title) => {
       const found = best(title, load);
@@ -131,19 +131,19 @@ type Limit = readonly [
   limit: number,
 ];
 const limits: readonly Limit[] = [
-  [proxyTitle, haproxyChainTitle, kept, 'rate', '≥', 0.9],
-  [proxyTitle, haproxyChainTitle, perConnection, 'rate', '≥', 0.9],
-  [proxyTitle, peerTitle, kept, 'rate', '≥', 12],
-  [proxyTitle, peerTitle, perConnection, 'rate', '≥', 3],
-  [handoffTitle, proxyTitle, kept, 'rate', '≥', 2],
-  [handoffTitle, proxyTitle, perConnection, 'rate', '≥', 1.5],
-  [handoffTitle, proxyTitle, perConnection, 'cost', '≤', 0.5],
-  // The same, were `proxy` just as good as it has to be: against our own it is harder the better that is.
+  [relayTitle, haproxyChainTitle, kept, 'rate', '≥', 0.9],
+  [relayTitle, haproxyChainTitle, perConnection, 'rate', '≥', 0.9],
+  [relayTitle, peerTitle, kept, 'rate', '≥', 12],
+  [relayTitle, peerTitle, perConnection, 'rate', '≥', 3],
+  [handoffTitle, relayTitle, kept, 'rate', '≥', 2],
+  [handoffTitle, relayTitle, perConnection, 'rate', '≥', 1.5],
+  [handoffTitle, relayTitle, perConnection, 'cost', '≤', 0.5],
+  // The same, were `relay` just as good as it has to be: against our own it is harder the better that is.
   [handoffTitle, haproxyChainTitle, kept, 'rate', '≥', 1.8],
   [handoffTitle, haproxyChainTitle, perConnection, 'rate', '≥', 1.35],
   [handoffTitle, haproxyChainTitle, perConnection, 'cost', '≤', 0.5],
   // How far from the floor, and what the floor itself makes of the limits above.
-  [proxyTitle, minimalTitle(minimalRelays), perConnection, 'cost', '≤', 1.15],
+  [relayTitle, minimalTitle(minimalRelays), perConnection, 'cost', '≤', 1.15],
   [handoffTitle, minimalTitle(minimalHandoff), perConnection, 'cost', '≤', 1.15],
   [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'rate', '≥', 1.5],
   [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'cost', '≤', 0.5],

@@ -15,7 +15,7 @@ import { haproxyChainTitle, haproxyTcp, minimalTitle } from './contestants.js';
 const readyTries = 300;
 const readyPauseMs = 100;
 
-export const composeFiles = ['proxy', 'handoff', 'nginx'] as const;
+export const composeFiles = ['relay', 'handoff', 'nginx'] as const;
 export const floorTitle = minimalTitle({ topology: 'handoff', stores: true });
 /** In the order in which they play. */
 export const titles: readonly string[] = [
@@ -26,7 +26,7 @@ export const titles: readonly string[] = [
 
 /** What takes the places of our services: the command of each, by its name without spaces. */
 interface OtherSoftware {
-  readonly topology: 'proxy' | 'handoff';
+  readonly topology: 'relay' | 'handoff';
   readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
   /** Files of /configuration. */
   readonly files?: (port: number) => Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ const socketOf = (name: string): string => `/run/espora/${name}.sock`;
 const apis = ['api-1', 'api-2'];
 
 const haproxyChain: OtherSoftware = {
-  topology: 'proxy',
+  topology: 'relay',
   commands: () => ({
     database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
     ...Object.fromEntries(

@@ -1,6 +1,6 @@
 // The whole contest in containers under its limits, for every compose file of docker/, and beside them
 // the load of the contest on the same chain made of HAProxy before a constant answer, and on the minimal
-// handoff that flushes, in containers with the limits of `proxy` and of `handoff`; and what the disk alone
+// handoff that flushes, in containers with the limits of `relay` and of `handoff`; and what the disk alone
 // takes for a flush. All are up all the time and play in turns: what is compared shares its minutes.
 
 import { readFile } from 'node:fs/promises';
@@ -95,7 +95,7 @@ function budgetsOf({ played }: Results, turns: Turns): Budget[] {
     ];
   });
   const chain = turns.of(haproxyChainTitle);
-  const ratios = (['proxy', 'handoff'] as const).flatMap((name) => {
+  const ratios = (['relay', 'handoff'] as const).flatMap((name) => {
     const file = `docker/${name}.yml`;
     const limit = chainLimits[name];
     const whole = besideOther(
@@ -149,7 +149,7 @@ export const containers: Trial = {
       notes: [
         'The whole test each, and all in the same minutes: 5 s of the load of one, then 5 s of the next. At the end of each of ours the database is killed, and what was acknowledged is there.',
         "All other ratios are those of turns, each over the other one's turn beside it; turns of the ramp with less than 1,000 requests are left out.",
-        'HAProxy and the minimal handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/proxy.yml, the minimal handoff those of docker/handoff.yml.',
+        'HAProxy and the minimal handoff get the load alone: a constant passes no check. Every container has the limits of its compose file, HAProxy those of docker/relay.yml, the minimal handoff those of docker/handoff.yml.',
         'All containers are up all the time. The player is in none, and shares the two CPUs with them.',
         'The engine asks each of ours for its health every 80 s, whoever plays: all three about as often as one that ships (30 s). The player asks the database that plays for its commits once a second.',
         'The block alone is written and flushed past the page cache at the same rate for 2 s between the turns, without limits.',

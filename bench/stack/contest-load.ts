@@ -88,9 +88,9 @@ export const contestLoad: Trial = {
     const socket = join(context.directory, 'socket');
     const contestants = [
       {
-        title: 'espora, topology proxy, flush before each answer',
+        title: 'espora, topology relay, flush before each answer',
         accounts: undefined,
-        start: () => startFresh('proxy', context),
+        start: () => startFresh('relay', context),
       },
       {
         title: 'espora, topology single, flush before each answer',

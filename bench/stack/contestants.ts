@@ -72,7 +72,7 @@ async function inRig(work: (rig: LimitedRig) => Promise<number>): Promise<Runnin
 export type Split = readonly [database: number, api: number, balancer: number];
 
 /** What a topology has by now. */
-export function splitOf(name: 'proxy' | 'handoff'): Split {
+export function splitOf(name: 'relay' | 'handoff'): Split {
   const cpusOf = (wanted: string): number =>
     topologies[name].services.find(({ kind }) => kind === wanted)!.limits.cpus;
   return [cpusOf('database'), cpusOf('api'), cpusOf('balancer')];
@@ -84,7 +84,7 @@ export function limitsFor([database, api, balancer]: Split): Readonly<
 > {
   const cpus = { database, api, balancer };
   return Object.fromEntries(
-    topologies.proxy.services.map(({ name, kind, limits }) => [
+    topologies.relay.services.map(({ name, kind, limits }) => [
       name,
       { ...limits, cpus: cpus[kind] },
     ]),
@@ -92,7 +92,7 @@ export function limitsFor([database, api, balancer]: Split): Readonly<
 }
 
 function limitsOf(name: string): ResourceLimits {
-  return topologies.proxy.services.find((service) => service.name === name)!.limits;
+  return topologies.relay.services.find((service) => service.name === name)!.limits;
 }
 
 const haproxy = findProgram('haproxy');
@@ -200,13 +200,13 @@ export const haproxyChain = (
 
 /** What the minimal programs of a topology does: relays or hands over, and stores a block, or nothing. */
 export interface Minimal {
-  readonly topology: 'proxy' | 'handoff';
+  readonly topology: 'relay' | 'handoff';
   readonly stores: boolean;
 }
 
 /** The least that could be called the same as ours: the floor of the kernel, and of the disk. */
 export const minimalTitle = ({ topology, stores }: Minimal): string => {
-  const hops = { proxy: 'the minimal relays', handoff: 'the minimal handoff' }[topology];
+  const hops = { relay: 'the minimal relays', handoff: 'the minimal handoff' }[topology];
   return stores
     ? `${hops}, then one write and flush per turn; no HTTP, no ledger`
     : `${hops}, then a constant answer; nothing stored`;
@@ -220,7 +220,7 @@ export const minimal = (
   missing: [],
   start: inOurShape((directory) => {
     const hop = {
-      proxy: (listen: readonly string[], to: readonly string[]): Command => ({
+      relay: (listen: readonly string[], to: readonly string[]): Command => ({
         file: nativeProgram('minimal_relay'),
         args: [...listen, ...to.flatMap((path) => ['--upstream', path])],
       }),

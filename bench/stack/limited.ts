@@ -108,7 +108,7 @@ export const cpuShares: Trial = {
   run(context) {
     const contestants = (
       [
-        ['proxy', relayed],
+        ['relay', relayed],
         ['handoff', handed],
       ] as const
     ).flatMap(([name, splits]) =>

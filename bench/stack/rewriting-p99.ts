@@ -110,7 +110,7 @@ async function play(variant: Variant, ownPace: Pace, context: Context): Promise<
   const data = join(parent, 'store');
   try {
     if (backlog) await buildBacklog(data, segmentBytes, ownPace.backlogSegments);
-    const flags = ['--topology', 'proxy', '--data', data, '--segment-bytes', String(segmentBytes)];
+    const flags = ['--topology', 'relay', '--data', data, '--segment-bytes', String(segmentBytes)];
     const { port, stop } = await startEspora(flags, context);
     let answered: Load;
     try {
@@ -162,7 +162,7 @@ export const rewritingP99: Trial = {
       })),
       budgets: [],
       notes: [
-        'Topology proxy, all services on one CPU, a flush before each answer; a connection for each request, latency from ' +
+        'Topology relay, all services on one CPU, a flush before each answer; a connection for each request, latency from ' +
           'the moment when it was due.',
         `Segments of 1 MiB: one is closed, rewritten and made into a snapshot about once a second, 64 times as often as with ` +
           'those of 64 MiB that a new store has; the ratio also holds what the change of segments costs.',

@@ -108,13 +108,13 @@ export async function playContestant(
   }
 }
 
-export const proxyTitle = 'espora, proxy';
+export const relayTitle = 'espora, relay';
 export const handoffTitle = 'espora, handoff';
 export const peerTitle = 'nginx, 2 × fastify and pg, PostgreSQL';
 
 // Of the 1.5 CPUs. The first of each is what the topology has by now.
 export const relayed: readonly Split[] = [
-  splitOf('proxy'),
+  splitOf('relay'),
   [0.55, 0.2, 0.55],
   [0.5, 0.25, 0.5],
   [0.3, 0.2, 0.8],
@@ -124,7 +124,7 @@ export const describe = ([database, api, balancer]: Split): string =>
   `database ${database}, api 2 × ${api}, balancer ${balancer}`;
 
 type Make = (split: Split) => Contestant;
-export const proxyAt: Make = (split) => espora('proxy', limitsFor(split));
+export const relayAt: Make = (split) => espora('relay', limitsFor(split));
 export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
 export const haproxyAt: Make = (split) => haproxyChain(limitsFor(split));
 export const minimalAt =

@@ -62,10 +62,10 @@ test('every group has a document, and a line of it in bench/README.md', (t) => {
 
 test('a budget that does not hold is quoted as one', (t) => {
   const text = readFileSync(resultsFile('arrivals'), 'utf8');
-  const remark = /(espora, proxy: p50 over that of HAProxy's chain: .*): (?:holds|does NOT hold)$/m;
+  const remark = /(espora, relay: p50 over that of HAProxy's chain: .*): (?:holds|does NOT hold)$/m;
   t.regex(text, remark);
   const broken = summaryOf('arrivals', text.replace(remark, '$1: does NOT hold'));
-  t.regex(broken, /espora, proxy.* \(budget ≤ [\d.]+, does NOT hold\)/);
+  t.regex(broken, /espora, relay.* \(budget ≤ [\d.]+, does NOT hold\)/);
   t.notRegex(
     summaryOf('arrivals', text.replace(remark, '$1: holds')).split('\n')[2]!,
     /does NOT hold/,

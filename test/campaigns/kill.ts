@@ -8,7 +8,7 @@ import { Random } from '#espora/lab/random.js';
 import type { EsporaStart } from '../helpers/espora.js';
 import { demand, inDirectory } from './campaign.js';
 import type { CampaignOptions } from './campaign.js';
-import type { proxyServices } from './lives.js';
+import type { relayServices } from './lives.js';
 import { DatabaseLife, killSupervisor, signalIfThere, startProxy } from './lives.js';
 import { Load } from './load.js';
 import type { LoadOptions } from './load.js';
@@ -40,7 +40,7 @@ export type Moment =
 /** One kill. */
 export interface KillPlan {
   readonly victim:
-    'database' | 'database of a proxy' | 'api 1' | 'api 2' | 'balancer' | 'supervisor';
+    'database' | 'database of a relay' | 'api 1' | 'api 2' | 'balancer' | 'supervisor';
   readonly moment: Moment;
   readonly load: LoadOptions;
   /** The next kill meets a new store. */
@@ -85,8 +85,8 @@ export function planKill(random: Random): KillPlan {
     const moment = { call, when: 1 + random.below(times), after: random.below(2) === 0 };
     return { victim: 'database', moment, load, lastOfStore };
   }
-  if (kind < 13) return { victim: 'database of a proxy', moment: ms, load, lastOfStore };
-  if (kind < 14) return { victim: 'database of a proxy', moment: frequent, load, lastOfStore };
+  if (kind < 13) return { victim: 'database of a relay', moment: ms, load, lastOfStore };
+  if (kind < 14) return { victim: 'database of a relay', moment: frequent, load, lastOfStore };
   const others = ['api 1', 'api 2', 'balancer', 'supervisor'] as const;
   return { victim: others[random.below(others.length)]!, moment: ms, load, lastOfStore };
 }
@@ -208,7 +208,7 @@ async function killInProxy(
       await load.stop(true);
       return how;
     }
-    const service = victim === 'database of a proxy' ? 'database' : victim;
+    const service = victim === 'database of a relay' ? 'database' : victim;
     how = await killService(espora, service, moment);
     await espora.seen(
       ({ event, service: name, restarts }) =>
@@ -229,7 +229,7 @@ async function killInProxy(
 
 async function killService(
   espora: EsporaStart,
-  service: (typeof proxyServices)[number],
+  service: (typeof relayServices)[number],
   moment: Moment,
 ): Promise<string> {
   const pid = espora.latest(service).pid!;

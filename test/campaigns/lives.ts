@@ -115,8 +115,8 @@ export function signalIfThere(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Services of the topology `proxy`, in start order. */
-export const proxyServices = ['database', 'api 1', 'api 2', 'balancer'] as const;
+/** Services of the topology `relay`, in start order. */
+export const relayServices = ['database', 'api 1', 'api 2', 'balancer'] as const;
 
 /** Starts the picture of the README and waits until it is ready. */
 export function startProxy(
@@ -129,7 +129,7 @@ export function startProxy(
 
 /** Kills the supervisor and waits until all that it had started has ended. */
 export async function killSupervisor(espora: EsporaStart): Promise<void> {
-  const pids = proxyServices.map((name) => espora.latest(name).pid!);
+  const pids = relayServices.map((name) => espora.latest(name).pid!);
   espora.process.kill('SIGKILL');
   await until('the services of a killed supervisor have ended', () => !pids.some(isRunning));
 }

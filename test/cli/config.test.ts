@@ -33,7 +33,7 @@ test('flag, environment, file and default are told apart, in JSON', async (t) =>
   t.like(of('port'), { value: '3', source: 'flag', origin: '--port' });
   t.like(of('data'), { value: '/from/environment', source: 'environment', origin: 'ESPORA_DATA' });
   t.like(of('host'), { value: '::1', source: 'file', origin: file });
-  t.like(of('topology'), { value: 'proxy', source: 'default', origin: 'default' });
+  t.like(of('topology'), { value: 'relay', source: 'default', origin: 'default' });
   t.like(of('metricsPort'), { value: null, source: 'default' });
 });
 

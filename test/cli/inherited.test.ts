@@ -81,7 +81,7 @@ const pidsOf = (program: Program): ReadonlyMap<string, number> =>
   );
 
 for (const [topology, entry] of [
-  ['proxy', 'balancer'],
+  ['relay', 'balancer'],
   ['handoff', 'balancer'],
   ['single', 'database'],
 ] as const) {

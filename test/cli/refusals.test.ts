@@ -41,7 +41,7 @@ for (const [args, sentence] of [
   ],
   [
     ['start', '--topology', 'ring'],
-    /--topology is "ring": it must be proxy, handoff or single\.$/m,
+    /--topology is "ring": it must be relay, handoff or single\.$/m,
   ],
   [
     ['start', '--fsync-interval', '10'],

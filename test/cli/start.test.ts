@@ -62,7 +62,7 @@ function allEnded(pids: Iterable<number>): Promise<boolean> {
 }
 
 for (const [topology, services] of [
-  ['proxy', ['database', 'api 1', 'api 2', 'balancer']],
+  ['relay', ['database', 'api 1', 'api 2', 'balancer']],
   ['single', ['database']],
 ] as const) {
   test.serial(`${topology}: starts, answers, shows who is who, stops`, async (t) => {
@@ -106,7 +106,7 @@ test.serial(
         .replace(/\d+\.\d s:/, 'N s:')
         .replace(/:\d{4,5} /, ':PORT '),
       [
-        'espora V: balancer → 2 api instances → database, every hop a relay (topology proxy)',
+        'espora V: balancer → 2 api instances → database, every hop a relay (topology relay)',
         '  database  ready: 0 transactions in store; each answer waits until it is on disk',
         '  api 1     ready → database',
         '  api 2     ready → database',

@@ -85,7 +85,7 @@ async function wholeResult(t: ExecutionContext): Promise<ContestResult> {
     durationMs: seconds * 1000,
     timeline,
     underLimits: {
-      title: 'docker/proxy.yml',
+      title: 'docker/relay.yml',
       limitsBy: 'containers',
       services: names.map((name) => ({ name, ...used })),
       commits: {
@@ -111,7 +111,7 @@ async function wholeResult(t: ExecutionContext): Promise<ContestResult> {
 test('the file needs nothing else, and says what happened', async (t) => {
   const page = htmlReport(await wholeResult(t));
   t.notRegex(page, /(?:src|href)=|@import|url\(|https?:\/\/(?!127)/);
-  t.regex(page, /docker\/proxy\.yml/);
+  t.regex(page, /docker\/relay\.yml/);
   t.regex(page, /SIGKILL/);
   t.notRegex(contentOf(page), /NaN|undefined|Infinity/);
 });

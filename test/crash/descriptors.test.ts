@@ -85,7 +85,7 @@ function limitFiles(pid: number, soft: number | string): void {
 
 // Under a sanitizer each start of the five processes takes most of a minute.
 const sanitized = process.env['ESPORA_SANITIZED'] !== undefined;
-const topologies = sanitized ? ['handoff'] : ['proxy', 'handoff'];
+const topologies = sanitized ? ['handoff'] : ['relay', 'handoff'];
 const names = ['balancer', 'api 1', 'api 2', 'database'];
 
 for (const topology of topologies)
@@ -134,7 +134,7 @@ if (hardLimit < 2 * count) {
 }
 
 // Where the balancer relays it has not enough descriptors for all: the last ones wait in its queue.
-for (const topology of ['proxy', 'handoff']) {
+for (const topology of ['relay', 'handoff']) {
   const run = roomForAll ? test.serial : test.serial.skip;
   run(`${topology}: ten thousand connections at once are served`, async (t) => {
     await whole(t, topology, async (espora) => {

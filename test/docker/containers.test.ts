@@ -82,7 +82,7 @@ async function killEach(t: ExecutionContext, project: ComposeProject): Promise<v
   }
 }
 
-for (const name of ['proxy', 'handoff', 'nginx']) {
+for (const name of ['relay', 'handoff', 'nginx']) {
   const file = `docker/${name}.yml`;
   if (!existsSync(file)) continue;
 
@@ -147,9 +147,9 @@ for (const name of ['proxy', 'handoff', 'nginx']) {
 }
 
 containers(
-  'docker/proxy.yml: a failure keeps what each container said, its restarts, and what became of it',
+  'docker/relay.yml: a failure keeps what each container said, its restarts, and what became of it',
   async (t) => {
-    const project = await ComposeProject.open('docker/proxy.yml', await freePort());
+    const project = await ComposeProject.open('docker/relay.yml', await freePort());
     t.teardown(() => project.down());
     const below = temporaryDirectory(t);
     let pid = 0;

@@ -54,7 +54,7 @@ for (const [name, text] of Object.entries(files).filter(([file]) => file.endsWit
 }
 
 test('nginx has the same api instances as the balancer it replaces', (t) => {
-  const text = nginxConfiguration(topologies.proxy, 8080);
+  const text = nginxConfiguration(topologies.relay, 8080);
   t.regex(text, /listen 8080 /);
   t.deepEqual(
     [...text.matchAll(/server unix:([^;]+);/g)].map(([, path]) => path),

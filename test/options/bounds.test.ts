@@ -50,7 +50,7 @@ for (const name of optionNames) {
 }
 
 const choices: Readonly<Partial<Record<OptionName, readonly string[]>>> = {
-  topology: ['proxy', 'handoff', 'single'],
+  topology: ['relay', 'handoff', 'single'],
   balance: ['round-robin', 'least-connections'],
   mode: ['relay', 'handoff'],
   healthCheck: ['off', 'connect', 'http'],

@@ -327,6 +327,10 @@ test('a choice takes its names only', (t) => {
   t.true(refused(choice, 'toString'));
   t.true(refused(choice, 1));
   t.is(taken(kinds.choice(['a']), 'b'), 'refused: it must be a');
+  const renamed = kinds.choice(['a', 'b'], { old: 'a' });
+  t.is(taken(renamed, 'old'), 'a');
+  t.is(taken(renamed, 'older'), 'refused: it must be a or b');
+  t.true(refused(renamed, 'toString'));
 });
 
 test('accounts are a list, a JSON array, or the path of a file', (t) => {

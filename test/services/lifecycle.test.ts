@@ -51,6 +51,7 @@ for (const [name, make] of Object.entries(makers)) {
     t.is(await code(service.start()), 'ERR_ESPORA_INVALID', 'start while running');
     const stopping = service.stop();
     t.is(await code(service.start()), 'ERR_ESPORA_INVALID', 'start while stopping');
+    t.is(service.stats(), undefined, 'counters while stopping');
     await stopping;
     t.is(await code(service.start()), 'ERR_ESPORA_CLOSED', 'start after the stop');
     t.is(service.stats(), undefined);

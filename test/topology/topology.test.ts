@@ -29,9 +29,9 @@ const node = (
 });
 const topology = (...services: ServiceNode[]): Topology => ({ name: 't', summary: '', services });
 
-test('proxy: every process is started with exactly this', (t) => {
+test('relay: every process is started with exactly this', (t) => {
   t.deepEqual(
-    plan(topologies.proxy).map(({ name, kind, environment }) => ({ name, kind, environment })),
+    plan(topologies.relay).map(({ name, kind, environment }) => ({ name, kind, environment })),
     [
       {
         name: 'database',
@@ -77,8 +77,8 @@ test('single: the database is the entry', (t) => {
   );
 });
 
-test('handoff: the picture of proxy, and every service that forwards passes clients on', (t) => {
-  const [ours, theirs] = [plan(topologies.handoff), plan(topologies.proxy)];
+test('handoff: the picture of relay, and every service that forwards passes clients on', (t) => {
+  const [ours, theirs] = [plan(topologies.handoff), plan(topologies.relay)];
   for (const [index, { kind, environment }] of ours.entries()) {
     const mode = kind === 'database' ? {} : { ESPORA_MODE: 'handoff' };
     t.deepEqual(environment, { ...theirs[index]!.environment, ...mode });
@@ -96,7 +96,7 @@ test('settings reach the services they apply to, and no others', (t) => {
     metricsPort: '1234',
     runDirectory: '/r',
   };
-  const [database, api, , balancer] = plan(topologies.proxy, { flags });
+  const [database, api, , balancer] = plan(topologies.relay, { flags });
   t.like(database!.environment, {
     ESPORA_DATA: '/d',
     ESPORA_FSYNC_INTERVAL: '10ms',
@@ -179,7 +179,7 @@ test('a cycle, an unknown upstream, an upstream without socket and a name used t
 });
 
 test('a run directory so deep that a socket does not fit is refused before anything starts', (t) => {
-  const error = t.throws(() => plan(topologies.proxy, {}, `/${'x'.repeat(100)}`), {
+  const error = t.throws(() => plan(topologies.relay, {}, `/${'x'.repeat(100)}`), {
     instanceOf: EsporaError,
   });
   t.is(error.code, 'ERR_ESPORA_INVALID');

@@ -74,7 +74,7 @@ export function registerContestCommand(
     )
     .option('--compose <file>', "start a compose file's containers, play, stop them")
     .option('--limits', 'start a topology in control groups with its limits, play, stop it', false)
-    .option('--topology <name>', 'topology that --limits starts', 'proxy')
+    .option('--topology <name>', 'topology that --limits starts', 'relay')
     .option(
       '--data <directory>',
       'directory in which --limits makes its store, removed at the end',

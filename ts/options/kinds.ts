@@ -181,15 +181,19 @@ export function fileMode(): Kind<string | number, number> {
   });
 }
 
-/** One of `names`. */
-export function choice<const Name extends string>(names: readonly Name[]): Kind<Name, Name> {
+/** One of `names`, or another name of one of them. */
+export function choice<const Name extends string>(
+  names: readonly Name[],
+  aliases: Readonly<Record<string, Name>> = {},
+): Kind<Name, Name> {
   const expected =
     names.length === 1
       ? names[0]!
       : `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]!}`;
   return kind<Name, Name>({
     input: text(expected) as unknown as z.ZodType<Name, Name>,
-    read: (input) => (names.includes(input) ? input : undefined),
+    read: (input) => 
+      names.includes(input) ? input : Object.hasOwn(aliases, input) ? aliases[input] : undefined,
     expected,
     placeholder: `<${names.join('|')}>`,
     format: (value) => value,

@@ -76,8 +76,9 @@ const forwarders = ['start', 'balancer', 'api'] as const;
 export const optionTable = Object.freeze({
   /** Which services are started and how they are connected. */
   topology: option({
-    kind: kinds.choice(['proxy', 'handoff', 'single']),
-    default: 'proxy',
+    // `proxy` is what `relay` was called up to 0.1.
+    kind: kinds.choice(['relay', 'handoff', 'single'], { proxy: 'relay' }),
+    default: 'relay',
     commands: ['start'],
     scope: 'process',
     help: 'which services to start and how they are connected',

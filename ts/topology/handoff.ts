@@ -1,6 +1,6 @@
 // The contest's picture with every hop a handoff: balancer and api instances pass the client's socket
 // on, and the database talks to the client itself.
-import { proxy } from './proxy.js';
+import { relay } from './relay.js';
 import type { Topology } from './topology.js';
 
 const shares = { balancer: 0.3, api: 0.2, database: 0.8 } as const;
@@ -8,7 +8,7 @@ const shares = { balancer: 0.3, api: 0.2, database: 0.8 } as const;
 export const handoff: Topology = Object.freeze({
   name: 'handoff',
   summary: 'balancer → 2 api instances → database, every hop a handoff',
-  services: proxy.services.map((node) => ({
+  services: relay.services.map((node) => ({
     ...node,
     ...(node.upstreams.length === 0 ? {} : { mode: 'handoff' as const }),
     // What each connection costs is paid where its requests are answered.

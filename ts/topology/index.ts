@@ -1,11 +1,11 @@
 // The topologies by name, as the option `topology` knows them.
 import type { Values } from '../options/table.js';
 import { handoff } from './handoff.js';
-import { proxy } from './proxy.js';
+import { relay } from './relay.js';
 import { single } from './single.js';
 import type { Topology } from './topology.js';
 
-export const topologies = Object.freeze({ proxy, handoff, single }) satisfies Record<
+export const topologies = Object.freeze({ relay, handoff, single }) satisfies Record<
   Values<'start'>['topology'],
   Topology
 >;

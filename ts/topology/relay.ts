@@ -2,8 +2,8 @@
 // relay over unix sockets.
 import type { Topology } from './topology.js';
 
-export const proxy: Topology = Object.freeze({
-  name: 'proxy',
+export const relay: Topology = Object.freeze({
+  name: 'relay',
   summary: 'balancer → 2 api instances → database, every hop a relay',
   services: [
     {
