@@ -1,5 +1,5 @@
 // The refusals that HTTP itself gives rise to: status, stable code and sentence of each. Together
-// with ledger/errors.h this is the whole table of what a client can be told besides an answer.
+// with face/errors.h this is the whole table of what a client can be told besides an answer.
 #pragma once
 
 #include <cstdint>
