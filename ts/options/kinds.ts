@@ -192,7 +192,7 @@ export function choice<const Name extends string>(
       : `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]!}`;
   return kind<Name, Name>({
     input: text(expected) as unknown as z.ZodType<Name, Name>,
-    read: (input) => 
+    read: (input) =>
       names.includes(input) ? input : Object.hasOwn(aliases, input) ? aliases[input] : undefined,
     expected,
     placeholder: `<${names.join('|')}>`,
