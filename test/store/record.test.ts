@@ -85,6 +85,20 @@ test('every kind of field keeps its value, at both ends', (t) => {
   t.deepEqual(roundTrip(low), low);
 });
 
+test('a record that is cut, wherever, is corrupt', (t) => {
+  const unit = new Unit();
+  type.encode(unit, sample);
+  const whole = Buffer.from(unit.bytes.subarray(0, unit.at));
+  t.deepEqual(type.decode(whole), sample);
+  for (let bytes = 0; bytes < whole.length; bytes++) {
+    t.throws(
+      () => type.decode(whole.subarray(0, bytes)),
+      { code: 'ERR_ESPORA_CORRUPT' },
+      `${bytes} of ${whole.length} bytes`,
+    );
+  }
+});
+
 test('the most bytes that a field says it takes are those of its largest value', (t) => {
   const largest: Value = { ...sample, l: '\u{10ffff}'.repeat(10), m: new Uint8Array(20).fill(255) };
   for (const name of Object.keys(shape) as (keyof typeof shape)[]) {

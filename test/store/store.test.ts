@@ -70,6 +70,16 @@ test('appends of one turn are one batch', async (t) => {
   t.is(store.stats().batches - batches, 1);
 });
 
+test('what jobs of promises append later in the turn is in its batch, too', async (t) => {
+  const store = await open(t);
+  const { batches } = store.stats();
+  const first = store.append(raw('first'));
+  for (let jobs = 0; jobs < 10; jobs++) await Promise.resolve();
+  const second = store.append(raw('second'));
+  t.is((await second).time, (await first).time);
+  t.is(store.stats().batches - batches, 1);
+});
+
 test('100,000 appends in one turn, over several segments', async (t) => {
   const store = await open(t);
   const promises: Promise<Appended>[] = [];
