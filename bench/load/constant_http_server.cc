@@ -15,7 +15,8 @@ using namespace espora;
 class Constant final : public http::Handler {
  public:
   http::HeadVerdict on_head(const http::Request&) override { return {}; }
-  void on_request(const http::Request& request, uint64_t, http::Exchange& exchange) override {
+  void on_request(const http::Request& request, const http::Tag&,
+                  http::Exchange& exchange) override {
     http::Answer answer;
     answer.body = request.method == "POST" ? bench::transaction_body : statement;
     exchange.answer(answer);
