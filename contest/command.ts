@@ -45,8 +45,9 @@ export async function runContest(plan: Plan, options: RunOptions): Promise<numbe
   }
 }
 
-/** Says in words what can't be meant together, or not at all, before anything is started. */
-function checkOptions({ compose, limits, topology, host }: RunOptions): void {
+/** The options as they are meant. Says in words what can't be meant, or not together, before anything is started. */
+export function checkedOptions(options: RunOptions): RunOptions {
+  const { compose, limits, topology, host } = options;
   const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
   const starts = compose !== undefined || limits === true;
   if (compose !== undefined && limits === true) {
@@ -55,9 +56,9 @@ function checkOptions({ compose, limits, topology, host }: RunOptions): void {
   if (starts && host !== '127.0.0.1') {
     throw invalid('--host names a service that runs already: leave it out where one is started');
   }
-  if (limits !== true || topology === undefined) return;
+  if (limits !== true || topology === undefined) return options;
   const read = optionOf('topology').kind.schema.safeParse(topology);
-  if (read.success) return;
+  if (read.success) return { ...options, topology: read.data as string };
   throw invalid(`--topology is ${topology}: ${read.error.issues[0]?.message ?? 'it is unknown'}`);
 }
 
@@ -113,8 +114,8 @@ async function withSaturation(
   return { ...result, saturation };
 }
 
-async function play(plan: Plan, options: RunOptions): Promise<number> {
-  checkOptions(options);
+async function play(plan: Plan, given: RunOptions): Promise<number> {
+  const options = checkedOptions(given);
   const stop = new AbortController();
   let endProgress: () => void = () => undefined;
   onStopSignals({

@@ -1,9 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { checkedOptions } from '#espora/contest/command.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import { outputOf, RunningProgram } from '#espora/lab/program.js';
 import type { Ended } from '#espora/lab/program.js';
+import { topologies } from '#espora/topology/index.js';
 import { playOn, validations } from './plans.js';
 import { referenceServer, startReferenceServer } from './reference-server.js';
 
@@ -101,6 +103,19 @@ for (const [what, args] of [
     t.is(stdout, '');
   });
 }
+
+test('a topology is known by its older name too', (t) => {
+  const given = { host: '127.0.0.1', port: 9999, wait: 0, json: false, limits: true };
+  for (const [named, meant] of [
+    ['relay', 'relay'],
+    ['proxy', 'relay'],
+    ['single', 'single'],
+  ] as const) {
+    const { topology } = checkedOptions({ ...given, topology: named });
+    t.is(topology, meant);
+    t.true(Object.hasOwn(topologies, topology!));
+  }
+});
 
 test('help names the flags', async (t) => {
   const { exitCode, stdout } = await run(t, ['contest', '--help']);
