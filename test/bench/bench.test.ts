@@ -14,6 +14,8 @@ import type { Figure } from '../../bench/lib/statistics.js';
 import { TrialFailure } from '../../bench/lib/trial.js';
 import { checkFingerprints } from '../../bench/micro/contestants.js';
 import { microTrials } from '../../bench/micro/index.js';
+import { toolsMissing } from '../campaigns/tools.js';
+import { whereToolsBuild } from '../crash/disks.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 interface Output {
@@ -35,10 +37,14 @@ const run = (command: string, args: readonly string[]): Promise<Ended> =>
 
 const bench = (...args: string[]): Promise<Ended> => run(process.execPath, [main, ...args]);
 
-test.before('the native code of the benchmarks is built', async (t) => {
-  const { exitCode, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
-  t.is(exitCode, 0, stderr);
-});
+const measured = whereToolsBuild('bench.test.ts');
+
+if (toolsMissing() === undefined) {
+  test.before('the native code of the benchmarks is built', async (t) => {
+    const { exitCode, stderr } = await run(process.execPath, ['scripts/ensure.mjs', '--bench']);
+    t.is(exitCode, 0, stderr);
+  });
+}
 
 /** A directory for data that must be empty again when the run has ended. */
 async function inDirectory(
@@ -58,7 +64,7 @@ function checkFigure(t: ExecutionContext, figure: Figure, what: string): void {
   t.is(figure.rounds, 3, what);
 }
 
-test.serial(
+measured(
   '--small --json: every micro trial with its ratios, and nothing else on stdout',
   async (t) => {
     await inDirectory(t, async (directory) => {
@@ -135,7 +141,7 @@ function checkAppend(t: ExecutionContext, reports: readonly Report[]): void {
   }
 }
 
-test.serial('a table for people, with the machine above it', async (t) => {
+measured('a table for people, with the machine above it', async (t) => {
   await inDirectory(t, async (directory) => {
     const { exitCode, stdout } = await bench('--small', '--only', 'apply', '--data', directory);
     t.is(exitCode, 0);
@@ -177,7 +183,7 @@ for (const [title, args, message] of [
   });
 }
 
-test.serial(
+measured(
   'a full disk is one sentence that names the contestant, and nothing is left',
   async (t) => {
     await inDirectory(t, async (directory) => {
@@ -191,7 +197,7 @@ test.serial(
   },
 );
 
-test.serial('a contestant that dies fails the run, by name, and nothing is left', async (t) => {
+measured('a contestant that dies fails the run, by name, and nothing is left', async (t) => {
   await inDirectory(t, async (directory) => {
     const running = bench('--json', '--only', 'apply', '--data', directory);
     const [victim] = await until('a contestant runs', async () => {
@@ -207,7 +213,7 @@ test.serial('a contestant that dies fails the run, by name, and nothing is left'
   });
 });
 
-test.serial('an interrupted run ends its processes and removes its data', async (t) => {
+measured('an interrupted run ends its processes and removes its data', async (t) => {
   await inDirectory(t, async (directory) => {
     const args = [main, '--only', 'append', '--data', directory];
     const program = new RunningProgram(process.execPath, args, { env: environment() });

@@ -3,6 +3,7 @@ import test from 'ava';
 import { judge, loadGenerator, saturate, searchRate } from '#espora/contest/saturation.js';
 import type { SaturationStep, SearchOptions } from '#espora/contest/saturation.js';
 import { EsporaError } from '#espora/errors.js';
+import { whereToolsBuild } from '../crash/disks.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { referenceServer } from './reference-server.js';
 
@@ -81,17 +82,20 @@ test('an installed package has no load generator, and says so', async (t) => {
   t.regex(error.message, /only in the source code.*run it in a checkout/);
 });
 
-test('a real service, as far as a small search goes', async (t) => {
-  const { port } = await referenceServer(t);
-  const seen: SaturationStep[] = [];
-  const found = await saturate({
-    target: `127.0.0.1:${port}`,
-    seconds: 1,
-    search: { firstRate: 20, factor: 2, lastRate: 20, precision: 1 },
-    onStep: (one) => seen.push(one),
-  });
-  t.deepEqual(found.steps, seen);
-  t.is(seen[0]!.rate, 20);
-  t.true(seen[0]!.answered > 0);
-  t.is(seen[0]!.errors, 0);
-});
+whereToolsBuild('saturation.test.ts')(
+  'a real service, as far as a small search goes',
+  async (t) => {
+    const { port } = await referenceServer(t);
+    const seen: SaturationStep[] = [];
+    const found = await saturate({
+      target: `127.0.0.1:${port}`,
+      seconds: 1,
+      search: { firstRate: 20, factor: 2, lastRate: 20, precision: 1 },
+      onStep: (one) => seen.push(one),
+    });
+    t.deepEqual(found.steps, seen);
+    t.is(seen[0]!.rate, 20);
+    t.true(seen[0]!.answered > 0);
+    t.is(seen[0]!.errors, 0);
+  },
+);

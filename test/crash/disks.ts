@@ -36,7 +36,7 @@ export function whereFuseWorks(file: string): SerialTest {
   return unless(powerDiskMissing(), file);
 }
 
-/** The same for tests that need a native program of test/native/campaigns/. */
+/** The same for tests that need a native program that CMake builds: of test/native/campaigns/ or bench/. */
 export function whereToolsBuild(file: string): SerialTest {
   return unless(toolsMissing(), file);
 }
