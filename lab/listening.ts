@@ -22,19 +22,26 @@ export function accepts(listening: Listening): Promise<boolean> {
 }
 
 /**
- * Waits until connections are taken where a program is to listen. Rejects, with the last that it said, if it
+ * Waits until a program is ready: until `ready` says so. Rejects, with the last that the program said, if it
  * ends before or has not come so far after `patienceMs`; then it may still run.
  */
-export async function untilListening(
+export async function untilReady(
   program: RunningProgram,
-  listening: Listening,
+  ready: () => Promise<boolean>,
   patienceMs: number,
 ): Promise<void> {
   const giveUpAt = performance.now() + patienceMs;
-  while (!(await accepts(listening))) {
+  while (!(await ready())) {
     if (program.hasEnded || performance.now() > giveUpAt) {
       throw new Error(`did not start: ${program.stderr.trim().split('\n').at(-1) ?? ''}`);
     }
     await sleep(lookEveryMs);
   }
 }
+
+/** The same for a program that is ready when connections are taken where it is to listen. */
+export const untilListening = (
+  program: RunningProgram,
+  listening: Listening,
+  patienceMs: number,
+): Promise<void> => untilReady(program, () => accepts(listening), patienceMs);

@@ -3,11 +3,10 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { commandInside, LimitedGroups, readUsage } from '#espora/lab/control-groups.js';
 import type { GroupDirectories } from '#espora/lab/control-groups.js';
 import { freePort } from '#espora/lab/free-port.js';
-import { untilListening } from '#espora/lab/listening.js';
+import { untilListening, untilReady } from '#espora/lab/listening.js';
 import type { Listening } from '#espora/lab/listening.js';
 import { RunningProgram } from '#espora/lab/program.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
@@ -16,7 +15,6 @@ import { at } from './project.js';
 import { TrialFailure } from './trial.js';
 
 const readyMs = 60_000;
-const lookEveryMs = 20;
 const stopMs = 10_000;
 
 export interface Command {
@@ -90,23 +88,13 @@ export async function start(
   };
   signal?.addEventListener('abort', onAbort);
   try {
-    if (typeof ready !== 'function') await untilListening(program, ready, readyMs);
-    else await untilReady(program, ready);
+    if (typeof ready === 'function') await untilReady(program, ready, readyMs);
+    else await untilListening(program, ready, readyMs);
   } catch (error) {
     await stop();
     throw new TrialFailure(`${file} ${(error as Error).message}`);
   }
   return { pid: program.pid, stop };
-}
-
-async function untilReady(program: RunningProgram, ready: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + readyMs;
-  while (!(await ready())) {
-    if (program.hasEnded || performance.now() > giveUpAt) {
-      throw new Error(`did not start: ${lastLine(program.stderr)}`);
-    }
-    await sleep(lookEveryMs);
-  }
 }
 
 /** Ends a program with the group that it leads. */
