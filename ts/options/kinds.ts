@@ -190,10 +190,11 @@ export function choice<const Name extends string>(
     names.length === 1
       ? names[0]!
       : `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]!}`;
+  const meant = new Map<string, Name>(Object.entries(aliases));
+  for (const name of names) meant.set(name, name);
   return kind<Name, Name>({
     input: text(expected) as unknown as z.ZodType<Name, Name>,
-    read: (input) =>
-      names.includes(input) ? input : Object.hasOwn(aliases, input) ? aliases[input] : undefined,
+    read: (input) => meant.get(input),
     expected,
     placeholder: `<${names.join('|')}>`,
     format: (value) => value,
