@@ -3,9 +3,8 @@
 
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { findHeaders, headerCandidates, nodeGypEnvironment } from './headers.mjs';
-import { at, filesBelow, typescriptProjects } from './project.mjs';
+import { at, binary, filesBelow, typescriptProjects } from './project.mjs';
 import { Failure, run, tryAddon } from './run.mjs';
 import { dateChanges, difference, digests, identity, readStamp, writeStamp } from './stamp.mjs';
 
@@ -82,89 +81,74 @@ async function buildWithStamp(name, inputs, { clean = false, output = () => unde
 /** What the linker reads beside objects; make does not know of it. */
 const exportsMap = 'native/binding/exports.map';
 
+/** What the linker makes; node-gyp's makefile links or copies it to where it belongs. */
+const linked = 'build/Release/obj.target/espora.node';
+
+const nativeInputs = () =>
+  digests([
+    ...filesBelow('native', (name) => /\.(cc|h|map)$|^sources\.txt$/.test(name)),
+    'binding.gyp',
+    'package.json',
+    'node_modules/node-addon-api/package.json',
+  ]);
+
 /**
- * A step that lets node-gyp make an addon. `folder` holds its binding.gyp and gets a build/, which
- * node-gyp empties when it starts from nothing; `inputs` lists what the addon is made of.
+ * Whether something lies there that make, which goes by the dates of sources, would take for its own: a
+ * file that somebody else put there, or one that was linked with other exports.
  */
-function addonStep({ name, stamp: stampName, folder, target, inputs: listInputs, advice }) {
-  const release = join(folder, 'build/Release');
-  const addon = join(release, `${target}.node`);
-  /** What the linker makes; node-gyp's makefile links or copies it to where it belongs. */
-  const linked = join(release, 'obj.target', `${target}.node`);
-  /**
-   * Whether something lies there that make, which goes by the dates of sources, would take for its own:
-   * a file that somebody else put there, or one that was linked with other exports.
-   */
-  const isStale = (stamp) =>
-    stamp?.output !== identity(addon) || stamp?.inputs[exportsMap] !== inputs()[exportsMap];
-  const inputs = () =>
-    digests([
-      ...listInputs(),
-      join(folder, 'binding.gyp'),
-      'package.json',
-      'node_modules/node-addon-api/package.json',
-    ]);
-  return {
-    name,
-    reason() {
-      const built = identity(addon);
-      if (built === undefined) return 'not built yet';
-      const stamp = readStamp(stampName);
-      return (
-        reasonToBuild(stamp, inputs()) ??
-        (stamp.output === built ? undefined : 'the binary is not the one that was built last')
-      );
-    },
-    run: (options) =>
-      buildWithStamp(
-        stampName,
-        inputs(),
-        { clean: options.clean, output: () => identity(addon) },
-        async (clean) => {
-          if (isStale(readStamp(stampName))) {
-            for (const file of [addon, linked]) rmSync(at(file), { force: true });
-          }
-          const built = await run(
-            process.execPath,
-            [
-              at('node_modules/node-gyp/bin/node-gyp.js'),
-              ...(clean ? ['rebuild'] : ['configure', 'build']),
-              `--directory=${at(folder)}`,
-              `--jobs=${availableParallelism()}`,
-              `--loglevel=${options.show ? 'info' : 'warn'}`,
-            ],
-            { ...options, env: nodeGypEnvironment(findHeaders()) },
-          );
-          return built.code === 0 ? await tryAddon(at(addon), options) : built;
-        },
-      ),
-    advice() {
-      if (findHeaders() !== undefined) return advice;
-      const { execPath, versions, env } = process;
-      const places = headerCandidates({ execPath, version: versions.node, env });
-      return (
-        `The headers of Node.js ${versions.node} are in none of ${places.join(', ')} (include/node) ` +
-        'and could not be downloaded: install them in one of these places, or run this once with a network.'
-      );
-    },
-  };
-}
+const isStale = (stamp) =>
+  stamp?.output !== identity(binary) || stamp?.inputs[exportsMap] !== nativeInputs()[exportsMap];
 
-const sourceFiles = (folder) =>
-  filesBelow(folder, (name) => /\.(cc|h|map)$|^sources\.txt$/.test(name));
-
-const compilerAdvice =
-  'It needs g++ 12 or later, make and Python 3 ' +
-  '(on Debian: apt-get install g++ make python3); if you have them, the messages above name the error.';
-
-const native = addonStep({
+/** Lets node-gyp make the addon. */
+const native = {
   name: 'native addon',
-  stamp: 'native',
-  folder: '.',
-  target: 'espora',
-  inputs: () => sourceFiles('native'),
-  advice: `The native build failed. ${compilerAdvice}`,
-});
+  reason() {
+    const built = identity(binary);
+    if (built === undefined) return 'not built yet';
+    const stamp = readStamp('native');
+    return (
+      reasonToBuild(stamp, nativeInputs()) ??
+      (stamp.output === built ? undefined : 'the binary is not the one that was built last')
+    );
+  },
+  run: (options) =>
+    buildWithStamp(
+      'native',
+      nativeInputs(),
+      { clean: options.clean, output: () => identity(binary) },
+      async (clean) => {
+        if (isStale(readStamp('native'))) {
+          for (const file of [binary, linked]) rmSync(at(file), { force: true });
+        }
+        const built = await run(
+          process.execPath,
+          [
+            at('node_modules/node-gyp/bin/node-gyp.js'),
+            ...(clean ? ['rebuild'] : ['configure', 'build']),
+            `--directory=${at()}`,
+            `--jobs=${availableParallelism()}`,
+            `--loglevel=${options.show ? 'info' : 'warn'}`,
+          ],
+          { ...options, env: nodeGypEnvironment(findHeaders()) },
+        );
+        return built.code === 0 ? await tryAddon(at(binary), options) : built;
+      },
+    ),
+  advice() {
+    if (findHeaders() !== undefined) {
+      return (
+        'The native build failed. It needs g++ 12 or later, make and Python 3 (on Debian: apt-get install ' +
+        'g++ make python3); if you have them, the messages above name the error.'
+      );
+    }
+    const { execPath, versions, env } = process;
+    const places = headerCandidates({ execPath, version: versions.node, env });
+    return (
+      `The headers of Node.js ${versions.node} are in none of ${places.join(', ')} (include/node) ` +
+      'and could not be downloaded: install them in one of these places, or run this once with a network.'
+    );
+  },
+};
 
 /** Sources with the file that tsc makes of each; what a benchmark's peers have installed is none. */
 function typescriptFiles() {
