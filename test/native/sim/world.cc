@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <tuple>
 
 #include "ledger/entry_codec.h"
 #include "sim/copies.h"
@@ -953,40 +954,46 @@ void World::damage() {
   Storage& storage = disk_.storage();
   const int directory = store_directory(storage, false);
   if (directory == 0) return;
-  std::vector<std::pair<std::string, int>> segments;
+  Victim victim{.directory = directory};
   for (const auto& [name, inode] : storage.at(directory).entries) {
-    if (is_segment(name)) segments.emplace_back(name, inode);
+    if (is_segment(name)) victim.segments.emplace_back(name, inode);
   }
+  const auto& segments = victim.segments;
   if (segments.empty()) return;
   if (!store_damaged_ && random_.chance(1, 10)) return damage_store();
   if (random_.chance(1, 5) && damage_snapshot()) return;
   const bool newest = random_.chance(2, 3);
-  const auto [name, inode] = newest ? segments.back() : segments[random_.below(segments.size())];
-  std::vector<uint64_t> pages;  // that hold something
-  for (size_t i = 0; i < storage.at(inode).pages.size(); i++) {
-    if (storage.at(inode).pages[i]) pages.push_back(i);
+  std::tie(victim.name, victim.inode) =
+      newest ? segments.back() : segments[random_.below(segments.size())];
+  for (size_t i = 0; i < storage.at(victim.inode).pages.size(); i++) {
+    if (storage.at(victim.inode).pages[i]) victim.pages.push_back(i);
   }
-  std::vector<uint64_t> frames;  // where one begins
   for (const Evidence& each : evidence_) {
-    if (each.inode == inode && each.offset != 0) frames.push_back(each.offset / page_bytes);
+    if (each.inode == victim.inode && each.offset != 0) {
+      victim.frames.push_back(each.offset / page_bytes);
+    }
   }
-  if (pages.empty()) return;
-  const auto any_page = [&] {
-    if (!frames.empty() && random_.chance(2, 3)) return frames[random_.below(frames.size())];
-    return pages[random_.below(pages.size())];
-  };
-  const auto any_segment = [&] { return segments[random_.below(segments.size())].second; };
-  const uint64_t at = any_page();
+  if (victim.pages.empty()) return;
+  const uint64_t at = any_page(victim);
   const size_t sector = random_.chance(1, 2) ? 0 : random_.below(sectors_per_page);
   const uint64_t what = random_.below(11);
-  if (what < 8) return damage_page(what, inode, at, sector, any_page, any_segment);
-  damage_segment(what, directory, name, inode, any_segment);
+  if (what < 8) return damage_page(what, victim, at, sector);
+  damage_segment(what, victim);
 }
 
-void World::damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
-                        const std::function<uint64_t()>& any_page,
-                        const std::function<int()>& any_segment) {
+uint64_t World::any_page(const Victim& victim) {
+  const bool frame = !victim.frames.empty() && random_.chance(2, 3);
+  const std::vector<uint64_t>& pages = frame ? victim.frames : victim.pages;
+  return pages[random_.below(pages.size())];
+}
+
+int World::any_segment(const Victim& victim) {
+  return victim.segments[random_.below(victim.segments.size())].second;
+}
+
+void World::damage_page(uint64_t what, const Victim& victim, uint64_t at, size_t sector) {
   Storage& storage = disk_.storage();
+  const int inode = victim.inode;
   Page page{};
   storage.read(inode, at * page_bytes, page.data(), page_bytes, View::cached);
   const auto put = [&](int file, uint64_t to, const Page& bytes) {
@@ -1018,12 +1025,12 @@ void World::damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
     }
     case 6: {
       hit(Fault::frame_copied);
-      const int other = any_segment();
-      return put(other, any_page(), page);
+      const int other = any_segment(victim);
+      return put(other, any_page(victim), page);
     }
     default: {
       hit(Fault::frames_swapped);
-      const uint64_t to = any_page();
+      const uint64_t to = any_page(victim);
       Page second{};
       storage.read(inode, to * page_bytes, second.data(), page_bytes, View::cached);
       put(inode, to, page);
@@ -1032,23 +1039,22 @@ void World::damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
   }
 }
 
-void World::damage_segment(uint64_t what, int directory, const std::string& name, int inode,
-                           const std::function<int()>& any_segment) {
+void World::damage_segment(uint64_t what, const Victim& victim) {
   Storage& storage = disk_.storage();
   switch (what) {
     case 8:
       hit(Fault::segment_deleted);
-      storage.remove_entry(directory, name);
-      return storage.end_flush(directory);
+      storage.remove_entry(victim.directory, victim.name);
+      return storage.end_flush(victim.directory);
     case 9:
       hit(Fault::segment_truncated);
-      storage.resize(inode, random_.below(storage.at(inode).size));
-      storage.at(inode).device_size = storage.at(inode).size;
+      storage.resize(victim.inode, random_.below(storage.at(victim.inode).size));
+      storage.at(victim.inode).device_size = storage.at(victim.inode).size;
       return;
     default: {
       hit(Fault::segment_replaced);
-      const int other = any_segment();
-      const int made = storage.make(false, directory);
+      const int other = any_segment(victim);
+      const int made = storage.make(false, victim.directory);
       Page page{};
       for (size_t i = 0; i * page_bytes < storage.at(other).size; i++) {
         storage.read(other, i * page_bytes, page.data(), page_bytes, View::cached);
@@ -1057,8 +1063,8 @@ void World::damage_segment(uint64_t what, int directory, const std::string& name
       }
       storage.begin_flush(made);
       storage.end_flush(made);
-      storage.add_entry(directory, name, made);
-      return storage.end_flush(directory);
+      storage.add_entry(victim.directory, victim.name, made);
+      return storage.end_flush(victim.directory);
     }
   }
 }

@@ -5,10 +5,10 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/checks.h"
@@ -48,6 +48,16 @@ class World final : private Director {
   };
   enum class NoSpace : uint8_t { never, create, allocate, write, flush, rename, overwrite };
   // The header of a frame or segment that was written, and what it proves.
+  // A segment that is to be damaged, among all of its store.
+  struct Victim {
+    int directory = 0;
+    std::vector<std::pair<std::string, int>> segments;  // all, with their inodes
+    std::string name;
+    int inode = 0;
+    std::vector<uint64_t> pages;   // that hold something
+    std::vector<uint64_t> frames;  // where one begins
+  };
+
   struct Evidence {
     int inode;
     uint64_t offset;
@@ -104,12 +114,11 @@ class World final : private Director {
   void leave_files();
   void settle_down();
   void damage();
-  // One of eight things done to a page, and one of three to a whole segment, by their numbers.
-  void damage_page(uint64_t what, int inode, uint64_t at, size_t sector,
-                   const std::function<uint64_t()>& any_page,
-                   const std::function<int()>& any_segment);
-  void damage_segment(uint64_t what, int directory, const std::string& name, int inode,
-                      const std::function<int()>& any_segment);
+  uint64_t any_page(const Victim& victim);
+  int any_segment(const Victim& victim);
+  // One of eight things done to a page, and one of three to the whole segment, by their numbers.
+  void damage_page(uint64_t what, const Victim& victim, uint64_t at, size_t sector);
+  void damage_segment(uint64_t what, const Victim& victim);
   void judge_damage();
   uint64_t proven_by_evidence() const;
 
