@@ -3,6 +3,7 @@
 #include "face/errors.h"
 #include "face/json_transaction.h"
 #include "face/route.h"
+#include "sys/check.h"
 
 namespace espora::face {
 
@@ -43,7 +44,9 @@ void Face::on_request(const http::Request& request, const http::Tag& tag,
   exchange.answer(to_answer(outcome));
 }
 
+// What is not decided yet has no answer.
 http::Answer Face::to_answer(const Outcome& outcome) {
+  ESPORA_CHECK(outcome.result != Result::later);
   http::Answer answer{.error = errors::of(outcome.result), .gate = outcome.gate};
   if (outcome.result == Result::applied) {
     body_.write_balance(outcome.account.limit, outcome.account.balance);

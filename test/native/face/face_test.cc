@@ -210,6 +210,13 @@ TEST_F(ServedFace, WhatIsTakenBackIsRefusedAndStatementsAreMadeAnew) {
   EXPECT_EQ(face_.stats().store_full, 1u);
 }
 
+TEST_F(ServedFace, WhatIsNotDecidedIsNoAnswer) {
+  engine_.next = {Result::later};
+  send(http_post());
+  EXPECT_DEATH(face_.answer(engine_.tickets.at(0), {Result::later}), "later");
+  EXPECT_EQ(arrived(), "");
+}
+
 TEST_F(ServedFace, WhatIsHeldFailsWithTheStore) {
   engine_.next = {Result::applied, 3, {.limit = 100, .balance = -7}};
   send(http_post());
