@@ -93,6 +93,7 @@ async function startSubject(
 /** Adds how much the service stands. */
 async function withSaturation(
   result: ContestResult,
+  generator: string,
   { host, port, quick = false }: RunOptions,
   signal: AbortSignal,
 ): Promise<ContestResult> {
@@ -103,6 +104,7 @@ async function withSaturation(
   ]);
   const target = await resolveTarget({ host, port });
   const saturation = await search.saturate({
+    generator,
     target: 'host' in target ? `${target.host}:${target.port}` : target.path,
     seconds: quick ? 2 : 8,
     search: quick ? search.quickSearch : search.fullSearch,
@@ -127,13 +129,16 @@ async function play(plan: Plan, given: RunOptions): Promise<number> {
       process.exit(interrupted);
     },
   });
+  // Before anything is played for minutes: it may be impossible here.
+  const generator =
+    options.saturate === true ? await (await import('./saturation.js')).loadGenerator() : undefined;
   const subject = await startSubject(options, stop.signal);
   try {
     const place = subject === undefined ? options : { ...options, port: subject.port };
     const onEnd = (end: () => void): void => void (endProgress = end);
     let result = await playOn(subject, plan, place, stop.signal, onEnd);
-    if (options.saturate === true && result.outcome !== 'interrupted') {
-      result = await withSaturation(result, place, stop.signal);
+    if (generator !== undefined && result.outcome !== 'interrupted') {
+      result = await withSaturation(result, generator, place, stop.signal);
     }
     return await tell(result, options);
   } finally {

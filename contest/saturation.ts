@@ -136,6 +136,8 @@ export async function loadGenerator(root = packageRoot): Promise<string> {
 }
 
 export interface SaturateOptions {
+  /** The program: what `loadGenerator` resolves with. */
+  readonly generator: string;
   /** `IPV4:PORT`, or the path of a unix socket. */
   readonly target: string;
   readonly seconds: number;
@@ -151,8 +153,8 @@ const warmUpSeconds = 1;
 
 /** Finds the highest rate that a service holds. Rejects with an EsporaError. */
 export async function saturate(options: SaturateOptions): Promise<Saturation> {
-  const { target, seconds, search, connections = 'one per request', signal, onStep } = options;
-  const program = await loadGenerator();
+  const { generator, target, seconds, search, signal, onStep } = options;
+  const { connections = 'one per request' } = options;
   const kept = connections === 'kept';
   const play = async (rate: number): Promise<SaturationStep> => {
     signal?.throwIfAborted();
@@ -162,7 +164,7 @@ export async function saturate(options: SaturateOptions): Promise<Saturation> {
       ...(kept ? [] : ['--per-connection']),
     ];
     const { stdout, stderr } = await runProgram(
-      program,
+      generator,
       args,
       signal === undefined ? {} : { signal },
     );

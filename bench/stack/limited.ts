@@ -7,6 +7,7 @@ import { saturate } from '#espora/contest/saturation.js';
 import type { Saturation, SearchOptions } from '#espora/contest/saturation.js';
 import { fullSearch } from '#espora/contest/saturation.js';
 import { topologies } from '#espora/topology/index.js';
+import { nativeProgram } from '../lib/processes.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
@@ -35,6 +36,7 @@ async function play(contestant: Contestant, context: Context): Promise<Held> {
   const running = await contestant.start(directory);
   const search = (connections: Saturation['connections']): Promise<Saturation> =>
     saturate({
+      generator: nativeProgram('load_generator'),
       target: `127.0.0.1:${running.port}`,
       seconds: small ? smallSecondsPerStep : secondsPerStep,
       search: small ? smallSearch : fullSearch,

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -6,6 +8,7 @@ import type { ContestResult } from '#espora/contest/result.js';
 import { outputOf, RunningProgram } from '#espora/lab/program.js';
 import type { Ended } from '#espora/lab/program.js';
 import { topologies } from '#espora/topology/index.js';
+import { temporaryDirectory } from '../helpers/temporary-directory.js';
 import { playOn, validations } from './plans.js';
 import { referenceServer, startReferenceServer } from './reference-server.js';
 
@@ -103,6 +106,23 @@ for (const [what, args] of [
     t.is(stdout, '');
   });
 }
+
+test('what --saturate needs is looked for before anything is played', async (t) => {
+  const { port, connections } = await referenceServer(t);
+  const directory = temporaryDirectory(t);
+  const cmake = join(directory, 'cmake');
+  writeFileSync(cmake, '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+  const program = new RunningProgram(
+    process.execPath,
+    [main, 'contest', '--quick', '--saturate', '--port', String(port)],
+    { env: { ...process.env, PATH: `${directory}:${process.env['PATH'] ?? ''}` } },
+  );
+  const { exitCode, stdout, stderr } = await program.ended;
+  t.is(exitCode, 1);
+  t.is(stdout, '');
+  t.regex(stderr, /^espora contest: the load generator can't be built: .*cmake is not installed/);
+  t.is(connections(), 0);
+});
 
 test('a topology is known by its older name too', (t) => {
   const given = { host: '127.0.0.1', port: 9999, wait: 0, json: false, limits: true };

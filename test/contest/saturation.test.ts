@@ -88,6 +88,7 @@ whereToolsBuild('saturation.test.ts')(
     const { port } = await referenceServer(t);
     const seen: SaturationStep[] = [];
     const found = await saturate({
+      generator: await loadGenerator(),
       target: `127.0.0.1:${port}`,
       seconds: 1,
       search: { firstRate: 20, factor: 2, lastRate: 20, precision: 1 },
