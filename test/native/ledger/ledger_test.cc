@@ -143,6 +143,27 @@ TEST(Ledger, KeepsTheLastTenNewestFirst) {
   }
 }
 
+TEST(Ledger, AStatementShowsThePastAsItIsWhereverItsRingBegins) {
+  Book book;
+  for (int64_t count = 0; count <= 3 * int64_t{limits::statement_transactions_max}; ++count) {
+    const Account& account = book.account(1);
+    const engine::Statement statement = account.statement(7);
+    EXPECT_EQ(statement.limit, account.limit());
+    EXPECT_EQ(statement.balance, account.balance());
+    EXPECT_EQ(statement.time_us, count == 0 ? 7u : account.last_time_us());
+    std::vector<int64_t> shown;  // oldest first
+    for (const auto part : {statement.older, statement.newer}) {
+      for (const PastTransaction& past : part) shown.push_back(past.transaction.amount);
+    }
+    std::vector<int64_t> last;
+    for (size_t age = account.past_count(); age-- > 0;) {
+      last.push_back(account.past(age).transaction.amount);
+    }
+    EXPECT_EQ(shown, last) << "after " << count;
+    ASSERT_EQ(book.post(1, credit(count + 1)), Result::applied);
+  }
+}
+
 TEST(Ledger, TimeOfAnAccountNeverGoesBack) {
   Book book;
   book.post(1, credit(1), 1000);
