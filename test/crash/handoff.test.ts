@@ -9,6 +9,7 @@ import type { ExecutionContext } from 'ava';
 import { until } from '#espora/lab/until.js';
 import { EsporaStart } from '../helpers/espora.js';
 import { readTransactions } from '../helpers/inspect.js';
+import { halt, resume } from '../helpers/process.js';
 import { RememberingLoad } from './load.js';
 
 interface Measured {
@@ -32,7 +33,7 @@ async function underLoad(
     await attack(espora, load);
   } finally {
     // What is stopped can't end.
-    for (const { pid } of espora.events) if (pid !== undefined) signal(pid, 'SIGCONT');
+    for (const { pid } of espora.events) if (pid !== undefined) resume(pid);
     await load.stop();
     await espora.stop();
   }
@@ -58,14 +59,6 @@ async function underLoad(
   return load;
 }
 
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It is gone.
-  }
-}
-
 async function statsOf(
   espora: EsporaStart,
 ): Promise<Map<string, Readonly<Record<string, number>>>> {
@@ -84,14 +77,14 @@ for (const victim of ['api 1', 'database']) {
     const load = await underLoad(t, false, async (espora, running) => {
       for (let round = 0; round < 3; round++) {
         const { pid } = espora.latest(victim);
-        signal(pid!, 'SIGSTOP');
+        await halt(t, pid!);
         if (victim === 'api 1') {
           // The other one serves, and takes what this one was offered and does not answer.
           await running.progress(300);
         } else {
           await new Promise((resolve) => setTimeout(resolve, 1500));
         }
-        signal(pid!, 'SIGCONT');
+        resume(pid!);
         await running.progress(100);
       }
       await running.stop();
@@ -114,7 +107,7 @@ test.serial('kill -9 of balancer and apis: clients of the database notice nothin
   const load = await underLoad(t, true, async (espora, running) => {
     for (const victim of ['api 1', 'api 2', 'balancer']) {
       const from = espora.events.length;
-      signal(espora.latest(victim).pid!, 'SIGKILL');
+      process.kill(espora.latest(victim).pid!, 'SIGKILL');
       await espora.seen(
         ({ event, service }) => event === 'service-ready' && service === victim,
         from,

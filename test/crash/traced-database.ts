@@ -1,13 +1,12 @@
 // A database as a process of its own under strace(1), which records its system calls and can delay
 // or fail them.
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { RunningProgram } from '#espora/lab/program.js';
-import { until } from '#espora/lab/until.js';
 import { mainPath } from '../helpers/espora.js';
-import { statOf } from '../helpers/process.js';
+import { halt, resume } from '../helpers/process.js';
 import { cleanEnvironment } from '../helpers/program.js';
 import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
@@ -80,12 +79,10 @@ export async function startTraced(
     ended,
     stderr: () => traced.stderr,
     async halt() {
-      const pid = await databasePid();
-      process.kill(pid, 'SIGSTOP');
-      await until('the database is halted', () => isHalted(pid));
+      await halt(t, await databasePid());
     },
     async resume() {
-      process.kill(await databasePid(), 'SIGCONT');
+      resume(await databasePid());
     },
     async stop() {
       // The database is strace's child, and strace passes no signal on.
@@ -94,12 +91,6 @@ export async function startTraced(
       return parseTrace(await readFile(trace, 'utf8'));
     },
   };
-}
-
-/** Whether every thread of a process is stopped, by a signal or by who traces it: see proc(5). */
-async function isHalted(pid: number): Promise<boolean> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  return threads.every((thread) => ['T', 't'].includes(statOf(Number(thread))?.state ?? ''));
 }
 
 /** The bytes of a transaction's request. */

@@ -21,6 +21,7 @@ import { containerPaths } from '#espora/lab/compose-files.js';
 import { freePort } from '#espora/lab/free-port.js';
 import { runProgram } from '#espora/lab/program.js';
 import { until } from '#espora/lab/until.js';
+import { halt, resume } from '../helpers/process.js';
 import { startEspora, startOnSockets } from '../helpers/program.js';
 import type { EventLine, Program } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
@@ -182,9 +183,9 @@ test.serial('espora start: the file is that of the service that clients talk to'
   // Whoever is behind the balancer and gone makes it unhealthy: it asks the way that clients go.
   const pid = (await ready('database'))['pid'] as number;
   t.is(await check.ask(), undefined);
-  process.kill(pid, 'SIGSTOP');
+  await halt(t, pid);
   t.regex((await check.ask())!, /^unhealthy: /);
-  process.kill(pid, 'SIGCONT');
+  resume(pid);
   await until('it is healthy again', async () => (await check.ask()) === undefined);
   t.is((await program.stop()).exitCode, 0);
   t.false(existsSync(check.file));

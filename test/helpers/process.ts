@@ -1,5 +1,7 @@
 // What the kernel says about processes.
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import type { ExecutionContext } from 'ava';
+import { until } from '#espora/lab/until.js';
 
 /** True while the process exists and has not ended (a zombie has). */
 export function isRunning(pid: number): boolean {
@@ -21,6 +23,31 @@ export function statOf(
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', parent, group, session] = fields;
   return { state, parent: Number(parent), group: Number(group), session: Number(session) };
+}
+
+/**
+ * Stops all threads of a process, which go on by SIGCONT, or when the test has ended: what is stopped cannot
+ * end, and whoever waits for it would wait for ever. A thread that runs meets the signal only when the kernel
+ * gets to it, and until then serves what it is asked; so this waits until each thread is stopped, by a signal or
+ * by whoever traces it (proc(5)).
+ */
+export async function halt(t: ExecutionContext<unknown>, pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  t.teardown(() => resume(pid));
+  await until(`process ${String(pid)} is stopped`, () =>
+    readdirSync(`/proc/${String(pid)}/task`).every((thread) =>
+      ['T', 't'].includes(statOf(Number(thread))?.state ?? ''),
+    ),
+  );
+}
+
+/** Lets a process go on that is stopped; one that is gone is left alone. */
+export function resume(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch {
+    // It has ended.
+  }
 }
 
 /** What `ps` shows as the command. */

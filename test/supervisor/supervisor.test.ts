@@ -9,7 +9,7 @@ import { until } from '#espora/lab/until.js';
 import { Supervisor } from '#espora/supervisor/supervisor.js';
 import type { SupervisorEvent, SupervisorOptions } from '#espora/supervisor/supervisor.js';
 import type { ServicePlan } from '#espora/topology/topology.js';
-import { isRunning, statOf } from '../helpers/process.js';
+import { halt, isRunning, resume, statOf } from '../helpers/process.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 const fakeService = fileURLToPath(new URL('../fixtures/fake-service.js', import.meta.url));
@@ -366,7 +366,7 @@ test('every service is measured, and one that does not answer in time, or is dea
     { name: 'b', kind: 'api', restarts: 0, up: true, residentBytes: 7, cpuSeconds: 0 },
   ]);
   const pid = supervisor.pids().get('b')!;
-  process.kill(pid, 'SIGSTOP');
+  await halt(t, pid);
   const up = async (): Promise<(readonly [string, boolean])[]> =>
     (await supervisor.measure()).map((one) => [one.name, one.up] as const);
   // One that is stopped never answers by itself. Whoever asks meanwhile waits no longer, either.
@@ -380,9 +380,9 @@ test('every service is measured, and one that does not answer in time, or is dea
       ['b', false],
     ],
   ]);
-  process.kill(pid, 'SIGCONT');
+  resume(pid);
   await until('it answers again', async () => (await up())[1]![1]);
-  process.kill(pid, 'SIGSTOP');
+  await halt(t, pid);
   const asked = up();
   process.kill(pid, 'SIGKILL');
   t.deepEqual((await asked)[1], ['b', false]);
