@@ -1,6 +1,7 @@
 // A load that remembers what it was told: each transaction has a description of its own, and is
 // acknowledged (200), refused (anything else), or in doubt (no answer).
 import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '#espora/lab/until.js';
 
 /** What became of a transaction. */
@@ -13,6 +14,12 @@ export interface Sent {
   readonly descricao: string;
   outcome: Outcome;
 }
+
+// A closed loop without a pause takes the CPU that a service needs to come back. This is as long as a few
+// answers take: at any time some of the clients wait for theirs.
+const pauseMs = 10;
+// While nothing listens clients would only spin.
+const pauseAfterFailureMs = 50;
 
 /** Clients in closed loops, until stopped. */
 export class RememberingLoad {
@@ -59,8 +66,7 @@ export class RememberingLoad {
       };
       this.sent.push(transaction);
       transaction.outcome = await this.#post(transaction);
-      // While nothing listens a closed loop would only spin.
-      if (transaction.outcome !== 'acknowledged') await new Promise((wake) => setTimeout(wake, 5));
+      await sleep(transaction.outcome === 'acknowledged' ? pauseMs : pauseAfterFailureMs);
     }
   }
 
