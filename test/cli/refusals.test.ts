@@ -22,11 +22,12 @@ async function refused(
   exitCode: number,
   sentence: RegExp,
   options: ProgramOptions = {},
-): Promise<void> {
+): Promise<Ended> {
   const ended = await runEspora(t, args, options);
   t.regex(ended.stderr, sentence);
   isOneSentence(t, ended);
   t.is(ended.exitCode, exitCode);
+  return ended;
 }
 
 for (const [args, sentence] of [
@@ -204,8 +205,7 @@ test.serial(
         /the admin socket .*another process listens there; .* with --admin-socket\.$/m,
       ],
     ] as const) {
-      await refused(t, args, 1, sentence);
-      const { stderr } = await runEspora(t, args);
+      const { stderr } = await refused(t, args, 1, sentence);
       t.notRegex(stderr, /--port/);
     }
   },

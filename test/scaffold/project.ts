@@ -1,7 +1,7 @@
 // A small project of its own with the real scripts, the real tools and its own sources, in a temporary
 // folder: what the scripts do to a checkout is seen without touching this one.
 
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { RunningProgram } from '#espora/lab/program.js';
@@ -44,6 +44,12 @@ export class Project {
     for (const path of copied) {
       await cp(join(checkout, path), project.path(path), { recursive: true });
     }
+    // Reading and checking the declarations of Node.js and of newer libraries is most of a small project's compilation.
+    const base = JSON.parse(await readFile(project.path('tsconfig.base.json'), 'utf8')) as {
+      compilerOptions: object;
+    };
+    const compilerOptions = { ...base.compilerOptions, types: [], lib: ['es5'] };
+    await project.write('tsconfig.base.json', JSON.stringify({ ...base, compilerOptions }));
     await symlink(join(checkout, 'node_modules'), project.path('node_modules'));
     await project.write('native/sources.txt', '# a comment\nbinding/addon.cc\n');
     await project.write('native/binding/addon.cc', addonSource);
