@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "faulty_file_system.h"
-#include "store/committer.h"
 #include "store/engine.h"
 #include "store/reader.h"
 #include "store_rig.h"
