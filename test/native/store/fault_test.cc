@@ -938,31 +938,36 @@ void fail_each_call(bool with_history) {
     before = store->all();
     files = test::contents(directory.store());
   }
+  const auto begin_again = [&] {
+    if (with_history) {
+      test::restore(directory.store(), files);
+    } else {
+      test::fs::remove_all(directory.store());
+    }
+  };
+  FaultyFileSystem sound;
+  begin_again();
+  run_workload(sound, options, before);
   size_t hits = 0;
   for (const auto& [name, fault] : variants()) {
-    bool more = true;
-    for (uint64_t index = 0; more; index++) {
+    for (uint64_t index = 0; index < sound.calls(); index++) {
+      if (!applies(fault, sound.made()[index])) continue;
       SCOPED_TRACE("call " + std::to_string(index) + ": " + name);
-      if (with_history) {
-        test::restore(directory.store(), files);
-      } else {
-        test::fs::remove_all(directory.store());
-      }
+      begin_again();
       FaultyFileSystem fs;
       fs.tracks_sectors = fault.drops;
       bool hit = false;
       std::string what;
       fs.set_rule([&](Call call, const std::string& file, uint64_t now) -> const Fault* {
-        if (now != index || !applies(fault, call)) return nullptr;
+        if (now != index) return nullptr;
         hit = true;
         what = std::string(call_name(call)) + " of " + file;
         return &fault;
       });
       const Run run = run_workload(fs, options, before);
-      more = fs.calls() > index;
-      if (!hit) continue;
-      hits++;
       SCOPED_TRACE(what);
+      ASSERT_TRUE(hit);
+      hits++;
       expect_prefix(directory.store(), options, run.history, run.floor);
       expect_whole_batches(directory.store(), before.size());
       if (testing::Test::HasFailure()) return;

@@ -64,7 +64,9 @@ class FaultyFileSystem final : public sys::FileSystem {
 
   void set_rule(Rule rule) { rule_ = std::move(rule); }
   void clear() { rule_ = {}; }
-  [[nodiscard]] uint64_t calls() const { return calls_; }
+  [[nodiscard]] uint64_t calls() const { return made_.size(); }
+  // The kind of each, in their order.
+  [[nodiscard]] const std::vector<Call>& made() const { return made_; }
   [[nodiscard]] uint64_t calls(Call call) const { return counts_[static_cast<size_t>(call)]; }
   [[nodiscard]] const std::vector<std::string>& trace() const { return trace_; }
   void record_trace(bool on) {
@@ -170,7 +172,7 @@ class FaultyFileSystem final : public sys::FileSystem {
       return -fault->error;
     }
     if (tracks_sectors) {
-      Rename done{directory, from, to, ".before-" + std::to_string(calls_)};
+      Rename done{directory, from, to, ".before-" + std::to_string(calls())};
       if (linkat(directory, to, directory, done.before.c_str(), 0) != 0) done.before.clear();
       renames_.push_back(std::move(done));
     }
@@ -245,7 +247,8 @@ class FaultyFileSystem final : public sys::FileSystem {
 
   const Fault* ask(Call call, const std::string& name) {
     static constexpr Fault gone{EIO};
-    const uint64_t index = calls_++;
+    const uint64_t index = made_.size();
+    made_.push_back(call);
     counts_[static_cast<size_t>(call)]++;
     if (tracing_) trace_.push_back(std::string(call_name(call)) + " " + name);
     if (dead_) return &gone;
@@ -317,7 +320,7 @@ class FaultyFileSystem final : public sys::FileSystem {
   Rule rule_;
   bool dead_ = false;
   bool tracing_ = false;
-  uint64_t calls_ = 0;
+  std::vector<Call> made_;
   std::array<uint64_t, static_cast<size_t>(Call::count)> counts_{};
   std::vector<std::string> trace_;
   std::map<int, Facts> files_;

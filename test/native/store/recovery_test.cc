@@ -58,7 +58,8 @@ TEST(Tables, OnlyAMissingOrTornFrameEndsALog) {
 
 // ---- images -----------------------------------------------------------------------------------
 
-constexpr uint64_t segment_bytes = 64 * 4096;
+constexpr uint32_t segment_blocks = 16;
+constexpr uint64_t segment_bytes = uint64_t{segment_blocks} * 4096;
 
 StoreFacts some_store() {
   StoreFacts store;
@@ -419,7 +420,7 @@ TEST(Tail, AProofThatSplitsABatchIsCorrupt) {
 }
 
 TEST(Tail, AnUnreadableBlockIsNeverAnEnd) {
-  for (uint32_t block = 1; block < 64; block++) {
+  for (uint32_t block = 1; block < segment_blocks; block++) {
     Image image;
     image.batch(1, 30).batch(2, 6000).batch(1, 20);
     image.unreadable = {block};
@@ -462,11 +463,11 @@ TEST(Tail, AFrameMovedInsideTheSegmentIsCorruptAtTheNextPlaceAndNothingElsewhere
 
 TEST(Tail, ASegmentFilledToTheLastBlock) {
   Image image;
-  while (image.chain().block < 64) image.batch(1, 30);
+  while (image.chain().block < segment_blocks) image.batch(1, 30);
   const Tail tail = image.tail();
   EXPECT_EQ(tail.verdict, TailVerdict::clean);
-  EXPECT_EQ(tail.end.last_seq(), 63u);
-  EXPECT_EQ(tail.proven_seq, 62u);
+  EXPECT_EQ(tail.end.last_seq(), segment_blocks - 1);
+  EXPECT_EQ(tail.proven_seq, segment_blocks - 2);
 }
 
 TEST(Tail, RandomBytesNeverMakeARecord) {

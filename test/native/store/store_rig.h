@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -155,8 +156,10 @@ inline std::unique_ptr<Opened> open_store(const std::string& directory) {
 }
 
 inline std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  // To its end, not as long as it is said to be: a file of /proc has no length.
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return std::move(bytes).str();
 }
 
 inline void write_file(const fs::path& path, const std::string& bytes) {
@@ -192,8 +195,9 @@ inline std::vector<std::string> names_in(const fs::path& directory) {
 // A record's text that says which one it is, `size` bytes long.
 inline std::string text_of(uint64_t number, size_t size) {
   std::string text = "record " + std::to_string(number) + " ";
-  while (text.size() < size) text += static_cast<char>('a' + (number + text.size()) % 26);
+  const size_t named = text.size();
   text.resize(size);
+  for (size_t i = named; i < size; i++) text[i] = static_cast<char>('a' + (number + i) % 26);
   return text;
 }
 
