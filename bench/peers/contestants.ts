@@ -34,7 +34,7 @@ export function present(names: readonly string[]): { names: string[]; notes: str
   const notes = names.some(missing)
     ? [
         `${names.filter(missing).join(' and ')} did not take part: ` +
-          '`npm ci --prefix bench/peers/npm` installs the peers.',
+          '`npm install --prefix bench/peers/npm` installs the peers.',
       ]
     : [];
   return { names: names.filter((name) => !missing(name)), notes };

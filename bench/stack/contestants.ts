@@ -24,7 +24,7 @@ export interface Running {
 
 export interface Contestant {
   readonly title: string;
-  /** Programs without which it can't run, by their Debian packages; empty: it can. */
+  /** What has to be installed before it can run; empty: it can. */
   readonly missing: readonly string[];
   /** `directory`: empty, on the disk to measure. */
   readonly start: (directory: string) => Promise<Running>;
@@ -101,6 +101,7 @@ const postgres = findProgram('postgres', '/usr/lib/postgresql/15/bin');
 const initdb = findProgram('initdb', '/usr/lib/postgresql/15/bin');
 const psql = findProgram('psql');
 const setpriv = findProgram('setpriv');
+const fastify = findProgram('fastify', at('bench/peers/npm/node_modules'));
 
 function missing(programs: Readonly<Record<string, string | undefined>>): string[] {
   return Object.entries(programs)
@@ -307,7 +308,7 @@ async function startPostgres(rig: LimitedRig, directory: string): Promise<string
   }
   await run({
     file: psql!,
-    args: [...connect, '-d', 'rinha', '-f', at('bench/peers/fastify/schema.sql')],
+    args: [...connect, '-d', 'rinha', '-f', at('bench/peers/npm/schema.sql')],
   });
   return data;
 }
@@ -315,15 +316,13 @@ async function startPostgres(rig: LimitedRig, directory: string): Promise<string
 /** What the field would build: nginx, two Node.js servers, PostgreSQL. */
 export const nodePeer: Contestant = {
   title: 'nginx, 2 × fastify and pg, PostgreSQL',
-  missing: missing({ nginx, postgres, initdb, psql, setpriv }),
+  missing: missing({ nginx, postgres, initdb, psql, setpriv, fastify }),
   start: (directory) =>
     inRig(async (rig) => {
-      const peer = at('bench/peers/fastify');
-      await run({ file: 'npm', args: ['ci', '--no-audit', '--no-fund'] }, { cwd: peer });
       const PGHOST = await startPostgres(rig, directory);
       for (const name of ['api-1', 'api-2']) {
         const SOCKET = join(directory, `${name}.sock`);
-        const command = { file: process.execPath, args: [join(peer, 'server.js')] };
+        const command = { file: process.execPath, args: [at('bench/peers/npm/server.js')] };
         const env = { ...process.env, SOCKET, PGHOST, NODE_ENV: 'production' };
         await rig.start(name, peerShares.api, command, { path: SOCKET }, env);
         // nginx's worker may have another user.
