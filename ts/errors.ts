@@ -175,6 +175,11 @@ export class EsporaError extends Error {
   }
 }
 
+/** The error for a given value that is not possible. */
+export function invalid(message: string): EsporaError {
+  return new EsporaError('ERR_ESPORA_INVALID', message);
+}
+
 /**
  * The same failure as an EsporaError: an error of the addon carries a code of the table and becomes
  * one; anything else is a bug of ours and is returned as it came.

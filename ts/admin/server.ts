@@ -12,7 +12,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { EsporaError } from '../errors.js';
+import { EsporaError, invalid } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 import type { Balancer } from '../services/balancer.js';
 import type { WeightedAddress } from '../options/kinds.js';
@@ -138,10 +138,10 @@ async function readJson(request: IncomingMessage): Promise<Readonly<Record<strin
   try {
     body = JSON.parse(Buffer.concat(pieces).toString());
   } catch {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'the body is not JSON');
+    throw invalid('the body is not JSON');
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'the body must be a JSON object');
+    throw invalid('the body must be a JSON object');
   }
   return body as Readonly<Record<string, unknown>>;
 }
@@ -153,16 +153,13 @@ function newUpstream({
 }: Readonly<Record<string, unknown>>): WeightedAddress {
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `an upstream has no ${unknown}: give address, weight`,
-    );
+    throw invalid(`an upstream has no ${unknown}: give address, weight`);
   }
   if (typeof address !== 'string') {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'address must be text: host:port or a path');
+    throw invalid('address must be text: host:port or a path');
   }
   if (weight !== undefined && typeof weight !== 'number') {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'weight must be a number');
+    throw invalid('weight must be a number');
   }
   return { address, weight };
 }
@@ -172,7 +169,7 @@ function addressOf(path: string): string | undefined {
   try {
     return decodeURIComponent(path.slice('/upstreams/'.length));
   } catch {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'the address in the path is not percent-encoded');
+    throw invalid('the address in the path is not percent-encoded');
   }
 }
 

@@ -1,6 +1,6 @@
 // `espora admin`: looks at a running balancer's upstreams and changes them, over its admin socket.
 import type { Command as Commander } from 'commander';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { BalancerStats } from '../services/balancer.js';
 import { flagOf, optionOf, variableOf } from '../options/table.js';
 import { number, print, printError, printJson } from './output.js';
@@ -19,15 +19,12 @@ function socketOf(flags: AdminFlags): string {
   const variable = variableOf('adminSocket');
   const given = flags.adminSocket ?? process.env[variable];
   if (given === undefined || given === '') {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `the balancer is not named: give ${flagOf('adminSocket')} or ${variable}`,
-    );
+    throw invalid(`the balancer is not named: give ${flagOf('adminSocket')} or ${variable}`);
   }
   const parsed = optionOf('adminSocket').kind.schema.safeParse(given);
   if (parsed.success) return given;
   const problem = parsed.error.issues[0]!.message;
-  throw new EsporaError('ERR_ESPORA_INVALID', `${flagOf('adminSocket')} is ${given}: ${problem}`);
+  throw invalid(`${flagOf('adminSocket')} is ${given}: ${problem}`);
 }
 
 /** Asks the balancer; how to is loaded only when somebody does. */

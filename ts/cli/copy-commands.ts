@@ -1,5 +1,5 @@
 // `espora backup` and `espora repair`: a new store out of another one, which is not changed.
-import { EsporaError, toEsporaError } from '../errors.js';
+import { invalid, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeCopyReport } from '../native.js';
 import {
@@ -29,10 +29,7 @@ async function copy(
   const { to, like, ...shared } = flags;
   const { values } = optionsFor(`espora ${command}`, command, shared);
   if (to === undefined || to === '') {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `--to is missing: espora ${command} needs a new directory for the new store`,
-    );
+    throw invalid(`--to is missing: espora ${command} needs a new directory for the new store`);
   }
   const report = await loadNative().copyStore(values.data, to, command === 'repair', like);
   return { from: values.data, to, ...report };

@@ -1,6 +1,6 @@
 // `espora export`: writes a store's records to stdout, as JSON lines or CSV; works beside a running
 // service. Typed records and the ledger's have their fields, others their bytes.
-import { EsporaError, toEsporaError } from '../errors.js';
+import { invalid, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeStoreItem } from '../native.js';
 import { oneLine } from '../shown.js';
@@ -42,10 +42,7 @@ function oneOf<Value extends string>(
 ): Value {
   const value = values.find((each) => each === (given ?? values[0]));
   if (value !== undefined) return value;
-  throw new EsporaError(
-    'ERR_ESPORA_INVALID',
-    `${flag} must be ${values.join(' or ')}, not "${String(given)}"`,
-  );
+  throw invalid(`${flag} must be ${values.join(' or ')}, not "${String(given)}"`);
 }
 
 const numberText = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));
@@ -144,10 +141,10 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
 function formatOf(flags: ExportFlags): 'ndjson' | 'csv' {
   const format = oneOf('--format', flags.format, ['ndjson', 'csv']);
   if (format === 'csv' && flags.json === true) {
-    throw new EsporaError('ERR_ESPORA_INVALID', '--json and --format csv exclude each other');
+    throw invalid('--json and --format csv exclude each other');
   }
   if (format !== 'csv' && flags.formulas === false) {
-    throw new EsporaError('ERR_ESPORA_INVALID', '--no-formulas goes with --format csv only');
+    throw invalid('--no-formulas goes with --format csv only');
   }
   return format;
 }

@@ -2,7 +2,7 @@
 // does is loaded only when it is called, so that a service starts quickly.
 import { Command as Commander, Option } from 'commander';
 import type { CommanderError } from 'commander';
-import { EsporaError } from '../errors.js';
+import { EsporaError, invalid } from '../errors.js';
 import {
   commands,
   defaultText,
@@ -167,11 +167,11 @@ function run(actions: Actions, command: Command, flags: Flags): Promise<number> 
 export function usageError(error: CommanderError): EsporaError | undefined {
   if (error.exitCode === 0) return undefined;
   if (error.code === 'commander.help') {
-    return new EsporaError('ERR_ESPORA_INVALID', 'a command is missing; the list is above');
+    return invalid('a command is missing; the list is above');
   }
   const [first = '', hint = ''] = error.message.split('\n');
   const known = /^\(Did you mean (.+)\?\)$/.exec(hint)?.[1];
   const sentence = first.replace(/^error: /, '').replace(/\.$/, '');
   const end = known === undefined ? 'espora --help lists what there is' : `did you mean ${known}?`;
-  return new EsporaError('ERR_ESPORA_INVALID', `${sentence}; ${end}`);
+  return invalid(`${sentence}; ${end}`);
 }

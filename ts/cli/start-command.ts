@@ -1,6 +1,6 @@
 // `espora start`: the services of a topology under a supervisor.
 import { fstatSync } from 'node:fs';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { resolveOptions } from '../options/resolve.js';
 import { variableOf } from '../options/table.js';
 import type { Values } from '../options/table.js';
@@ -89,8 +89,7 @@ function checkSocket(descriptor: number): void {
     // EBADF: nothing is there.
   }
   if (isSocket) return;
-  throw new EsporaError(
-    'ERR_ESPORA_INVALID',
+  throw invalid(
     `cannot take over descriptor ${String(descriptor)}: it is no socket; ${variableOf('listenFds')} says how many there are from descriptor 3 on`,
   );
 }

@@ -1,5 +1,5 @@
 // Flags that are whole numbers and no settings of a service.
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 
 /** `{ [name]: value }` for a flag's text; nothing without one. Throws `ERR_ESPORA_INVALID`. */
 export function whole<Name extends string>(
@@ -10,10 +10,7 @@ export function whole<Name extends string>(
   if (text === undefined) return {};
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `${flag} must be a whole number from 0 to 2^53-1, not "${text}"`,
-    );
+    throw invalid(`${flag} must be a whole number from 0 to 2^53-1, not "${text}"`);
   }
   return { [name]: value } as Record<Name, number>;
 }

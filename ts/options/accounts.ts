@@ -2,7 +2,7 @@
 // what it has already.
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { asJson } from '../shown.js';
 import { repeatedName } from './json.js';
 import type { Kind } from './kinds.js';
@@ -118,17 +118,11 @@ export function loadAccounts(value: AccountsInput): readonly Account[] {
     json = readFileSync(value, 'utf8');
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `the accounts file ${value} cannot be read (${reason})`,
-    );
+    throw invalid(`the accounts file ${value} cannot be read (${reason})`);
   }
   const table = parse(json);
   if ('refused' in table) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `the accounts file ${value} is wrong: ${table.refused}`,
-    );
+    throw invalid(`the accounts file ${value} is wrong: ${table.refused}`);
   }
   return table;
 }

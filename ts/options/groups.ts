@@ -1,6 +1,6 @@
 // Options in groups, as objects are written by hand: `health: { check: 'http', path: '/up' }` for
 // `healthCheck` and `healthPath`. The one table stays what it is; this only translates names.
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { suggestion } from './suggest.js';
 import type { OptionName, ServiceInput, ServiceKind } from './table.js';
 
@@ -55,8 +55,6 @@ export type Grouped<S extends ServiceKind> = ServiceInput<S> & {
     | { readonly [Key in keyof Groups[Group]]?: Member<ServiceInput<S>, Groups[Group][Key]> }
     | undefined;
 };
-
-const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
 /**
  * The same options by their own names. Throws ERR_ESPORA_INVALID for a key that no group has, and

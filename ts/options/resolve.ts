@@ -2,7 +2,7 @@
 // command, with where each value came from.
 import { asJson } from '../shown.js';
 import { readFileSync } from 'node:fs';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { repeatedName } from './json.js';
 import { suggestion } from './suggest.js';
 import { flagOf, optionNames, optionOf, optionsOf, serviceOptionsOf, variableOf } from './table.js';
@@ -51,8 +51,6 @@ export interface Resolution<C extends Command> {
   /** What a person should know about what was given, a sentence each. */
   readonly warnings: readonly string[];
 }
-
-const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
 // Variables of ours that are no options: which binary of the addon is loaded, and the image of the
 // compose files.

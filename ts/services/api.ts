@@ -1,5 +1,5 @@
 // The api: accepts connections and forwards them to the database; has no state.
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { NativeForwarderStats } from '../native.js';
 import type { ServiceInput } from '../options/table.js';
 import { createForwarder } from './forwarder.js';
@@ -18,10 +18,7 @@ export class Api extends Service<'api', Listening, ApiStats> {
     super('api', options, (checked) => {
       const { db } = checked;
       if (db === undefined) {
-        throw new EsporaError(
-          'ERR_ESPORA_INVALID',
-          'the api has nowhere to forward to: give --db, DB or the option db',
-        );
+        throw invalid('the api has nowhere to forward to: give --db, DB or the option db');
       }
       return createForwarder(checked, { name: 'api', upstreams: [db] });
     });

@@ -1,6 +1,6 @@
 // The balancer: layer 4, one of its upstreams for each connection, usable in front of any service.
 import { asJson, shown } from '../shown.js';
-import { EsporaError, toEsporaError } from '../errors.js';
+import { invalid, toEsporaError } from '../errors.js';
 import type { NativeForwarderStats, UpstreamHealth, UpstreamState } from '../native.js';
 import { count, rootedAddress, weightMax } from '../options/kinds.js';
 import type { WeightedAddress } from '../options/kinds.js';
@@ -38,8 +38,6 @@ export interface UpstreamUpdate {
 
 const states: readonly string[] = ['up', 'draining', 'down'] satisfies UpstreamState[];
 const weightKind = count({ min: 1, max: weightMax });
-
-const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
 
 /** The address by which the addon knows an upstream. */
 function addressOf(address: unknown): string {

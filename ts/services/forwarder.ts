@@ -1,5 +1,5 @@
 // What balancer and api have in common: the addon's forwarder, and where it says it listens.
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { loadNative } from '../native.js';
 import type { NativeForwarder, NativeForwarderStats } from '../native.js';
 import { parseUpstream, rootedAddress } from '../options/kinds.js';
@@ -20,8 +20,7 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
       ? { address: given, weight: undefined }
       : ((given as WeightedAddress | null | undefined) ?? { address: undefined });
   if (typeof address !== 'string' || (weight !== undefined && typeof weight !== 'number')) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
+    throw invalid(
       'an upstream must be an address, or { address, weight } with a string and a number',
     );
   }
@@ -32,10 +31,7 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
   }
   const problem =
     parsed === undefined ? 'it must be host:port or a path with a slash' : parsed.refused;
-  throw new EsporaError(
-    'ERR_ESPORA_INVALID',
-    `the upstream is ${JSON.stringify(text)}: ${problem}`,
-  );
+  throw invalid(`the upstream is ${JSON.stringify(text)}: ${problem}`);
 }
 
 /** The addon's forwarder for checked options. */

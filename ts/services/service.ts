@@ -1,7 +1,7 @@
 // What the three services have in common: a life that starts once and stops once, checked options,
 // warnings. The work itself is done by the addon; no byte of a request comes through here.
 import { EventEmitter } from 'node:events';
-import { EsporaError, toEsporaError } from '../errors.js';
+import { EsporaError, invalid, toEsporaError } from '../errors.js';
 import { duration } from '../options/kinds.js';
 import { asJson } from '../shown.js';
 import { resolveServiceOptions } from '../options/resolve.js';
@@ -151,7 +151,7 @@ function readDrain(drain: number | string | undefined): number {
   const parsed = drainKind.schema.safeParse(drain ?? defaultDrainMs);
   if (parsed.success) return parsed.data;
   const message = `drain is ${asJson(drain)}: it must be ${drainKind.expected}`;
-  throw new EsporaError('ERR_ESPORA_INVALID', message);
+  throw invalid(message);
 }
 
 /** The same error; where it is about the unix socket, what to do is about that, and not a port. */

@@ -2,7 +2,7 @@
 // Fields follow each other in their order, little-endian, without gaps.
 import type { Buffer } from 'node:buffer';
 import { types } from 'node:util';
-import { EsporaError } from '../errors.js';
+import { EsporaError, invalid } from '../errors.js';
 import { shown } from '../shown.js';
 import { recordBytesMax } from './unit.js';
 import type { Unit } from './unit.js';
@@ -74,9 +74,7 @@ function refuseMemory(): never {
 
 // What is thrown to the caller: a refusal with the name of what was refused, anything else as it came.
 function named(name: string, error: unknown): unknown {
-  return error instanceof Refusal
-    ? new EsporaError('ERR_ESPORA_INVALID', `${name} ${error.message}`)
-    : error;
+  return error instanceof Refusal ? invalid(`${name} ${error.message}`) : error;
 }
 
 function integer(
@@ -244,10 +242,7 @@ export function enumOf<const Values extends readonly [string, ...string[]]>(
     new Set(values).size !== values.length ||
     values.some((value) => typeof value !== 'string')
   ) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      'enumOf takes 1 to 256 strings, each a different one',
-    );
+    throw invalid('enumOf takes 1 to 256 strings, each a different one');
   }
   const codes = new Map<string, number>(values.map((value, code) => [value, code]));
   const expected = `one of ${values.map((value) => JSON.stringify(value)).join(', ')}`;
@@ -269,10 +264,7 @@ export function enumOf<const Values extends readonly [string, ...string[]]>(
 
 function atMost(name: string, max: number, limit: number): void {
   if (!Number.isInteger(max) || max < 1 || max > limit) {
-    throw new EsporaError(
-      'ERR_ESPORA_INVALID',
-      `${name} takes a whole number from 1 to ${limit}, not ${shown(max)}`,
-    );
+    throw invalid(`${name} takes a whole number from 1 to ${limit}, not ${shown(max)}`);
   }
 }
 
@@ -364,10 +356,7 @@ export const rawRecord: RecordType<Uint8Array> = Object.freeze({
   bytesMax: recordBytesMax,
   encode(to: Unit, value: Uint8Array): void {
     if (!isUint8Array(value)) {
-      throw new EsporaError(
-        'ERR_ESPORA_INVALID',
-        `a record must be a Uint8Array, not ${shown(value)}`,
-      );
+      throw invalid(`a record must be a Uint8Array, not ${shown(value)}`);
     }
     const length = lengthOf.call(value);
     if (length > recordBytesMax) {
@@ -393,18 +382,14 @@ export const rawRecord: RecordType<Uint8Array> = Object.freeze({
 export function record<const Shape extends RecordShape>(shape: Shape): RecordType<RecordOf<Shape>> {
   const fields = Object.entries(shape);
   if (fields.length === 0) {
-    throw new EsporaError('ERR_ESPORA_INVALID', 'a record needs at least one field');
+    throw invalid('a record needs at least one field');
   }
   for (const [name, field] of fields) {
     if (!/^[A-Za-z_$][\w$]*$/.test(name) || name === '__proto__') {
-      throw new EsporaError(
-        'ERR_ESPORA_INVALID',
-        `a field's name must be letters, digits and _, not ${JSON.stringify(name)}`,
-      );
+      throw invalid(`a field's name must be letters, digits and _, not ${JSON.stringify(name)}`);
     }
     if (typeof (field as Partial<Field<unknown>> | undefined)?.write !== 'function') {
-      throw new EsporaError(
-        'ERR_ESPORA_INVALID',
+      throw invalid(
         `field ${name} must be one of u8() … u64(), i8() … i64(), f64(), bool(), enumOf(…), utf8(n), bytes(n)`,
       );
     }
@@ -427,7 +412,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
     bytesMax,
     encode(to: Unit, value: RecordOf<Shape>): void {
       if (typeof value !== 'object' || (value as unknown) === null) {
-        throw new EsporaError('ERR_ESPORA_INVALID', 'a record must be an object');
+        throw invalid('a record must be an object');
       }
       const given = value as Readonly<Record<string, unknown>>;
       let index = 0;
@@ -456,7 +441,7 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
 function refuseExtra(given: Readonly<Record<string, unknown>>, known: ReadonlySet<string>): void {
   for (const name in given) {
     if (known.has(name)) continue;
-    throw new EsporaError('ERR_ESPORA_INVALID', `the record has no field ${name}`);
+    throw invalid(`the record has no field ${name}`);
   }
 }
 

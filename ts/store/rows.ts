@@ -1,7 +1,7 @@
 // Rows of a store in the order of their sequence numbers: portions are read off the main thread,
 // one ahead of what is consumed.
 import { Buffer } from 'node:buffer';
-import { asError, EsporaError } from '../errors.js';
+import { asError, EsporaError, invalid } from '../errors.js';
 import type { NativePortion, NativePortionOptions } from '../native.js';
 import { nearest } from '../options/suggest.js';
 import { shown } from '../shown.js';
@@ -45,10 +45,6 @@ export interface RowSource<T> {
 const rangeNames = ['gt', 'gte', 'lt', 'lte', 'limit', 'reverse', 'live', 'signal'];
 const deliveredHeaderBytes = 24;
 const portionRecordsMax = 4096;
-
-function invalid(message: string): EsporaError {
-  return new EsporaError('ERR_ESPORA_INVALID', message);
-}
 
 interface Taken {
   readonly first: number;

@@ -5,7 +5,7 @@
 //
 // Encoding runs code of the caller (getters, proxies, iterators), which may call any method. So what
 // is encoded counts for nothing until it is whole, and no other append writes where it lies.
-import { asError, EsporaError, toEsporaError } from '../errors.js';
+import { asError, EsporaError, invalid, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type {
   NativeOutcome,
@@ -94,10 +94,6 @@ const pendingBytesMaxDefault = 64 << 20;
 const unitCostBytes = 512;
 const mebibyte = 1 << 20;
 const segmentStep = 256 << 10;
-
-function invalid(message: string): EsporaError {
-  return new EsporaError('ERR_ESPORA_INVALID', message);
-}
 
 function checkInteger(name: string, value: unknown, min: number, max: number): void {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;

@@ -2,7 +2,7 @@
 // meanwhile, because encoding may run code of the caller (getters, proxies, iterators), and that code
 // may append, flush, close or end the process.
 import { Buffer } from 'node:buffer';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 
 /** The addon's SubmittedRecord: length and count of the unit's records, both u32. */
 const headerBytes = 8;
@@ -47,8 +47,7 @@ export class Unit {
     encode(this, value);
     const { at: end, view } = this;
     if (!(end >= begin + headerBytes && end <= view.byteLength - 8 && Number.isInteger(end))) {
-      throw new EsporaError(
-        'ERR_ESPORA_INVALID',
+      throw invalid(
         'an encoder must leave `at` behind what it wrote, and may write at most bytesMax bytes',
       );
     }

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, rmdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { EsporaError } from '../errors.js';
+import { EsporaError, invalid } from '../errors.js';
 import { rootedPath } from '../options/kinds.js';
 
 /** A directory for sockets. */
@@ -43,8 +43,7 @@ export function openRunDirectory(given?: string): RunDirectory {
     const first = mkdirSync(whole, { recursive: true, mode: 0o700 });
     const status = statSync(path);
     if (status.uid !== process.getuid!() || (status.mode & 0o022) !== 0) {
-      throw new EsporaError(
-        'ERR_ESPORA_INVALID',
+      throw invalid(
         `the run directory ${path} is not ours alone: it must belong to this user, and no other user may have the right to write to it`,
       );
     }

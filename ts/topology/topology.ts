@@ -1,7 +1,7 @@
 // A topology is data: which services there are, what each forwards to, and what each may use.
 // `espora start`, the tests, the benchmarks and the compose files all derive from it.
 import { join } from 'node:path';
-import { EsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import { socketPathProblem } from '../options/kinds.js';
 import { optionsOf, variableOf } from '../options/table.js';
 import type { OptionName, ServiceKind } from '../options/table.js';
@@ -116,7 +116,7 @@ export function planServices(
       const path = join(socketDirectory, socketName(name));
       const problem = socketPathProblem(path);
       if (problem === undefined) return path;
-      throw new EsporaError('ERR_ESPORA_INVALID', `${path} cannot be a socket: ${problem}`);
+      throw invalid(`${path} cannot be a socket: ${problem}`);
     };
     const unixSocket = node.listen === 'socket' ? socketOf(node.name) : undefined;
     if (unixSocket !== undefined) environment[variableOf('unixSocket')] = unixSocket;
