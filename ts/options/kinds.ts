@@ -1,5 +1,5 @@
 // The kinds of values that options have: what each accepts as text or as a typed value, how it is
-// written back as text, and the words for a person whose value was refused.
+// written back as text, and what an error says that must be given.
 import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
@@ -14,47 +14,94 @@ export interface Kind<Input, Value> {
   readonly placeholder: string;
   /** The value as text that the schema reads back as the same value. */
   readonly format: (value: Value) => string;
-  /** The value that means the same wherever the program goes: its relative paths from here. */
+  /** The value with its relative paths made absolute, so that a change of directory does not change it. */
   readonly rooted?: (value: Value) => Value;
 }
 
-/** Reads a value, or says in words why a special case of it is refused. */
-type Reader<Input, Value> = (input: Input) => Value | { readonly refused: string } | undefined;
+/** Why a value is refused, where "it must be …" does not say it. */
+interface Refused {
+  readonly refused: string;
+}
 
-function kind<Input, Value>(definition: {
-  input: z.ZodType<Input, Input>;
-  read: Reader<Input, Value>;
-  expected: string;
-  placeholder: string;
-  format: (value: Value) => string;
-  rooted?: (value: Value) => Value;
-}): Kind<Input, Value> {
+/** Reads a value; undefined if it is not what is expected. */
+type Reader<Input, Value> = (input: Input) => Value | Refused | undefined;
+
+interface Definition<Input, Value> extends Omit<Kind<Input, Value>, 'schema'> {
+  readonly input: z.ZodType<Input, Input>;
+  readonly read: Reader<Input, Value>;
+}
+
+function kind<Input, Value>(definition: Definition<Input, Value>): Kind<Input, Value> {
   const { input, read, ...rest } = definition;
-  const { expected } = rest;
   const schema = input.transform((given, context): Value => {
     const value = read(given);
-    if (value === undefined) {
-      context.addIssue({ code: 'custom', message: `it must be ${expected}` });
-      return z.NEVER;
-    }
-    if (typeof value === 'object' && value !== null && 'refused' in value) {
-      context.addIssue({ code: 'custom', message: value.refused });
-      return z.NEVER;
-    }
-    return value;
+    const refused = typeof value === 'object' && value !== null && 'refused' in value;
+    if (value !== undefined && !refused) return value;
+    const message = refused ? value.refused : `it must be ${rest.expected}`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
   });
   return { schema, ...rest };
 }
-
-/** The refusal of a list that is too long; names the limit. */
-const tooMany = (what: string, count: number, max: number): { readonly refused: string } => ({
-  refused: `there are ${String(count)} ${what}, and at most ${String(max)} are possible`,
-});
 
 const text = (expected: string): z.ZodType<string, string> =>
   z.string({ error: `it must be ${expected}` });
 const textOrNumber = (expected: string): z.ZodType<string | number, string | number> =>
   z.union([z.string(), z.number()], { error: `it must be ${expected}` });
+
+/** A kind whose values are texts, used as they were given. */
+function textKind(
+  expected: string,
+  placeholder: string,
+  problemOf: (input: string) => boolean | Refused,
+  rooted?: (value: string) => string,
+): Kind<string, string> {
+  return kind<string, string>({
+    input: text(expected),
+    read: (input) => {
+      const problem = problemOf(input);
+      if (typeof problem === 'object') return problem;
+      return problem ? undefined : input;
+    },
+    expected,
+    placeholder,
+    format: (value) => value,
+    ...(rooted === undefined ? {} : { rooted }),
+  });
+}
+
+/** A kind whose values are lists; as text, their items are separated by commas. */
+function listKind<Item, Value>({
+  item,
+  itemsMax,
+  items,
+  read,
+  ...rest
+}: Omit<Definition<string | readonly Item[], readonly Value[]>, 'input' | 'read' | 'format'> & {
+  readonly item: z.ZodType<Item, Item>;
+  readonly itemsMax: number;
+  /** The word for several of them. */
+  readonly items: string;
+  readonly read: Reader<readonly (string | Item)[], readonly Value[]>;
+}): Kind<string | readonly Item[], readonly Value[]> {
+  const error = `it must be ${rest.expected}`;
+  return kind<string | readonly Item[], readonly Value[]>({
+    input: z.union([z.string(), z.array(item).readonly()], { error }),
+    read: (input) => {
+      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
+      if (list.length === 0) return undefined;
+      if (list.length > itemsMax) {
+        return {
+          refused: `there are ${list.length} ${items}, and at most ${itemsMax} are possible`,
+        };
+      }
+      const values = read(list);
+      return values === undefined ? undefined : Object.freeze(values);
+    },
+    format: (value) => value.join(','),
+    ...rest,
+  });
+}
 
 function wholeNumber(input: string | number, min: number, max: number): number | undefined {
   const value =
@@ -101,7 +148,7 @@ export function duration(range: { minMs: number; maxMs: number }): Kind<string |
     const amount = Number(match[1]);
     const unit = durationUnits.find(([name]) => name === match[2]);
     if (unit === undefined) return amount === 0 ? 0 : undefined;
-    // Whole milliseconds only: what is asked for is what happens.
+    // Only whole milliseconds are accepted, so nothing is rounded.
     const ms = amount * unit[1];
     const rounded = Math.round(ms);
     return Math.abs(ms - rounded) < 1e-6 ? rounded : undefined;
@@ -202,38 +249,30 @@ export function choice<const Name extends string>(
 }
 
 /** A short name that appears in logs and process lists. */
-export function label(): Kind<string, string> {
-  const expected = 'at most 32 letters, digits, spaces, dots, dashes or underscores';
-  return kind<string, string>({
-    input: text(expected),
-    read: (input) => (/^[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}$/.test(input) ? input : undefined),
-    expected,
-    placeholder: '<name>',
-    format: (value) => value,
-  });
-}
+export const label = (): Kind<string, string> =>
+  textKind(
+    'at most 32 letters, digits, spaces, dots, dashes or underscores',
+    '<name>',
+    (input) => !/^[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}$/.test(input),
+  );
 
 /** A path in the file system, relative to the working directory. */
-export function path(what: string): Kind<string, string> {
-  const expected = `the path of ${what}`;
-  return kind<string, string>({
-    input: text(expected),
-    read: (input) => (input !== '' && !input.includes('\0') ? input : undefined),
-    expected,
-    placeholder: what.includes('directory') ? '<directory>' : '<file>',
-    format: (value) => value,
-  });
-}
+export const path = (what: string): Kind<string, string> =>
+  textKind(
+    `the path of ${what}`,
+    what.includes('directory') ? '<directory>' : '<file>',
+    (input) => input === '' || input.includes('\0'),
+  );
 
 /** sockaddr_un.sun_path without its terminating NUL, unix(7). */
 export const unixPathBytesMax = 107;
 
-// What stands behind a socket's path in those beside it: that for handoff, while it is made.
+// The longest suffix that is added to a socket's path: that of the handoff socket while it is created.
 const besideBytes = '.handoff.4194304'.length;
 
 /**
- * A relative path from the root of the file system, as it is meant in the working directory of now.
- * One with which a socket would have no room (`more` bytes are to follow) stays as it is.
+ * The absolute path for one that is relative to the current working directory. If it were too long for
+ * a socket's path with `more` bytes behind it, the path stays relative.
  */
 export function rootedPath(path: string, more = besideBytes): string {
   if (isAbsolute(path)) return path;
@@ -241,16 +280,16 @@ export function rootedPath(path: string, more = besideBytes): string {
   try {
     rooted = `${process.cwd().replace(/\/$/, '')}/${path.replace(/^(?:\.\/+)+/, '')}`;
   } catch {
-    return path; // there is no working directory any more, and so nothing that it could mean
+    return path; // the working directory was removed
   }
   return Buffer.byteLength(rooted) + more <= unixPathBytesMax ? rooted : path;
 }
 
-/** The same of an address to forward to, which may be a path. */
+/** The same for an address to forward to, which may be a path. */
 export const rootedAddress = (address: string): string =>
   address.includes('/') ? rootedPath(address) : address;
 
-/** What is wrong with a text that is to be a path and looks like a URL, or like a host and port. */
+/** What is wrong with a path that looks like a URL or like a host and port. */
 function urlProblem(path: string): string | undefined {
   const [, before, rest] = /^([^/]*?):(.*)$/s.exec(path) ?? [];
   if (before === undefined || rest === undefined) return undefined;
@@ -277,32 +316,21 @@ export function socketPathProblem(path: string): string | undefined {
 }
 
 /** The path of a unix socket to listen on. */
-export function socketPath(): Kind<string, string> {
-  const expected = 'the path of a unix socket';
-  return kind<string, string>({
-    input: text(expected),
-    read: (input) => {
-      const refused = socketPathProblem(input);
-      return refused === undefined ? input : { refused };
-    },
-    expected,
-    placeholder: '<path>',
-    format: (value) => value,
-    rooted: rootedPath,
-  });
+export const socketPath = (): Kind<string, string> =>
+  textKind('the path of a unix socket', '<path>', refusalOfSocket, rootedPath);
+
+function refusalOfSocket(path: string): false | Refused {
+  const refused = socketPathProblem(path);
+  return refused === undefined ? false : { refused };
 }
 
 /** A name or address to listen on. */
-export function host(): Kind<string, string> {
-  const expected = 'a host name or an IP address, such as 127.0.0.1, 0.0.0.0 or ::';
-  return kind<string, string>({
-    input: text(expected),
-    read: (input) => (/^[A-Za-z0-9._:%-]{1,253}$/.test(input) ? input : undefined),
-    expected,
-    placeholder: '<host>',
-    format: (value) => value,
-  });
-}
+export const host = (): Kind<string, string> =>
+  textKind(
+    'a host name or an IP address, such as 127.0.0.1, 0.0.0.0 or ::',
+    '<host>',
+    (input) => !/^[A-Za-z0-9._:%-]{1,253}$/.test(input),
+  );
 
 /** Where a service forwards to. */
 export type Address =
@@ -311,11 +339,8 @@ export type Address =
 const addressExpected = 'host:port, or a unix socket as a path with a slash in it';
 
 /** Reads `host:port`, `[ipv6]:port` or, with a slash in it, the path of a unix socket. */
-export function parseAddress(input: string): Address | { readonly refused: string } | undefined {
-  if (input.includes('/')) {
-    const refused = socketPathProblem(input);
-    return refused === undefined ? { unixSocket: input } : { refused };
-  }
+export function parseAddress(input: string): Address | Refused | undefined {
+  if (input.includes('/')) return refusalOfSocket(input) || { unixSocket: input };
   const match = /^(?:\[([0-9A-Fa-f:.%a-z]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(input);
   if (match === null) return undefined;
   const port = Number(match[3]);
@@ -324,17 +349,11 @@ export function parseAddress(input: string): Address | { readonly refused: strin
 
 /** One address to forward to. */
 export function address(): Kind<string, string> {
-  return kind<string, string>({
-    input: text(addressExpected),
-    read: (input) => {
-      const parsed = parseAddress(input);
-      return parsed === undefined || 'refused' in parsed ? parsed : input;
-    },
-    expected: addressExpected,
-    placeholder: '<address>',
-    format: (value) => value,
-    rooted: rootedAddress,
-  });
+  const problemOf = (input: string): boolean | Refused => {
+    const parsed = parseAddress(input);
+    return parsed === undefined || ('refused' in parsed && parsed);
+  };
+  return textKind(addressExpected, '<address>', problemOf, rootedAddress);
 }
 
 /** As limits::upstreams_max. */
@@ -350,16 +369,13 @@ export interface WeightedAddress {
   readonly weight?: number | undefined;
 }
 
-/** The same, with its weight. */
-export interface Weighted {
-  readonly address: string;
-  readonly weight: number;
-}
+/** An address with its weight, the default filled in. */
+export type Weighted = { readonly address: string; readonly weight: number };
 
 const weightExpected = `a whole number from 1 to ${String(weightMax)}`;
 
 /** Reads `address` or `address weight=N`. */
-export function parseUpstream(input: string): Weighted | { readonly refused: string } | undefined {
+export function parseUpstream(input: string): Weighted | Refused | undefined {
   const match = /^(.*\S)\s+weight=(\S*)$/.exec(input);
   const at = match === null ? input : match[1]!;
   const weight = match === null ? 1 : wholeNumber(match[2]!, 1, weightMax);
@@ -372,27 +388,23 @@ export function parseUpstream(input: string): Weighted | { readonly refused: str
 const upstreamText = ({ address: at, weight }: WeightedAddress): string =>
   weight === undefined || weight === 1 ? at : `${at} weight=${String(weight)}`;
 
-type UpstreamsInput = string | readonly (string | WeightedAddress)[];
-
 /** Addresses to forward to with their weights, as text separated by commas. */
-export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
-  const expected = `one or more addresses separated by commas, each ${addressExpected}, perhaps followed by " weight=2"`;
+export function upstreams(): Kind<
+  string | readonly (string | WeightedAddress)[],
+  readonly string[]
+> {
   const weighted = z.strictObject({ address: z.string(), weight: z.number().optional() });
-  return kind<UpstreamsInput, readonly string[]>({
-    input: z.union([z.string(), z.array(z.union([z.string(), weighted])).readonly()], {
-      error: `it must be ${expected}`,
-    }),
-    read: (input) => {
-      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0) return undefined;
-      if (list.length > upstreamsMax) return tooMany('addresses', list.length, upstreamsMax);
+  return listKind<string | WeightedAddress, string>({
+    item: z.union([z.string(), weighted]),
+    itemsMax: upstreamsMax,
+    items: 'addresses',
+    read: (list) => {
       const texts: string[] = [];
       const places = new Set<string>();
       for (const one of list) {
         const parsed = parseUpstream(typeof one === 'string' ? one : upstreamText(one));
-        if (parsed === undefined) return undefined;
-        if ('refused' in parsed) return { refused: parsed.refused };
-        // The addon knows all spellings of one place; these are what people write.
+        if (parsed === undefined || 'refused' in parsed) return parsed;
+        // The usual spellings of one address; the addon compares what they resolve to.
         const place = parsed.address.toLowerCase().replace(/\.(?=:\d+$)/, '');
         const key = parsed.address.includes('/') ? parsed.address : place;
         if (places.has(key)) {
@@ -403,11 +415,10 @@ export function upstreams(): Kind<UpstreamsInput, readonly string[]> {
         places.add(key);
         texts.push(upstreamText(parsed));
       }
-      return Object.freeze(texts);
+      return texts;
     },
-    expected,
+    expected: `one or more addresses separated by commas, each ${addressExpected}, perhaps followed by " weight=2"`,
     placeholder: '<addresses>',
-    format: (value) => value.join(','),
     rooted: (value) => Object.freeze(value.map(rootedAddress)),
   });
 }
@@ -420,64 +431,40 @@ function isNetwork(text: string): boolean {
   return prefix === undefined || wholeNumber(prefix, 0, version === 4 ? 32 : 128) !== undefined;
 }
 
-const networksMax = 256;
-
 /** IP networks, or `unix` for all clients on the unix socket, as text separated by commas. */
-export function networks(): Kind<string | readonly string[], readonly string[]> {
-  const expected =
-    'one or more networks separated by commas, such as 10.0.0.0/8, 2001:db8::/32 or unix';
-  return kind<string | readonly string[], readonly string[]>({
-    input: z.union([z.string(), z.array(z.string()).readonly()], {
-      error: `it must be ${expected}`,
-    }),
-    read: (input) => {
-      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0) return undefined;
-      if (list.length > networksMax) return tooMany('networks', list.length, networksMax);
-      return list.every((one) => one === 'unix' || isNetwork(one))
-        ? Object.freeze([...list])
-        : undefined;
-    },
-    expected,
+export const networks = (): Kind<string | readonly string[], readonly string[]> =>
+  listKind<string, string>({
+    item: z.string(),
+    itemsMax: 256,
+    items: 'networks',
+    read: (list) => (list.every((one) => one === 'unix' || isNetwork(one)) ? [...list] : undefined),
+    expected: 'one or more networks separated by commas, such as 10.0.0.0/8, 2001:db8::/32 or unix',
     placeholder: '<networks>',
-    format: (value) => value.join(','),
   });
-}
 
 const userIdMax = 2 ** 32 - 2;
-const userIdsMax = 64;
 
 /** Users of this machine by their numbers, as text separated by commas. */
-export function userIds(): Kind<string | readonly number[], readonly number[]> {
-  const expected = 'one or more user ids separated by commas, such as 1000 or 33,1000';
-  return kind<string | readonly number[], readonly number[]>({
-    input: z.union([z.string(), z.array(z.number()).readonly()], {
-      error: `it must be ${expected}`,
-    }),
-    read: (input) => {
-      const list = typeof input === 'string' ? input.split(',').map((one) => one.trim()) : input;
-      if (list.length === 0) return undefined;
-      if (list.length > userIdsMax) return tooMany('users', list.length, userIdsMax);
+export const userIds = (): Kind<string | readonly number[], readonly number[]> =>
+  listKind<number, number>({
+    item: z.number(),
+    itemsMax: 64,
+    items: 'users',
+    read: (list) => {
       const ids = list.map((one) => wholeNumber(one, 0, userIdMax));
-      return ids.every((id) => id !== undefined) ? Object.freeze(ids) : undefined;
+      return ids.every((id) => id !== undefined) ? ids : undefined;
     },
-    expected,
+    expected: 'one or more user ids separated by commas, such as 1000 or 33,1000',
     placeholder: '<users>',
-    format: (value) => value.join(','),
   });
-}
 
 /** The path of a request, with its query if there is one. */
-export function requestPath(): Kind<string, string> {
-  const expected = 'a path of at most 1024 characters that begins with a slash, such as /health';
-  return kind<string, string>({
-    input: text(expected),
-    read: (input) => (/^\/[\x21-\x22\x24-\x7e]{0,1023}$/.test(input) ? input : undefined),
-    expected,
-    placeholder: '<path>',
-    format: (value) => value,
-  });
-}
+export const requestPath = (): Kind<string, string> =>
+  textKind(
+    'a path of at most 1024 characters that begins with a slash, such as /health',
+    '<path>',
+    (input) => !/^\/[\x21-\x22\x24-\x7e]{0,1023}$/.test(input),
+  );
 
 /** A range of HTTP status codes. */
 export interface StatusRange {

@@ -1,4 +1,4 @@
-// Typed records: what a field may hold, how it is checked, and how it lies in a record's bytes.
+// Typed records: what a field may hold, how it is checked, and how it is encoded in a record's bytes.
 // Fields follow each other in their order, little-endian, without gaps.
 import type { Buffer } from 'node:buffer';
 import { types } from 'node:util';
@@ -7,7 +7,7 @@ import { shown } from '../shown.js';
 import { recordBytesMax } from './unit.js';
 import type { Unit } from './unit.js';
 
-/** A place in bytes that are decoded. */
+/** A position in the bytes of a record that is decoded. */
 export interface Cursor {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -16,7 +16,7 @@ export interface Cursor {
 
 /** What one field of a record holds. Made by `u8()` … `bytes(n)`. */
 export interface Field<T> {
-  /** As it stands in the schema that the store keeps. */
+  /** Its entry in the schema that the store keeps. */
   readonly schema: FieldSchema;
   /** Most bytes that a value takes. */
   readonly bytesMax: number;
@@ -33,7 +33,7 @@ export type FieldSchema =
   | { readonly bytes: number };
 
 /** The fields of a record by name. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a field of whatever type
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- fields of any type
 export type RecordShape = Readonly<Record<string, Field<any>>>;
 
 /** The values of a record with these fields. */
@@ -41,185 +41,100 @@ export type RecordOf<Shape extends RecordShape> = {
   -readonly [Name in keyof Shape]: Shape[Name] extends Field<infer T> ? T : never;
 };
 
-/** What is wrong with a value; the name of its field comes in front. */
+/** What is wrong with a value; the name of its field is put in front. */
 class Refusal extends Error {}
 
 function refuse(expected: string, value: unknown): never {
   throw new Refusal(`must be ${expected}, not ${shown(value)}`);
 }
 
-// Bytes are known by what they are, not by their prototype, which another realm has of its own; and
-// their length is the real one, whatever a property of that name says.
+// Bytes from another realm have another prototype, so the prototype is not compared. The length is read
+// with the getter of typed arrays, because an own property `length` could say anything.
 const { isUint8Array } = types;
-// eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with the bytes
+// eslint-disable-next-line @typescript-eslint/unbound-method -- called with the bytes as `this`
 const lengthOf = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype) as object,
   'length',
 )!.get as (this: Uint8Array) => number;
 
-// Copies `length` bytes of `value`, all that it has, behind `at`.
+// Copies all `length` bytes of `value` to `at`.
 function copyBytes(to: Unit, at: number, value: Uint8Array, length: number): void {
   try {
     to.bytes.set(value, at);
   } catch {
-    refuseMemory();
+    const problem = 'must be a Uint8Array whose memory is there, not one that was detached or cut';
+    throw new Refusal(problem);
   }
-  // Another thread may make its memory grow meanwhile; the bytes behind `length` are written over.
+  // Another thread may grow shared memory during the copy; what lies behind `length` is overwritten.
   to.at = at + length;
 }
 
-function refuseMemory(): never {
-  throw new Refusal('must be a Uint8Array whose memory is there, not one that was detached or cut');
-}
-
-// What is thrown to the caller: a refusal with the name of what was refused, anything else as it came.
+// The error for the caller: a refusal gets the name of what was refused, other errors stay as they are.
 function named(name: string, error: unknown): unknown {
   return error instanceof Refusal ? invalid(`${name} ${error.message}`) : error;
 }
 
-function integer(
-  name: string,
+type Accessor =
+  'Uint8' | 'Uint16' | 'Uint32' | 'BigUint64' | 'Int8' | 'Int16' | 'Int32' | 'BigInt64' | 'Float64';
+
+/** A field that DataView writes and reads: with setUint8 and getUint8 for `Uint8`. */
+function scalar<T extends number | bigint>(
+  schema: string,
+  accessor: Accessor,
   bytes: number,
-  min: number,
-  max: number,
-  set: (view: DataView, at: number, value: number) => void,
-  get: (view: DataView, at: number) => number,
-): Field<number> {
-  const expected = `an integer from ${min} to ${max}`;
+  expected: string,
+  fits: (value: T) => boolean,
+): Field<T> {
+  type Set = (this: DataView, at: number, value: T, littleEndian: boolean) => void;
+  type Get = (this: DataView, at: number, littleEndian: boolean) => T;
+  const set = DataView.prototype[`set${accessor}`] as unknown as Set;
+  const get = DataView.prototype[`get${accessor}`] as unknown as Get;
   return {
-    schema: name,
+    schema,
     bytesMax: bytes,
     write(to, value) {
-      if (!Number.isInteger(value) || value < min || value > max) refuse(expected, value);
-      set(to.view, to.at, value);
+      if (!fits(value)) refuse(expected, value);
+      set.call(to.view, to.at, value, true);
       to.at += bytes;
     },
     read(from) {
-      const value = get(from.view, from.at);
+      const value = get.call(from.view, from.at, true);
       from.at += bytes;
       return value;
     },
   };
 }
 
-function bigInteger(
-  name: string,
-  min: bigint,
-  max: bigint,
-  set: (view: DataView, at: number, value: bigint) => void,
-  get: (view: DataView, at: number) => bigint,
-): Field<bigint> {
-  const expected = `a bigint from ${min}n to ${max}n`;
-  return {
-    schema: name,
-    bytesMax: 8,
-    write(to, value) {
-      if (typeof value !== 'bigint' || value < min || value > max) refuse(expected, value);
-      set(to.view, to.at, value);
-      to.at += 8;
-    },
-    read(from) {
-      const value = get(from.view, from.at);
-      from.at += 8;
-      return value;
-    },
-  };
+function integer(schema: string, accessor: Accessor, bytes: number, min: number, max: number) {
+  const fits = (value: number): boolean => Number.isInteger(value) && value >= min && value <= max;
+  return scalar(schema, accessor, bytes, `an integer from ${min} to ${max}`, fits);
+}
+
+function bigInteger(schema: string, accessor: Accessor, min: bigint, max: bigint) {
+  const fits = (value: bigint): boolean =>
+    typeof value === 'bigint' && value >= min && value <= max;
+  return scalar(schema, accessor, 8, `a bigint from ${min}n to ${max}n`, fits);
 }
 
 /** An integer from 0 to 255. */
-export const u8 = (): Field<number> =>
-  integer(
-    'u8',
-    1,
-    0,
-    0xff,
-    (view, at, value) => view.setUint8(at, value),
-    (view, at) => view.getUint8(at),
-  );
+export const u8 = (): Field<number> => integer('u8', 'Uint8', 1, 0, 0xff);
 /** An integer from 0 to 65,535. */
-export const u16 = (): Field<number> =>
-  integer(
-    'u16',
-    2,
-    0,
-    0xffff,
-    (view, at, value) => view.setUint16(at, value, true),
-    (view, at) => view.getUint16(at, true),
-  );
+export const u16 = (): Field<number> => integer('u16', 'Uint16', 2, 0, 0xffff);
 /** An integer from 0 to 2^32-1. */
-export const u32 = (): Field<number> =>
-  integer(
-    'u32',
-    4,
-    0,
-    0xffffffff,
-    (view, at, value) => view.setUint32(at, value, true),
-    (view, at) => view.getUint32(at, true),
-  );
+export const u32 = (): Field<number> => integer('u32', 'Uint32', 4, 0, 0xffffffff);
 /** A bigint from 0 to 2^64-1. */
-export const u64 = (): Field<bigint> =>
-  bigInteger(
-    'u64',
-    0n,
-    2n ** 64n - 1n,
-    (view, at, value) => view.setBigUint64(at, value, true),
-    (view, at) => view.getBigUint64(at, true),
-  );
+export const u64 = (): Field<bigint> => bigInteger('u64', 'BigUint64', 0n, 2n ** 64n - 1n);
 /** An integer from -128 to 127. */
-export const i8 = (): Field<number> =>
-  integer(
-    'i8',
-    1,
-    -0x80,
-    0x7f,
-    (view, at, value) => view.setInt8(at, value),
-    (view, at) => view.getInt8(at),
-  );
+export const i8 = (): Field<number> => integer('i8', 'Int8', 1, -0x80, 0x7f);
 /** An integer from -32,768 to 32,767. */
-export const i16 = (): Field<number> =>
-  integer(
-    'i16',
-    2,
-    -0x8000,
-    0x7fff,
-    (view, at, value) => view.setInt16(at, value, true),
-    (view, at) => view.getInt16(at, true),
-  );
+export const i16 = (): Field<number> => integer('i16', 'Int16', 2, -0x8000, 0x7fff);
 /** An integer from -2^31 to 2^31-1. */
-export const i32 = (): Field<number> =>
-  integer(
-    'i32',
-    4,
-    -0x80000000,
-    0x7fffffff,
-    (view, at, value) => view.setInt32(at, value, true),
-    (view, at) => view.getInt32(at, true),
-  );
+export const i32 = (): Field<number> => integer('i32', 'Int32', 4, -0x80000000, 0x7fffffff);
 /** A bigint from -2^63 to 2^63-1. */
-export const i64 = (): Field<bigint> =>
-  bigInteger(
-    'i64',
-    -(2n ** 63n),
-    2n ** 63n - 1n,
-    (view, at, value) => view.setBigInt64(at, value, true),
-    (view, at) => view.getBigInt64(at, true),
-  );
-
+export const i64 = (): Field<bigint> => bigInteger('i64', 'BigInt64', -(2n ** 63n), 2n ** 63n - 1n);
 /** Any number, NaN and the infinities included. */
-export const f64 = (): Field<number> => ({
-  schema: 'f64',
-  bytesMax: 8,
-  write(to, value) {
-    if (typeof value !== 'number') refuse('a number', value);
-    to.view.setFloat64(to.at, value, true);
-    to.at += 8;
-  },
-  read(from) {
-    const value = from.view.getFloat64(from.at, true);
-    from.at += 8;
-    return value;
-  },
-});
+export const f64 = (): Field<number> =>
+  scalar('f64', 'Float64', 8, 'a number', (value) => typeof value === 'number');
 
 /** true or false. */
 export const bool = (): Field<boolean> => ({
@@ -232,7 +147,7 @@ export const bool = (): Field<boolean> => ({
   read: (from) => from.view.getUint8(from.at++) !== 0,
 });
 
-/** One of up to 256 strings; takes one byte. Their order belongs to the schema. */
+/** One of up to 256 strings; takes one byte. Their order is part of the schema. */
 export function enumOf<const Values extends readonly [string, ...string[]]>(
   ...values: Values
 ): Field<Values[number]> {
@@ -270,6 +185,15 @@ function atMost(name: string, max: number, limit: number): void {
 
 const loneSurrogate = /\p{Surrogate}/u;
 
+// Where the next part with a length in front lies; moves behind it.
+function partOf(from: Cursor): [start: number, end: number] {
+  const start = from.at + 4;
+  const end = start + from.view.getUint32(from.at, true);
+  if (end > from.bytes.length) throw new Refusal('goes beyond its record');
+  from.at = end;
+  return [start, end];
+}
+
 /** Text of at most `charactersMax` code points; takes its UTF-8 bytes and 4 more. */
 export function utf8(charactersMax: number): Field<string> {
   atMost('utf8', charactersMax, 200_000);
@@ -284,7 +208,7 @@ export function utf8(charactersMax: number): Field<string> {
       const start = at + 4;
       let count = 0;
       if (length <= charactersMax) {
-        // Mostly short and ASCII: then this loop beats a call.
+        // Most texts are short and ASCII; for these the loop is faster than a call.
         for (; count < length && length <= 64; count++) {
           const unit = value.charCodeAt(count);
           if (unit > 0x7f) break;
@@ -302,10 +226,7 @@ export function utf8(charactersMax: number): Field<string> {
       to.at = start + count;
     },
     read(from) {
-      const start = from.at + 4;
-      const end = start + from.view.getUint32(from.at, true);
-      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
-      from.at = end;
+      const [start, end] = partOf(from);
       return (from.bytes as Buffer).toString('utf8', start, end);
     },
   };
@@ -327,11 +248,7 @@ export function bytes(bytesMax: number): Field<Uint8Array> {
       copyBytes(to, at + 4, value, length);
     },
     read(from) {
-      const start = from.at + 4;
-      const end = start + from.view.getUint32(from.at, true);
-      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
-      from.at = end;
-      return new Uint8Array(from.bytes.subarray(start, end));
+      return new Uint8Array(from.bytes.subarray(...partOf(from)));
     },
   };
 }
@@ -349,7 +266,7 @@ export interface RecordType<T> {
   readonly decode: (bytes: Buffer) => T;
 }
 
-/** Records that are bytes, which the store does not look into. */
+/** Records that are plain bytes. */
 export const rawRecord: RecordType<Uint8Array> = Object.freeze({
   kind: 'bytes',
   schema: '',
@@ -421,8 +338,9 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
       } catch (error) {
         throw named(`field ${names[index]!}`, error);
       }
-      let extra = 0;
-      for (const name in given) if (++extra > count || !known.has(name)) refuseExtra(given, known);
+      for (const name in given) {
+        if (!known.has(name)) throw invalid(`the record has no field ${name}`);
+      }
     },
     decode(record: Buffer): RecordOf<Shape> {
       const view = new DataView(record.buffer, record.byteOffset, record.length);
@@ -438,27 +356,9 @@ export function record<const Shape extends RecordShape>(shape: Shape): RecordTyp
   });
 }
 
-function refuseExtra(given: Readonly<Record<string, unknown>>, known: ReadonlySet<string>): void {
-  for (const name in given) {
-    if (known.has(name)) continue;
-    throw invalid(`the record has no field ${name}`);
-  }
-}
+const simpleFields = { u8, u16, u32, u64, i8, i16, i32, i64, f64, bool };
 
-const simpleFields: Readonly<Record<string, () => Field<unknown>>> = {
-  u8,
-  u16,
-  u32,
-  u64,
-  i8,
-  i16,
-  i32,
-  i64,
-  f64,
-  bool,
-} as unknown as Readonly<Record<string, () => Field<unknown>>>;
-
-/** The type that a store's schema describes: for tools. Throws `ERR_ESPORA_VERSION`. */
+/** The record type that a store's schema describes, for tools. Throws `ERR_ESPORA_VERSION`. */
 export function recordOfSchema(schema: string): RecordType<Record<string, unknown>> {
   try {
     const { fields } = JSON.parse(schema) as { fields: [string, FieldSchema][] };
@@ -473,7 +373,9 @@ export function recordOfSchema(schema: string): RecordType<Record<string, unknow
 }
 
 function fieldOf(schema: FieldSchema): Field<unknown> {
-  if (typeof schema === 'string') return simpleFields[schema]!();
+  if (typeof schema === 'string') {
+    return simpleFields[schema as keyof typeof simpleFields]() as Field<unknown>;
+  }
   if ('enum' in schema) {
     return enumOf(...(schema.enum as [string, ...string[]])) as Field<unknown>;
   }
