@@ -1,15 +1,15 @@
-// Every error code of espora in one table: what it means, whether nothing was changed, what a
-// person can do, and the exit code of a program that ends with it. Documents and types follow it.
+// Every error code of espora in one table: what it means, whether the operation may have had an effect,
+// the remedy, and the exit code of a program that ends with it. Documents and types derive from it.
 
-/** What a row of the table says about one error code. */
+/** A row of the table. */
 export interface ErrorRow {
   /** One sentence for the documents. */
   readonly meaning: string;
   /** True: the operation had no effect. False: it may or may not have had one. */
   readonly definite: boolean;
-  /** 1: failed, may succeed later. 2: usage or an invalid value. 3: the data; never retried. */
+  /** 1: it may succeed later. 2: wrong usage or an invalid value. 3: the data is bad; never retried. */
   readonly exitCode: 1 | 2 | 3;
-  /** What to do about it, where that does not depend on the case; follows the message. */
+  /** What to do about it, if that is the same in every case; follows the message. */
   readonly remedy?: string;
 }
 
@@ -133,20 +133,17 @@ export const errorTable = {
 /** Code of an error that espora raises. */
 export type ErrorCode = keyof typeof errorTable;
 
-/** True for a code of the table. */
+/** Whether it is a code of the table. */
 export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(errorTable, code);
 }
 
-// The same for each copy of this module: an error is known by it, not by the copy that made it.
+// Shared by all copies of this module, so that each recognizes the errors of the others.
 const brand = Symbol.for('espora.EsporaError');
 
 /** An error with a stable `code`; its message is one sentence without a full stop. */
 export class EsporaError extends Error {
-  /**
-   * True for errors of every copy of this package in the process, as test runners and bundlers make
-   * them, and of every realm.
-   */
+  /** True also for errors of other realms and of other copies of this package, which bundlers make. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== EsporaError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === 'object' && value !== null && brand in value;
@@ -160,7 +157,7 @@ export class EsporaError extends Error {
   /** True: the operation had no effect. False: it may or may not have had one. */
   readonly definite: boolean;
 
-  /** What to do about it, if there is more to say than in the row of the table. */
+  /** What to do about it, where the row of the table does not say it. */
   readonly remedy: string | undefined;
 
   constructor(
@@ -181,25 +178,34 @@ export function invalid(message: string): EsporaError {
 }
 
 /**
- * The same failure as an EsporaError: an error of the addon carries a code of the table and becomes
- * one; anything else is a bug of ours and is returned as it came.
+ * An error of the addon, which has a code of the table, as an EsporaError. Any other error is a bug of
+ * espora and is returned unchanged.
  */
 export function toEsporaError(error: unknown): unknown {
-  // By what it says, not by its class: the addon's errors are of the realm that loaded it.
+  // Not by its class: the addon's errors belong to the realm that loaded it.
   if (typeof error !== 'object' || error === null || error instanceof EsporaError) return error;
   const { code, message } = error as { code?: unknown; message?: unknown };
   return isErrorCode(code) ? new EsporaError(code, String(message), { cause: error }) : error;
 }
 
+/** Calls the addon; its errors become EsporaErrors. */
+export async function callAddon<Result>(call: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await call();
+  } catch (error) {
+    throw toEsporaError(error);
+  }
+}
+
 /**
- * What was thrown, for a promise that rejects with it as it came: an error of another realm, or what
- * code of the caller threw, is the caller's to know.
+ * What was thrown, unchanged, for a promise that rejects with it: it may be an error of another realm, or
+ * any value that the caller's code threw.
  */
 export function asError(thrown: unknown): Error {
   return thrown as Error;
 }
 
-// What to do about a refusal of the operating system, where its name says more than the code does.
+// What to do about a refusal of the operating system, where the errno says more than our code.
 const remedies: Readonly<Record<string, string>> = {
   EROFS: 'mount that file system for writing or choose another place',
   EDQUOT: 'delete files that count towards the quota of this user, or have the quota raised',
@@ -210,7 +216,7 @@ function remedyOf(message: string): string | undefined {
   return name === undefined ? undefined : remedies[name];
 }
 
-/** The sentence for a person: the message and, where there is one, what to do. */
+/** The message as a sentence, with the remedy if there is one. */
 export function explain(error: EsporaError): string {
   const row: ErrorRow = errorTable[error.code];
   const message = error.message.replace(/\.$/, '');
@@ -219,7 +225,7 @@ export function explain(error: EsporaError): string {
   return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
-/** The exit code of a program that ends because of `error`; 1 for what is not in the table. */
+/** The exit code of a program that ends because of `error`; 1 for an error without a code of the table. */
 export function exitCodeOf(error: unknown): 1 | 2 | 3 {
   return error instanceof EsporaError ? errorTable[error.code].exitCode : 1;
 }

@@ -1,22 +1,22 @@
-// How what comes from outside is shown: a value that was refused never by running code that belongs to
-// it, text never so that it controls where it is shown.
+// How input is shown in messages: without running code of the value, and so that text cannot control the
+// terminal or forge lines of a log.
 
 const charactersMax = 40;
 
-// C0 and C1 controls, DEL, and what changes the direction or the lines of text (Unicode's
-// Bidi_Control, LS and PS): on a terminal they do things, in a log they forge lines.
+// C0 and C1 controls, DEL, and the characters that change the direction or the lines of text (Unicode's
+// Bidi_Control, LS and PS).
 const controls = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
 const controlsButNewline = /(?!\n)[\p{Cc}\p{Bidi_Control}\u2028\u2029\ufeff]/gu;
 
 const escaped = (control: string): string =>
   `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** Text from outside (a path, a record, a message) as one line in which nothing controls anything. */
+/** Text from outside (a path, a record, a message) on one line, its control characters escaped. */
 export function oneLine(text: string): string {
   return text.replace(controls, escaped);
 }
 
-/** The same for text of several lines. */
+/** The same, but with its line breaks. */
 export function harmless(text: string): string {
   return text.replace(controlsButNewline, escaped);
 }
@@ -42,12 +42,12 @@ export function shown(value: unknown): string {
   }
 }
 
-/** As JSON where that is possible and short: for values that came from a file or a variable too. */
+/** As JSON if that is possible and short, else as `shown` writes it. */
 export function asJson(value: unknown): string {
   try {
     const json = JSON.stringify(value) as string | undefined;
     return json === undefined || json.length > 200 ? shown(value) : json;
   } catch {
-    return shown(value); // a bigint, a circle, or code of the value that threw
+    return shown(value); // a bigint, a circular value, or code of the value that threw
   }
 }

@@ -1,8 +1,9 @@
 // "Did you mean …?": the known name nearest to an unknown one.
+import { invalid } from '../errors.js';
 
 /** Fewest insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`. */
 export function editDistance(a: string, b: string): number {
-  // Optimal string alignment: three rows are enough, `older` being for swaps.
+  // Optimal string alignment; `older`, the row before the previous one, is for swaps.
   let older: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {
@@ -25,7 +26,7 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** The nearest of `known` if it is near enough to be a slip (case does not count), or undefined. */
+/** The nearest of `known`, regardless of case; undefined if none is near enough to be a typing error. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   const distanceMax = Math.max(2, Math.floor(name.length / 3));
   let best: string | undefined;
@@ -40,8 +41,19 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** `; did you mean X?` for the nearest name, or nothing. */
+/** `; did you mean X?` for the nearest name; empty if there is none. */
 export function suggestion(name: string, known: Iterable<string>): string {
   const candidate = nearest(name, known);
   return candidate === undefined ? '' : `; did you mean ${candidate}?`;
+}
+
+/** Throws ERR_ESPORA_INVALID for an option that `caller` does not have. */
+export function refuseUnknown(caller: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const meant = nearest(name, known);
+    const end =
+      meant === undefined ? `; there are ${known.join(', ')}` : `, did you mean ${meant}?`;
+    throw invalid(`${caller} has no option ${name}${end}`);
+  }
 }

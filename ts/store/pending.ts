@@ -1,5 +1,5 @@
-// What was appended and is not on disk yet: one entry per append or batch, oldest first. Plain
-// arrays and a head, because this is on the path of every append.
+// Appends and batches that are not on disk yet, oldest first. Plain arrays with an index of the first
+// entry, because every append goes through here.
 
 type Resolve = (value: never) => void;
 type Reject = (error: unknown) => void;
@@ -15,7 +15,7 @@ export class Pending {
   /** Bytes of all entries. */
   bytes = 0;
 
-  /** Entries that are not settled. */
+  /** Number of unsettled entries. */
   get size(): number {
     return this.#counts.length - this.#head;
   }
@@ -28,7 +28,7 @@ export class Pending {
     this.bytes += bytes;
   }
 
-  /** Resolves the `units` oldest with what became of them. */
+  /** Resolves the `units` oldest entries; the first of their records has sequence number `firstSeq`. */
   resolve(units: number, firstSeq: number, time: number, durableSeq: number): void {
     let seq = firstSeq;
     const end = this.#head + units;
@@ -47,7 +47,7 @@ export class Pending {
     this.#drop(end);
   }
 
-  /** Rejects the `units` oldest. */
+  /** Rejects the `units` oldest entries. */
   reject(units: number, error: unknown): void {
     const end = this.#head + units;
     for (let at = this.#head; at < end; at++) this.#rejects[at]!(error);

@@ -1,9 +1,8 @@
-// Rows of a store in the order of their sequence numbers: portions are read off the main thread,
-// one ahead of what is consumed.
+// Reads the rows of a store in portions, off the main thread, one portion ahead of the caller.
 import { Buffer } from 'node:buffer';
 import { asError, EsporaError, invalid } from '../errors.js';
 import type { NativePortion, NativePortionOptions } from '../native.js';
-import { nearest } from '../options/suggest.js';
+import { refuseUnknown } from '../options/suggest.js';
 import { shown } from '../shown.js';
 
 /** A record with its place in the store. */
@@ -24,13 +23,13 @@ export interface ReadRange {
   readonly limit?: number;
   /** The last row first. */
   readonly reverse?: boolean;
-  /** Goes on with what becomes durable later. Not with `reverse`. */
+  /** Continues with records that become durable later. Not with `reverse`. */
   readonly live?: boolean;
-  /** Ends it: the iterator then rejects with the signal's reason. */
+  /** Ends the reading: the iterator then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** What an iterator needs of its store. */
+/** What an iterator uses of its store. */
 export interface RowSource<T> {
   readonly decode: (bytes: Buffer) => T;
   readonly durableSeq: () => number;
@@ -38,7 +37,10 @@ export interface RowSource<T> {
   readonly closed: () => boolean;
   readonly hold: () => void;
   readonly letGo: () => void;
-  /** Calls the listener whenever something became durable or the store is closed; returns its end. */
+  /**
+   * Calls the listener whenever records became durable and when the store is closed. Returns a function
+   * that removes it.
+   */
   readonly onMove: (listener: () => void) => () => void;
 }
 
@@ -46,30 +48,13 @@ const rangeNames = ['gt', 'gte', 'lt', 'lte', 'limit', 'reverse', 'live', 'signa
 const deliveredHeaderBytes = 24;
 const portionRecordsMax = 4096;
 
-interface Taken {
-  readonly first: number;
-  /** Before what is durable is considered. */
-  readonly last: number;
-  readonly limit: number;
-  readonly reverse: boolean;
-  readonly live: boolean;
-  readonly signal: AbortSignal | undefined;
-}
-
-// Each bound is read once: what was checked is what is used, whatever a getter says next.
-function takeRange(range: ReadRange): Taken {
+// Reads each bound once, so that a getter cannot change it after the check. `last` does not consider yet
+// what is durable.
+function takeRange(range: ReadRange) {
   if (typeof range !== 'object' || (range as unknown) === null) {
     throw invalid('what read takes must be an object');
   }
-  for (const name of Object.keys(range)) {
-    if (rangeNames.includes(name)) continue;
-    const known = nearest(name, rangeNames);
-    throw invalid(
-      known === undefined
-        ? `read has no option ${name}; there are ${rangeNames.join(', ')}`
-        : `read has no option ${name}, did you mean ${known}?`,
-    );
-  }
+  refuseUnknown('read', range, rangeNames);
   const { gt, gte, lt, lte, limit, reverse, live, signal } = range;
   for (const [name, value] of Object.entries({ gt, gte, lt, lte, limit })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
@@ -93,7 +78,7 @@ function takeRange(range: ReadRange): Taken {
   };
 }
 
-// By what it can do: another realm has a class of its own, or none.
+// Not by its class: another realm has one of its own.
 function isSignal(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
@@ -110,16 +95,16 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
   readonly #reverse: boolean;
   readonly #live: boolean;
   readonly #signal: AbortSignal | undefined;
-  // What is still to be read, both ends included.
+  // The sequence numbers that are still to be read, both ends included.
   #first: number;
   #last: number;
   #left: number;
-  // The portion that is consumed.
+  // The current portion and the position in it.
   #bytes: Buffer = Buffer.alloc(0);
   #view = new DataView(new ArrayBuffer(0));
   #at = 0;
   #ahead: Promise<NativePortion> | undefined;
-  // Calls of next() that wait for a portion come one after the other.
+  // Calls of next() that wait for a portion are answered in their order.
   #chain: Promise<unknown> | undefined;
   #done = false;
   #stopWaiting: (() => void) | undefined;
@@ -162,7 +147,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     return result;
   }
 
-  /** Ends it; called when a loop is left. */
+  /** Ends the reading; a loop that is left calls it. */
   return(): Promise<IteratorReturnResult<undefined>> {
     this.#end();
     return Promise.resolve({ value: undefined, done: true });
@@ -182,7 +167,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     return { value: undefined, done: true };
   }
 
-  // The next portion; false when there is none.
+  // Gets the next portion; false if there is none.
   async #load(): Promise<boolean> {
     const durable = this.#source.durableSeq();
     if (this.#ahead === undefined) {
@@ -195,7 +180,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
       this.#request(durable);
     }
     const portion = await this.#orAborted(this.#ahead!);
-    if (portion === undefined || this.#done) return true; // aborted or left: the caller looks
+    if (portion === undefined || this.#done) return true; // aborted or ended: the caller checks
     this.#ahead = undefined;
     if (portion.lastSeq === 0) {
       throw new EsporaError('ERR_ESPORA_CORRUPT', 'records that were durable are not there');
@@ -206,7 +191,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     this.#view = new DataView(portion.bytes);
     this.#at = 0;
     this.#left -= this.#rows();
-    // One ahead, where there certainly is more.
+    // One portion ahead, if there certainly are more records.
     if (this.#left > 0 && this.#first <= Math.min(this.#last, durable)) this.#request(durable);
     return true;
   }
@@ -214,41 +199,37 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
   #request(durable: number): void {
     const last = Math.min(this.#last, durable);
     const recordsMax = Math.min(this.#left, portionRecordsMax);
-    this.#ahead = this.#source.portion({
-      first: this.#first,
-      last,
-      reverse: this.#reverse,
-      recordsMax,
-    });
-    // Whoever awaits it sees the failure; nobody may be there any more.
+    const reverse = this.#reverse;
+    this.#ahead = this.#source.portion({ first: this.#first, last, reverse, recordsMax });
+    // A failure is seen where this promise is awaited; it may never be awaited.
     this.#ahead.catch(() => undefined);
   }
 
   #rows(): number {
     let rows = 0;
-    for (let at = 0; at < this.#bytes.length; rows++) at = this.#behind(at);
+    for (let at = 0; at < this.#bytes.length; rows++) at = this.#spanAt(at).next;
     return rows;
   }
 
-  #behind(at: number): number {
+  /** Where the value at `at` lies, and where the next record begins. */
+  #spanAt(at: number): { start: number; end: number; next: number } {
     const length = this.#view.getUint32(at + 16, true);
-    return at + deliveredHeaderBytes + ((length + 7) & ~7);
+    const start = at + deliveredHeaderBytes;
+    return { start, end: start + length, next: start + ((length + 7) & ~7) };
   }
 
   #take(): Row<T> {
     const at = this.#at;
-    const view = this.#view;
-    const length = view.getUint32(at + 16, true);
-    const start = at + deliveredHeaderBytes;
-    this.#at = start + ((length + 7) & ~7);
+    const { start, end, next } = this.#spanAt(at);
+    this.#at = next;
     return {
-      seq: view.getFloat64(at, true),
-      time: view.getFloat64(at + 8, true),
-      value: this.#source.decode(this.#bytes.subarray(start, start + length)),
+      seq: this.#view.getFloat64(at, true),
+      time: this.#view.getFloat64(at + 8, true),
+      value: this.#source.decode(this.#bytes.subarray(start, end)),
     };
   }
 
-  // Until something became durable, the store is closed, the signal aborts, or return() is called.
+  // Waits until records became durable, the store is closed, the signal aborts, or return() is called.
   async #wait(): Promise<void> {
     this.#source.hold();
     let off: (() => void) | undefined;
@@ -264,7 +245,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     }
   }
 
-  // What the promise resolves with; undefined as soon as the signal aborts or return() is called.
+  // The promise's result, or undefined as soon as the signal aborts or return() is called.
   async #orAborted<R>(promise: Promise<R>): Promise<R | undefined> {
     let result: R | undefined;
     await this.#untilAborted((resolve, reject) => {
@@ -278,8 +259,8 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     return result;
   }
 
-  // Listens to the signal for as long as `wait` takes, and no longer: a signal may outlive any number
-  // of reads. What it aborted is thrown by whoever looks at it next.
+  // Listens to the signal only while `wait` takes, because a signal may outlive any number of reads. The
+  // caller checks afterwards whether it has aborted.
   async #untilAborted(
     wait: (resolve: () => void, reject: (error: unknown) => void) => void,
   ): Promise<void> {

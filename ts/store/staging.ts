@@ -1,19 +1,18 @@
-// Where units are encoded and lie one behind the other in the layout the addon takes, until the turn
-// of the event loop ends and all that are whole go down in one call.
+// The memory in which the units of one turn of the event loop are encoded, one behind the other in the
+// layout that the addon takes. At the end of the turn all complete units are submitted in one call.
 //
-//   | whole units     | the unit that is encoded
-//   0               at                        own.at
+//   | complete units  | the unit being encoded
+//   0                 at                        own.at
 //
-// Code of the caller that runs while a unit is encoded finds `at` before it. What that code appends is
-// encoded elsewhere and goes down at once; what it submits moves `at`, and the unit follows when it
-// is whole.
+// Encoding may run code of the caller, which may append or submit. Such an append is encoded in another
+// unit and submitted at once. A submit moves `at`; the outer unit is then moved there when it is complete.
 import type { Buffer } from 'node:buffer';
 import { Unit, unitRoomBytes } from './unit.js';
 
-/** Above this much the bytes go down before the turn ends, so that the disk can begin. */
+/** Above this size, units are submitted before the turn ends, so that the disk can start. */
 const submitAboveBytes = 1 << 20;
 
-/** Whole units, `at` bytes of them, and room for one more. */
+/** `at` bytes of complete units, and room for one more. */
 export class Staging {
   #own: Unit | undefined;
   #busy = false;
@@ -29,7 +28,7 @@ export class Staging {
     return this.at >= submitAboveBytes;
   }
 
-  /** An empty unit, for the caller alone until `end`. */
+  /** An empty unit, which belongs to the caller until `end`. */
   begin(): Unit {
     if (!this.#busy) {
       this.#busy = true;
@@ -41,7 +40,7 @@ export class Staging {
     return unit.reset(0);
   }
 
-  /** Takes a unit that is whole; false if it lies elsewhere and has to go down by itself. */
+  /** Adds a complete unit; false if it was encoded elsewhere and must be submitted by itself. */
   take(unit: Unit): boolean {
     if (unit !== this.#own) return false;
     if (unit.start !== this.at) unit.bytes.copyWithin(this.at, unit.start, unit.at);
@@ -55,7 +54,7 @@ export class Staging {
     else this.#spare = unit;
   }
 
-  /** Lets go of the memory; nothing is staged. */
+  /** Frees the memory; nothing may be staged. */
   release(): void {
     this.#own = undefined;
     this.#spare = undefined;

@@ -1,11 +1,11 @@
-// The embedded store: append-only, durable, one writer. What is appended in one turn of the event
-// loop goes down together, in one call, and is answered together.
+// The embedded store: append-only, durable, one writer. All appends of one turn of the event loop are
+// submitted in one call and answered together.
 //
 //   append() ─▶ staging ─(end of the turn)─▶ addon: committer's thread ─▶ one flush ─▶ promises
 //
-// Encoding runs code of the caller (getters, proxies, iterators), which may call any method. So what
-// is encoded counts for nothing until it is whole, and no other append writes where it lies.
-import { asError, EsporaError, invalid, toEsporaError } from '../errors.js';
+// Encoding runs code of the caller (getters, proxies, iterators), which may call any method. A unit
+// therefore has no effect until it is complete, and no other append writes into its memory.
+import { asError, callAddon, EsporaError, invalid, toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import type {
   NativeOutcome,
@@ -13,7 +13,7 @@ import type {
   NativeStoreStats,
   NativeVerifyReport,
 } from '../native.js';
-import { nearest } from '../options/suggest.js';
+import { refuseUnknown } from '../options/suggest.js';
 import { shown } from '../shown.js';
 import { Pending } from './pending.js';
 import { RowIterator } from './rows.js';
@@ -25,8 +25,8 @@ import { turnEnd } from './turn-end.js';
 import type { Unit } from './unit.js';
 
 /**
- * When the device is told to keep what was written: before an append resolves (`'always'`), within
- * some milliseconds after it, or only by `flush` and `close` (`'never'`).
+ * When writes are flushed to the device: before an append resolves (`'always'`), within some
+ * milliseconds after it, or only by `flush` and `close` (`'never'`).
  */
 export type Sync = 'always' | { readonly intervalMs: number } | 'never';
 
@@ -36,13 +36,13 @@ export interface StoreOptions<T = Uint8Array> {
   readonly record?: RecordType<T>;
   /** `'always'`. */
   readonly sync?: Sync;
-  /** Whether a missing directory or store is made; true. */
+  /** Whether a missing directory or store is created; true. */
   readonly create?: boolean;
   /** Size of a segment's file, for a new store: from 1 MiB to 256 MiB in steps of 256 KiB; 64 MiB. */
   readonly segmentBytes?: number;
   /**
-   * Bytes of memory for everything that waits for the disk, counted with 512 more for each append or
-   * batch; an append above it is refused with `ERR_ESPORA_OVERLOADED`, and nothing is changed. 64 MiB.
+   * Bytes of memory for all appends that wait for the disk, each append or batch counted with 512 bytes
+   * more; an append above it is refused with `ERR_ESPORA_OVERLOADED` and has no effect. 64 MiB.
    */
   readonly pendingBytesMax?: number;
 }
@@ -53,7 +53,7 @@ export interface Appended {
   readonly seq: number;
   /** Microseconds since 1970; never decreasing. */
   readonly time: number;
-  /** Whether it is on the device: always true with `sync: 'always'`. */
+  /** Whether it is on the device; always true with `sync: 'always'`. */
   readonly durable: boolean;
 }
 
@@ -61,17 +61,17 @@ export interface Appended {
 export interface AppendedBatch {
   readonly firstSeq: number;
   readonly lastSeq: number;
-  /** Records. */
+  /** Number of records. */
   readonly count: number;
-  /** Of all its records: microseconds since 1970. */
+  /** The time of all its records, in microseconds since 1970. */
   readonly time: number;
-  /** Whether it is on the device: always true with `sync: 'always'`. */
+  /** Whether it is on the device; always true with `sync: 'always'`. */
   readonly durable: boolean;
 }
 
-/** Counters since the store was opened, unless said otherwise. */
+/** Counters since the store was opened, unless stated otherwise. */
 export interface StoreStats extends NativeStoreStats {
-  /** Appends and batches whose promises are not settled. */
+  /** Appends and batches whose promises are not settled yet. */
   readonly pending: number;
   /** Their memory, as `pendingBytesMax` counts it. */
   readonly pendingBytes: number;
@@ -79,7 +79,7 @@ export interface StoreStats extends NativeStoreStats {
 
 /** What {@link Store.backup} wrote. */
 export interface Backup {
-  /** Everything up to here is in it: all that was durable when the backup began. */
+  /** The backup has everything up to here: all that was durable when it began. */
   readonly lastSeq: number;
   readonly records: number;
 }
@@ -89,8 +89,8 @@ export type VerifyReport = NativeVerifyReport;
 
 const optionNames = ['record', 'sync', 'create', 'segmentBytes', 'pendingBytesMax'];
 const pendingBytesMaxDefault = 64 << 20;
-// What an append or a batch that waits takes beside its bytes: a promise, the functions that settle
-// it, whatever waits for it, its places in queues. Node.js 20 takes 260 to 470 bytes.
+// Memory of a waiting append or batch in addition to its bytes: a promise, the functions that settle it,
+// reactions to it, entries in queues. Node.js 20 takes 260 to 470 bytes.
 const unitCostBytes = 512;
 const mebibyte = 1 << 20;
 const segmentStep = 256 << 10;
@@ -100,32 +100,18 @@ function checkInteger(name: string, value: unknown, min: number, max: number): v
   throw invalid(`option ${name} must be a whole number from ${min} to ${max}, not ${shown(value)}`);
 }
 
-interface Taken<T> {
-  readonly type: RecordType<T>;
-  readonly sync: 'always' | 'interval' | 'never';
-  readonly intervalMs: number | undefined;
-  readonly create: boolean;
-  readonly segmentBytes: number | undefined;
-  readonly pendingBytesMax: number;
+function checkDirectory(of: string, directory: unknown): void {
+  if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
+    throw invalid(`${of}'s directory must be a path, a string that is not empty`);
+  }
 }
 
-// Each option is read once: what was checked is what is used, whatever a getter says next.
-function takeOptions<T>(directory: unknown, options: StoreOptions<T>): Taken<T> {
-  if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
-    throw invalid("a store's directory must be a path, a string that is not empty");
-  }
+// Reads each option once, so that a getter cannot change it after the check.
+function takeOptions<T>(options: StoreOptions<T>) {
   if (typeof options !== 'object' || (options as unknown) === null) {
     throw invalid('the options of openStore must be an object');
   }
-  for (const name of Object.keys(options)) {
-    if (optionNames.includes(name)) continue;
-    const known = nearest(name, optionNames);
-    throw invalid(
-      known === undefined
-        ? `openStore has no option ${name}; there are ${optionNames.join(', ')}`
-        : `openStore has no option ${name}, did you mean ${known}?`,
-    );
-  }
+  refuseUnknown('openStore', options, optionNames);
   const { record, sync = 'always', create = true, segmentBytes } = options;
   const { pendingBytesMax = pendingBytesMaxDefault } = options;
   let intervalMs: number | undefined;
@@ -150,11 +136,13 @@ function takeOptions<T>(directory: unknown, options: StoreOptions<T>): Taken<T> 
   checkInteger('pendingBytesMax', pendingBytesMax, 1, Number.MAX_SAFE_INTEGER);
   return {
     type: takeType(record ?? (rawRecord as unknown as RecordType<T>)),
-    sync: typeof sync === 'string' ? sync : 'interval',
-    intervalMs,
-    create,
-    segmentBytes,
     pendingBytesMax,
+    native: {
+      create,
+      sync: typeof sync === 'string' ? sync : ('interval' as const),
+      ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
+      ...(segmentBytes === undefined ? {} : { segmentBytes }),
+    },
   };
 }
 
@@ -170,19 +158,18 @@ function takeType<T>(given: RecordType<T>): RecordType<T> {
   return { kind, schema, bytesMax, encode, decode };
 }
 
-// Stores that this thread has open, for the end of the process: it comes without a turn in which
-// anything could be awaited.
+// The open stores of this thread, which the event `exit` closes: nothing can be awaited then.
 const openStores = new Set<{ closeAtExit(): void }>();
 function closeAllAtExit(): void {
   for (const store of openStores) store.closeAtExit();
 }
 
 /**
- * Opens the store in `directory`, and makes one if there is none. One process has it open at a time;
- * tools can read it meanwhile. A relative path counts from the working directory at the call; from
- * then on the store is that directory, even if it is renamed.
+ * Opens the store in `directory`, or creates one. Only one process can have it open; tools can read it
+ * at the same time. A relative path counts from the working directory at the call; afterwards a rename
+ * of the directory does not matter.
  *
- * Rejects with `ERR_ESPORA_LOCKED` (another process has it), `_NOT_FOUND` (with `create: false`),
+ * Rejects with `ERR_ESPORA_LOCKED` (another process has it open), `_NOT_FOUND` (with `create: false`),
  * `_INVALID` (other kind or schema of records, a wrong option), `_VERSION`, `_CORRUPT`,
  * `_UNREADABLE`, `_PERMISSION`, `_IO`, `_NO_SPACE` (a new store, or one whose newest records cannot
  * be secured on a full disk; otherwise an existing store opens there for reading, and appends are
@@ -197,41 +184,24 @@ export async function openStore<T>(
   directory: string,
   options: StoreOptions<T> = {},
 ): Promise<Store<T>> {
-  const { type, sync, intervalMs, create, segmentBytes, pendingBytesMax } = takeOptions(
-    directory,
-    options,
-  );
-  // Progress may be told before there is whom to tell.
-  const opened: { store?: Store<T> } = {};
-  let native: NativeStore;
+  checkDirectory('a store', directory);
+  const { type, pendingBytesMax, native: given } = takeOptions(options);
+  const { kind, schema } = type;
   const turns = turnEnd();
-  let facts: NativeStoreStats;
-  try {
-    native = new (loadNative().Store)({
-      directory,
-      create,
-      sync,
-      ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
-      ...(segmentBytes === undefined ? {} : { segmentBytes }),
-      kind: type.kind,
-      schema: type.schema,
-    });
-    facts = await native.open((outcomes) => opened.store?.[progress](outcomes));
-  } catch (error) {
-    throw toEsporaError(error);
-  }
-  const store = new Store(native, type, {
-    unitBytesMax: facts.unitBytesMax,
-    pendingBytesMax,
-    atTurnEnd: turns.schedule(),
+  // The addon may report progress before the store object exists.
+  const opened: { store?: Store<T> } = {};
+  return callAddon(async () => {
+    const native = new (loadNative().Store)({ ...given, directory, kind, schema });
+    const { unitBytesMax } = await native.open((outcomes) => opened.store?.[progress](outcomes));
+    const limits = { unitBytesMax, pendingBytesMax, atTurnEnd: turns.schedule() };
+    opened.store = new Store(native, type, limits);
+    return opened.store;
   });
-  opened.store = store;
-  return store;
 }
 
 const progress = Symbol('progress');
 
-/** What {@link Store} needs beside the addon's object. */
+/** What {@link Store} needs besides the addon's object. */
 interface Limits {
   readonly unitBytesMax: number;
   readonly pendingBytesMax: number;
@@ -246,9 +216,9 @@ interface Settle {
 
 /**
  * An open store. Made by {@link openStore}. All methods may be called at any time; after `close`
- * they reject with `ERR_ESPORA_CLOSED`. After a failed write or flush what is pending rejects with
- * `ERR_ESPORA_INDETERMINATE` and what comes later with `ERR_ESPORA_FAILED`: close it, and open it
- * again to see what is on disk.
+ * they reject with `ERR_ESPORA_CLOSED`. After a failed write or flush pending appends reject with
+ * `ERR_ESPORA_INDETERMINATE` and later ones with `ERR_ESPORA_FAILED`: close the store, and open it again
+ * to see what is on disk.
  */
 export class Store<T = Uint8Array> implements AsyncDisposable {
   /** Absolute path of the directory when the store was opened. */
@@ -259,7 +229,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   readonly #staging: Staging;
   readonly #pending = new Pending();
   readonly #flushes: Settle[] = [];
-  // With nothing appended behind it.
+  // Undefined as soon as something is appended after it.
   #newestFlush: Promise<void> | undefined;
   #overloaded: EsporaError | undefined;
   readonly #moved = new Set<() => void>();
@@ -269,7 +239,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   #closed = false;
   #durableSeq: number;
 
-  // One executor for all promises: what it was given is taken right after the call.
+  // One executor for all promises; its arguments are taken right after the constructor returns.
   #resolve!: (value: never) => void;
   #reject!: (error: unknown) => void;
   readonly #executor = (
@@ -298,8 +268,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
    * written, see `durable`). Appends become durable in the order of their calls.
    *
    * Rejects with `ERR_ESPORA_INVALID` (the value), `_TOO_LARGE`, `_OVERLOADED` (more than
-   * `pendingBytesMax` waits), `_NO_SPACE`, `_CLOSED` and `_FAILED`, which are definite: nothing
-   * was stored; and `_INDETERMINATE`, which is not: a restart shows whether it was.
+   * `pendingBytesMax` waits), `_NO_SPACE`, `_CLOSED` or `_FAILED`: then nothing was stored; or with
+   * `_INDETERMINATE`: then a restart shows whether the record was stored.
    */
   append(value: T): Promise<Appended> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError());
@@ -316,7 +286,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   }
 
   /**
-   * Appends records as one unit: after a crash either all of them are there or none. A batch takes at
+   * Appends records as one unit: after a crash the store has all of them or none. A batch takes at
    * most 1 MiB; a larger one is `ERR_ESPORA_TOO_LARGE`. Otherwise as {@link Store.append}.
    */
   appendBatch(values: Iterable<T>): Promise<AppendedBatch> {
@@ -347,7 +317,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
 
   /**
    * The record with this sequence number; undefined if there is none, if it is not durable yet, or
-   * if `repair` had to give it up.
+   * if a repair could not recover it.
    */
   async get(seq: number): Promise<Row<T> | undefined> {
     this.#checkOpen();
@@ -363,7 +333,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
    * Shows only durable records: those that were durable at the start, or with `live` also those that
    * become durable later, until the loop is left, `signal` aborts, or the store is closed.
    *
-   * A row of bytes is a view into its portion of about 1 MiB: copy what is kept for long.
+   * A row of bytes is a view into its portion of about 1 MiB: copy bytes that you keep for long.
    */
   read(range: ReadRange = {}): AsyncIterableIterator<Row<T>> {
     this.#checkOpen();
@@ -372,11 +342,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
       durableSeq: () => this.#durableNow(),
       portion: async (portion) => {
         this.#checkOpen();
-        try {
-          return await this.#native.read(portion);
-        } catch (error) {
-          throw toEsporaError(error);
-        }
+        return callAddon(() => this.#native.read(portion));
       },
       closed: () => this.#closing !== undefined,
       hold: () => this.#native.hold(),
@@ -389,12 +355,12 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   }
 
   /**
-   * Resolves when everything that was appended before is on the device. Rejects if an append before
-   * it was indeterminate, with `ERR_ESPORA_FAILED`.
+   * Resolves when everything that was appended before is on the device. Rejects with
+   * `ERR_ESPORA_FAILED` if an append before it was indeterminate.
    */
   flush(): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError());
-    // Several with nothing between them are one, so that what they cost is bounded by the appends.
+    // Flushes without an append between them share one, so that appends bound the cost of flushes.
     this.#newestFlush ??= new Promise((resolve, reject) => {
       this.#submit();
       this.#flushes.push({ resolve, reject });
@@ -407,32 +373,22 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   /** Reads and checks everything that was durable at the call; changes nothing. */
   async verify(): Promise<VerifyReport> {
     this.#checkOpen();
-    try {
-      return await this.#native.verify();
-    } catch (error) {
-      throw toEsporaError(error);
-    }
+    return callAddon(() => this.#native.verify());
   }
 
   /**
    * Writes everything that was durable at the call into a new store in `directory`, which must be
-   * new or empty, while appends go on. A relative path counts from the working directory at the
-   * call. The new store has the same records, sequences and times, takes less space than this one,
-   * and is one of its own: `openStore` opens it. Rejects with `ERR_ESPORA_EXISTS` (not empty),
+   * new or empty; appends continue during that time. A relative path counts from the working directory
+   * at the call. The new store has the same records, sequences and times, takes less space than this
+   * one, and is independent of it: `openStore` opens it. Rejects with `ERR_ESPORA_EXISTS` (not empty),
    * `_CORRUPT` and `_UNREADABLE` (this store is damaged), `_NO_SPACE`, `_IO`; a directory in which
-   * a backup failed is no store.
+   * a backup failed is not a store.
    */
   async backup(directory: string): Promise<Backup> {
     this.#checkOpen();
-    if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
-      throw invalid("a backup's directory must be a path, a string that is not empty");
-    }
-    try {
-      const report = await this.#native.backup(directory);
-      return { lastSeq: report.lastSeq, records: report.records };
-    } catch (error) {
-      throw toEsporaError(error);
-    }
+    checkDirectory('a backup', directory);
+    const { lastSeq, records } = await callAddon(() => this.#native.backup(directory));
+    return { lastSeq, records };
   }
 
   /** Counters, and what is pending at the moment. */
@@ -442,14 +398,14 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     return { ...this.#native.stats(), pending, pendingBytes };
   }
 
-  /** Everything up to this sequence number is on the device; 0 for none. Stays after `close`. */
+  /** Everything up to this sequence number is on the device; 0: nothing is. Remains after `close`. */
   get durableSeq(): number {
     return this.#durableNow();
   }
 
   /**
    * Commits and flushes what was appended, and releases the directory. Idempotent: each call
-   * returns the same promise. Rejects if that failed; the store is closed all the same.
+   * returns the same promise. Rejects if that failed; the store is closed nevertheless.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -465,7 +421,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   closeAtExit(): void {
     if (this.#closed) return;
     if (this.#closing === undefined) this.#submit();
-    // Where something keeps the process from ending, what comes later is refused.
+    // If another listener keeps the process from ending, later calls are refused.
     this.#closing ??= Promise.resolve();
     this.#native.closeNow();
   }
@@ -501,7 +457,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     return new EsporaError('ERR_ESPORA_CLOSED', `the store in ${this.directory} is closed`);
   }
 
-  // Engine::reservation_bytes: exact for one record, an upper bound for several.
+  // As Engine::reservation_bytes: exact for one record, an upper bound for several.
   #checkUnit(records: number, bytes: number): void {
     const { unitBytesMax } = this.#limits;
     const needed = records === 1 ? bytes : bytes + 8 * records;
@@ -517,8 +473,8 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     const { pendingBytesMax } = this.#limits;
     const pending = this.#pending.bytes;
     if (pending + bytes > pendingBytesMax && pending > 0) {
-      // One error for all until something settles: a burst that is refused must not cost more than
-      // what it was refused for.
+      // All refusals share one error until something settles: refusing a burst must not take more
+      // memory than the burst would.
       this.#overloaded ??= new EsporaError(
         'ERR_ESPORA_OVERLOADED',
         `${pending} bytes wait for the disk, at most ${pendingBytesMax} may: await some of them first`,
@@ -527,7 +483,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     }
   }
 
-  // No code of a caller runs from here on. What ran until now may have closed the store or filled it.
+  // No code of the caller runs from here on; earlier it may have closed or filled the store.
   #stage(unit: Unit, count: number): Promise<unknown> {
     this.#checkOpen();
     const { size } = unit;
@@ -547,7 +503,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     } else if (staging.full) {
       this.#submit();
     } else if (!this.#scheduled) {
-      // Runs when this turn's microtasks are done: whatever they append is in the same batch.
+      // Runs after this turn's microtasks, so their appends are in the same batch.
       this.#scheduled = true;
       this.#limits.atTurnEnd(this.#submitStaged);
     }
@@ -563,7 +519,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     this.#balanceHold();
   }
 
-  // The event loop stays alive while something is to be settled.
+  // Keeps the event loop alive while promises are to be settled.
   #balanceHold(): void {
     const hold = this.#pending.size > 0 || this.#flushes.length > 0;
     if (hold === this.#held) return;

@@ -1,23 +1,23 @@
-// Calls back when a turn of the event loop ends, also where the functions for that were replaced: test
-// runners do so with clocks that only move when they are told to.
+// Calls back when a turn of the event loop ends, even where `process.nextTick` was replaced, as the fake
+// clocks of test runners do.
 
-// As it was when this was loaded; what replaces it later is not ours.
-// eslint-disable-next-line @typescript-eslint/unbound-method -- it has no use for one
+// The function at the time of loading; a later replacement is not used.
+// eslint-disable-next-line @typescript-eslint/unbound-method -- it does not use `this`
 const { nextTick } = process;
 const settled = Promise.resolve();
 
 /** Schedules a callback. */
 export type AtTurnEnd = (callback: () => void) => void;
 
-// Jobs of promises come from the engine, and nothing replaces those. They are second choice: what the
-// turn's other jobs do later is not in it.
+// Promise jobs belong to the engine and cannot be replaced. They are the second choice, because such a
+// callback runs before later jobs of the same turn.
 const asJob: AtTurnEnd = (callback) => {
   void settled.then(callback);
 };
 
 /**
- * Tries out whether `nextTick` calls back: it may have been a replacement already when this was loaded.
- * `schedule` may be asked in a later turn only, and says what to use from then on.
+ * Finds out whether `nextTick` calls back: it may have been replaced before this was loaded. Call
+ * `schedule` in a later turn; it returns the function to use from then on.
  */
 export function turnEnd(): { schedule(): AtTurnEnd } {
   let called = false;
@@ -26,7 +26,7 @@ export function turnEnd(): { schedule(): AtTurnEnd } {
       called = true;
     });
   } catch {
-    // Not called, then.
+    // A replacement that throws does not call back.
   }
   return { schedule: () => (called ? nextTick : asJob) };
 }

@@ -1,23 +1,23 @@
-// Where the records of one append or batch are encoded: a part of memory that nothing else writes to
-// meanwhile, because encoding may run code of the caller (getters, proxies, iterators), and that code
-// may append, flush, close or end the process.
+// The memory in which the records of one append or batch are encoded. Nothing else writes to it during
+// that time: encoding may run code of the caller (getters, proxies, iterators), and that code may append,
+// flush, close or end the process.
 import { Buffer } from 'node:buffer';
 import { invalid } from '../errors.js';
 
-/** The addon's SubmittedRecord: length and count of the unit's records, both u32. */
+/** The addon's SubmittedRecord: the record's length and the number of the unit's records, both u32. */
 const headerBytes = 8;
-/** Most bytes that a batch takes on disk, and so an upper bound for a unit. */
+/** Most bytes of a batch on disk, and therefore an upper bound for a unit. */
 export const unitBytesMax = 1 << 20;
 /** The largest record: it fits one batch of 1 MiB on disk. */
 export const recordBytesMax = unitBytesMax - 128;
-/** Room for a unit and one record more than it may have. */
+/** Room for the largest unit and one more record: a unit is checked after each record. */
 export const unitRoomBytes = unitBytesMax + recordBytesMax + 4096;
 
 /** A buffer with a position; encoders write at `at` and move it. */
 export class Unit {
   readonly bytes: Buffer;
   readonly view: DataView;
-  /** Where its first record begins. */
+  /** Where the unit's first record begins. */
   start = 0;
   at = 0;
 
@@ -38,8 +38,8 @@ export class Unit {
   }
 
   /**
-   * Encodes one more record: its header, its bytes, zeros up to a multiple of 8. `records`: of the
-   * whole unit, with the first of them; 0 with the others.
+   * Encodes one more record: its header, its bytes, zeros up to a multiple of 8. `records` is the number
+   * of the unit's records if this is the first of them, else 0.
    */
   add<T>(encode: (to: Unit, value: T) => void, value: T, records: number): void {
     const begin = this.at;
@@ -56,7 +56,7 @@ export class Unit {
     while ((this.at & 7) !== 0) view.setUint8(this.at++, 0);
   }
 
-  /** Says how many records the unit has, where that was not known at the first of them. */
+  /** Sets the number of the unit's records, which was unknown at the first of them. */
   close(records: number): void {
     this.view.setUint32(this.start + 4, records, true);
   }
