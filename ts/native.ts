@@ -1,5 +1,5 @@
-// Finds and loads the native addon, and says what it exports. An addon that can't be loaded is one
-// error that names every place that was looked at and the command that builds it.
+// Finds and loads the native addon, and declares what it exports. If none can be loaded, the error names
+// every place that was tried and the command that builds the addon.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,22 +16,22 @@ import type {
 import type { ServiceValues } from './options/table.js';
 import { version } from './version.js';
 
-/** What the addon exports. Each class of native/binding adds a member here. */
+/** What the addon exports; each class of native/binding is a member. */
 export interface Native {
   /** The version of the package that the binary was built from. */
   version(): string;
   readonly Database: new (options: NativeDatabaseOptions) => NativeDatabase;
   readonly Forwarder: new (options: NativeForwarderOptions) => NativeForwarder;
   readonly Store: new (options: NativeStoreOptions) => NativeStore;
-  /** Checks a store that this process has not open, without changing it. */
+  /** Checks a store that this process does not have open, without changing it. */
   verifyStore(directory: string): Promise<NativeVerifyReport>;
   /**
-   * Makes a store in `to`, a new directory, out of the one in `from`, which is not changed. With
-   * `giveUp` what cannot be read is left out; otherwise it is an error. `like`: a store of the same
-   * kind, for a file STORE that is beyond help.
+   * Copies the store in `from`, which is not changed, into the new directory `to`. With `giveUp`,
+   * records that cannot be read are left out; otherwise they are an error. `like`: a store of the same
+   * kind, needed if the file STORE cannot be read.
    */
   copyStore(from: string, to: string, giveUp: boolean, like?: string): Promise<NativeCopyReport>;
-  /** Hands over what is in a store, some hundred items at a time; waits while `onItems` runs. */
+  /** Reports what is in a store, some hundred items at a time; waits while `onItems` runs. */
   inspectStore(
     directory: string,
     options: NativeInspectOptions,
@@ -39,53 +39,81 @@ export interface Native {
   ): Promise<void>;
 }
 
-/** Called on the main thread for what a service has to say while it runs. */
+/** Called on the main thread for each event of a running service. */
 export type NativeEventHandler = (name: string, detail: Record<string, unknown>) => void;
 
-export interface NativeStarted {
-  port?: number;
-  unixSocket?: string;
-  addresses: string[];
+/** Where a started service listens. */
+export interface Listening {
+  /**
+   * The TCP port, if it listens on one: the kernel's choice for port 0, that of an inherited socket if
+   * the service has none of its own.
+   */
+  readonly port?: number;
+  /** Path of the unix socket, if it listens on one. */
+  readonly unixSocket?: string;
+  /**
+   * Every address for clients, as the kernel reports it: `host:port`, `[v6]:port`, a path; `@name` for a
+   * unix socket without a path. TCP first, then the unix socket, then inherited sockets.
+   */
+  readonly addresses: readonly string[];
 }
 
-/** The options of the class, by their own names; durations in milliseconds. */
+/** What the database found when it opened its store. */
+export interface StoreOpened {
+  /** Transactions in the store. */
+  readonly records: number;
+  /** Of these, the ones found complete behind the proven end of the log and made durable now. */
+  readonly unprovenRecords: number;
+  /** Highest sequence number; 0 in an empty store. */
+  readonly lastSeq: number;
+  /** How long opening took, in milliseconds. */
+  readonly openMs: number;
+  /**
+   * False: the file system refused O_DIRECT and the page cache is used, which is weaker; or `readOnly`,
+   * where it was not tried.
+   */
+  readonly directIo: boolean;
+  readonly fileSystem: string;
+  /** How the log ended: `clean`, or `copied` (some records were unproven). */
+  readonly tail: string;
+  /** True: there is no space for a new segment; the store can only be read. */
+  readonly readOnly: boolean;
+  /** What an operator should know, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** A service of the addon. */
+export interface NativeService<Started, Stats> {
+  /** `onEvent` is called until the service has stopped. */
+  start(onEvent: NativeEventHandler): Promise<Started>;
+  stop(drainMs: number): Promise<void>;
+  /** Empty unless the service runs. */
+  stats(): Partial<Stats>;
+  /** The options in force, as the addon understood them, by name. */
+  settings(): object;
+  /** Of a forwarder: whether a client that comes from `address` must send a PROXY header. */
+  owesHeader?(address: string): boolean;
+}
+
+/** The options of the class; durations in milliseconds. */
 export interface NativeDatabaseOptions extends Omit<ServiceValues<'database'>, 'accounts'> {
-  /** To be made; without any, a store has its own, and a new one the contest's. */
+  /** Accounts to create; undefined: a store keeps its own, and a new one gets the contest's. */
   readonly accounts: readonly { readonly id: number; readonly limit: number }[] | undefined;
 }
 
-export interface NativeDatabaseStarted extends NativeStarted {
-  /** In the store. */
-  records: number;
-  /** Were whole behind all that is proven durable, and were copied. */
-  unprovenRecords: number;
-  lastSeq: number;
-  openMs: number;
-  directIo: boolean;
-  fileSystem: string;
-  /** 'clean' or 'copied'. */
-  tail: string;
-  readOnly: boolean;
-  /** False: the newest transactions could not be secured, and everything is answered 503. */
-  whole: boolean;
-  warnings: string[];
+export interface NativeDatabaseStarted extends Listening, StoreOpened {
+  /** False: the newest transactions could not be secured, and every request is answered 503. */
+  readonly whole: boolean;
 }
 
-/** Counters since the start unless said otherwise; all of it is durable when it shows here. */
+/** Counters since the start unless stated otherwise; they count only what is durable. */
 export type NativeDatabaseStats = Counts<typeof databaseMetrics>;
 
 /**
- * Events: `warning` and `failed`, both `{ message }`. After `failed` what waits gets 503 within a
- * bounded time, and then the process ends by itself with exit code 1.
+ * Events: `warning` and `failed`, both `{ message }`. After `failed`, waiting requests get 503 within a
+ * bounded time, and then the process exits by itself with exit code 1.
  */
-export interface NativeDatabase {
-  start(onEvent: NativeEventHandler): Promise<NativeDatabaseStarted>;
-  stop(drainMs: number): Promise<void>;
-  /** Empty unless it runs. */
-  stats(): Partial<NativeDatabaseStats>;
-  /** What it runs with, as the addon understood it: options by their names. */
-  settings(): object;
-}
+export type NativeDatabase = NativeService<NativeDatabaseStarted, NativeDatabaseStats>;
 
 export interface NativeUpstream {
   /** `host:port`, or the path of a unix socket with a slash in it. */
@@ -93,28 +121,29 @@ export interface NativeUpstream {
   weight: number;
 }
 
-/** The options of the class, by their own names; durations in milliseconds. */
+/** The options of the class; durations in milliseconds. */
 export type NativeForwarderOptions = (
   Omit<ServiceValues<'balancer'>, 'name' | 'upstreams'> | Omit<ServiceValues<'api'>, 'name' | 'db'>
 ) & { readonly name: string; readonly upstreams: readonly NativeUpstream[] };
 
-/** What an operator wants of an upstream; connections that it has are left alone in any case. */
+/** The state that an operator set; a change leaves open connections alone. */
 export type UpstreamState = 'up' | 'draining' | 'down';
 
 /**
- * What is known of an upstream. `probation`: was ejected, and one failure ejects it again. `ejected`
- * by failures of sessions, `failed` by checks; both are used only where nobody else is left.
+ * The health of an upstream. `probation`: it was ejected, and one failure ejects it again. `ejected`:
+ * because of failed sessions; `failed`: because of failed checks; such an upstream is used only if no
+ * other is left.
  */
 export type UpstreamHealth = 'fit' | 'probation' | 'ejected' | 'failed' | 'unresolved';
 
-/** Counters since the start unless said otherwise. */
+/** Counters since the start unless stated otherwise. */
 export interface NativeUpstreamStats extends Counts<typeof upstreamMetrics> {
   address: string;
   state: UpstreamState;
   health: UpstreamHealth;
 }
 
-/** Counters since the start unless said otherwise. */
+/** Counters since the start unless stated otherwise. */
 export interface NativeForwarderStats extends Counts<typeof forwarderMetrics> {
   upstreams: NativeUpstreamStats[];
 }
@@ -122,19 +151,12 @@ export interface NativeForwarderStats extends Counts<typeof forwarderMetrics> {
 /**
  * Events: `upstream-unreachable` `{ upstream, message }` at the first failure after a success,
  * `upstream-reachable` `{ upstream }` at the first success after a failure, `upstream`
- * `{ upstream, state, health, message }` when its state or health is another, `accept-paused` and
+ * `{ upstream, state, health, message }` when its state or health changes, `accept-paused` and
  * `warning` `{ message }`.
  */
-export interface NativeForwarder {
-  start(onEvent: NativeEventHandler): Promise<NativeStarted>;
-  stop(drainMs: number): Promise<void>;
-  /** Empty unless it runs. */
-  stats(): Partial<NativeForwarderStats>;
-  /** What it runs with, as the addon understood it: options by their names. */
-  settings(): object;
-  /** Whether a client that comes from `address` has to begin with a PROXY header. */
+export interface NativeForwarder extends NativeService<Listening, NativeForwarderStats> {
   owesHeader(address: string): boolean;
-  /** Reject with _NOT_FOUND where there is no such upstream, and with _CLOSED unless it runs. */
+  /** These reject with _NOT_FOUND if there is no such upstream, and with _CLOSED unless the service runs. */
   setUpstream(address: string, change: { state?: UpstreamState; weight?: number }): Promise<void>;
   addUpstream(upstream: NativeUpstream): Promise<void>;
   removeUpstream(address: string): Promise<void>;
@@ -150,7 +172,7 @@ export interface NativeStoreOptions {
   schema: string;
 }
 
-/** What became of units in the order of their submission; of a flush where `units` is 0. */
+/** The outcome of the next `units` in the order of their submission; of a flush if `units` is 0. */
 export interface NativeOutcome {
   readonly units: number;
   readonly firstSeq: number;
@@ -159,15 +181,15 @@ export interface NativeOutcome {
   readonly error?: Error;
 }
 
-/** Counters since the store was opened, unless said otherwise. */
+/** Counters since the store was opened, unless stated otherwise. */
 export interface NativeStoreStats {
-  /** Of the newest record that was committed. */
+  /** Sequence number of the newest committed record. */
   readonly lastSeq: number;
   /** Everything up to here is on the device. */
   readonly durableSeq: number;
   /** False while the disk is too full to append. */
   readonly appendable: boolean;
-  /** Most bytes that one append or batch may take, with 8 to 15 for each record. */
+  /** Most bytes of one append or batch, with 8 to 15 bytes for each of its records. */
   readonly unitBytesMax: number;
   readonly records: number;
   /** Writes; each but the last is flushed before the next. */
@@ -178,17 +200,17 @@ export interface NativeStoreStats {
   /** Number of the current segment. */
   readonly segment: number;
   readonly segmentBytes: number;
-  /** Found at opening behind all that is proven durable, and kept. */
+  /** Records found at opening behind the proven end of the log, and kept. */
   readonly unprovenRecords: number;
   readonly segmentsRewritten: number;
   /** False: writes go through the page cache, a weaker guard against a failing device. */
   readonly directIo: boolean;
   readonly fileSystem: string;
-  /** Whether that file system forgets everything when machine or container end. */
+  /** Whether that file system loses everything when the machine or the container ends. */
   readonly volatile: boolean;
 }
 
-/** Both ends included. */
+/** `first` and `last` are included. */
 export interface NativePortionOptions {
   first: number;
   last: number;
@@ -197,33 +219,33 @@ export interface NativePortionOptions {
 }
 
 export interface NativePortion {
-  /** Of each record: seq f64, time f64, length u32, zero u32, its bytes, zeros up to 8. */
+  /** For each record: seq f64, time f64, length u32, zero u32, its bytes, zeros up to a multiple of 8. */
   readonly bytes: ArrayBuffer;
-  /** Of the last record that was looked at; 0 for none. */
+  /** Sequence number of the last record that was read; 0: there was none. */
   readonly lastSeq: number;
 }
 
-/** One open store; every method but open and closeNow throws `ERR_ESPORA_CLOSED` unless it is open. */
+/** One store; every method except open and closeNow throws `ERR_ESPORA_CLOSED` unless it is open. */
 export interface NativeStore {
   open(onProgress: (outcomes: readonly NativeOutcome[]) => void): Promise<NativeStoreStats>;
-  /** Whole units in the first `count` of `bytes`, which are copied. */
+  /** Submits the complete units in the first `count` of `bytes`, which are copied. */
   submit(bytes: Uint8Array, count: number): void;
   flush(): void;
   read(portion: NativePortionOptions): Promise<NativePortion>;
-  /** Of everything that is durable at the call, in the directory that was opened, wherever it is. */
+  /** Checks everything that is durable at the call, in the opened directory, even if it was renamed. */
   verify(): Promise<NativeVerifyReport>;
-  /** The same into `to`, a new directory. */
+  /** Copies the same into `to`, a new directory. */
   backup(to: string): Promise<NativeCopyReport>;
-  /** The event loop stays alive until `letGo` was called as often. */
+  /** Keeps the event loop alive until `letGo` was called as often. */
   hold(): void;
   letGo(): void;
   close(): Promise<void>;
-  /** Waits for the committer's end: for the end of the process only. */
+  /** Blocks until the committer has ended; only for the end of the process. */
   closeNow(): void;
   stats(): NativeStoreStats;
-  /** Its path when it was made, absolute. */
+  /** Absolute path of the directory when the object was made. */
   readonly directory: string;
-  /** Stays after the end. */
+  /** Remains after the store is closed. */
   readonly durableSeq: number;
 }
 
@@ -232,16 +254,16 @@ export interface NativeInspectOptions {
   from?: number;
   /** Most records to show. */
   limit?: number;
-  /** Whether to show snapshots, segments and their frames; true. */
+  /** Whether to show snapshots, segments and their frames; default true. */
   frames?: boolean;
-  /** Whether to show records; true. */
+  /** Whether to show records; default true. */
   records?: boolean;
 }
 
 /** One thing in a store: `kind` is store, snapshot, segment, batch, dense, seal, record, lost or finding. */
 export type NativeStoreItem = Readonly<Record<string, unknown>> & { readonly kind: string };
 
-/** Something worth knowing about a store; `damage` if it contradicts itself. */
+/** A finding in a store; `damage` if the store contradicts itself. */
 export interface NativeFinding {
   readonly severity: 'note' | 'damage';
   readonly segment: number;
@@ -256,75 +278,75 @@ export interface NativeVerifyReport {
   readonly store: Readonly<Record<string, unknown>>;
   /** Everything up to this sequence was proven durable. */
   readonly provenSeq: number;
-  /** Everything up to here was read: more than `provenSeq` where nobody has the store open. */
+  /** Everything up to here was read: more than `provenSeq` only if no process has the store open. */
   readonly lastSeq: number;
   readonly segments: number;
-  /** Of them, rewritten without padding. */
+  /** Segments that were rewritten without padding. */
   readonly denseSegments: number;
   readonly snapshots: number;
   /** Sizes of the files of segments and snapshots together. */
   readonly diskBytes: number;
   readonly batches: number;
   readonly seals: number;
-  /** Lost ones included. */
+  /** Lost records included. */
   readonly records: number;
-  /** That an earlier repair could not read: notes among the findings say which. */
+  /** Records that an earlier repair could not read; notes among the findings name them. */
   readonly lostRecords: number;
   readonly payloadBytes: number;
   readonly lastTimeUs: number;
   readonly findings: readonly NativeFinding[];
 }
 
-/** Records that were durable and could not be read; both ends included. */
+/** Records that were durable and could not be read; `firstSeq` and `lastSeq` are included. */
 export interface NativeLoss {
   readonly firstSeq: number;
   readonly lastSeq: number;
-  /** Where the damage is; 0 where it is about no single segment. */
+  /** Where the damage is; 0 if it is not in a single segment. */
   readonly segment: number;
   readonly block: number;
   readonly reason: string;
 }
 
 export interface NativeCopyReport {
-  /** Whether the source is, whatever could be read of it. */
+  /** Whether the source is damaged, even if every record could be read. */
   readonly damaged: boolean;
   readonly source: Readonly<Record<string, unknown>>;
   readonly copy: Readonly<Record<string, unknown>>;
   readonly lastSeq: number;
-  /** Copied. */
+  /** Records copied. */
   readonly records: number;
-  /** Given up. */
+  /** Records that could not be copied. */
   readonly lost: number;
   readonly losses: readonly NativeLoss[];
-  /** What was found in the source. */
+  /** Findings in the source. */
   readonly findings: readonly NativeFinding[];
 }
 
-/** The oldest C library that a binary built ahead runs on; a test compares it with what was built. */
+/** The oldest C library that a prebuilt binary runs on; a test compares it with the binary. */
 export const glibcFloor = '2.34';
 
-/** Where an addon may be, and who says so. */
+/** A place where an addon may be. */
 export interface AddonCandidate {
   readonly path: string;
-  /** How the place is called in messages. */
+  /** What messages call the place. */
   readonly source: string;
 }
 
 export interface LoadOptions {
-  /** The package's own folder, where there is one. */
+  /** The package's own folder, if there is one. */
   readonly root?: string | undefined;
-  /** Where the running file lies: in a bundle, the place of the program. */
+  /** The folder of the running file: in a bundle, that of the program. */
   readonly folder?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The version that the binary must be of. */
+  /** The version that the binary must have. */
   readonly version: string;
-  /** Which binary built ahead this machine takes, `linux-x64-glibc`; found out where it is absent. */
+  /** The prebuilt binary for this machine, such as `linux-x64-glibc`; detected if absent. */
   readonly target?: string;
 }
 
-/** Where the running file lies: the package's dist, or the program that it was bundled into. */
+/** The folder of the running file: the package's dist, or that of the program it was bundled into. */
 function ownFolder(): string | undefined {
-  // A bundle of CommonJS has no URL, and a file name instead.
+  // A CommonJS bundle has a file name instead of a URL.
   const url = import.meta.url as string | undefined;
   if (url?.startsWith('file:') === true) return dirname(fileURLToPath(url));
   return typeof __filename === 'string' ? dirname(__filename) : undefined;
@@ -342,8 +364,8 @@ function isPackage(folder: string): boolean {
 }
 
 /**
- * The package's own folder: the one around the running file, or, where that was bundled into a program,
- * the one that the program has installed. What lies around the working directory is anybody's.
+ * The package's own folder: the one around the running file, or, if that was bundled into a program,
+ * the one that the program has installed. The working directory is not searched: others may control it.
  */
 export function packageRoot(folder: string | undefined): string | undefined {
   if (folder !== undefined && isPackage(dirname(folder))) return dirname(folder);
@@ -358,17 +380,17 @@ export function packageRoot(folder: string | undefined): string | undefined {
   return undefined;
 }
 
-/** Which C library this Node.js runs on: a binary for one does not load under the other. */
+/** The C library of this Node.js: a binary for one does not load with the other. */
 function libc(): 'glibc' | 'musl' {
   const report = process.report as typeof process.report & { excludeNetwork: boolean };
   const before = report.excludeNetwork;
-  report.excludeNetwork = true; // or a slow name server delays the start
+  report.excludeNetwork = true; // otherwise a slow name server delays the start
   const { header } = report.getReport() as { header: { glibcVersionRuntime?: string } };
   report.excludeNetwork = before;
   return header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
 }
 
-/** The places in the order in which they are tried; the override, where it is set, is the only one. */
+/** The places in the order in which they are tried; ESPORA_ADDON, if it is set, is the only one. */
 export function* addonCandidates({
   root,
   folder,
@@ -380,7 +402,7 @@ export function* addonCandidates({
     yield { path: resolve(override), source: 'ESPORA_ADDON' };
     return;
   }
-  // Of a bundle: what its maker put there, before whatever version of the package is installed.
+  // For a bundle, the addon that was put next to it precedes any installed version of the package.
   if (folder !== undefined && root !== dirname(folder)) {
     yield { path: join(folder, 'espora.node'), source: 'beside the program' };
   }
@@ -403,8 +425,8 @@ function cannotLoad(lines: readonly string[], cause?: unknown): EsporaError {
 }
 
 /**
- * Loads the first addon that exists. One that exists and does not load, or is of another version, is
- * an error and not a reason to go on: nobody wants to run another binary than the one they built.
+ * Loads the first addon that exists. If it does not load or has another version, that is an error, and
+ * the next place is not tried: it would silently run another binary than the one that was built.
  */
 export function loadAddonFrom(options: LoadOptions): Native {
   const tried: string[] = [];
@@ -435,8 +457,8 @@ export function loadAddonFrom(options: LoadOptions): Native {
 let loaded: Native | undefined;
 
 /**
- * The addon of this process, loaded at the first call and not before: what needs no addon works
- * without one. Throws `ERR_ESPORA_ADDON`.
+ * The addon of this process, loaded at the first call, so that whatever does not use it works without
+ * it. Throws `ERR_ESPORA_ADDON`.
  */
 export function loadNative(): Native {
   if (loaded === undefined) {

@@ -20,7 +20,7 @@ export class Api extends Service<'api', Listening, ApiStats> {
       if (db === undefined) {
         throw invalid('the api has nowhere to forward to: give --db, DB or the option db');
       }
-      return createForwarder(checked, { name: 'api', upstreams: [db] });
+      return createForwarder(checked, 'api', [db]);
     });
   }
 }

@@ -1,15 +1,16 @@
-// The balancer: layer 4, one of its upstreams for each connection, usable in front of any service.
+// The balancer: gives each connection to one of its upstreams; works in front of any stream service.
 import { asJson, shown } from '../shown.js';
-import { invalid, toEsporaError } from '../errors.js';
-import type { NativeForwarderStats, UpstreamHealth, UpstreamState } from '../native.js';
+import { callAddon, invalid } from '../errors.js';
+import type { NativeForwarder, NativeForwarderStats, UpstreamState } from '../native.js';
 import { count, rootedAddress, weightMax } from '../options/kinds.js';
 import type { WeightedAddress } from '../options/kinds.js';
 import { flattenOptions } from '../options/groups.js';
 import type { Grouped } from '../options/groups.js';
 import { createForwarder, readUpstream } from './forwarder.js';
-import type { Forwarder } from './forwarder.js';
 import { Service } from './service.js';
-import type { Listening, StopOptions } from './service.js';
+import type { Listening, StopOptions, UpstreamChange } from './service.js';
+
+export type { UpstreamChange };
 
 /**
  * Options of a Balancer; `upstreams` is required. Each may be given by its name in the table of
@@ -19,15 +20,6 @@ export type BalancerOptions = Grouped<'balancer'>;
 
 /** Counters of a Balancer. */
 export type BalancerStats = NativeForwarderStats;
-
-/** What the event `upstream` says: the state or the health of an upstream is another. */
-export interface UpstreamChange {
-  readonly address: string;
-  readonly state: UpstreamState;
-  readonly health: UpstreamHealth;
-  /** Why, as one clause. */
-  readonly reason: string;
-}
 
 /** What `setUpstream` changes. */
 export interface UpstreamUpdate {
@@ -45,7 +37,7 @@ function addressOf(address: unknown): string {
   throw invalid(`an upstream is named by its address, a string, not ${shown(address)}`);
 }
 
-/** The same change with nothing in it that cannot be right. Throws ERR_ESPORA_INVALID. */
+/** The change, checked. Throws ERR_ESPORA_INVALID. */
 export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; weight?: number } {
   if (typeof update !== 'object' || (update as unknown) === null) {
     throw invalid('what changes must be an object with state or weight');
@@ -71,15 +63,15 @@ export function readUpdate(update: UpstreamUpdate): { state?: UpstreamState; wei
 }
 
 /**
- * Forwards each connection to one of its upstreams, to the next one if that refuses; takes those that
- * fail out of use and back in. Emits `upstream` with an UpstreamChange, `notice` and `warning` with a
- * sentence each.
+ * Forwards each connection to one of its upstreams, and to the next one if that refuses it; takes failing
+ * upstreams out of use and recovered ones back. Emits `upstream` with an UpstreamChange, and `notice` and
+ * `warning` with a sentence.
  */
 export class Balancer extends Service<'balancer', Listening, BalancerStats> {
-  readonly #forwarder: Forwarder;
+  readonly #forwarder: NativeForwarder;
 
   constructor(options: BalancerOptions) {
-    let forwarder: Forwarder | undefined;
+    let forwarder: NativeForwarder | undefined;
     super('balancer', flattenOptions('balancer', options), (checked) => {
       const { upstreams } = checked;
       if (upstreams === undefined) {
@@ -87,7 +79,7 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
           'the balancer has nowhere to forward to: give --upstreams, UPSTREAMS or the option upstreams',
         );
       }
-      forwarder = createForwarder(checked, { name: 'balancer', upstreams });
+      forwarder = createForwarder(checked, 'balancer', upstreams);
       return forwarder;
     });
     this.#forwarder = forwarder!;
@@ -95,36 +87,28 @@ export class Balancer extends Service<'balancer', Listening, BalancerStats> {
 
   /**
    * Changes the state or the weight of an upstream; open connections stay. Rejects with
-   * ERR_ESPORA_NOT_FOUND where there is none with that address, with _CLOSED unless it runs.
+   * ERR_ESPORA_NOT_FOUND if no upstream has that address, and with _CLOSED unless the balancer runs.
    */
   async setUpstream(address: string, update: UpstreamUpdate): Promise<void> {
     const checked = readUpdate(update);
     const of = addressOf(address);
-    await this.#change(() => this.#forwarder.native.setUpstream(of, checked));
+    await callAddon(() => this.#forwarder.setUpstream(of, checked));
   }
 
-  /** One more upstream, by address or with its weight; 256 are possible. */
+  /** Adds an upstream, by address or with its weight; 256 are possible. */
   async addUpstream(upstream: string | WeightedAddress): Promise<void> {
     const checked = readUpstream(upstream);
-    await this.#change(() => this.#forwarder.native.addUpstream(checked));
+    await callAddon(() => this.#forwarder.addUpstream(checked));
   }
 
-  /** The upstream gets no further connections, and is forgotten with its last. */
+  /** Removes an upstream: it gets no further connections, and is forgotten when its last one ends. */
   async removeUpstream(address: string): Promise<void> {
     const of = addressOf(address);
-    await this.#change(() => this.#forwarder.native.removeUpstream(of));
+    await callAddon(() => this.#forwarder.removeUpstream(of));
   }
 
-  /** Another name for `stop`: nothing new, and open connections get the time of `drain` to end. */
+  /** Another name for `stop`. */
   drain(options: StopOptions = {}): Promise<void> {
     return this.stop(options);
-  }
-
-  async #change(change: () => Promise<void>): Promise<void> {
-    try {
-      await change();
-    } catch (error) {
-      throw toEsporaError(error);
-    }
   }
 }

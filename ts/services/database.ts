@@ -6,7 +6,7 @@ import type { ServiceInput } from '../options/table.js';
 import { listeningOf, Service } from './service.js';
 import type { Listening, StoreOpened } from './service.js';
 
-/** Options of a Database; all have defaults. */
+/** Options of a Database; none is required. */
 export type DatabaseOptions = ServiceInput<'database'>;
 
 /** What a database's `start` resolves with. */
@@ -17,7 +17,7 @@ export interface DatabaseStarted extends Listening {
 /** Counters of a Database. */
 export type DatabaseStats = NativeDatabaseStats;
 
-/** Answers the contest's API out of a durable store; an answer leaves after its flush. */
+/** Answers the contest's API from a durable store; an answer leaves after its flush. */
 export class Database extends Service<'database', DatabaseStarted, DatabaseStats> {
   constructor(options: DatabaseOptions = {}) {
     super('database', options, (checked) => {
@@ -34,7 +34,7 @@ export class Database extends Service<'database', DatabaseStarted, DatabaseStats
   }
 }
 
-// File systems that forget everything when the machine or the container ends.
+// File systems that lose everything when the machine or the container ends.
 const forgetful: Readonly<Record<string, string>> = {
   tmpfs: 'memory: a reboot loses everything',
   ramfs: 'memory: a reboot loses everything',
@@ -44,7 +44,7 @@ const forgetful: Readonly<Record<string, string>> = {
 
 const weaker = 'writes go through the page cache, a weaker guard against a failing device';
 
-// File systems that need room to write over what is there, and what keeps them from it.
+// File systems that need space to overwrite data, and how to avoid that.
 const copying: Readonly<Record<string, string>> = {
   btrfs:
     'the segments in use are exempt from it (chattr +C) where the file system allows that, until a snapshot or a reflink shares them',
@@ -58,20 +58,19 @@ const unreserved =
 const unsecured =
   'there is no space to secure the newest transactions: every request is answered 503 until there is';
 
-/** @internal What `start` resolves with, and what a person should know of it. */
+/** @internal What `start` resolves with, its warnings included. */
 export function report(started: NativeDatabaseStarted): DatabaseStarted {
-  const { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly } =
-    started;
+  const { port, unixSocket, addresses, whole, ...found } = started;
+  const { directIo, fileSystem, readOnly } = found;
   const warnings = [...started.warnings];
   const loss = forgetful[fileSystem];
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
-  // Without a segment to write to nothing was tried.
+  // Without a segment to write to, O_DIRECT was not tried.
   else if (!directIo && !readOnly) warnings.push(`${fileSystem} refuses O_DIRECT: ${weaker}`);
   const remedy = copying[fileSystem];
   if (remedy !== undefined) {
     warnings.push(`${fileSystem} copies on write: ${unreserved}; ${remedy}`);
   }
-  if (!started.whole) warnings.push(unsecured);
-  const found = { records, unprovenRecords, lastSeq, openMs, directIo, fileSystem, tail, readOnly };
+  if (!whole) warnings.push(unsecured);
   return { ...listeningOf(started), store: { ...found, warnings } };
 }

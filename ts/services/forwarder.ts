@@ -1,19 +1,12 @@
-// What balancer and api have in common: the addon's forwarder, and where it says it listens.
+// The common part of balancer and api: the addon's forwarder.
 import { invalid } from '../errors.js';
 import { loadNative } from '../native.js';
-import type { NativeForwarder, NativeForwarderStats } from '../native.js';
+import type { NativeForwarder } from '../native.js';
 import { parseUpstream, rootedAddress } from '../options/kinds.js';
 import type { Weighted, WeightedAddress } from '../options/kinds.js';
 import type { ServiceValues } from '../options/table.js';
-import { listeningOf } from './service.js';
-import type { Listening, NativeService } from './service.js';
 
-/** What `createForwarder` makes: a service, and the changes that are possible while it runs. */
-export interface Forwarder extends NativeService<Listening, NativeForwarderStats> {
-  readonly native: NativeForwarder;
-}
-
-/** One upstream with its weight, from text or parts. Throws ERR_ESPORA_INVALID. */
+/** One upstream with its weight, from text or an object. Throws ERR_ESPORA_INVALID. */
 export function readUpstream(given: string | WeightedAddress): Weighted {
   const { address, weight } =
     typeof given === 'string'
@@ -34,22 +27,15 @@ export function readUpstream(given: string | WeightedAddress): Weighted {
   throw invalid(`the upstream is ${JSON.stringify(text)}: ${problem}`);
 }
 
-/** The addon's forwarder for checked options. */
+/** The addon's forwarder for checked options; `name` is used if they have none. */
 export function createForwarder(
   options: ServiceValues<'balancer'> | ServiceValues<'api'>,
-  setup: { readonly name: string; readonly upstreams: readonly string[] },
-): Forwarder {
-  const native = new (loadNative().Forwarder)({
+  name: string,
+  upstreams: readonly string[],
+): NativeForwarder {
+  return new (loadNative().Forwarder)({
     ...options,
-    name: options.name ?? setup.name,
-    upstreams: setup.upstreams.map(readUpstream),
+    name: options.name ?? name,
+    upstreams: upstreams.map(readUpstream),
   });
-  return {
-    native,
-    start: async (onEvent) => listeningOf(await native.start(onEvent)),
-    stop: (drainMs) => native.stop(drainMs),
-    stats: () => native.stats(),
-    settings: () => native.settings(),
-    owesHeader: (address) => native.owesHeader(address),
-  };
 }

@@ -1,5 +1,5 @@
-// What the three services have in common: a life that starts once and stops once, checked options,
-// warnings. The work itself is done by the addon; no byte of a request comes through here.
+// The common part of the three services: checked options, one start, one stop, warnings. The addon does
+// the work; no byte of a request passes through here.
 import { EventEmitter } from 'node:events';
 import { EsporaError, invalid, toEsporaError } from '../errors.js';
 import { duration } from '../options/kinds.js';
@@ -7,53 +7,16 @@ import { asJson } from '../shown.js';
 import { resolveServiceOptions } from '../options/resolve.js';
 import type { ServiceInput, ServiceKind, ServiceValues } from '../options/table.js';
 import type {
-  NativeEventHandler,
-  NativeStarted,
+  Listening,
+  NativeService,
+  StoreOpened,
   UpstreamHealth,
   UpstreamState,
 } from '../native.js';
 
-/** Where a started service listens. */
-export interface Listening {
-  /**
-   * The TCP port, if it listens on one: the kernel's choice where 0 was asked for, that of a socket that
-   * was taken over where it has none of its own.
-   */
-  readonly port?: number;
-  /** Path of the unix socket, if it listens on one. */
-  readonly unixSocket?: string;
-  /**
-   * Every place where clients find it, as the kernel says: `host:port`, `[v6]:port`, a path; `@name` for
-   * a unix socket without a path. TCP first, then the unix socket, then those that were taken over.
-   */
-  readonly addresses: readonly string[];
-}
+export type { Listening, NativeService, StoreOpened };
 
-/** What the database found when it opened its store. */
-export interface StoreOpened {
-  /** Transactions in the store. */
-  readonly records: number;
-  /** Of those: were whole behind all that was proven durable, and were made durable now. */
-  readonly unprovenRecords: number;
-  /** Highest sequence number; 0 in an empty store. */
-  readonly lastSeq: number;
-  /** How long opening took, in milliseconds. */
-  readonly openMs: number;
-  /**
-   * False: the file system refused O_DIRECT and the page cache is used, which is weaker; or `readOnly`,
-   * where it was not tried.
-   */
-  readonly directIo: boolean;
-  readonly fileSystem: string;
-  /** How the log ended: `clean`, or `copied` (some were unproven). */
-  readonly tail: string;
-  /** True: no space for a new segment; reads only. */
-  readonly readOnly: boolean;
-  /** What a person should know, one sentence each. */
-  readonly warnings: readonly string[];
-}
-
-/** What `start` of a service resolves with; the database's also says what it found. */
+/** What `start` of a service resolves with; `store` only for a database. */
 export interface Started extends Listening {
   readonly store?: StoreOpened;
 }
@@ -64,44 +27,34 @@ export interface StopOptions {
   readonly drain?: number | string;
 }
 
-/** The addon's object behind a service; `start` says what the service's own `start` says. */
-export interface NativeService<Report, Stats> {
-  /** `onEvent` is called until it has stopped. */
-  start(onEvent: NativeEventHandler): Promise<Report>;
-  stop(drainMs: number): Promise<void>;
-  stats(): Partial<Stats>;
-  settings(): object;
-  /** Of those who read PROXY headers: whether a client from `address` owes one. */
-  owesHeader?(address: string): boolean;
-}
-
-/** Key of a service's method that tells whether a client from an address owes a PROXY header. */
+/** Key of the method that tells whether a client from an address must send a PROXY header. */
 export const owesHeader = Symbol('owes a header');
 
-/** Key of a service's method that tells what its addon runs with. No part of the library's surface. */
+/** Key of the method that returns the addon's settings. Not part of the library's surface. */
 export const settingsInForce = Symbol('settings in force');
 
+/** What the event `upstream` reports: a change of an upstream's state or health. */
+export interface UpstreamChange {
+  readonly address: string;
+  readonly state: UpstreamState;
+  readonly health: UpstreamHealth;
+  /** The reason, as one clause. */
+  readonly reason: string;
+}
+
 interface ServiceEvents {
-  /** Something is worth knowing; all is well. */
+  /** Worth knowing; nothing is wrong. */
   notice: [message: string];
-  /** Something should be looked at; the service goes on. */
+  /** Something needs attention; the service continues. */
   warning: [message: string];
-  /** The store failed; what waits is answered with 503 and then the process ends by itself. */
+  /** The store failed; waiting requests are answered with 503, then the process exits by itself. */
   failed: [message: string];
-  /** The state or the health of an upstream is another. */
-  upstream: [
-    change: {
-      readonly address: string;
-      readonly state: UpstreamState;
-      readonly health: UpstreamHealth;
-      readonly reason: string;
-    },
-  ];
+  upstream: [change: UpstreamChange];
 }
 
 type Sentence = readonly [kind: 'notice' | 'warning' | 'failed', message: string];
 
-/** What the addon's events mean for a person. */
+/** The sentence for an event of the addon, if there is one. */
 function readEvent(name: string, detail: Readonly<Record<string, unknown>>): Sentence | undefined {
   const upstream = String(detail['upstream']);
   const message = String(detail['message']);
@@ -122,7 +75,7 @@ function readEvent(name: string, detail: Readonly<Record<string, unknown>>): Sen
   }
 }
 
-/** What a person should hear of an upstream that is another; that it answers well is said elsewhere. */
+/** The sentence for a change of an upstream's state or health. */
 function readUpstreamEvent(
   upstream: string,
   { state, health, message }: Readonly<Record<string, unknown>>,
@@ -138,7 +91,7 @@ function readUpstreamEvent(
     case 'fit':
       return ['notice', `${upstream} is in use: ${String(message)}`];
     default:
-      return undefined; // A name that cannot be resolved: told as unreachable.
+      return undefined; // `unresolved` is reported as unreachable.
   }
 }
 
@@ -154,7 +107,7 @@ function readDrain(drain: number | string | undefined): number {
   throw invalid(message);
 }
 
-/** The same error; where it is about the unix socket, what to do is about that, and not a port. */
+/** The same error; if it is about the unix socket, with a remedy for that instead of for a port. */
 function aboutSocket(
   error: unknown,
   { unixSocket }: { readonly unixSocket?: string | undefined },
@@ -165,7 +118,7 @@ function aboutSocket(
   return new EsporaError(error.code, error.message, { cause: error, remedy });
 }
 
-/** A service of this process. Made once, started once, stopped once. */
+/** A service of this process, which can be started once. */
 export abstract class Service<
   Kind extends ServiceKind,
   Report extends Started,
@@ -178,8 +131,8 @@ export abstract class Service<
   #starting: Promise<Report> | undefined;
 
   /**
-   * `create` makes the addon's object out of the checked options. Throws ERR_ESPORA_INVALID, with
-   * one sentence, for options that cannot be right.
+   * `create` makes the addon's object from the checked options. Throws ERR_ESPORA_INVALID for invalid
+   * options.
    */
   protected constructor(
     kind: Kind,
@@ -202,23 +155,24 @@ export abstract class Service<
       return Promise.reject(new EsporaError(code, 'a service can be started only once'));
     }
     this.#state = 'starting';
-    const onEvent: NativeEventHandler = (name, detail) => this.#tell(name, detail);
-    this.#starting = this.#native.start(onEvent).then(
-      (started) => {
-        if (this.#state === 'starting') this.#state = 'running';
-        return started;
-      },
-      (error: unknown) => {
-        this.#state = 'stopped';
-        throw aboutSocket(toEsporaError(error), this.options);
-      },
-    );
+    this.#starting = this.#native
+      .start((name, detail) => this.#tell(name, detail))
+      .then(
+        (started) => {
+          if (this.#state === 'starting') this.#state = 'running';
+          return started;
+        },
+        (error: unknown) => {
+          this.#state = 'stopped';
+          throw aboutSocket(toEsporaError(error), this.options);
+        },
+      );
     return this.#starting;
   }
 
   /**
-   * Accepts nothing new, lets open connections end for at most `drain`, then ends them. Resolves
-   * when nothing is left. May be called again with less patience; before `start` it only forbids
+   * Stops accepting, gives open connections at most the time `drain` to end, then ends them. Resolves
+   * when all have ended. May be called again with a shorter time; before `start` it only forbids
    * starting.
    */
   async stop(options: StopOptions = {}): Promise<void> {
@@ -228,7 +182,7 @@ export abstract class Service<
     try {
       await this.#starting;
     } catch {
-      return; // Whoever called start() has the reason; nothing runs.
+      return; // The caller of start() gets the reason; nothing runs.
     }
     this.#state = 'stopping';
     try {
@@ -240,7 +194,7 @@ export abstract class Service<
     }
   }
 
-  /** Counters; undefined unless it runs. */
+  /** Counters; undefined unless the service runs. */
   stats(): Readonly<Stats> | undefined {
     if (this.#state !== 'running') return undefined;
     return this.#native.stats() as Stats;
@@ -259,32 +213,32 @@ export abstract class Service<
     if (event !== undefined) this.emit(event[0], event[1]);
   }
 
-  /** What the addon runs with, as it understood it. */
+  /** The options in force, as the addon understood them. */
   [settingsInForce](): object {
     return this.#native.settings();
   }
 
-  /** Whether a client that comes from `address`, an IP address and a port or a path, owes a PROXY header. */
+  /** Whether a client from `address` (an IP address and a port, or a path) must send a PROXY header. */
   [owesHeader](address: string): boolean {
     return this.#native.owesHeader?.(address) ?? false;
   }
 
-  /** Stops it with the default drain time. */
+  /** Stops the service with the default drain time. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
 }
 
-/** The descriptors of sockets that a service manager opened: behind standard error, sd_listen_fds(3). */
+/** The descriptors of inherited sockets: they follow standard error, sd_listen_fds(3). */
 export function inheritedDescriptors(count: number): number[] {
   return Array.from({ length: count }, (_, index) => 3 + index);
 }
 
-/** Where it listens, out of what the addon says. */
-export function listeningOf({ port, unixSocket, addresses }: NativeStarted): Listening {
+/** The part of what the addon reports that says where it listens. */
+export function listeningOf({ port, unixSocket, addresses }: Listening): Listening {
   return {
     ...(port === undefined ? {} : { port }),
     ...(unixSocket === undefined ? {} : { unixSocket }),
-    addresses: Object.freeze([...addresses]),
+    addresses,
   };
 }
