@@ -13,122 +13,54 @@ export interface ErrorRow {
   readonly remedy?: string;
 }
 
+const row = (
+  exitCode: ErrorRow['exitCode'],
+  meaning: string,
+  rest: Partial<ErrorRow> = {},
+): ErrorRow => ({ meaning, definite: true, exitCode, ...rest });
+
 /**
  * The codes up to `_RESOURCES` are those of `native/sys/status.h`, in its order; the rest belong
  * to the control plane.
  */
-export const errorTable = {
-  ERR_ESPORA_INVALID: {
-    meaning: 'A given value is invalid.',
-    definite: true,
-    exitCode: 2,
-  },
-  ERR_ESPORA_NOT_FOUND: {
-    meaning: 'The file, socket or record does not exist.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_EXISTS: {
-    meaning: 'Something is already there.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_LOCKED: {
-    meaning: 'Another process has the store open.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_PERMISSION: {
-    meaning: 'The operating system does not permit it.',
-    definite: true,
-    exitCode: 1,
+export const errorTable = Object.freeze({
+  ERR_ESPORA_INVALID: row(2, 'A given value is invalid.'),
+  ERR_ESPORA_NOT_FOUND: row(1, 'The file, socket or record does not exist.'),
+  ERR_ESPORA_EXISTS: row(1, 'Something is already there.'),
+  ERR_ESPORA_LOCKED: row(1, 'Another process has the store open.'),
+  ERR_ESPORA_PERMISSION: row(1, 'The operating system does not permit it.', {
     remedy: 'give this user the right to it or choose another place',
-  },
-  ERR_ESPORA_ADDRESS_IN_USE: {
-    meaning: 'Another process already listens on that address.',
-    definite: true,
-    exitCode: 1,
+  }),
+  ERR_ESPORA_ADDRESS_IN_USE: row(1, 'Another process already listens on that address.', {
     remedy: 'stop the process that listens there or choose another port with --port',
-  },
-  ERR_ESPORA_UNAVAILABLE: {
-    meaning: 'Nothing answers there, or not now.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_NO_SPACE: {
-    meaning: 'The disk, a quota or the store is full; nothing was changed.',
-    definite: true,
-    exitCode: 1,
+  }),
+  ERR_ESPORA_UNAVAILABLE: row(1, 'Nothing answers there, or not now.'),
+  ERR_ESPORA_NO_SPACE: row(1, 'The disk, a quota or the store is full; nothing was changed.', {
     remedy: 'free some space on that file system, or inodes where there is space left (df -i)',
-  },
-  ERR_ESPORA_TOO_LARGE: {
-    meaning: 'It is above a limit, which the message gives.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_OVERLOADED: {
-    meaning: 'A bounded queue is full.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_IO: {
-    meaning: 'A read, write or flush failed.',
-    definite: false,
-    exitCode: 1,
-  },
-  ERR_ESPORA_CORRUPT: {
-    meaning: 'The data on disk contradicts itself.',
-    definite: true,
-    exitCode: 3,
-  },
-  ERR_ESPORA_VERSION: {
-    meaning: 'The data on disk was written by another version or for another purpose.',
-    definite: true,
-    exitCode: 3,
-    remedy: 'open it with the version that wrote it or choose another directory with --data',
-  },
-  ERR_ESPORA_INDETERMINATE: {
-    meaning: 'It may or may not have happened.',
-    definite: false,
-    exitCode: 1,
-  },
-  ERR_ESPORA_FAILED: {
-    meaning: 'An earlier failure forbids this; a restart recovers from the data on disk.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_CLOSED: {
-    meaning: 'The object was closed or stopped.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_UNSUPPORTED: {
-    meaning: 'This kernel, file system or version does not support it.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_UNREADABLE: {
-    meaning: 'The device does not give stored data back: a read error.',
-    definite: true,
-    exitCode: 3,
-  },
-  ERR_ESPORA_RESOURCES: {
-    meaning: 'No descriptor, memory or thread is left for it.',
-    definite: true,
-    exitCode: 1,
+  }),
+  ERR_ESPORA_TOO_LARGE: row(1, 'It is above a limit, which the message gives.'),
+  ERR_ESPORA_OVERLOADED: row(1, 'A bounded queue is full.'),
+  ERR_ESPORA_IO: row(1, 'A read, write or flush failed.', { definite: false }),
+  ERR_ESPORA_CORRUPT: row(3, 'The data on disk contradicts itself.'),
+  ERR_ESPORA_VERSION: row(
+    3,
+    'The data on disk was written by another version or for another purpose.',
+    { remedy: 'open it with the version that wrote it or choose another directory with --data' },
+  ),
+  ERR_ESPORA_INDETERMINATE: row(1, 'It may or may not have happened.', { definite: false }),
+  ERR_ESPORA_FAILED: row(
+    1,
+    'An earlier failure forbids this; a restart recovers from the data on disk.',
+  ),
+  ERR_ESPORA_CLOSED: row(1, 'The object was closed or stopped.'),
+  ERR_ESPORA_UNSUPPORTED: row(1, 'This kernel, file system or version does not support it.'),
+  ERR_ESPORA_UNREADABLE: row(3, 'The device does not give stored data back: a read error.'),
+  ERR_ESPORA_RESOURCES: row(1, 'No descriptor, memory or thread is left for it.', {
     remedy: 'raise the limit (ulimit -n, ulimit -u, pids.max, memory) or close what is not needed',
-  },
-  ERR_ESPORA_ADDON: {
-    meaning: 'The native addon is missing or does not fit this Node.js.',
-    definite: true,
-    exitCode: 1,
-  },
-  ERR_ESPORA_SERVICE: {
-    meaning: 'A service that the supervisor started ended before it was ready.',
-    definite: true,
-    exitCode: 1,
-  },
-} as const satisfies Record<string, ErrorRow>;
+  }),
+  ERR_ESPORA_ADDON: row(1, 'The native addon is missing or does not fit this Node.js.'),
+  ERR_ESPORA_SERVICE: row(1, 'A service that the supervisor started ended before it was ready.'),
+} satisfies Record<string, ErrorRow>);
 
 /** Code of an error that espora raises. */
 export type ErrorCode = keyof typeof errorTable;
@@ -218,9 +150,8 @@ function remedyOf(message: string): string | undefined {
 
 /** The message as a sentence, with the remedy if there is one. */
 export function explain(error: EsporaError): string {
-  const row: ErrorRow = errorTable[error.code];
   const message = error.message.replace(/\.$/, '');
-  const remedy = error.remedy ?? remedyOf(message) ?? row.remedy;
+  const remedy = error.remedy ?? remedyOf(message) ?? errorTable[error.code].remedy;
   const sentence = remedy === undefined ? message : `${message}; ${remedy}`;
   return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }

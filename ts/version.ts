@@ -1,5 +1,5 @@
-// The version of this package, as in its package.json; a test compares them. Not read from there: what
-// is bundled into a program lies beside that program's package.json.
-
-/** Version of the package. */
+/**
+ * Version of the package, as in its package.json; a test compares them. Not read from that file, because
+ * code that is bundled into a program would find the program's package.json.
+ */
 export const version = '0.1.0';

@@ -1,11 +1,11 @@
-// The other end of an admin socket: one request, one answer.
+// A client of the admin socket: one request, one answer.
 import { request } from 'node:http';
 import { EsporaError, isErrorCode } from '../errors.js';
 
 /**
- * Asks the balancer behind the unix socket `path`. Resolves with the answer's JSON; rejects with the
- * EsporaError that the balancer tells, or ERR_ESPORA_UNAVAILABLE if nobody answers; where that leaves
- * open whether a change was made, ERR_ESPORA_INDETERMINATE.
+ * Sends a request to the balancer behind the unix socket `path`. Resolves with the answer's JSON. Rejects
+ * with the balancer's EsporaError; with ERR_ESPORA_UNAVAILABLE if there is no answer, or with
+ * ERR_ESPORA_INDETERMINATE if a change may have been made nevertheless.
  */
 export async function askAdmin(
   path: string,
@@ -37,13 +37,13 @@ function exchange(
     const signal = AbortSignal.timeout(patienceMs);
     const fail = ({ code, message }: NodeJS.ErrnoException): void => {
       const denied = code === 'EACCES' || code === 'EPERM';
-      const nobody = code === 'ECONNREFUSED' || code === 'ENOENT';
-      // Only where it was not reached is it certain that it did nothing.
-      if (!signal.aborted && (denied || nobody)) {
+      const absent = code === 'ECONNREFUSED' || code === 'ENOENT';
+      // Only a balancer that was not reached has certainly changed nothing.
+      if (!signal.aborted && (denied || absent)) {
         reject(
           new EsporaError(
             denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_UNAVAILABLE',
-            `the admin socket ${socketPath} cannot be reached: ${nobody ? 'nothing listens there' : message}`,
+            `the admin socket ${socketPath} cannot be reached: ${absent ? 'nothing listens there' : message}`,
           ),
         );
         return;

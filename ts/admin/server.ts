@@ -1,34 +1,30 @@
 // The admin socket of a balancer: HTTP with JSON bodies on a unix socket that only its owner can open.
 //
 //   GET    /stats                 all counters
-//   GET    /upstreams             those of the upstreams
-//   POST   /upstreams             { address, weight? }: one more
+//   GET    /upstreams             counters of the upstreams
+//   POST   /upstreams             { address, weight? }: adds one
 //   PATCH  /upstreams/ADDRESS     { state?, weight? }
 //   DELETE /upstreams/ADDRESS
 //
-// ADDRESS is percent-encoded. What goes wrong is { code, message } with a status of 4xx or 5xx.
+// ADDRESS is percent-encoded. Errors are { code, message } with a status of 4xx or 5xx.
 import { chmodSync, existsSync, lstatSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import { EsporaError, invalid } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
+import { EsporaError, invalid, type ErrorCode } from '../errors.js';
 import type { Balancer } from '../services/balancer.js';
 import type { WeightedAddress } from '../options/kinds.js';
 
-/** What an admin socket looks at and changes. */
+/** The part of a balancer that an admin socket uses. */
 export type AdminTarget = Pick<
   Balancer,
   'stats' | 'setUpstream' | 'addUpstream' | 'removeUpstream'
 >;
 
-/** A running admin socket. */
 export interface AdminServer {
   close(): void;
 }
 
-// A change is a few words.
 const bodyBytesMax = 64 * 1024;
 
 const statuses: Partial<Record<ErrorCode, number>> = {
@@ -47,7 +43,7 @@ const cannotServe = (code: ErrorCode, path: string, why: string): EsporaError =>
       : {}),
   });
 
-/** Whether somebody accepts connections on the socket. */
+/** Whether a process listens on the socket. */
 function isAlive(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);
@@ -61,10 +57,10 @@ function isAlive(path: string): Promise<boolean> {
   });
 }
 
-/** Makes room for a new socket: a dead one goes, anything else stays and is an error. */
+/** Removes a dead socket at `path`; anything else there is an error. */
 async function clear(path: string): Promise<void> {
   if (!existsSync(path)) {
-    // Where the directory is missing, Node.js says that permission is denied.
+    // If the directory is missing, listen() would report a permission error.
     if (existsSync(dirname(path))) return;
     throw cannotServe('ERR_ESPORA_NOT_FOUND', path, 'its directory does not exist');
   }
@@ -77,14 +73,12 @@ async function clear(path: string): Promise<void> {
   rmSync(path, { force: true });
 }
 
-/** Serves `target` on the unix socket `path`. Rejects with an EsporaError if it can't listen. */
+/** Serves `target` on the unix socket `path`. Rejects with an EsporaError if it cannot listen. */
 export async function serveAdmin(path: string, target: AdminTarget): Promise<AdminServer> {
   await clear(path);
   const server = createServer((request, response) => {
     answer(target, request).then(
-      ([status, body]) => {
-        send(response, status, body);
-      },
+      ([status, body]) => send(response, status, body),
       (error: unknown) => {
         const known = error instanceof EsporaError;
         const code = known ? error.code : 'ERR_ESPORA_FAILED';
@@ -99,7 +93,7 @@ export async function serveAdmin(path: string, target: AdminTarget): Promise<Adm
       const denied = code === 'EACCES' || code === 'EPERM';
       reject(cannotServe(denied ? 'ERR_ESPORA_PERMISSION' : 'ERR_ESPORA_IO', path, message));
     });
-    // bind(2) happens in here, so nobody else ever finds it with other permissions.
+    // bind(2) is called in listen(), so the socket never exists with other permissions.
     const before = process.umask(0o177);
     try {
       server.listen(path, resolve);

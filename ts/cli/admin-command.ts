@@ -1,4 +1,4 @@
-// `espora admin`: looks at a running balancer's upstreams and changes them, over its admin socket.
+// `espora admin`: shows and changes a running balancer's upstreams, over its admin socket.
 import type { Command as Commander } from 'commander';
 import { invalid } from '../errors.js';
 import type { BalancerStats } from '../services/balancer.js';
@@ -14,7 +14,7 @@ interface AdminFlags {
 
 type Upstreams = BalancerStats['upstreams'];
 
-/** Where the balancer is: the flag, else the variable. Throws ERR_ESPORA_INVALID. */
+/** The balancer's socket, from the flag or the variable. Throws ERR_ESPORA_INVALID. */
 function socketOf(flags: AdminFlags): string {
   const variable = variableOf('adminSocket');
   const given = flags.adminSocket ?? process.env[variable];
@@ -27,7 +27,7 @@ function socketOf(flags: AdminFlags): string {
   throw invalid(`${flagOf('adminSocket')} is ${given}: ${problem}`);
 }
 
-/** Asks the balancer; how to is loaded only when somebody does. */
+/** Sends a request to the balancer; the client is loaded only here. */
 async function ask(
   flags: AdminFlags,
   ...question: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', resource: string, body?: object]
@@ -36,7 +36,7 @@ async function ask(
   return askAdmin(socketOf(flags), ...question);
 }
 
-/** The number that a flag holds; text that is none stays text, for whoever checks it to refuse. */
+/** The number in a flag; other text stays text, which the balancer refuses. */
 const asNumber = (given: string): unknown => (/^\d{1,9}$/.test(given) ? Number(given) : given);
 
 const milliseconds = (us: number): string => `${(us / 1000).toFixed(us < 10_000 ? 2 : 0)} ms`;
@@ -70,7 +70,7 @@ const weight = [
   'share of connections: an upstream of weight 2 gets twice as many as one of weight 1',
 ] as const;
 
-/** Adds the command; `end` is told its exit code. */
+/** Adds the command; `end` gets its exit code. */
 export function registerAdminCommand(program: Commander, end: (exitCode: number) => void): void {
   const admin = program
     .command('admin')

@@ -1,11 +1,9 @@
-// `espora config`: the options that a command would run with, and where each value came from.
+// `espora config`: the options that a command would run with, and the source of each value.
 import type { Setting } from '../options/resolve.js';
-import { defaultText } from '../options/table.js';
-import type { Command } from '../options/table.js';
+import { defaultText, type Command } from '../options/table.js';
 import { print, printError, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
-import { optionsFor } from './sources.js';
-import type { Flags } from './sources.js';
+import { optionsFor, type Flags } from './sources.js';
 
 function rowOf({ name, flag, variable, text, source, origin }: Setting): readonly string[] {
   const value = source === 'default' ? defaultText(name) : (text ?? 'none');

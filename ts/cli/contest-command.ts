@@ -1,38 +1,37 @@
-// `espora contest` on the command line: its flags. What it does is in contest/, beside ts/.
-import { InvalidArgumentError, Option } from 'commander';
-import type { Command } from 'commander';
+// The flags of `espora contest`; the command itself is in contest/.
+import { InvalidArgumentError, Option, type Command } from 'commander';
 
-/** What a run is told. */
+/** The flags of a run. */
 export interface RunOptions {
   readonly host: string;
   readonly port: number;
   readonly seed?: number;
   /** Seconds. */
   readonly wait: number;
-  /** True: print the result as JSON; a name: write it there too. */
+  /** True: print the result as JSON; a file name: also write it there. */
   readonly json: boolean | string;
   /** File for the report as HTML. */
   readonly report?: string;
-  /** Compose file whose containers are started and stopped. */
+  /** Compose file whose containers to start and stop. */
   readonly compose?: string;
-  /** Whether a topology is started and stopped in control groups. */
+  /** Whether to start and stop a topology in control groups. */
   readonly limits?: boolean;
   readonly topology?: string;
-  /** Where the store of such a topology is made. */
+  /** Directory for the store of that topology. */
   readonly data?: string;
   readonly saturate?: boolean;
-  /** Whether searching for the highest rate may be coarse. */
+  /** Shorter ramp and plateau, and a coarser search for the highest rate. */
   readonly quick?: boolean;
 }
 
-/** What `contest/command.ts` gives: each resolves with an exit code, and never rejects. */
+/** What `contest/command.ts` exports: each resolves with an exit code, and never rejects. */
 export interface ContestModule {
   readonly contest: (options: RunOptions) => Promise<number>;
   readonly compare: (before: string, after: string) => Promise<number>;
 }
 
-// A text that the compiler does not follow: it compiles the player after this project, of which the player
-// is made. Nothing but this command loads it, nor what it needs.
+// Not a literal type, so that the compiler does not follow the import: contest/ is compiled after ts/ and
+// depends on it. Only this command loads contest/ and the packages that it needs.
 const player: string = '#espora/contest/command.js';
 const load = async (): Promise<ContestModule> => (await import(player)) as ContestModule;
 
@@ -47,7 +46,7 @@ function wholeNumber(least: number, most: number): (text: string) => number {
   };
 }
 
-/** Adds `contest` to the program; `end` is told the exit code of a run. */
+/** Adds `contest` to the program; `end` gets the exit code of a run. */
 export function registerContestCommand(
   program: Command,
   end: (exitCode: number) => void = (exitCode) => {

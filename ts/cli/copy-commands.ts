@@ -1,7 +1,6 @@
-// `espora backup` and `espora repair`: a new store out of another one, which is not changed.
+// `espora backup` and `espora repair`: make a new store from another one, which is not changed.
 import { invalid, toEsporaError } from '../errors.js';
-import { loadNative } from '../native.js';
-import type { NativeCopyReport } from '../native.js';
+import { loadNative, type NativeCopyReport } from '../native.js';
 import {
   damagedExitCode,
   number,
@@ -11,14 +10,12 @@ import {
   printLine,
   printShown,
 } from './output.js';
-import { optionsFor } from './sources.js';
-import type { Flags } from './sources.js';
+import { optionsFor, type Flags } from './sources.js';
 import { copiedLine, findingLine } from './store-report.js';
 
-/** Flags that only these commands have. */
 export interface CopyFlags extends Flags {
   readonly to?: string;
-  /** Of repair: a store of the same kind. */
+  /** Only of repair: a store of the same kind. */
   readonly like?: string;
 }
 
@@ -57,8 +54,8 @@ const noneLost = (damaged: boolean): string =>
     : 'nothing was given up';
 
 /**
- * Copies what can be read, and says what cannot. Resolves with the exit code, 3 if anything
- * was damaged, whether or not a record was lost with it; never rejects.
+ * Copies all that can be read, and reports what cannot. Resolves with the exit code, 3 if the store was
+ * damaged, even if no record was lost; never rejects.
  */
 export async function repair(flags: CopyFlags): Promise<number> {
   try {

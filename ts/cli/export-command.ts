@@ -1,11 +1,9 @@
-// `espora export`: writes a store's records to stdout, as JSON lines or CSV; works beside a running
-// service. Typed records and the ledger's have their fields, others their bytes.
+// `espora export`: writes a store's records to stdout, as JSON lines or CSV, even while a service runs.
+// Typed records and those of the ledger are written with their fields, others as bytes.
 import { invalid, toEsporaError } from '../errors.js';
-import { loadNative } from '../native.js';
-import type { NativeStoreItem } from '../native.js';
+import { loadNative, type NativeStoreItem } from '../native.js';
 import { oneLine } from '../shown.js';
-import { recordOfSchema } from '../store/record.js';
-import type { RecordType } from '../store/record.js';
+import { recordOfSchema, type RecordType } from '../store/record.js';
 import {
   damagedExitCode,
   enough,
@@ -15,11 +13,9 @@ import {
   printNote,
   stopIfNobodyReads,
 } from './output.js';
-import { optionsFor } from './sources.js';
-import type { Flags } from './sources.js';
+import { optionsFor, type Flags } from './sources.js';
 import { whole } from './whole.js';
 
-/** Flags that only this command has. */
 export interface ExportFlags extends Flags {
   readonly from?: string;
   readonly to?: string;
@@ -47,7 +43,7 @@ function oneOf<Value extends string>(
 
 const numberText = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));
 
-/** JSON with 64-bit integers as numbers of full length, which JSON has no limit for. */
+/** A row as JSON; 64-bit integers are written as numbers with all their digits. */
 export function jsonLine(row: ExportedRow): string {
   const members = Object.entries(row).map(([name, value]) => {
     const text =
@@ -63,10 +59,10 @@ export function jsonLine(row: ExportedRow): string {
   return oneLine(`{${members.join(',')}}`);
 }
 
-// What a spreadsheet takes for a formula.
+// Text that a spreadsheet takes for a formula.
 const formula = /^[=+\-@\t\r]/;
 
-/** RFC 4180: quoted where it must be, quotes doubled. Without `formulas` text is never one. */
+/** A row as RFC 4180 demands. Without `formulas`, text that looks like one is prefixed with '. */
 export function csvLine(values: readonly unknown[], formulas = true): string {
   return values
     .map((value) => {
@@ -80,9 +76,8 @@ export function csvLine(values: readonly unknown[], formulas = true): string {
 }
 
 interface Decoder {
-  /** In the order of a row. */
   readonly columns: readonly string[];
-  /** Undefined for what is no record of the store's owner. */
+  /** Undefined for an item that is not a record of the store's owner. */
   readonly decode: (item: NativeStoreItem) => ExportedRow | undefined;
 }
 
@@ -95,7 +90,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
     const columns = [...ownColumns, ...ledgerColumns];
     return {
       columns,
-      // Entries have an account; other types are of a later version.
+      // Entries have an account; records without one were written by a later version.
       decode: (item) =>
         item['account'] === undefined
           ? undefined
@@ -111,7 +106,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
   const bytesOf = (item: NativeStoreItem): Buffer => Buffer.from(String(item['bytes']), 'hex');
   const rowOf =
     (fields: (item: NativeStoreItem) => [string, unknown][]): Decoder['decode'] =>
-    // A reader skips types that it does not know.
+    // Unknown types of records are skipped.
     (item) =>
       item['type'] === libraryRecordType
         ? Object.fromEntries([...own(item), ...fields(item)])
@@ -125,7 +120,7 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
   const schema = String(store['schema']);
   const type: RecordType<Record<string, unknown>> = recordOfSchema(schema);
   const { fields } = JSON.parse(schema) as { fields: [string, unknown][] };
-  // A field may have the name of one of ours, and then has a longer one here.
+  // A field whose name is that of one of our columns gets a longer name.
   const columnOf = (name: string): string => (ownColumns.includes(name) ? `value.${name}` : name);
   return {
     columns: [...ownColumns, ...fields.map(([name]) => columnOf(name))],

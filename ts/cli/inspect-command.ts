@@ -1,7 +1,6 @@
-// `espora inspect`: shows what is in a store without changing it; works beside a running service.
+// `espora inspect`: shows what is in a store, without changing it, even while a service runs.
 import { toEsporaError } from '../errors.js';
-import { loadNative } from '../native.js';
-import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
+import { loadNative, type NativeInspectOptions, type NativeStoreItem } from '../native.js';
 import {
   damagedExitCode,
   enough,
@@ -12,11 +11,9 @@ import {
   stopIfNobodyReads,
 } from './output.js';
 import { whole } from './whole.js';
-import { optionsFor } from './sources.js';
-import type { Flags } from './sources.js';
+import { optionsFor, type Flags } from './sources.js';
 import { plainItem } from './store-report.js';
 
-/** Flags that only this command has. */
 export interface InspectFlags extends Flags {
   readonly from?: string;
   readonly limit?: string;
@@ -26,7 +23,7 @@ export interface InspectFlags extends Flags {
   readonly records?: boolean;
 }
 
-/** Prints one line per thing in the store. Resolves with the exit code, 3 for damage; never rejects. */
+/** Prints one line per item of the store. Resolves with the exit code, 3 for damage; never rejects. */
 export async function inspect(flags: InspectFlags): Promise<number> {
   const { from, limit, frames, records, ...shared } = flags;
   let damaged = false;

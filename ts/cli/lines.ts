@@ -1,4 +1,4 @@
-// What a person reads on stdout while services start and stop. Pure.
+// The lines on stdout while services start and stop. Pure.
 import type { Values } from '../options/table.js';
 import { duration } from '../options/kinds.js';
 import type { Listening, Started, StoreOpened } from '../services/service.js';
@@ -26,7 +26,7 @@ export function listening({ addresses }: Listening): string {
   return addresses.join(' and ');
 }
 
-/** Where a person finds the whole: `http://localhost:9999`, or what it took over. */
+/** The address for clients: `http://localhost:9999`, or that of inherited sockets. */
 export function entrance(
   { host, port, listenFds = 0 }: EntranceOptions,
   { port: chosen, addresses }: Listening,
@@ -40,12 +40,11 @@ export function entrance(
   return [...own, ...places].join(' and ');
 }
 
-/** Where metrics are. */
 export function metricsLine(host: string, port: number): string {
   return `  metrics at ${url(host, port)}/metrics, statistics at /stats`;
 }
 
-/** What is in the store, and what an answer means. */
+/** How many transactions the store has, and what an answer means. */
 export function storeState(
   store: StoreOpened,
   options: Pick<Values<'database'>, 'data' | 'fsyncInterval'>,
@@ -58,7 +57,7 @@ export function storeState(
     : `${count}; RELAXED: a crash can lose the last ${time(options.fsyncInterval)} of answers`;
 }
 
-/** Turns the events of a supervisor into lines; undefined where there is nothing to say. */
+/** The lines for the events of a supervisor. */
 export class StartLines {
   readonly #width: number;
   readonly #options: Values<'start'>;
@@ -77,7 +76,7 @@ export class StartLines {
     return `espora ${version}: ${topology.summary} (topology ${topology.name})`;
   }
 
-  /** The line for an event. */
+  /** The line for an event; undefined if there is none. */
   of(event: SupervisorEvent): string | undefined {
     switch (event.event) {
       case 'service-ready':
@@ -99,7 +98,7 @@ export class StartLines {
       case 'service-stopping':
       case 'service-crashed':
       case 'failed':
-        // The last two go to stderr: a warning in the log, and the sentence that it ends with.
+        // The last two go to stderr: as a warning in the log, and as the final error.
         return undefined;
     }
   }
@@ -116,7 +115,7 @@ export class StartLines {
   }
 }
 
-/** What a balancer or an api does with its clients. */
+/** What a balancer or an api does with its connections. */
 export function destination(
   options: Partial<
     Pick<Values<'balancer'>, 'host' | 'mode' | 'upstreams'> & Pick<Values<'api'>, 'db'>

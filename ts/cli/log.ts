@@ -1,8 +1,7 @@
 // Logs: pino's records on stderr, as JSON lines or, on a terminal, as lines for people.
 import { writeSync } from 'node:fs';
 import { styleText } from 'node:util';
-import { pino } from 'pino';
-import type { Logger } from 'pino';
+import { pino, type Logger } from 'pino';
 import type { Values } from '../options/table.js';
 import { oneLine } from '../shown.js';
 import { colourOn } from './output.js';
@@ -10,8 +9,8 @@ import { colourOn } from './output.js';
 const stderrFd = 2;
 
 /**
- * Writes whole lines to stderr. A reader that is gone, a terminal that hung up or a pipe that is
- * full must not end a service: such a line is lost.
+ * Writes a whole line to stderr. If the reader has ended, the terminal hung up or the pipe is full, the
+ * line is lost: that must not end a service.
  */
 function writeLine(line: string): void {
   try {
@@ -23,7 +22,7 @@ function writeLine(line: string): void {
 
 const colours = { debug: 'gray', info: 'cyan', warn: 'yellow', error: 'red' } as const;
 
-// Whether to colour was decided for stderr; styleText would look at stdout.
+// The decision was made for stderr; styleText would look at stdout.
 const paint = (colour: (typeof colours)[keyof typeof colours], text: string): string =>
   styleText(colour, text, { validateStream: false });
 
@@ -56,13 +55,7 @@ export function createLogger(
       formatters: { level: (level) => ({ level }) },
     },
     {
-      write: text
-        ? (line) => {
-            writeLine(textLine(line, colour));
-          }
-        : (line) => {
-            writeLine(`${oneLine(line.trimEnd())}\n`);
-          },
+      write: (line) => writeLine(text ? textLine(line, colour) : `${oneLine(line.trimEnd())}\n`),
     },
   );
 }

@@ -6,8 +6,8 @@ import { EsporaError } from '../errors.js';
 import { printError } from './output.js';
 import { createProgram, usageError } from './program.js';
 
-// Whoever read our lines may stop reading (EPIPE: `| head`) or go away with the terminal (EIO): that
-// is no reason to end, least of all for a service. A full disk is a failure, told at the end.
+// The reader of our output may end (EPIPE: `| head`), or the terminal hang up (EIO); the program continues.
+// Any other failure, such as a full disk, is reported at the end.
 let lost: NodeJS.ErrnoException | undefined;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') lost = error;
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
     const reason = error instanceof CommanderError ? usageError(error) : error;
     if (reason !== undefined) exitCode = printError('espora', reason);
   }
-  // What was printed into a pipe may not have left yet, nor what failed been told.
+  // Output into a pipe may not have been written yet, nor its failure been reported.
   await new Promise((resolve) => process.stdout.write('', resolve));
   await setImmediate();
   if (lost !== undefined && exitCode === 0) {

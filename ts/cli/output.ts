@@ -1,21 +1,21 @@
-// What goes to stdout: lines for people, or with --json one JSON value per line.
+// Output: lines of text or, with --json, one JSON value per line.
 import { EsporaError, errorTable, exitCodeOf, explain } from '../errors.js';
 import { harmless, oneLine } from '../shown.js';
 
-/** What every command ends with that found damage in a store, whatever else it could do. */
+/** The exit code of a command that found damage in a store, even if it otherwise succeeded. */
 export const damagedExitCode = errorTable.ERR_ESPORA_CORRUPT.exitCode;
 
-/** JSON that means the same, with nothing in it that controls a terminal. */
+/** The value as JSON on one line, its control characters escaped. */
 export function jsonText(value: unknown): string {
   return oneLine(JSON.stringify(value));
 }
 
-/** Writes text of which every part from outside is one line already; nobody reading is no failure. */
+/** Writes text as a line; parts from outside must be escaped already. */
 export function printShown(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Writes any text so that it controls no terminal. */
+/** Writes text, its control characters escaped. */
 export function print(text: string): void {
   printShown(harmless(text));
 }
@@ -25,30 +25,30 @@ export function printLine(text: string): void {
   printShown(oneLine(text));
 }
 
-/** Writes text as it is, if stdout is no terminal. */
+/** Writes text unchanged, unless stdout is a terminal. */
 export function printData(text: string): void {
   if (process.stdout.isTTY) print(text);
   else printShown(text);
 }
 
-/** Whether there is somebody on this stream to see colours (https://no-color.org). */
+/** Whether to use colours on this stream (https://no-color.org). */
 export function colourOn(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
 }
 
-/** Thrown by a command that only reads, once its output is closed: no reader is left for the rest. */
+/** Thrown by a command that only reads, to end it when its output was closed. */
 export const enough = new Error('The output is closed.');
 
 let gone = false;
 
-/** Ends whatever only reads and prints, where nobody reads what it prints. */
+/** Throws `enough` if the output was closed. */
 export function stopIfNobodyReads(): void {
   if (gone) throw enough;
 }
 
 /**
- * From here on `print` into a pipe waits until there is room, so that output of any size needs no
- * memory. Not for services: nobody's slowness may stop them.
+ * Makes `print` into a pipe wait until there is room, so that large output takes no memory. Not for
+ * services: a slow reader must not stop them.
  */
 export function printInStep(): void {
   const { _handle: handle } = process.stdout as unknown as {
@@ -66,8 +66,8 @@ export function printJson(value: unknown): void {
 }
 
 /**
- * Says on stderr why a program ends and returns its exit code: one sentence for what the world or
- * the caller did, the stack for a bug of ours.
+ * Prints on stderr why a program ends: one sentence for an EsporaError, the stack for anything else, which
+ * is a bug. Returns the exit code.
  */
 export function printError(program: string, error: unknown): number {
   const text =
@@ -78,12 +78,12 @@ export function printError(program: string, error: unknown): number {
   return exitCodeOf(error);
 }
 
-/** Says on stderr what goes on, on one line. */
+/** Prints a line on stderr. */
 export function printNote(line: string): void {
   process.stderr.write(`${oneLine(line)}\n`);
 }
 
-/** Says on stderr what a person should know, and goes on. */
+/** Prints a warning on stderr. */
 export function printWarning(program: string, sentence: string): void {
   printNote(`${program}: warning: ${sentence}${sentence.endsWith('?') ? '' : '.'}`);
 }

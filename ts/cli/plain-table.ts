@@ -1,4 +1,4 @@
-// Tables for people that also grep well: columns two spaces apart and nothing else.
+// Plain tables: columns two spaces apart, without lines, so that they can be searched with grep.
 import Table from 'cli-table3';
 import { oneLine } from '../shown.js';
 
@@ -20,7 +20,6 @@ const columns = {
   middle: '  ',
 } as const;
 
-/** A plain table: a head and rows, columns two spaces apart. */
 export function plainTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const table = new Table({
     chars: columns,

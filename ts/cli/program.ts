@@ -1,7 +1,6 @@
-// The command line: commands, their flags out of the option table, and their help. What a command
-// does is loaded only when it is called, so that a service starts quickly.
-import { Command as Commander, Option } from 'commander';
-import type { CommanderError } from 'commander';
+// The command line: commands, their flags from the option table, and their help. The module of a command is
+// loaded only when it is called, so that a service starts quickly.
+import { Command as Commander, Option, type CommanderError } from 'commander';
 import { EsporaError, invalid } from '../errors.js';
 import {
   commands,
@@ -11,7 +10,7 @@ import {
   optionsOf,
   variableOf,
 } from '../options/table.js';
-import type { Command } from '../options/table.js';
+import type { Command, ServiceKind } from '../options/table.js';
 import { version } from '../version.js';
 import { registerAdminCommand } from './admin-command.js';
 import { registerContestCommand } from './contest-command.js';
@@ -44,7 +43,7 @@ function addOptions(target: Commander, command: Command, json: string): Commande
     .allowExcessArguments(false);
 }
 
-/** What only `espora inspect` takes: what to show is no setting of a service. */
+/** Adds the flags that only `espora inspect` has. */
 function addInspectOptions(target: Commander): void {
   target
     .option('--from <seq>', 'first sequence number to show (default: 1)')
@@ -53,7 +52,7 @@ function addInspectOptions(target: Commander): void {
     .option('--no-records', 'leave out records');
 }
 
-/** What only `espora export` takes. */
+/** Adds the flags that only `espora export` has. */
 function addExportOptions(target: Commander): void {
   target
     .option('--from <seq>', 'first sequence number (default: 1)')
@@ -67,15 +66,11 @@ function addExportOptions(target: Commander): void {
     );
 }
 
-/** What the commands do. Each resolves with an exit code. */
-export interface Actions {
-  readonly start: (flags: Flags) => Promise<number>;
-  readonly service: (kind: 'balancer' | 'api' | 'database', flags: Flags) => Promise<number>;
-  readonly inspect: (flags: Flags) => Promise<number>;
-  readonly verify: (flags: Flags) => Promise<number>;
-  readonly export: (flags: Flags) => Promise<number>;
-  readonly repair: (flags: Flags) => Promise<number>;
-  readonly backup: (flags: Flags) => Promise<number>;
+type Action = (flags: Flags) => Promise<number>;
+
+/** The implementations of the commands. Each resolves with an exit code. */
+export interface Actions extends Readonly<Record<Exclude<Command, ServiceKind>, Action>> {
+  readonly service: (kind: ServiceKind, flags: Flags) => Promise<number>;
   readonly config: (command: Command, flags: Flags) => Promise<number>;
 }
 
@@ -90,7 +85,7 @@ const lazyActions: Actions = {
   config: async (command, flags) => (await import('./config-command.js')).config(command, flags),
 };
 
-/** The program; `end` is told the exit code of the command that ran. */
+/** The program; `end` gets the exit code of the command that ran. */
 export function createProgram(
   end: (exitCode: number) => void,
   actions: Actions = lazyActions,
@@ -104,7 +99,7 @@ export function createProgram(
     .helpCommand('help [command]', 'show help for a command')
     .exitOverride()
     .configureHelp({ helpWidth: 100 })
-    // What is wrong is said once, by parse().
+    // Errors are printed once, by main.ts.
     .configureOutput({ outputError: () => undefined });
 
   for (const command of commands) {
@@ -145,24 +140,13 @@ export function createProgram(
 }
 
 function run(actions: Actions, command: Command, flags: Flags): Promise<number> {
-  switch (command) {
-    case 'start':
-    case 'inspect':
-    case 'verify':
-    case 'export':
-    case 'repair':
-    case 'backup':
-      return actions[command](flags);
-    case 'balancer':
-    case 'api':
-    case 'database':
-      return actions.service(command, flags);
-  }
+  const isService = command === 'balancer' || command === 'api' || command === 'database';
+  return isService ? actions.service(command, flags) : actions[command](flags);
 }
 
 /**
- * What commander throws, in our words: undefined for help and version, which are no failure, else
- * an ERR_ESPORA_INVALID of one sentence.
+ * An error of commander as an ERR_ESPORA_INVALID of one sentence; undefined for help and version, which
+ * are not errors.
  */
 export function usageError(error: CommanderError): EsporaError | undefined {
   if (error.exitCode === 0) return undefined;

@@ -1,7 +1,6 @@
-// The file that is there while a service serves its clients. It says all that is needed to ask it
-// whether it does, and is written by the service out of what it really runs with: the image's health
-// check (docker/healthcheck.c) reads this file and no setting. Lines of a word and its value, the address
-// last, which may hold anything up to the end of the file.
+// The file that exists while a service serves its clients. It says how to check that, from the settings in
+// force: the image's health check (docker/healthcheck.c) reads only this file. Each line is a word and its
+// value; the address comes last, because it may contain anything, up to the end of the file.
 import {
   closeSync,
   lstatSync,
@@ -17,18 +16,17 @@ import type { Listening } from '../services/service.js';
 
 const firstLine = 'espora is ready';
 
-// An account that no store has: answered with 404 by a database that serves, through every hop, whichever
-// accounts there are, and with 503 by one that does not.
+// An account that no store can have: a database that serves answers 404, and one that does not 503.
 const question = { path: '/clientes/0/extrato', status: 404 } as const;
 
-/** Where a client of this machine asks a service that listens on `address`. */
+/** The address at which a client on this machine reaches a service that listens on `address`. */
 function nearby(address: string): string {
   const isTcp = /^[^/@]*:\d+$/.test(address);
   if (!isTcp) return address.startsWith('@') ? address : resolve(address);
   return address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
 }
 
-/** The file's text. `owesHeader`: whether a client that comes from an address owes a PROXY header. */
+/** The file's text. `owesHeader`: whether a client from an address must send a PROXY header. */
 export function readyText(
   { addresses }: Listening,
   owesHeader: (address: string) => boolean,
@@ -49,7 +47,7 @@ function removeIfThere(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {
-    // What comes next says why that is no place for it.
+    // The next call reports why.
   }
 }
 
@@ -58,8 +56,8 @@ export class ReadyFile {
   readonly #path: string;
 
   /**
-   * Removes what an earlier life left there, which is not true any more. Throws ERR_ESPORA_EXISTS for
-   * what is no ready file, and another EsporaError where it has to stay.
+   * Removes the file of an earlier process. Throws ERR_ESPORA_EXISTS if something else is there, and another
+   * EsporaError if the file cannot be removed.
    */
   constructor(path: string) {
     this.#path = path;
@@ -71,7 +69,7 @@ export class ReadyFile {
     }
   }
 
-  /** Puts `text` there, whole or not at all. Throws an EsporaError where that cannot be. */
+  /** Writes the file atomically. Throws an EsporaError if that fails. */
   write(text: string): void {
     const temporary = `${this.#path}.${String(process.pid)}`;
     removeIfThere(temporary);
@@ -97,7 +95,7 @@ export class ReadyFile {
         .includes(`pid ${String(process.pid)}`);
       if (ours === true) rmSync(this.#path, { force: true });
     } catch {
-      // Somebody else's by now.
+      // It belongs to another process.
     }
   }
 
@@ -110,7 +108,7 @@ export class ReadyFile {
     );
   }
 
-  /** What is there, if anything is. Throws ERR_ESPORA_EXISTS for what is no ready file. */
+  /** The file's text; undefined if there is none. Throws ERR_ESPORA_EXISTS if something else is there. */
   #text(): string | undefined {
     let text: string | undefined;
     try {

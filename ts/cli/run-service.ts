@@ -1,39 +1,34 @@
-// One service as a process: by itself, or under a supervisor that it reports to and ends with.
+// One service as a process: by itself, or under a supervisor, to which it reports and with which it ends.
 import type { Logger } from 'pino';
 import type { AdminServer } from '../admin/server.js';
 import { EsporaError, exitCodeOf, explain } from '../errors.js';
-import { processStats } from '../metrics/measured.js';
-import type { ProcessStats, ServiceStats } from '../metrics/measured.js';
+import { processStats, type ProcessStats, type ServiceStats } from '../metrics/measured.js';
 import type { MetricsServer } from '../metrics/server.js';
 import { resolveOptions } from '../options/resolve.js';
-import { serviceOptionsOf } from '../options/table.js';
-import type { ServiceKind, Values } from '../options/table.js';
+import { serviceOptionsOf, type ServiceKind, type Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
 import { owesHeader, settingsInForce } from '../services/service.js';
 import type { Started, StopOptions, StoreOpened } from '../services/service.js';
-import { fromSupervisor } from '../supervisor/messages.js';
-import type { FromService } from '../supervisor/messages.js';
+import { fromSupervisor, type FromService } from '../supervisor/messages.js';
 import { removeIfEmpty } from '../supervisor/run-directory.js';
 import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, serviceLines } from './lines.js';
 import { createLogger } from './log.js';
 import { printError, printJson, printLine } from './output.js';
 import { ReadyFile, readyText } from './ready-file.js';
-import { sourcesOf } from './sources.js';
-import type { Flags } from './sources.js';
+import { sourcesOf, type Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
 
-// When the supervisor is gone nobody waits for order, and whoever starts the next one wants the
-// port: connections get this long to end.
+// When the supervisor has ended, connections get this long to end: the next supervisor needs the port.
 const orphanDrainMs = 1000;
-// Told to end at once, everything gets this long.
+// A process that was told to stop at once is killed after this time.
 const atOnceGraceMs = 1000;
 
 type AnyValues = Values<'balancer'> | Values<'api'> | Values<'database'>;
 
-/** What all three classes have. */
+/** The common part of the three classes. */
 interface AnyService {
   start(): Promise<Started>;
   stop(options: StopOptions): Promise<void>;
@@ -49,7 +44,7 @@ const classes: Record<ServiceKind, new (options: object) => AnyService> = {
   database: Database,
 };
 
-/** The object behind a command: those of its options that are options of the class. */
+/** The service of a command, made with those of the options that the class has. */
 export function createService(kind: ServiceKind, values: AnyValues): AnyService {
   const all = values as Readonly<Record<string, unknown>>;
   const options = Object.fromEntries(serviceOptionsOf(kind).map((name) => [name, all[name]]));
@@ -57,8 +52,8 @@ export function createService(kind: ServiceKind, values: AnyValues): AnyService 
 }
 
 /**
- * The way to a supervisor: messages to it, and its messages and its end. Without a channel it does
- * nothing.
+ * The channel to the supervisor: messages in both directions, and the supervisor's end. Does nothing if
+ * there is no supervisor.
  */
 class SupervisorChannel {
   readonly exists = process.send !== undefined;
@@ -75,25 +70,23 @@ class SupervisorChannel {
     process.once('disconnect', handlers.gone);
   }
 
-  /** Resolves when the message is on its way, or can't be. */
+  /** Resolves when the message was sent or cannot be sent. */
   send(message: FromService): Promise<void> {
     return new Promise((resolve) => {
       if (!this.exists || !process.connected) resolve();
       else {
-        process.send!(message, undefined, undefined, () => {
-          resolve();
-        });
+        process.send!(message, undefined, undefined, () => resolve());
       }
     });
   }
 
-  /** After the supervisor was killed nobody else is there to do it. */
+  /** Removes the run directory if the supervisor was killed and cannot do it. */
   removeRunDirectory(): void {
     if (this.#runDirectory !== undefined && !process.connected) removeIfEmpty(this.#runDirectory);
   }
 }
 
-/** That a service shall stop, and how patiently. */
+/** The request that a service stops, with its drain time. */
 class StopRequest {
   /** Fulfilled with the drain time when the service is first asked to stop. */
   readonly requested: Promise<number>;
@@ -111,13 +104,11 @@ class StopRequest {
     this.#request(drainMs);
   }
 
-  /** No patience any more; a process that does not end by that is killed. Nothing is lost by it. */
+  /** Stops without drain time; a process that does not end then is killed. No answered request is lost. */
   atOnce(): void {
     this.#request(0);
     void this.#service.stop({ drain: 0 });
-    setTimeout(() => {
-      process.kill(process.pid, 'SIGKILL');
-    }, atOnceGraceMs).unref();
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), atOnceGraceMs).unref();
   }
 }
 
@@ -137,7 +128,7 @@ export async function runService(kind: ServiceKind, flags: Flags): Promise<numbe
     return await live(kind, name, values, { log, json: flags.json === true, channel });
   } catch (error) {
     if (!channel.exists) return printError(program, error);
-    // The supervisor says it; what is no EsporaError is a bug, and its stack belongs in the log.
+    // The supervisor prints it. Anything but an EsporaError is a bug, and its stack is printed here.
     if (!(error instanceof EsporaError)) printError(program, error);
     const message = error instanceof EsporaError ? explain(error) : String(error);
     const exitCode = exitCodeOf(error);
@@ -157,29 +148,17 @@ async function live(
     else printLine(line);
   };
   const service = createService(kind, values);
-  service.on('notice', (message) => {
-    log.info(message);
-  });
-  service.on('warning', (message) => {
-    log.warn(message);
-  });
-  service.on('failed', (message) => {
-    log.error(message);
-  });
+  service.on('notice', (message) => log.info(message));
+  service.on('warning', (message) => log.warn(message));
+  service.on('failed', (message) => log.error(message));
   const stop = new StopRequest(service);
   onStopSignals({
-    first: () => {
-      stop.request(values.drainTimeout);
-    },
-    again: () => {
-      stop.atOnce();
-    },
+    first: () => stop.request(values.drainTimeout),
+    again: () => stop.atOnce(),
   });
   channel.listen({
     stats: () => processStats(service.stats()),
-    stopAtOnce: () => {
-      stop.atOnce();
-    },
+    stopAtOnce: () => stop.atOnce(),
     gone: () => {
       log.warn('the supervisor is gone; stopping');
       stop.request(Math.min(orphanDrainMs, values.drainTimeout));
@@ -215,7 +194,7 @@ async function live(
   }
 }
 
-/** What a person should know about the store that was opened. */
+/** Logs what the operator should know about the opened store. */
 function logStore(log: Logger, store: StoreOpened | undefined): void {
   if (store === undefined) return;
   for (const warning of store.warnings) log.warn(warning);
@@ -224,7 +203,7 @@ function logStore(log: Logger, store: StoreOpened | undefined): void {
   log.info({ tail, unprovenRecords, lastSeq }, 'the store was not closed: it was recovered');
 }
 
-/** The ready file, if one is wanted. Where it cannot be written, that is a warning: clients are served. */
+/** The ready file, if one is wanted. A failed write is only a warning, because clients are served. */
 function openReadyFile(
   log: Logger,
   { readyFile }: AnyValues,
@@ -242,9 +221,7 @@ function openReadyFile(
         );
       }
     },
-    unsay: () => {
-      file.remove();
-    },
+    unsay: () => file.remove(),
   };
 }
 

@@ -1,4 +1,4 @@
-// How a service of a plan is started: as its own command, with nothing but its environment.
+// How a service of a plan is started: as `espora <kind>`, configured by its environment.
 import { fileURLToPath } from 'node:url';
 import { knownVariables } from '../options/resolve.js';
 import { flagOf, optionNames, variableOf } from '../options/table.js';
@@ -6,15 +6,15 @@ import { inheritedDescriptors } from '../services/service.js';
 import type { ServiceCommand } from '../supervisor/service-process.js';
 import type { ServicePlan } from '../topology/topology.js';
 
-// Beside LISTEN_FDS, which is an option: what a service manager tells the process that it started.
+// What a service manager tells the process that it started, except LISTEN_FDS, which is an option.
 const ofServiceManager: ReadonlySet<string> = new Set(['LISTEN_PID', 'LISTEN_FDNAMES']);
 
 const main = fileURLToPath(new URL('main.js', import.meta.url));
 
-/** `entryPort`: the port that the entry got in an earlier life, if it had one. */
+/** `entryPort`: the port on which clients were served before a restart, if there was one. */
 export function serviceCommand(plan: ServicePlan, entryPort: number | undefined): ServiceCommand {
   const options = new Set(optionNames.map(variableOf));
-  // What has our prefix and means nothing was told by the supervisor already.
+  // The supervisor has already warned about unknown variables with our prefix.
   const meaningless = (name: string): boolean =>
     name.startsWith('ESPORA_') && !knownVariables.includes(name);
   const inherited = Object.entries(process.env).filter(
@@ -26,11 +26,11 @@ export function serviceCommand(plan: ServicePlan, entryPort: number | undefined)
     ...settings,
   };
   const port = variableOf('port');
-  // Clients know a port that the kernel chose by now: a restart must not ask for another.
+  // If the kernel chose the port, clients already know it: a restart must use the same one.
   if (port in environment && entryPort !== undefined) environment[port] = String(entryPort);
   return {
     file: process.execPath,
-    // As a flag: the variable counts only beside the process id that it is meant for.
+    // As a flag: the variable is only valid together with the process id that it is meant for.
     arguments: [
       ...process.execArgv,
       main,

@@ -1,4 +1,4 @@
-// What a command was given: its flags, the environment, the file that --config names.
+// The sources of a command's options: its flags, the environment, the file of --config.
 import { readConfigFile, resolveOptions } from '../options/resolve.js';
 import type { Resolution, Sources } from '../options/resolve.js';
 import type { Command } from '../options/table.js';
@@ -14,8 +14,8 @@ export interface CommonFlags {
 export type Flags = CommonFlags & Readonly<Record<string, unknown>>;
 
 /**
- * The environment without LISTEN_FDS where those descriptors are meant for another process:
- * sd_listen_fds(3) says by LISTEN_PID for whom they are.
+ * The environment, without LISTEN_FDS if those descriptors are meant for another process, which LISTEN_PID
+ * tells (sd_listen_fds(3)).
  */
 function ownEnvironment(): NodeJS.ProcessEnv {
   const { LISTEN_FDS: descriptors, ...others } = process.env;
@@ -23,7 +23,7 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   return ours ? process.env : others;
 }
 
-/** The sources of this process. Throws ERR_ESPORA_INVALID if the file can't be read. */
+/** The sources of this process. Throws ERR_ESPORA_INVALID if the file cannot be read. */
 export function sourcesOf(flags: Flags): Sources {
   return {
     flags,
@@ -33,8 +33,8 @@ export function sourcesOf(flags: Flags): Sources {
 }
 
 /**
- * The options of a command that ends by itself; what is odd about what was given goes to stderr. A
- * service tells it in its log.
+ * The options of a command other than a service; warnings about the given values go to stderr. A service
+ * writes them to its log.
  */
 export function optionsFor<C extends Command>(
   program: string,

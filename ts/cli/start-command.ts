@@ -2,8 +2,7 @@
 import { fstatSync } from 'node:fs';
 import { invalid } from '../errors.js';
 import { resolveOptions } from '../options/resolve.js';
-import { variableOf } from '../options/table.js';
-import type { Values } from '../options/table.js';
+import { variableOf, type Values } from '../options/table.js';
 import { inheritedDescriptors } from '../services/service.js';
 import type { MetricsServer } from '../metrics/server.js';
 import { openRunDirectory } from '../supervisor/run-directory.js';
@@ -16,8 +15,7 @@ import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
 import { print, printError, printJson, printLine } from './output.js';
 import { serviceCommand } from './service-command.js';
-import { sourcesOf } from './sources.js';
-import type { Flags } from './sources.js';
+import { sourcesOf, type Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
 
 const program = 'espora';
@@ -41,10 +39,8 @@ async function run(flags: Flags): Promise<number> {
   for (const descriptor of inheritedDescriptors(values.listenFds ?? 0)) checkSocket(descriptor);
   const lines = new StartLines(topology, values);
   const runDirectory = openRunDirectory(values.runDirectory);
-  // Also for a process.exit() and an exception that nobody caught.
-  process.once('exit', () => {
-    runDirectory.remove();
-  });
+  // Also after process.exit() and an uncaught exception.
+  process.once('exit', () => runDirectory.remove());
   let entryPort: number | undefined;
   const supervisor = new Supervisor({
     plans: planServices(topology, settings, runDirectory.path),
@@ -80,13 +76,13 @@ async function run(flags: Flags): Promise<number> {
   return end?.exitCode ?? 0;
 }
 
-/** Throws ERR_ESPORA_INVALID for a descriptor that no service can take over. */
+/** Throws ERR_ESPORA_INVALID for a descriptor that is not a socket. */
 function checkSocket(descriptor: number): void {
   let isSocket = false;
   try {
     isSocket = fstatSync(descriptor).isSocket();
   } catch {
-    // EBADF: nothing is there.
+    // EBADF: the descriptor is not open.
   }
   if (isSocket) return;
   throw invalid(

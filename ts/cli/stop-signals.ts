@@ -1,12 +1,12 @@
-// What asks a program to stop: a first signal, and a second one for those who can't wait.
+// The signals that stop a program: the first one orderly, a second one at once.
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-// A Ctrl-C under `npm start` arrives twice: from the terminal, and once more from npm, which
-// forwards it. What follows the first signal this closely is the same wish.
+// A Ctrl-C under `npm start` arrives twice: from the terminal and from npm, which forwards it. A signal that
+// follows the first one within this time is therefore ignored.
 const sameWishMs = 500;
 
-/** Calls `first` for the first signal and `again` for each one that comes clearly later. */
+/** Calls `first` for the first signal and `again` for each clearly later one. */
 export function onStopSignals(handlers: { first: () => void; again: () => void }): void {
   let firstAt: number | undefined;
   const receive = (): void => {

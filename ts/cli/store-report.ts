@@ -1,4 +1,4 @@
-// What the addon tells about a store, for people.
+// The addon's reports about a store as text.
 import type { NativeFinding, NativeStoreItem, NativeVerifyReport } from '../native.js';
 import { oneLine } from '../shown.js';
 import { jsonText, number } from './output.js';
@@ -12,7 +12,7 @@ function words(name: string): string {
 function shown(name: string, value: unknown): string {
   if (typeof value === 'number') {
     const date = new Date(value / 1000);
-    // A time that no date has is shown as it is.
+    // A time outside the range of dates is shown as a number.
     if (name.endsWith('Us') && value > 0 && !Number.isNaN(date.getTime())) {
       const [seconds = ''] = date.toISOString().split('.');
       return `${seconds}.${String(value % 1_000_000).padStart(6, '0')}Z`;
@@ -22,17 +22,17 @@ function shown(name: string, value: unknown): string {
   return typeof value === 'string' && name !== 'descricao' ? oneLine(value) : jsonText(value);
 }
 
-/** What is wrong with a store, or what there is to know, on one line. */
+/** A finding in a store, on one line. */
 export function findingLine({ severity, text }: Partial<NativeFinding>): string {
   return oneLine(`${String(severity)}: ${String(text)}`);
 }
 
-/** What a copy holds, on one line. */
+/** The size of a copy, on one line. */
 export function copiedLine(to: string, records: number, lastSeq: number): string {
   return oneLine(`${to}: ${number(records)} records, up to sequence ${number(lastSeq)}`);
 }
 
-/** One thing in a store on one line. */
+/** One item of a store, on one line. */
 export function plainItem(item: NativeStoreItem): string {
   const { kind, ...rest } = item;
   if (kind === 'finding') return findingLine(rest);
@@ -44,7 +44,7 @@ export function plainItem(item: NativeStoreItem): string {
   return `${indent}${kind}  ${facts}`;
 }
 
-/** The facts of a report as rows of name and value; findings have their own place. */
+/** The facts of a report as rows of name and value, with the number of findings. */
 export function factRows(report: NativeVerifyReport): readonly (readonly string[])[] {
   const { store, findings, ok, ...facts } = report;
   return [

@@ -1,10 +1,9 @@
-// `espora verify`: checks a store without changing it; works beside a running service.
+// `espora verify`: checks a store, without changing it, even while a service runs.
 import { toEsporaError } from '../errors.js';
 import { loadNative } from '../native.js';
 import { damagedExitCode, print, printError, printJson, printShown } from './output.js';
 import { plainTable } from './plain-table.js';
-import { optionsFor } from './sources.js';
-import type { Flags } from './sources.js';
+import { optionsFor, type Flags } from './sources.js';
 import { factRows, findingLine } from './store-report.js';
 
 /** Prints the report. Resolves with 0 if the store is sound, 3 if not; never rejects. */

@@ -1,7 +1,7 @@
-// Flags that are whole numbers and no settings of a service.
+// Flags that are whole numbers and not options of the table.
 import { invalid } from '../errors.js';
 
-/** `{ [name]: value }` for a flag's text; nothing without one. Throws `ERR_ESPORA_INVALID`. */
+/** `{ [name]: value }` for a flag's text; empty if it was not given. Throws `ERR_ESPORA_INVALID`. */
 export function whole<Name extends string>(
   flag: string,
   text: string | undefined,

@@ -1,4 +1,4 @@
-// Measured processes in Prometheus's text format, one metric for each row of the table.
+// The counters of processes in Prometheus's text format, one metric for each row of the table.
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { Measured } from './measured.js';
 import * as table from './table.js';
@@ -8,7 +8,7 @@ type Labels = Readonly<Record<string, string>>;
 
 const quantiles = { 0.5: 'p50Us', 0.9: 'p90Us', 0.99: 'p99Us', 0.999: 'p999Us' } as const;
 
-/** A summary whose percentiles were taken elsewhere. */
+/** A summary whose percentiles the addon has computed. */
 class Times extends Summary {
   readonly #of: { readonly labels: Labels; readonly times: Durations }[] = [];
   readonly #called: { readonly name: string; readonly help: string };
@@ -32,17 +32,17 @@ class Times extends Summary {
       { metricName: `${name}_sum`, labels, value: times.sumUs * 1e-6 },
       { metricName: `${name}_count`, labels, value: times.count },
     ]);
-    // The enumeration of types is declared by the package, and not exported by it.
+    // The package declares its enumeration of types, but does not export it.
     const metric = { name, help, type: 'summary', values, aggregator: 'sum' };
     return Promise.resolve(metric) as unknown as ReturnType<Summary['get']>;
   }
 }
 
-/** A registry for one scrape: everything is set once and thrown away. */
+/** A registry for one scrape: every value is set once. */
 class Scrape {
   readonly #registry = new Registry();
 
-  /** One metric for each row; `stats` has its value under the same key. */
+  /** Sets one metric for each row; `stats` has its value under the same key. */
   set(rows: Readonly<Record<string, Metric>>, labels: Labels, stats: object): void {
     const values = stats as Readonly<Record<string, unknown>>;
     for (const [key, row] of Object.entries(rows)) {
@@ -72,7 +72,6 @@ class Scrape {
   }
 }
 
-/** The measured processes in Prometheus's text format. */
 export function metricsText(measured: readonly Measured[]): Promise<string> {
   const scrape = new Scrape();
   for (const one of measured) {

@@ -1,10 +1,10 @@
-// Listening by JavaScript as the addon does it (native/sys/sockets.h): a name stands for all its
-// addresses, on one port; `localhost` for both loopback addresses, whatever resolvers say.
+// Listens as the addon does (native/sys/sockets.h): on all addresses of a name, with one port; `localhost`
+// always means both loopback addresses.
 import { lookup } from 'node:dns/promises';
 import type { Server } from 'node:http';
 import { isIP } from 'node:net';
 
-// How often a port is chosen anew where the kernel's choice for the first address is taken on another.
+// Attempts to find a port that is free on all addresses, if the kernel may choose it.
 const portTriesMax = 16;
 
 async function addressesOf(host: string): Promise<readonly string[]> {
@@ -14,7 +14,7 @@ async function addressesOf(host: string): Promise<readonly string[]> {
   return [...new Set(found.map(({ address }) => address))];
 }
 
-/** Whether this machine has no such address, or not this version of IP at all. */
+/** Whether this machine does not have the address, or not this version of IP. */
 function isNotHere({ code }: NodeJS.ErrnoException): boolean {
   return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT' || code === 'EPROTONOSUPPORT';
 }
@@ -31,8 +31,8 @@ function listen(server: Server, host: string, port: number, alone: boolean): Pro
 }
 
 /**
- * Servers that listen on every address of `host`, on one port. Addresses that this machine does not have
- * are passed over as long as there is another. Rejects as `listen` of a server fails.
+ * Servers that listen on every address of `host`, with one port. Addresses that this machine does not have
+ * are skipped if there is another. Rejects with the error of a server's `listen`.
  */
 export async function listenOnAll(
   create: () => Server,

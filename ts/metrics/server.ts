@@ -1,6 +1,5 @@
-// Metrics for Prometheus, and the same numbers as JSON, on a port of their own.
-import { createServer } from 'node:http';
-import type { Server, ServerResponse } from 'node:http';
+// Metrics for Prometheus, and the same counters as JSON, on a separate port.
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { EsporaError } from '../errors.js';
 import { listenOnAll } from './listen.js';
 import { metricsText } from './exposition.js';
@@ -13,8 +12,8 @@ export interface MetricsServer {
 }
 
 /**
- * Serves `/metrics` and `/stats`. Rejects with an EsporaError if it can't listen. It does not keep
- * the process alive.
+ * Serves `/metrics` and `/stats`, without keeping the process alive. Rejects with an EsporaError if it
+ * cannot listen.
  */
 export async function serveMetrics(
   listen: { readonly host: string; readonly port: number },

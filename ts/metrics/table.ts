@@ -1,10 +1,10 @@
-// The one table of counters. What the addon counts, by the name that it has there (for_each_counter in
-// native/); the types of what services say about themselves and the exposition follow from it.
+// The one table of counters. Each key is the counter's name in the addon (for_each_counter in native/); the
+// types of the services' counters and the exposition derive from it.
 
 /** `flag`: a gauge that is 0 or 1. `times`: a summary, in seconds. */
 export type MetricKind = 'counter' | 'gauge' | 'flag' | 'times';
 
-/** One metric; `factor` turns its value into seconds. */
+/** One metric; its value times `factor` is exposed. */
 export interface Metric<Kind extends MetricKind = MetricKind> {
   readonly kind: Kind;
   readonly name: string;
@@ -12,7 +12,7 @@ export interface Metric<Kind extends MetricKind = MetricKind> {
   readonly factor: number;
 }
 
-/** The name that Prometheus has for a metric. */
+/** The metric's name in Prometheus. */
 export const fullName = ({ kind, name }: Metric): string =>
   `espora_${name}${kind === 'counter' ? '_total' : ''}`;
 
@@ -24,7 +24,7 @@ const gauge = row('gauge');
 const flag = row('flag');
 const times = row('times');
 
-/** How long something took, over all times it was done. Percentiles are at most 1/16 too high. */
+/** A distribution of durations. Percentiles are at most 1/16 too high. */
 export interface Durations {
   count: number;
   sumUs: number;
@@ -34,7 +34,7 @@ export interface Durations {
   p999Us: number;
 }
 
-/** What the addon says for rows of the table: counts since the start, or what is now. */
+/** The addon's values for rows of the table: counts since the start, or current values. */
 export type Counts<Rows> = {
   -readonly [Key in keyof Rows]: Rows[Key] extends Metric<'times'>
     ? Durations
@@ -43,7 +43,7 @@ export type Counts<Rows> = {
       : number;
 };
 
-/** What a service received from other services that hand over clients. */
+/** Clients that other services hand over to this one. */
 const received = {
   received: counter('received_connections', 'Connections that other services handed over'),
   receiveRefused: counter(
@@ -73,7 +73,7 @@ const acceptPauses = counter(
   'Pauses of accepting for lack of descriptors or memory',
 );
 
-/** Of a database; all of it is durable when it shows here. */
+/** Of a database; only what is durable is counted. */
 export const databaseMetrics = {
   connectionsAccepted: counter('connections', 'Connections accepted'),
   connectionsActive: gauge('connections_active', 'Connections now'),
@@ -164,7 +164,7 @@ export const forwarderMetrics = {
   session: times('session_seconds', 'Duration of sessions, from accept to end'),
 };
 
-/** Of each upstream of a balancer or an api. */
+/** Of each upstream of a forwarder. */
 export const upstreamMetrics = {
   up: flag('upstream_up', '1 while the upstream gets connections'),
   weight: gauge('upstream_weight', 'Share of connections that the upstream gets'),

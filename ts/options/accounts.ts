@@ -1,5 +1,5 @@
-// Tables of accounts, as JSON in the option itself or in a file: what a store is to have besides
-// what it has already.
+// Tables of accounts, as JSON in the option itself or in a file: the accounts to create in addition to
+// those that a store has.
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { invalid } from '../errors.js';
@@ -13,7 +13,7 @@ export interface Account {
   readonly limit: number;
 }
 
-/** The contest's accounts, which a new store gets unless others are given. */
+/** The contest's accounts, which a new store gets by default. */
 export const defaultAccounts: readonly Account[] = Object.freeze(
   [
     { id: 1, limit: 100_000 },
@@ -40,7 +40,7 @@ const members: Readonly<Record<string, string>> = {
   limit: `it must be a whole number from 0 to ${String(Number.MAX_SAFE_INTEGER)}, in cents`,
 };
 
-/** What is wrong with which account, in words. */
+/** The refusal for an invalid account. */
 function refusalOf(issue: z.core.$ZodIssue, input: unknown): string {
   const [index, member] = issue.path;
   if (typeof index !== 'number' || !Array.isArray(input)) return `it must be ${expected}`;
@@ -56,7 +56,7 @@ function refusalOf(issue: z.core.$ZodIssue, input: unknown): string {
   return `${member} of ${where} is ${shown}: ${members[member] ?? 'it is wrong'}`;
 }
 
-/** What is wrong with a table, in words; otherwise the table, frozen. */
+/** The table, frozen, or why it is refused. */
 function check(input: unknown): readonly Account[] | { readonly refused: string } {
   if (Array.isArray(input) && input.length > accountsMax) {
     return {
@@ -88,8 +88,8 @@ function parse(json: string): readonly Account[] | { readonly refused: string } 
 type AccountsInput = string | readonly Account[];
 
 /**
- * A table of accounts: an array; as text, a JSON array (it starts with a bracket) or the path of a
- * file, which stays a path here and is read by `loadAccounts`.
+ * A table of accounts: an array, or text that is a JSON array (it starts with a bracket) or the path of a
+ * file. A path stays a path here; `loadAccounts` reads the file.
  */
 export function accounts(): Kind<AccountsInput, AccountsInput> {
   const input = z.union([z.string().min(1), z.array(z.any())], {
@@ -110,7 +110,7 @@ export function accounts(): Kind<AccountsInput, AccountsInput> {
   };
 }
 
-/** The table itself. Reads the file if a path was given; throws an EsporaError that names it. */
+/** The table, read from the file if a path was given. Throws an EsporaError that names the file. */
 export function loadAccounts(value: AccountsInput): readonly Account[] {
   if (typeof value !== 'string') return value;
   let json: string;

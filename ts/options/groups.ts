@@ -1,10 +1,10 @@
-// Options in groups, as objects are written by hand: `health: { check: 'http', path: '/up' }` for
-// `healthCheck` and `healthPath`. The one table stays what it is; this only translates names.
+// Options in groups: `health: { check: 'http', path: '/up' }` for `healthCheck` and `healthPath`. Only
+// names are translated; the options are those of the table.
 import { invalid } from '../errors.js';
 import { suggestion } from './suggest.js';
 import type { OptionName, ServiceInput, ServiceKind } from './table.js';
 
-/** Each group with its keys and the option that each stands for. */
+/** The groups: each key with the option that it stands for. */
 export const optionGroups = Object.freeze({
   listen: {
     host: 'host',
@@ -49,7 +49,7 @@ export const optionGroups = Object.freeze({
 type Groups = typeof optionGroups;
 type Member<Input, Name> = Name extends keyof Input ? Input[Name] : never;
 
-/** The options of a service's class, each by its own name or in its group. */
+/** The options of a service's class, each by its name in the table or in its group. */
 export type Grouped<S extends ServiceKind> = ServiceInput<S> & {
   readonly [Group in keyof Groups]?:
     | { readonly [Key in keyof Groups[Group]]?: Member<ServiceInput<S>, Groups[Group][Key]> }
@@ -57,8 +57,8 @@ export type Grouped<S extends ServiceKind> = ServiceInput<S> & {
 };
 
 /**
- * The same options by their own names. Throws ERR_ESPORA_INVALID for a key that no group has, and
- * for an option that is given twice. What the values are is not looked at.
+ * The options by their names in the table. Throws ERR_ESPORA_INVALID for an unknown key of a group and for
+ * an option that is given twice. Values are not checked.
  */
 export function flattenOptions<S extends ServiceKind>(
   service: S,

@@ -1,10 +1,10 @@
-// JSON that a person wrote. JSON.parse keeps the last of two members with one name, in silence.
+// Finds repeated names in JSON; JSON.parse silently keeps the last of two members with the same name.
 
 const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 
-/** The first name that an object in `json` has twice; undefined if there is none. For valid JSON. */
+/** The first name that an object in `json`, which must be valid, has twice; undefined if there is none. */
 export function repeatedName(json: string): string | undefined {
-  // One set for each object that is open, null for each array.
+  // One set for each open object, null for each open array.
   const open: (Set<string> | null)[] = [];
   let last: string | undefined;
   for (const [token] of json.matchAll(tokens)) {
@@ -13,7 +13,7 @@ export function repeatedName(json: string): string | undefined {
     else if (token === '}' || token === ']') open.pop();
     else if (token.startsWith('"')) last = token;
     else if (token === ':' && last !== undefined) {
-      // Two ways of writing one name are the same name.
+      // A name may be written in several ways, with escapes.
       const name = JSON.parse(last) as string;
       const names = open.at(-1);
       if (names?.has(name) === true) return name;

@@ -1,5 +1,5 @@
-// From what was given (flags, environment, configuration file) to the checked, frozen options of a
-// command, with where each value came from.
+// Resolves flags, environment and configuration file to the checked, frozen options of a command, with the
+// source of each value.
 import { asJson } from '../shown.js';
 import { readFileSync } from 'node:fs';
 import { invalid } from '../errors.js';
@@ -15,7 +15,7 @@ import type {
   Values,
 } from './table.js';
 
-/** Where a value came from; earlier ones win. */
+/** The source of a value; earlier ones win. */
 export type Source = 'flag' | 'environment' | 'file' | 'default';
 
 /** One option of a command with its value and origin. */
@@ -23,16 +23,16 @@ export interface Setting {
   readonly name: OptionName;
   readonly flag: string;
   readonly variable: string;
-  /** The value as text, as it could be given; undefined where there is none. */
+  /** The value as text, as it could be given; undefined if there is none. */
   readonly text: string | undefined;
   readonly source: Source;
-  /** The flag, variable or file that gave it; `default` otherwise. */
+  /** The flag, variable or file that it came from, or `default`. */
   readonly origin: string;
 }
 
-/** What was given for a command. */
+/** The values given for a command. */
 export interface Sources {
-  /** By option name, only those that were given. */
+  /** By option name; only those that were given. */
   readonly flags?: Readonly<Record<string, unknown>>;
   readonly environment?: Environment;
   readonly file?: ConfigFile | undefined;
@@ -48,17 +48,16 @@ export interface ConfigFile {
 export interface Resolution<C extends Command> {
   readonly values: Values<C>;
   readonly settings: readonly Setting[];
-  /** What a person should know about what was given, a sentence each. */
+  /** What the user should know about the given values, one sentence each. */
   readonly warnings: readonly string[];
 }
 
-// Variables of ours that are no options: which binary of the addon is loaded, and the image of the
-// compose files.
+// Variables of espora that are not options: the addon to load, and the image of the compose files.
 const otherVariables = ['ESPORA_ADDON', 'ESPORA_IMAGE'] as const;
 
 const prefix = 'ESPORA_';
 
-/** Every variable with our prefix that means something. */
+/** Every variable of espora with its prefix. */
 export const knownVariables: readonly string[] = Object.freeze([
   ...optionNames.map(variableOf).filter((name) => name.startsWith(prefix)),
   ...otherVariables,
@@ -66,28 +65,27 @@ export const knownVariables: readonly string[] = Object.freeze([
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-// What Kubernetes and links between containers put into every container for each service there is,
-// whatever its name means to others: for one called espora ESPORA_SERVICE_HOST,
-// ESPORA_PORT=tcp://10.0.0.1:9999, ESPORA_PORT_9999_TCP_ADDR and more, for one called
-// espora-metrics ESPORA_METRICS_PORT=tcp://10.0.0.2:9998.
+// Kubernetes and links between containers set such variables in every container for each service: for one
+// called espora ESPORA_SERVICE_HOST, ESPORA_PORT=tcp://10.0.0.1:9999, ESPORA_PORT_9999_TCP_ADDR and more,
+// for one called espora-metrics ESPORA_METRICS_PORT=tcp://10.0.0.2:9998.
 const linkNames =
   /^ESPORA_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 const linkValue = /^(tcp|udp|sctp):\/\//;
 
-/** Whether the variable tells where another service is, and is no setting of ours. */
+/** Whether the variable says where a service of the platform is, and is not an option. */
 function isServiceLink(name: string, value: string): boolean {
   if (!name.startsWith(prefix)) return false;
   if (name.endsWith('_PORT') && linkValue.test(value)) return true;
   return !knownVariables.includes(name) && linkNames.test(name);
 }
 
-/** An empty variable counts as absent: that is what `VARIABLE=${UNSET}` in a compose file gives. */
+/** An empty variable counts as absent: `VARIABLE=${UNSET}` in a compose file sets one. */
 function isSet(name: string, value: string | undefined): value is string {
   return value !== undefined && value !== '' && !isServiceLink(name, value);
 }
 
 const meant = (name: string): string => {
-  // PORT, DB and others have no prefix: it is a natural slip to give them one.
+  // PORT, DB and others have no prefix, and are easily given one by mistake.
   const bare = name.slice(prefix.length);
   if (optionNames.map(variableOf).includes(bare)) return `; did you mean ${bare}?`;
   return suggestion(name, knownVariables);
@@ -96,8 +94,8 @@ const meant = (name: string): string => {
 const linksNamedMax = 3;
 
 /**
- * What has our prefix in the environment and means nothing here, a sentence each: a platform sets
- * variables that nobody asked for, and none of them may stop a service. Pure.
+ * A warning for each variable that has the prefix and is unknown. It is not an error, because platforms set
+ * variables that no user asked for. Pure.
  */
 export function foreignVariables(environment: Environment): readonly string[] {
   const warnings: string[] = [];
@@ -119,7 +117,7 @@ export function foreignVariables(environment: Environment): readonly string[] {
   return warnings;
 }
 
-/** Reads a configuration file: one JSON object whose keys are names of options. */
+/** Reads a configuration file: one JSON object with options by name. */
 export function readConfigFile(path: string): ConfigFile {
   let json: string;
   try {
@@ -182,8 +180,8 @@ function check(name: OptionName, { value, source, origin }: Given): unknown {
 }
 
 /**
- * The options of `command` by precedence flag, environment, file, default. Throws
- * ERR_ESPORA_INVALID with one sentence for the first value that is refused. Pure.
+ * The options of `command`; a flag precedes the environment, that the file, that the default. Throws
+ * ERR_ESPORA_INVALID for the first value that is refused. Pure.
  */
 export function resolveOptions<C extends Command>(command: C, sources: Sources): Resolution<C> {
   const { values, settings } = resolveNames(optionsOf(command), sources);
@@ -222,8 +220,8 @@ function resolveNames(
 }
 
 /**
- * The options of a class: typed input, checked like a command's, with relative paths of sockets as
- * they are meant in the working directory of now. Throws ERR_ESPORA_INVALID.
+ * The options of a class, checked like those of a command. Relative paths of sockets become absolute, from
+ * the current working directory. Throws ERR_ESPORA_INVALID.
  */
 export function resolveServiceOptions<S extends ServiceKind>(
   service: S,

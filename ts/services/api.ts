@@ -3,8 +3,7 @@ import { invalid } from '../errors.js';
 import type { NativeForwarderStats } from '../native.js';
 import type { ServiceInput } from '../options/table.js';
 import { createForwarder } from './forwarder.js';
-import { Service } from './service.js';
-import type { Listening } from './service.js';
+import { Service, type Listening } from './service.js';
 
 /** Options of an Api; `db` is required. */
 export type ApiOptions = ServiceInput<'api'>;

@@ -2,13 +2,10 @@
 import { asJson, shown } from '../shown.js';
 import { callAddon, invalid } from '../errors.js';
 import type { NativeForwarder, NativeForwarderStats, UpstreamState } from '../native.js';
-import { count, rootedAddress, weightMax } from '../options/kinds.js';
-import type { WeightedAddress } from '../options/kinds.js';
-import { flattenOptions } from '../options/groups.js';
-import type { Grouped } from '../options/groups.js';
+import { count, rootedAddress, weightMax, type WeightedAddress } from '../options/kinds.js';
+import { flattenOptions, type Grouped } from '../options/groups.js';
 import { createForwarder, readUpstream } from './forwarder.js';
-import { Service } from './service.js';
-import type { Listening, StopOptions, UpstreamChange } from './service.js';
+import { Service, type Listening, type StopOptions, type UpstreamChange } from './service.js';
 
 export type { UpstreamChange };
 

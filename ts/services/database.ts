@@ -1,10 +1,8 @@
 // The database: HTTP server, ledger and durable store in one process.
-import { loadNative } from '../native.js';
-import type { NativeDatabaseStarted, NativeDatabaseStats } from '../native.js';
+import { loadNative, type NativeDatabaseStarted, type NativeDatabaseStats } from '../native.js';
 import { loadAccounts } from '../options/accounts.js';
 import type { ServiceInput } from '../options/table.js';
-import { listeningOf, Service } from './service.js';
-import type { Listening, StoreOpened } from './service.js';
+import { listeningOf, Service, type Listening, type StoreOpened } from './service.js';
 
 /** Options of a Database; none is required. */
 export type DatabaseOptions = ServiceInput<'database'>;

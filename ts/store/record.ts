@@ -4,8 +4,7 @@ import type { Buffer } from 'node:buffer';
 import { types } from 'node:util';
 import { EsporaError, invalid } from '../errors.js';
 import { shown } from '../shown.js';
-import { recordBytesMax } from './unit.js';
-import type { Unit } from './unit.js';
+import { recordBytesMax, type Unit } from './unit.js';
 
 /** A position in the bytes of a record that is decoded. */
 export interface Cursor {

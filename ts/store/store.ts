@@ -16,10 +16,8 @@ import type {
 import { refuseUnknown } from '../options/suggest.js';
 import { shown } from '../shown.js';
 import { Pending } from './pending.js';
-import { RowIterator } from './rows.js';
-import type { ReadRange, Row } from './rows.js';
-import { rawRecord } from './record.js';
-import type { RecordType } from './record.js';
+import { RowIterator, type ReadRange, type Row } from './rows.js';
+import { rawRecord, type RecordType } from './record.js';
 import { Staging } from './staging.js';
 import { turnEnd } from './turn-end.js';
 import type { Unit } from './unit.js';

@@ -1,16 +1,16 @@
-// How long to wait before a crashed service is started again.
+// The wait before a crashed service is started again.
 
 /** Waiting times of restarts, in milliseconds. */
 export interface BackOffPolicy {
-  /** Before the first restart after a calm time. */
+  /** The wait before the first restart after a calm time. */
   readonly firstMs: number;
-  /** Never longer than this. */
+  /** The longest wait. */
   readonly maxMs: number;
-  /** Ready for this long: the next crash counts as the first. */
+  /** If a service was ready for this long, its next crash counts as the first. */
   readonly calmMs: number;
 }
 
-/** Quick enough that a single crash is hardly noticed, slow enough that a crash loop costs nothing. */
+/** A single crash is repaired at once; a crash loop costs next to nothing. */
 export const restartPolicy: BackOffPolicy = Object.freeze({
   firstMs: 100,
   maxMs: 10_000,
@@ -18,9 +18,9 @@ export const restartPolicy: BackOffPolicy = Object.freeze({
 });
 
 /**
- * The wait before the next restart: doubles from crash to crash, starts anew after a calm time.
- * `previousMs` is the wait before the life that just ended (0: there was none), `readyForMs` how
- * long that life was ready.
+ * The wait before the next restart: doubles from crash to crash, and starts again after a calm time.
+ * `previousMs` is the previous wait (0: there was none), `readyForMs` how long the crashed process was
+ * ready.
  */
 export function nextDelay(policy: BackOffPolicy, previousMs: number, readyForMs: number): number {
   if (previousMs === 0 || readyForMs >= policy.calmMs) return policy.firstMs;

@@ -1,71 +1,71 @@
-// The life of a service under its supervisor: a table of states and events. Pure: what is to be done
-// is said here and done in supervisor.ts.
+// The life of a service under its supervisor: a table of states and events. Pure: supervisor.ts performs
+// the actions.
 
-/** Where a service is in its life. Those with a process are marked with a *. */
+/** The state of a service. States with a process are marked with a *. */
 export type LifeState =
   /** Not started yet. */
   | 'idle'
-  /** * Its first process, which was not ready yet. */
+  /** * Its first process is not ready yet. */
   | 'starting'
   /** * */
   | 'ready'
-  /** Its process crashed; the next one comes after a wait. */
+  /** Its process crashed; the next one starts after a wait. */
   | 'waiting'
-  /** * A later process, which was not ready yet. */
+  /** * A later process is not ready yet. */
   | 'restarting'
-  /** * Everything stops, and its turn has not come. */
+  /** * Everything stops; its turn has not come yet. */
   | 'leaving'
-  /** * It was told to end and may drain. */
+  /** * It was told to stop and may drain. */
   | 'ending'
-  /** * It was told to end at once. */
+  /** * It was told to stop at once. */
   | 'cut'
-  /** * It took longer than it may and was killed. */
+  /** * It took too long to stop and was killed. */
   | 'killed'
-  /** Nothing runs, and nothing will. */
+  /** It has no process and gets no further one. */
   | 'over';
 
 /** What happens to a service. */
 export type LifeEvent =
-  /** The one before it in start order is ready. */
+  /** The service before it in start order is ready. */
   | 'start'
   /** Its process reported that it is ready. */
   | 'ready'
-  /** Its process ended in a way after which another may do better. */
+  /** Its process ended; another one may do better. */
   | 'ended'
-  /** Its process ended with exit code 3: another must not be tried. */
+  /** Its process ended with exit code 3: no other must be started. */
   | 'ended for good'
   /** The wait before its restart is over. */
   | 'wait over'
   /** Everything is to stop. */
   | 'stop'
-  /** Those that are stopped before it have ended. */
+  /** The services that stop before it have ended. */
   | 'turn'
-  /** Everything is to end at once; only after `stop`. */
+  /** Everything is to stop at once; only after `stop`. */
   | 'at once'
-  /** It did not end within the time that it was given. */
+  /** It did not end in time. */
   | 'time over';
 
-/** What the supervisor does. */
+/** What the supervisor does for an event. */
 export type LifeAction =
   /** Starts a process. */
   | 'spawn'
-  /** Says that the service is ready. */
+  /** Reports that the service is ready. */
   | 'announce'
-  /** Says that it crashed, and sets the timer of `wait over`. */
+  /** Reports the crash and sets the timer of `wait over`. */
   | 'back off'
   | 'cancel the wait'
-  /** Stops everything, with the reason that the process gave. */
+  /** Stops everything, for the reason that the process gave. */
   | 'give up'
   /** SIGTERM; sets the timer of `time over` to the time to drain and to end. */
   | 'terminate'
-  /** SIGTERM and the message that there is no time; sets the timer of `time over` to a second. */
+  /** SIGTERM and the message `stop-at-once`; sets the timer of `time over` to a second. */
   | 'cut'
   /** SIGKILL. */
   | 'kill'
-  /** Says that it was stopped. */
+  /** Reports that it stopped. */
   | 'report the end';
 
-/** What an event leads to. */
+/** The new state after an event, and the action. */
 export interface LifeStep {
   readonly to: LifeState;
   readonly action?: LifeAction;
@@ -75,9 +75,15 @@ function to(state: LifeState, action?: LifeAction): LifeStep {
   return action === undefined ? { to: state } : { to: state, action };
 }
 
+/** However the process ends after a stop. */
+const reportedEnd = {
+  ended: to('over', 'report the end'),
+  'ended for good': to('over', 'report the end'),
+} as const;
+
 /**
- * For each state what each event leads to. What has no row there can't happen: the supervisor takes
- * it for a bug of its own.
+ * The step for each event in each state. An event without a row cannot happen in that state: for the
+ * supervisor it is a bug.
  */
 export const lifeTable: Readonly<
   Record<LifeState, Readonly<Partial<Record<LifeEvent, LifeStep>>>>
@@ -86,7 +92,7 @@ export const lifeTable: Readonly<
     start: to('starting', 'spawn'),
     stop: to('over'),
   },
-  // What was never ready is set up wrongly more often than not: a person has to see the reason.
+  // A service that was never ready is most likely configured wrongly: the operator must see the reason.
   starting: {
     ready: to('ready', 'announce'),
     ended: to('over', 'give up'),
@@ -108,35 +114,31 @@ export const lifeTable: Readonly<
     'ended for good': to('over', 'give up'),
     stop: to('leaving'),
   },
-  // From here on nothing comes back, and that something got ready interests nobody any more.
+  // From here on nothing is restarted, and readiness no longer matters.
   leaving: {
     ready: to('leaving'),
-    ended: to('over', 'report the end'),
-    'ended for good': to('over', 'report the end'),
+    ...reportedEnd,
     turn: to('ending', 'terminate'),
     'at once': to('cut', 'cut'),
   },
   ending: {
     ready: to('ending'),
-    ended: to('over', 'report the end'),
-    'ended for good': to('over', 'report the end'),
+    ...reportedEnd,
     'at once': to('cut', 'cut'),
     'time over': to('killed', 'kill'),
   },
-  // Neither its turn nor being told again gives it more time.
+  // Neither its turn nor another `at once` gives it more time.
   cut: {
     ready: to('cut'),
-    ended: to('over', 'report the end'),
-    'ended for good': to('over', 'report the end'),
+    ...reportedEnd,
     turn: to('cut'),
     'at once': to('cut'),
     'time over': to('killed', 'kill'),
   },
-  // What it said before may still be on its way.
+  // Messages that it sent before may still arrive.
   killed: {
     ready: to('killed'),
-    ended: to('over', 'report the end'),
-    'ended for good': to('over', 'report the end'),
+    ...reportedEnd,
     turn: to('killed'),
     'at once': to('killed'),
   },

@@ -1,5 +1,5 @@
-// What a service and its supervisor say to each other over the channel between them (Node's IPC, a
-// socket pair: its end tells each that the other is gone).
+// The messages between a service and its supervisor over Node.js's IPC channel, a socket pair whose end
+// tells each side that the other has ended.
 import type { ProcessStats } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 
@@ -11,28 +11,21 @@ export type FromService =
 
 /** From a supervisor to its service. */
 export type FromSupervisor =
-  /** The private directory that whoever is last removes when the supervisor was killed. */
+  /** The private directory, which the last service removes if the supervisor was killed. */
   | { readonly type: 'run-directory'; readonly path: string }
   | { readonly type: 'stats' }
-  /** Connections get no time to end. */
+  /** Stop without giving connections time to end. */
   | { readonly type: 'stop-at-once' };
 
-function typeOf(message: unknown): unknown {
-  return typeof message === 'object' && message !== null && 'type' in message
-    ? message.type
-    : undefined;
+function withType<Message>(message: unknown, types: readonly string[]): Message | undefined {
+  if (typeof message !== 'object' || message === null || !('type' in message)) return undefined;
+  return types.includes(message.type as string) ? (message as Message) : undefined;
 }
 
-/** The message, if it is one of ours. */
-export function fromService(message: unknown): FromService | undefined {
-  const type = typeOf(message);
-  const ours = type === 'ready' || type === 'failed' || type === 'stats';
-  return ours ? (message as FromService) : undefined;
-}
+/** The message, if it is a service's. */
+export const fromService = (message: unknown): FromService | undefined =>
+  withType(message, ['ready', 'failed', 'stats']);
 
-/** The message, if it is one of ours. */
-export function fromSupervisor(message: unknown): FromSupervisor | undefined {
-  const type = typeOf(message);
-  const ours = type === 'run-directory' || type === 'stats' || type === 'stop-at-once';
-  return ours ? (message as FromSupervisor) : undefined;
-}
+/** The message, if it is a supervisor's. */
+export const fromSupervisor = (message: unknown): FromSupervisor | undefined =>
+  withType(message, ['run-directory', 'stats', 'stop-at-once']);

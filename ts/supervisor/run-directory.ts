@@ -8,18 +8,18 @@ import { rootedPath } from '../options/kinds.js';
 /** A directory for sockets. */
 export interface RunDirectory {
   readonly path: string;
-  /** True: private, made by us with all that will be in it. */
+  /** True: a private directory, created by us. */
   readonly isPrivate: boolean;
-  /** Removes what we made of it; never throws. May be called twice. */
+  /** Removes the directories that we created; never throws. May be called twice. */
   remove(): void;
 }
 
-// What is to be in it: `/`, a service's name, and what stands behind that.
+// The longest path in it: `/`, a service's name, and a suffix.
 const socketNameBytes = 48;
 
 /**
- * Uses `given`, making it (0700) where it is missing, or makes a private one under the system's
- * temporary directory. Throws an EsporaError if that fails or others could write to it.
+ * Uses `given`, creating it (0700) if it is missing, or creates a private directory under the system's
+ * temporary directory. Throws an EsporaError if that fails or if other users could write to it.
  */
 export function openRunDirectory(given?: string): RunDirectory {
   const path = given === undefined ? undefined : rootedPath(given, socketNameBytes);
@@ -34,7 +34,7 @@ export function openRunDirectory(given?: string): RunDirectory {
           try {
             rmSync(made, { recursive: true, force: true });
           } catch {
-            // Left behind in the temporary directory; nothing depends on it.
+            // It stays in the temporary directory; nothing depends on it.
           }
         },
       };
@@ -69,11 +69,11 @@ function removeUpTo(path: string, first: string): void {
   for (let each = path; each.startsWith(first); each = dirname(each)) removeIfEmpty(each);
 }
 
-/** Removes the directory if nothing is in it any more; never throws. */
+/** Removes the directory if it is empty; never throws. */
 export function removeIfEmpty(path: string): void {
   try {
     rmdirSync(path);
   } catch {
-    // Not empty: another service still uses it and is the one to remove it.
+    // Not empty: another service still uses it, and removes it later.
   }
 }

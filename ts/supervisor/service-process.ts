@@ -1,38 +1,36 @@
-// One life of one service's process: spawn, readiness, end. Knows nothing of restarts.
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+// One process of a service: spawn, readiness, end. It knows nothing of restarts.
+import { spawn, type ChildProcess } from 'node:child_process';
 import type { ProcessStats } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
-import { fromService } from './messages.js';
-import type { FromSupervisor } from './messages.js';
+import { fromService, type FromSupervisor } from './messages.js';
 
 /** How to start a process. */
 export interface ServiceCommand {
   readonly file: string;
   readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Descriptors of ours that it gets as its own, from 3 on. */
+  /** Descriptors of this process that it inherits as 3, 4, … */
   readonly descriptors?: readonly number[];
 }
 
-/** How a life ended. */
+/** How a process ended. */
 export interface ServiceEnd {
-  /** What it said was wrong before it ended; one sentence without a full stop. */
+  /** The failure that it reported before it ended; one sentence without a full stop. */
   readonly message: string | undefined;
-  /** Completes "the service …", in words for a person. */
+  /** Completes the sentence "the service …". */
   readonly how: string;
-  /** The exit code; undefined if a signal ended it or it never began. */
+  /** The exit code; undefined if a signal ended it or it could not be started. */
   readonly exitCode: number | undefined;
 }
 
-/** Who wants to know. Each is called at most once, `ended` always and last. */
+/** The listeners. Each is called at most once; `ended` always, and last. */
 export interface ServiceProcessEvents {
   readonly ready: (started: Started) => void;
   readonly ended: (end: ServiceEnd) => void;
 }
 
-// How long a service may take to say its counters: a scrape waits for all of them, and Prometheus waits
-// for 10 s.
+// How long a service may take to report its counters: a scrape waits for all services, and Prometheus
+// gives up after 10 s.
 const statsPatienceMs = 2000;
 
 /** A running service. */
@@ -45,33 +43,27 @@ export class ServiceProcess {
   #ready = false;
   #ended = false;
 
-  /** Spawns at once, in a session of its own: a Ctrl-C on the terminal reaches only us. */
+  /** Spawns at once, in a session of its own, so that a Ctrl-C reaches only the supervisor. */
   constructor(command: ServiceCommand, events: ServiceProcessEvents) {
     this.#events = events;
     this.#child = spawn(command.file, command.arguments, {
       detached: true,
       env: command.environment,
-      // No stdout: what a service would tell a person, the supervisor says. Logs go to our stderr.
+      // No stdout: the supervisor prints for its services. Their logs go to our stderr.
       stdio: ['ignore', 'ignore', 'inherit', ...(command.descriptors ?? []), 'ipc'],
     });
-    this.#child.on('message', (message) => {
-      this.#receive(message);
-    });
-    this.#child.once('disconnect', () => {
-      this.#settleStats(undefined);
-    });
+    this.#child.on('message', (message) => this.#receive(message));
+    this.#child.once('disconnect', () => this.#settleStats(undefined));
     this.#child.once('error', (error) => {
-      // Also raised when a signal or message can't be sent; only a failed spawn has no pid.
+      // Also emitted when a signal or message cannot be sent; only after a failed spawn there is no pid.
       if (this.#child.pid === undefined) {
         const how = `could not be started (${error.message})`;
         this.#end({ message: undefined, how, exitCode: undefined });
       }
     });
     this.#child.once('exit', (code, signal) => {
-      // What it said last may still be in the channel: that ends with 'disconnect'.
-      const finish = (): void => {
-        this.#end(this.#endOf(code, signal));
-      };
+      // Its last messages may still be in the channel until 'disconnect'.
+      const finish = (): void => this.#end(this.#endOf(code, signal));
       if (this.#child.connected) this.#child.once('disconnect', finish);
       else finish();
     });
@@ -82,18 +74,18 @@ export class ServiceProcess {
     return this.#child.pid;
   }
 
-  /** Sends a signal; nothing happens if the process is gone. */
+  /** Sends a signal, unless the process has ended. */
   signal(signal: NodeJS.Signals): void {
     if (!this.#ended) this.#child.kill(signal);
   }
 
-  /** Sends a message; nothing happens if the channel is closed. */
+  /** Sends a message, unless the channel is closed. */
   send(message: FromSupervisor): void {
-    // The callback swallows EPIPE: the end of the process is reported as its end.
+    // The callback ignores EPIPE: the end of the process is reported by its exit.
     if (this.#child.connected) this.#child.send(message, () => undefined);
   }
 
-  /** The service's counters; undefined if it ends, or does not answer in time. */
+  /** The service's counters; undefined if it ends or does not answer in time. */
   stats(): Promise<ProcessStats | undefined> {
     if (!this.#ready || !this.#child.connected) return Promise.resolve(undefined);
     return new Promise((resolve) => {
@@ -104,14 +96,13 @@ export class ServiceProcess {
       };
       const deadline = setTimeout(settle, statsPatienceMs, undefined);
       this.#statsWaiting.add(settle);
-      // One question at a time: those to a process that is stopped would pile up.
+      // One question at a time: they would pile up for a process that is suspended.
       if (this.#statsAsked) return;
       this.#statsAsked = true;
       this.send({ type: 'stats' });
     });
   }
 
-  /** Settles all who wait for counters. */
   #settleStats(stats: ProcessStats | undefined): void {
     this.#statsAsked = false;
     for (const settle of [...this.#statsWaiting]) settle(stats);

@@ -1,23 +1,20 @@
-// Starts a topology's services in order, brings crashed ones back, stops all in reverse order.
+// Starts a topology's services in order, restarts crashed ones, stops all in reverse order.
 import { EsporaError } from '../errors.js';
 import type { Measured } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 import type { ServicePlan } from '../topology/topology.js';
-import { nextDelay, restartPolicy } from './back-off.js';
-import type { BackOffPolicy } from './back-off.js';
-import { lifeTable } from './life.js';
-import type { LifeAction, LifeEvent, LifeState } from './life.js';
-import { ServiceProcess } from './service-process.js';
-import type { ServiceCommand, ServiceEnd } from './service-process.js';
+import { nextDelay, restartPolicy, type BackOffPolicy } from './back-off.js';
+import { lifeTable, type LifeAction, type LifeEvent, type LifeState } from './life.js';
+import { ServiceProcess, type ServiceCommand, type ServiceEnd } from './service-process.js';
 
-/** What happens, for lines, logs and tests. */
+/** What a supervisor reports, for output, logs and tests. */
 export type SupervisorEvent =
   | {
       readonly event: 'service-ready';
       readonly service: string;
       readonly kind: ServicePlan['kind'];
       readonly pid: number;
-      /** How often it was started before. */
+      /** How often it was restarted. */
       readonly restarts: number;
       readonly upstreams: readonly string[];
       readonly started: Started;
@@ -31,7 +28,7 @@ export type SupervisorEvent =
       readonly reason: string;
       readonly restartInMs: number;
     }
-  /** A service ended in a way that ends the whole; said before the others are stopped. */
+  /** A service ended so that everything must stop; reported before the others are stopped. */
   | { readonly event: 'failed'; readonly reason: string; readonly exitCode: number }
   /** How many services still run. */
   | { readonly event: 'stopping'; readonly services: number }
@@ -40,45 +37,43 @@ export type SupervisorEvent =
   | { readonly event: 'service-stopped'; readonly service: string; readonly killed: boolean }
   | { readonly event: 'stopped' };
 
-/** What a supervisor is made of. */
 export interface SupervisorOptions {
   /** In start order. */
   readonly plans: readonly ServicePlan[];
   readonly commandOf: (plan: ServicePlan) => ServiceCommand;
   readonly onEvent: (event: SupervisorEvent) => void;
-  /** How long a service may drain; one that takes much longer is killed. */
+  /** How long a service may drain. */
   readonly drainMs: number;
-  /** The private directory for sockets, which services remove if we can't. */
+  /** The private directory for sockets, which services remove if the supervisor cannot. */
   readonly runDirectory?: string | undefined;
   readonly backOff?: BackOffPolicy;
-  /** How much longer than that it may take to end before it is killed. */
+  /** How long a service may take to end after its drain time before it is killed. */
   readonly stopGraceMs?: number;
 }
 
-// Beyond its drain time a service gets this long to end before it is killed, unless told otherwise.
 const defaultStopGraceMs = 5000;
-// Told to end at once, it gets this long.
+// The same for a service that was told to stop at once.
 const atOnceGraceMs = 1000;
-// A service that is not ready after this long is reported, and again each time it passes.
+// A service that is not ready is reported each time this has passed.
 const slowStartMs = 10_000;
 
-/** A service with what its life needs. */
+/** A service with the state of its life. */
 class SupervisedService {
   readonly plan: ServicePlan;
   state: LifeState = 'idle';
   process: ServiceProcess | undefined;
-  /** When the present process reported that it is ready. */
+  /** When the current process reported that it is ready. */
   readySince: number | undefined;
-  /** What that process said then. */
+  /** The report of that process. */
   started: Started | undefined;
   /** How its last process ended. */
   end: ServiceEnd | undefined;
   restarts = 0;
   delayMs = 0;
-  /** Of `wait over` or `time over`, never both. */
+  /** The timer of `wait over` or of `time over`; both never run at once. */
   timer: NodeJS.Timeout | undefined;
   killed = false;
-  /** Fulfilled when it is ready for the first time, or over without. */
+  /** Fulfilled when it is ready for the first time, or over without having been ready. */
   readonly settled: Promise<void>;
   /** Fulfilled when it is over. */
   readonly over: Promise<void>;
@@ -97,8 +92,8 @@ class SupervisedService {
 }
 
 /**
- * `start` brings everything up; `ended` is fulfilled when everything is down again: with undefined
- * after `stop`, with the reason if a service could not be started or must not be restarted.
+ * `start` starts everything; `ended` is fulfilled when everything has stopped: with undefined after
+ * `stop`, with the reason if a service could not be started or must not be restarted.
  */
 export class Supervisor {
   readonly ended: Promise<ServiceEnded | undefined>;
@@ -106,28 +101,18 @@ export class Supervisor {
   readonly #services: readonly SupervisedService[];
   readonly #startedAt = performance.now();
   readonly #actions: Readonly<Record<LifeAction, (service: SupervisedService) => void>> = {
-    spawn: (service) => {
-      this.#spawn(service);
-    },
-    announce: (service) => {
-      this.#announce(service);
-    },
-    'back off': (service) => {
-      this.#backOff(service);
-    },
-    'cancel the wait': ({ timer }) => {
-      clearTimeout(timer);
-    },
-    'give up': (service) => {
-      this.#giveUp(service);
-    },
+    spawn: (service) => this.#spawn(service),
+    announce: (service) => this.#announce(service),
+    'back off': (service) => this.#backOff(service),
+    'cancel the wait': ({ timer }) => clearTimeout(timer),
+    'give up': (service) => this.#giveUp(service),
     terminate: (service) => {
       this.#emit({ event: 'service-stopping', service: service.plan.name });
       const { drainMs, stopGraceMs = defaultStopGraceMs } = this.#options;
       service.process!.signal('SIGTERM');
       this.#after(drainMs + stopGraceMs, service, 'time over');
     },
-    // The signal is for what does not listen to messages yet, or no more.
+    // The signal is for a process that does not listen to messages yet, or no longer does.
     cut: (service) => {
       service.process!.send({ type: 'stop-at-once' });
       service.process!.signal('SIGTERM');
@@ -137,9 +122,8 @@ export class Supervisor {
       service.killed = true;
       service.process!.signal('SIGKILL');
     },
-    'report the end': ({ plan, killed }) => {
-      this.#emit({ event: 'service-stopped', service: plan.name, killed });
-    },
+    'report the end': ({ plan, killed }) =>
+      this.#emit({ event: 'service-stopped', service: plan.name, killed }),
   };
   #end!: (reason: ServiceEnded | undefined) => void;
   #phase: 'running' | 'stopping' | 'stopping at once' | 'stopped' = 'running';
@@ -152,7 +136,7 @@ export class Supervisor {
     });
   }
 
-  /** Starts the services one after the other; returns when all are ready or `stop` was called. */
+  /** Starts the services one after the other; resolves when all are ready or `stop` was called. */
   async start(): Promise<void> {
     for (const service of this.#services) {
       if (this.#phase !== 'running') return;
@@ -164,15 +148,15 @@ export class Supervisor {
     }
   }
 
-  /** Stops all in reverse order, each after the one before it ended. Later calls join the first. */
+  /** Stops the services in reverse order, one after the other. Later calls join the first. */
   async stop(): Promise<void> {
     this.#stopAll(undefined);
     await this.ended;
   }
 
   /**
-   * Like `stop`, but connections get no time to end, and what does not end right away is killed.
-   * The store is made for that: nothing that was answered is lost. Later calls join the first.
+   * Like `stop`, but connections get no time to end, and a process that does not end at once is killed.
+   * Nothing that was answered is lost. Later calls join the first.
    */
   stopAtOnce(): Promise<void> {
     const stopped = this.stop();
@@ -184,18 +168,17 @@ export class Supervisor {
     return stopped;
   }
 
-  /** What each service says about itself, in start order. One that misses its deadline is not up. */
-  async measure(): Promise<readonly Measured[]> {
-    const measured = await Promise.all(
+  /** The counters of each service, in start order. One that does not answer in time counts as down. */
+  measure(): Promise<readonly Measured[]> {
+    return Promise.all(
       this.#services.map(async ({ plan: { name, kind }, process, restarts }) => {
         const stats = await process?.stats();
         return { name, kind, restarts, up: stats !== undefined, ...stats };
       }),
     );
-    return measured;
   }
 
-  /** Process id of each service that runs, by name. */
+  /** Process ids of the running services, by name. */
   pids(): ReadonlyMap<string, number> {
     return new Map(
       this.#services.flatMap(({ plan, process }) =>
@@ -208,7 +191,6 @@ export class Supervisor {
     this.#options.onEvent(event);
   }
 
-  /** Takes the step that the table has for it. */
   #happen(service: SupervisedService, event: LifeEvent): void {
     const step = lifeTable[service.state][event];
     if (step === undefined) {
@@ -216,7 +198,7 @@ export class Supervisor {
         `bug: "${event}" happened to ${service.plan.name}, which is ${service.state}`,
       );
     }
-    // Before anything is done or said: whoever hears of it may cause the next event.
+    // First of all: a listener of the action may cause the next event.
     service.state = step.to;
     if (step.action !== undefined) this.#actions[step.action](service);
     if (step.to === 'ready' || step.to === 'over') service.settle();
@@ -225,15 +207,13 @@ export class Supervisor {
 
   #after(ms: number, service: SupervisedService, event: 'wait over' | 'time over'): void {
     clearTimeout(service.timer);
-    service.timer = setTimeout(() => {
-      this.#happen(service, event);
-    }, ms);
+    service.timer = setTimeout(() => this.#happen(service, event), ms);
   }
 
   #spawn(service: SupervisedService): void {
     service.readySince = undefined;
     service.end = undefined;
-    const life = new ServiceProcess(this.#options.commandOf(service.plan), {
+    const process = new ServiceProcess(this.#options.commandOf(service.plan), {
       ready: (started) => {
         service.readySince = performance.now();
         service.started = started;
@@ -246,9 +226,9 @@ export class Supervisor {
         this.#happen(service, end.exitCode === 3 ? 'ended for good' : 'ended');
       },
     });
-    service.process = life;
+    service.process = process;
     const { runDirectory } = this.#options;
-    if (runDirectory !== undefined) life.send({ type: 'run-directory', path: runDirectory });
+    if (runDirectory !== undefined) process.send({ type: 'run-directory', path: runDirectory });
   }
 
   #announce({ plan, process, restarts, started }: SupervisedService): void {
@@ -317,7 +297,7 @@ export class Supervisor {
   }
 }
 
-/** A service ended in a way that ends the whole; `exitCode` is what the whole ends with. */
+/** A service ended so that everything must stop; `exitCode` is that of the whole. */
 export class ServiceEnded extends EsporaError {
   readonly exitCode: 1 | 2 | 3;
 

@@ -1,5 +1,5 @@
-// The contest's picture with every hop a handoff: balancer and api instances pass the client's socket
-// on, and the database talks to the client itself.
+// The contest's topology with every hop a handoff: balancer and api instances pass the client's socket
+// on, and the database answers the client directly.
 import { relay } from './relay.js';
 import type { Topology } from './topology.js';
 
@@ -11,7 +11,7 @@ export const handoff: Topology = Object.freeze({
   services: relay.services.map((node) => ({
     ...node,
     ...(node.upstreams.length === 0 ? {} : { mode: 'handoff' as const }),
-    // What each connection costs is paid where its requests are answered.
+    // Most of the CPU is used where the requests are answered.
     limits: { ...node.limits, cpus: shares[node.kind] },
   })),
 });

@@ -1,4 +1,4 @@
-// The topologies by name, as the option `topology` knows them.
+// The topologies by name, which are the values of the option `topology`.
 import type { Values } from '../options/table.js';
 import { handoff } from './handoff.js';
 import { relay } from './relay.js';

@@ -1,4 +1,4 @@
-// The contest's picture: a balancer before two api instances before the database, every hop a
+// The contest's topology: a balancer in front of two api instances in front of the database, every hop a
 // relay over unix sockets.
 import type { Topology } from './topology.js';
 

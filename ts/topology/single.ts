@@ -1,4 +1,4 @@
-// The database alone, answering clients itself.
+// The database alone, which answers clients directly.
 import type { Topology } from './topology.js';
 
 export const single: Topology = Object.freeze({

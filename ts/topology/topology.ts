@@ -1,13 +1,12 @@
-// A topology is data: which services there are, what each forwards to, and what each may use.
+// A topology is data: which services there are, what each forwards to, and what resources each may use.
 // `espora start`, the tests, the benchmarks and the compose files all derive from it.
 import { join } from 'node:path';
 import { invalid } from '../errors.js';
 import { socketPathProblem } from '../options/kinds.js';
-import { optionsOf, variableOf } from '../options/table.js';
-import type { OptionName, ServiceKind } from '../options/table.js';
+import { optionsOf, variableOf, type OptionName, type ServiceKind } from '../options/table.js';
 import type { Setting } from '../options/resolve.js';
 
-/** Share of the machine that a service may use where somebody enforces it (containers). */
+/** Share of the machine that a service may use where it is enforced: in containers and control groups. */
 export interface ResourceLimits {
   readonly cpus: number;
   readonly memoryMegabytes: number;
@@ -18,11 +17,11 @@ export interface ServiceNode {
   /** Unique within the topology; the process is called `espora <name>`. */
   readonly name: string;
   readonly kind: ServiceKind;
-  /** `entry`: the service's address, the one that clients know. `socket`: a unix socket. */
+  /** `entry`: at the address for clients. `socket`: on a unix socket. */
   readonly listen: 'entry' | 'socket';
-  /** Names of the services that it forwards to, in turn; they start first. */
+  /** Names of the services that it forwards to; they start first. */
   readonly upstreams: readonly string[];
-  /** How it forwards; without one, as `relay`. */
+  /** How it forwards; default `relay`. */
   readonly mode?: 'relay' | 'handoff';
   readonly limits: ResourceLimits;
 }
@@ -35,7 +34,7 @@ export interface Topology {
   readonly services: readonly ServiceNode[];
 }
 
-/** What one process of a topology is started with. */
+/** How one process of a topology is started. */
 export interface ServicePlan {
   readonly name: string;
   readonly kind: ServiceKind;
@@ -48,8 +47,8 @@ export interface ServicePlan {
 }
 
 /**
- * The services in an order in which each comes after its upstreams, otherwise as listed. A CHECK
- * of our own data: throws a plain Error on a cycle, an unknown upstream or a name used twice.
+ * The services in an order in which each comes after its upstreams, otherwise as listed. Throws a plain
+ * Error on a cycle, an unknown upstream or a name used twice, which are bugs in our own data.
  */
 export function startOrder(topology: Topology): readonly ServiceNode[] {
   const byName = new Map(topology.services.map((node) => [node.name, node]));
@@ -83,18 +82,13 @@ export function socketName(name: string): string {
   return `${name.replaceAll(/[^A-Za-z0-9]+/g, '-')}.sock`;
 }
 
-/** Options of `start` that only the service has which listens for clients. */
-export const entryOptions: readonly OptionName[] = Object.freeze([
-  'host',
-  'port',
-  'listenFds',
-  'readyFile',
-]);
+/** Options of `start` that apply only to the service that listens for clients. */
+export const entryOptions: readonly OptionName[] = ['host', 'port', 'listenFds', 'readyFile'];
 
 /**
- * What each process is started with, in start order: the settings of `start` that apply to its
- * kind, the entry's address, and the sockets in `socketDirectory`. Pure. Throws ERR_ESPORA_INVALID
- * if a socket's path would be too long.
+ * How each process is started, in start order: with the settings of `start` that apply to its kind, the
+ * address for clients, and the sockets in `socketDirectory`. Pure. Throws ERR_ESPORA_INVALID if a
+ * socket's path would be too long.
  */
 export function planServices(
   topology: Topology,
@@ -106,7 +100,7 @@ export function planServices(
     const applies = new Set(optionsOf(node.kind));
     for (const setting of settings) {
       if (!applies.has(setting.name) || setting.text === undefined) continue;
-      // The entry's address and the metrics' port are one per machine, not one per service.
+      // The address for clients and the metrics port are used once, not by every service.
       const ofEntry = entryOptions.includes(setting.name);
       if ((ofEntry && node.listen !== 'entry') || setting.name.startsWith('metrics')) continue;
       if (setting.source === 'default' && !ofEntry) continue;
