@@ -1,21 +1,21 @@
-// What the player knows of each account from the answers alone: after the run its balance must be
-// the sum of what was acknowledged, give or take what was left unanswered.
+// What the answers say about each account: after the run its balance must be the sum of the acknowledged
+// transactions, plus any of the unanswered ones.
 import type { Exchange } from '#espora/lab/connection.js';
 import type { Fault } from './checks.js';
 import type { Transaction } from './requests.js';
 
-/** The balance that an account must have; a range where an outcome is unknown. */
+/** The balance that an account must have; a range if an outcome is unknown. */
 export interface ExpectedBalance {
   readonly least: number;
   readonly most: number;
 }
 
-/** What became of a transaction, as far as its answer tells. */
+/** The outcome of a transaction, as far as its answer shows it. */
 export type Outcome = 'accepted' | 'refused' | 'unknown';
 
-/** `fault`: what is wrong with the answer as such. */
+/** `fault`: what is wrong with the answer itself. */
 export function outcomeOf(exchange: Exchange, fault: Fault | undefined): Outcome {
-  // Without a connection nothing was sent.
+  // Without a connection, nothing was sent.
   if (fault?.code === 'refused' || fault?.code === 'connect') return 'refused';
   if (exchange.problem !== undefined || exchange.status >= 500) return 'unknown';
   return exchange.status >= 200 && exchange.status < 300 ? 'accepted' : 'refused';
@@ -37,12 +37,12 @@ export class Books {
     if (outcome === 'accepted' || change > 0) account.most += change;
   }
 
-  /** Something was accepted whose effect nobody can tell: this account can't be checked any more. */
+  /** Notes that a transaction of unknown effect was accepted, so that the account cannot be checked. */
   spoil(client: number): void {
     this.#accounts.get(client)!.known = false;
   }
 
-  /** Undefined if it can't be told. */
+  /** Undefined if it is unknown. */
   expected(client: number): ExpectedBalance | undefined {
     const { least, most, known } = this.#accounts.get(client)!;
     return known ? { least, most } : undefined;

@@ -1,23 +1,23 @@
-// What an answer must be, as pure functions from an answer to what is wrong with it.
+// Pure functions that check an answer and return what is wrong with it.
 import type { Exchange, ProblemCode } from '#espora/lab/connection.js';
 import type { Account } from '#espora/options/accounts.js';
 import type { TransactionType } from './plan.js';
 
-/** The kinds of things that are wrong; failures are grouped by them. */
+/** The kinds of faults, by which failures are grouped. */
 export type FaultCode =
   | ProblemCode
-  | 'status' // another status than it must be
-  | 'shape' // JSON, but not the members it must have
-  | 'limite' // another limit than the account's
-  | 'saldo' // another balance than it must be
+  | 'status' // a wrong status
+  | 'shape' // JSON with wrong members
+  | 'limite' // not the account's limit
+  | 'saldo' // a wrong balance
   | 'below-limit' // a balance below what the limit allows
-  | 'transactions'; // another list of last transactions than it must be
+  | 'transactions'; // a wrong list of last transactions
 
 export interface Fault {
   readonly code: FaultCode;
-  /** One sentence without a full stop: what came and what had to come. */
+  /** What was answered and what must be; one sentence without a full stop. */
   readonly message: string;
-  /** True if the answer shows a balance that cannot be right: each costs a part of the prize. */
+  /** True if the answer shows an impossible balance, for which there is a fine. */
   readonly inconsistent: boolean;
 }
 
@@ -43,7 +43,7 @@ function shown(text: string): string {
   return line.length > shownMax ? `${line.slice(0, shownMax)}…` : line;
 }
 
-/** The answer's status is one of these, whatever its body. */
+/** The answer's status must be one of these; the body is not checked. */
 export function checkStatus(exchange: Exchange, allowed: readonly number[]): Verdict {
   if (exchange.problem !== undefined) return fault(exchange.problem.code, exchange.problem.message);
   if (allowed.includes(exchange.status)) return undefined;
@@ -57,7 +57,7 @@ function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The body as a JSON object, or what is wrong with it. */
+/** The body as a JSON object, or its fault. */
 function parseObject(body: string): { readonly json: Json } | { readonly fault: Fault } {
   let value: unknown;
   try {
@@ -107,14 +107,14 @@ export function checkAccepted(exchange: Exchange, account: Account, saldo?: numb
   return 'fault' in body ? body.fault : checkBalance(body.json, 'saldo', account, saldo);
 }
 
-/** A debit of the load: accepted, or refused for its limit. */
+/** A debit of the load: accepted, or refused because of the limit. */
 export function checkDebit(exchange: Exchange, account: Account): Verdict {
   const wrongStatus = checkStatus(exchange, [200, 422]);
   if (wrongStatus !== undefined) return wrongStatus;
   return exchange.status === 200 ? checkAccepted(exchange, account) : undefined;
 }
 
-/** The balance of an accepted transaction; only after a check found nothing wrong. */
+/** The balance of an accepted transaction; only for an answer that passed its check. */
 export function saldoOf(exchange: Exchange): number {
   return (JSON.parse(exchange.body) as { saldo: number }).saldo;
 }
@@ -145,7 +145,7 @@ function checkListed(listed: unknown, newest: readonly ListedTransaction[]): Ver
   return undefined;
 }
 
-/** What a statement must show; what is left out may be anything that the limit allows. */
+/** What a statement must show; what is absent may be anything that the limit allows. */
 export interface ExpectedStatement {
   readonly total?: number;
   /** The newest transactions, newest first; older ones may follow. */
@@ -166,7 +166,7 @@ export function checkStatement(
   return checkBalance(saldo, 'total', account, total) ?? checkListed(listed, newest);
 }
 
-/** What a statement says, if it can be read: for questions about it that are no checks. */
+/** The balance and the number of transactions of a statement, without checks; undefined if malformed. */
 export function readStatement(
   exchange: Exchange,
 ): { readonly total: number; readonly listed: number } | undefined {

@@ -1,5 +1,5 @@
-// What `espora contest` does: plays the contest's test against a running service, or against services
-// that it starts itself under the contest's limits, and prints what came of it.
+// `espora contest`: plays the contest's test against a running service, or against services that it starts
+// itself under the contest's limits, and prints the result.
 import { randomInt } from 'node:crypto';
 import { seedBelow } from '#espora/cli/contest-command.js';
 import type { ContestModule, RunOptions } from '#espora/cli/contest-command.js';
@@ -36,7 +36,7 @@ export const compare: ContestModule['compare'] = async (before, after) => {
   }
 };
 
-/** Plays a plan and prints what came of it. Resolves with the exit code; never rejects. */
+/** Plays a plan and prints the result. Resolves with the exit code; never rejects. */
 export async function runContest(plan: Plan, options: RunOptions): Promise<number> {
   try {
     return await play(plan, options);
@@ -45,7 +45,7 @@ export async function runContest(plan: Plan, options: RunOptions): Promise<numbe
   }
 }
 
-/** The options as they are meant. Says in words what can't be meant, or not together, before anything is started. */
+/** The options, checked. Throws for invalid or contradictory ones before anything is started. */
 export function checkedOptions(options: RunOptions): RunOptions {
   const { compose, limits, topology, host } = options;
   const invalid = (message: string): EsporaError => new EsporaError('ERR_ESPORA_INVALID', message);
@@ -62,7 +62,7 @@ export function checkedOptions(options: RunOptions): RunOptions {
   throw invalid(`--topology is ${topology}: ${read.error.issues[0]?.message ?? 'it is unknown'}`);
 }
 
-/** Writes a file, or says in one sentence why that can't be. */
+/** Writes a file; throws an error of one sentence if that fails. */
 async function write(file: string, text: string): Promise<void> {
   const { writeFile } = await import('node:fs/promises');
   await writeFile(file, text).catch((error: unknown) => {
@@ -71,7 +71,7 @@ async function write(file: string, text: string): Promise<void> {
   });
 }
 
-/** Starts what is to be started; undefined: something runs already. */
+/** Starts the services if that was asked for; undefined: they run already. */
 async function startSubject(
   { compose, limits, topology, data = '.', port }: RunOptions,
   signal: AbortSignal,
@@ -90,7 +90,7 @@ async function startSubject(
   return startLimited(chosen, { port, dataParent: data, signal, onWarning: printNote });
 }
 
-/** Adds how much the service stands. */
+/** Adds the highest rate that the service holds. */
 async function withSaturation(
   result: ContestResult,
   generator: string,
@@ -129,7 +129,7 @@ async function play(plan: Plan, given: RunOptions): Promise<number> {
       process.exit(interrupted);
     },
   });
-  // Before anything is played for minutes: it may be impossible here.
+  // Before minutes are spent on playing, because it may be impossible on this machine.
   const generator =
     options.saturate === true ? await (await import('./saturation.js')).loadGenerator() : undefined;
   const subject = await startSubject(options, stop.signal);
@@ -146,7 +146,7 @@ async function play(plan: Plan, given: RunOptions): Promise<number> {
   }
 }
 
-/** Prints and writes what was asked for; returns the exit code. */
+/** Prints and writes the result as asked for; returns the exit code. */
 async function tell(result: ContestResult, { json, report: file }: RunOptions): Promise<number> {
   if (typeof json === 'string') await write(json, `${JSON.stringify(result)}\n`);
   if (file !== undefined) {

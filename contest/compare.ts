@@ -1,4 +1,4 @@
-// Two results beside each other, as ratios: what a change did.
+// Compares two results as ratios, to show the effect of a change.
 import { readFileSync } from 'node:fs';
 import { plainTable } from '#espora/cli/plain-table.js';
 import { EsporaError } from '#espora/errors.js';
@@ -73,7 +73,7 @@ function limitRows(before: ContestResult, after: ContestResult): Row[] {
   return rows;
 }
 
-/** A table: what, before, after, after over before. Says first what makes the two unlike. Pure. */
+/** A table of figure, before, after and ratio, after the conditions that differ. Pure. */
 export function compareText(
   before: ContestResult,
   after: ContestResult,

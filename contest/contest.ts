@@ -1,4 +1,4 @@
-// Plays a plan against a running service and says what came of it.
+// Plays a plan against a running service and returns the result.
 import type { Target } from '#espora/lab/connection.js';
 import { readSurroundings } from '#espora/lab/surroundings.js';
 import { playLoad } from './load.js';
@@ -15,7 +15,7 @@ import { Stage } from './stage.js';
 import type { Figures } from './tally.js';
 import { playBalance, playBurst, playSessions } from './validations.js';
 
-/** Where a run is. */
+/** The progress of a run. */
 export interface Progress {
   readonly phase: string;
   readonly elapsedMs: number;
@@ -27,9 +27,9 @@ export interface Progress {
 
 export interface ContestOptions extends Address {
   readonly plan: Plan;
-  /** What the random clients, values and descriptions of the load come from. */
+  /** Seed of the load's random clients, values and descriptions. */
   readonly seed: number;
-  /** How long the service may take until it first answers. Default 40 s. */
+  /** How long the service may take to give its first answer. Default 40 s. */
   readonly waitMs?: number;
   /** How long an answer may take. Default 60 s, as in the contest. */
   readonly requestTimeoutMs?: number;
@@ -39,9 +39,9 @@ export interface ContestOptions extends Address {
   readonly onWait?: (reason: string) => void;
   /** Called a few times a second. */
   readonly onProgress?: (progress: Progress) => void;
-  /** Looked at once a second while it plays: what the services use. */
+  /** Sampled once a second during the run: what the services use. */
   readonly samplers?: readonly Sampler[];
-  /** Given: the load is played in turns. */
+  /** If given, the load is played in turns. */
   readonly turns?: Turns;
 }
 
@@ -51,8 +51,8 @@ const progressEveryMs = 250;
 const rowEveryMs = 1000;
 
 /**
- * Waits for the service, makes sure that its store is fresh, and plays. Rejects with an EsporaError
- * if nothing can be played: `_UNAVAILABLE`, or `_INVALID` if the store is not fresh.
+ * Waits for the service, checks that its store is fresh, and plays. Rejects with an EsporaError if that is
+ * impossible: `_UNAVAILABLE`, or `_INVALID` if the store is not fresh.
  */
 export async function playContest(options: ContestOptions): Promise<ContestResult> {
   const { plan, waitMs = waitMsDefault, signal, onWait } = options;
@@ -67,11 +67,11 @@ export async function playContest(options: ContestOptions): Promise<ContestResul
 
 export interface PhasesOptions extends Omit<ContestOptions, 'waitMs' | 'onWait' | keyof Address> {
   readonly target: Target;
-  /** What the service is called in requests and in the result. */
+  /** The service's name in requests and in the result. */
   readonly authority: string;
 }
 
-/** Plays the phases alone: no waiting, no question whether the store is fresh, no audit. */
+/** Plays only the phases: without waiting, without checking that the store is fresh, without audit. */
 export async function playPhases(options: PhasesOptions): Promise<ContestResult> {
   return new Run(options, options.target, options.authority, false).play();
 }
@@ -85,7 +85,7 @@ class Run {
   readonly #audited: boolean;
   readonly #stage: Stage;
   readonly #startedAt = new Date();
-  // Before the first request: git is a process beside it.
+  // Before the first request, because git runs as another process.
   readonly #surroundings = readSurroundings();
   readonly #phases: PhaseResult[] = [];
 

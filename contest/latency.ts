@@ -1,8 +1,8 @@
-// Times as a histogram: to the microsecond for short ones, to a thousandth of the value for others.
+// A histogram of times: exact to the microsecond for short ones, to a thousandth of the value for others.
 import { build } from 'hdr-histogram-js';
 import type { Histogram } from 'hdr-histogram-js';
 
-/** Milliseconds. All 0 where nothing was recorded. */
+/** Milliseconds; all 0 if nothing was recorded. */
 export interface Percentiles {
   readonly p50: number;
   readonly p75: number;
@@ -37,10 +37,10 @@ export class LatencyHistogram {
     if (us > this.#maxUs) this.#maxUs = us;
   }
 
-  /** The value that `percent` of the recorded ones do not exceed. */
+  /** The value that `percent` of the recorded values do not exceed. */
   at(percent: number): number {
     if (this.count === 0) return 0;
-    // The histogram rounds up within its precision, which must not pass the largest value.
+    // The histogram rounds up within its precision; the result must not exceed the largest value.
     return ms(Math.min(this.#maxUs, this.#histogram.getValueAtPercentile(percent)));
   }
 
@@ -55,7 +55,7 @@ export class LatencyHistogram {
     };
   }
 
-  /** Adds what `other` recorded. */
+  /** Adds the values of `other`. */
   add(other: LatencyHistogram): void {
     this.#histogram.add(other.#histogram);
     this.#maxUs = Math.max(this.#maxUs, other.#maxUs);

@@ -1,4 +1,4 @@
-// The load: users who arrive by the clock, whatever became of those before them.
+// The load: users that arrive at fixed times, regardless of earlier answers.
 import type { Connection } from '#espora/lab/connection.js';
 import { checkAccepted, checkDebit, checkStatement } from './checks.js';
 import { Metronome } from './metronome.js';
@@ -9,26 +9,26 @@ import type { Arrivals } from './schedule.js';
 import type { Stage, Step } from './stage.js';
 import type { FailureGroup } from './tally.js';
 
-// Time between the decision to start and the first arrival, for the metronome's thread to hear of it.
+// Time between the decision to start and the first arrival, in which the metronome's thread is told.
 const leadMs = 20;
-// A tick takes about this long to arrive: it is sent so much early, and what is left is spun away.
+// A tick takes about this long to arrive; it is sent this much early, and the rest is spent spinning.
 const tickMs = 0.12;
-// Arrivals that are made ready while nothing is due; the contest's come at most three at once.
+// Arrivals that are prepared while nothing is due; in the contest at most three are due at once.
 const readyMax = 4;
 
-/** A user who only has to be let in. */
+/** A user that is prepared and only needs to start. */
 interface ReadyUser {
   readonly connection: Connection;
   readonly step: Step;
 }
 
-/** Lets others have their turns in between: the load is played in pieces, arrivals and rates being the same. */
+/** Plays the load in turns, with the same arrivals and rates, so that others can be measured in between. */
 export interface Turns {
-  /** Of the load in each turn. */
+  /** Length of each turn. */
   readonly seconds: number;
   /**
-   * Awaited between two turns; nothing is sent or looked at meanwhile. It is told what failed so far, and
-   * ends the run where it rejects.
+   * Awaited between two turns; nothing is sent or sampled during that time. It gets the number of failures so
+   * far, and ends the run if it rejects.
    */
   readonly between: (failed: readonly FailureGroup[]) => Promise<void>;
 }
@@ -68,7 +68,7 @@ class OpenLoad {
   /** Users for the next arrivals, in order. */
   readonly #ready: ReadyUser[] = [];
   #startAt = 0;
-  /** Arrivals let in, and those of them who left again. */
+  /** Users that started, and those that have ended. */
   #arrived = 0;
   #left = 0;
   #resolve: () => void = () => undefined;
@@ -85,7 +85,7 @@ class OpenLoad {
     this.#metronome = metronome;
   }
 
-  /** Resolves when the last user has left, or when the stage was stopped and all are gone. */
+  /** Resolves when the last user has ended, or after a stop when all have ended. */
   play(): Promise<void> {
     return new Promise((resolve) => {
       this.#resolve = resolve;
@@ -97,7 +97,7 @@ class OpenLoad {
     });
   }
 
-  /** Lets in all who are due. */
+  /** Starts all users that are due. */
   #letIn(): void {
     const { atMs } = this.#arrivals;
     while (this.#arrived < atMs.length) {

@@ -1,4 +1,4 @@
-// The metronome's thread: sleeps until each instant and says so.
+// The metronome's thread: sleeps until each instant and sends a message.
 import { parentPort, workerData } from 'node:worker_threads';
 import { monotonicMs } from './metronome.js';
 import type { MetronomeData } from './metronome.js';
@@ -6,7 +6,7 @@ import type { MetronomeData } from './metronome.js';
 const { atMs, stopped } = workerData as MetronomeData;
 const port = parentPort!;
 
-/** True once the instant is reached, false if the metronome was stopped before. */
+/** True when the instant is reached, false if the metronome was stopped before. */
 function sleepUntil(instantMs: number): boolean {
   for (;;) {
     const leftMs = instantMs - monotonicMs();

@@ -1,17 +1,17 @@
-// Calls back when the next arrivals are due. A timer of Node.js counts whole milliseconds and is 1 ms
-// late at the median; a thread that sleeps on a futex and then sends a message is 0.15 ms late, for
-// the same CPU time.
+// Calls back when the next arrivals are due. A timer of Node.js counts whole milliseconds and is 1 ms late
+// at the median; a thread that sleeps on a futex and then sends a message is 0.15 ms late and takes the same
+// CPU time.
 import { Worker } from 'node:worker_threads';
 
-/** What the thread is started with. */
+/** The thread's parameters. */
 export interface MetronomeData {
   /** When to tick, in milliseconds after the start, ascending; equal ones tick once. */
   readonly atMs: Float64Array<SharedArrayBuffer>;
-  /** One cell: 1 once the metronome is stopped. */
+  /** One cell: 1 when the metronome is stopped. */
   readonly stopped: Int32Array<SharedArrayBuffer>;
 }
 
-/** Milliseconds of the clock that all threads share (`performance.now()` is one per thread). */
+/** Milliseconds of a clock that all threads share (`performance.now()` differs between threads). */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
@@ -28,7 +28,7 @@ export class Metronome {
     });
   }
 
-  /** Resolves when its thread waits for the start. Rejects if there can be no thread. */
+  /** Resolves when its thread waits for the start. Rejects if no thread can be started. */
   static async create(atMs: Float64Array): Promise<Metronome> {
     const metronome = new Metronome(atMs);
     await new Promise<void>((resolve, reject) => {
@@ -38,7 +38,7 @@ export class Metronome {
     return metronome;
   }
 
-  /** Ticks from now on; 0 of its instants is `startAt` of this thread's `performance.now()`. */
+  /** Starts to tick; the instants count from `startAt`, a time of this thread's `performance.now()`. */
   start(startAt: number, onTick: () => void): void {
     this.#worker.on('message', onTick);
     this.#worker.postMessage(monotonicMs() + startAt - performance.now());

@@ -1,24 +1,24 @@
-// The contest's test as data: which phases there are, with how many users, at which rates. What is
-// played, how many requests that is and what is printed all come from here.
+// The contest's test as data: its phases, their users and rates. What is played, the number of requests and
+// what is printed all derive from it.
 import { defaultAccounts } from '#espora/options/accounts.js';
 import type { Account } from '#espora/options/accounts.js';
 import { usersOf } from './schedule.js';
 import type { RateStep } from './schedule.js';
 
-/** What the requests of a plan are counted and timed as, in the order they are reported. */
+/** The operations by which requests are counted and timed, in the order of the report. */
 export const operations = ['validation', 'debit', 'credit', 'statement'] as const;
 export type Operation = (typeof operations)[number];
 
 /** `c` for a credit, `d` for a debit, as on the wire. */
 export type TransactionType = 'c' | 'd';
 
-/** Users that each come, ask once and leave, at rates that change over time. */
+/** Users with one request each, at rates that change over time. */
 export interface LoadStream {
   readonly operation: Exclude<Operation, 'validation'>;
   readonly steps: readonly RateStep[];
 }
 
-/** Users who come at the same moment, each with one transaction of 1. */
+/** Users that arrive at the same moment, each with one transaction of 1. */
 export interface BurstPhase {
   readonly kind: 'burst';
   readonly title: string;
@@ -27,7 +27,7 @@ export interface BurstPhase {
   readonly users: number;
 }
 
-/** One user who asks for one statement. */
+/** One user that requests one statement. */
 export interface BalancePhase {
   readonly kind: 'balance';
   readonly title: string;
@@ -36,8 +36,8 @@ export interface BalancePhase {
 }
 
 /**
- * One user per account, all at the same time, each through the whole sequence of validations, and
- * beside them one who asks for an account that does not exist.
+ * One user per account, all at the same time, each with the whole sequence of validations, and one more
+ * user that requests an account that does not exist.
  */
 export interface SessionsPhase {
   readonly kind: 'sessions';
@@ -45,7 +45,7 @@ export interface SessionsPhase {
   readonly unknownClient: number;
 }
 
-/** The load: all streams beside each other. */
+/** The load: all streams at the same time. */
 export interface LoadPhase {
   readonly kind: 'load';
   readonly title: string;
@@ -57,7 +57,7 @@ export type Phase = BurstPhase | BalancePhase | SessionsPhase | LoadPhase;
 export interface Plan {
   readonly name: string;
   readonly accounts: readonly Account[];
-  /** Played in this order, each when the one before it has all its answers. */
+  /** Played in this order, each when the previous one has all its answers. */
   readonly phases: readonly Phase[];
 }
 
@@ -76,7 +76,7 @@ export interface PlanOptions {
 /** The same peak rates in half a minute of load. */
 export const quick: PlanOptions = { name: 'quick', rampSeconds: 15, plateauSeconds: 15 };
 
-/** The contest's test; without options the whole of it. */
+/** The contest's test; without options the whole test. */
 export function contestPlan({
   name = 'full',
   rampSeconds = 120,

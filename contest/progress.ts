@@ -1,10 +1,10 @@
-// How far a run is, on stderr: a line that updates in place on a terminal, else a line every 10 s.
+// The progress of a run on stderr: one line that is updated on a terminal, else a line every 10 s.
 import cliProgress from 'cli-progress';
 import type { Progress } from './contest.js';
 import { count, duration } from './report.js';
 
 const lineEveryMs = 10_000;
-// Each frame costs the player time in which no answer is read.
+// During each update the player cannot read answers.
 const framesPerSecond = 4;
 
 /** `load: 12,345 of 61,503 requests, 0 failures, 1 min 40 s`. */
@@ -14,10 +14,10 @@ export function progressLine({ phase, answered, planned, failures, elapsedMs }: 
   return `${phase}: ${part}, ${failed}, ${duration(elapsedMs)}`;
 }
 
-/** Shows progress until it is ended. */
+/** Shows progress until `end` is called. */
 export interface ProgressView {
   show(progress: Progress): void;
-  /** Takes what was shown in place off the terminal. */
+  /** Removes the line from the terminal. */
   end(): void;
 }
 
@@ -36,7 +36,7 @@ class Lines implements ProgressView {
   }
 
   end(): void {
-    // What was written stays.
+    // Printed lines stay.
   }
 }
 

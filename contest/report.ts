@@ -1,4 +1,4 @@
-// A result as text for people. Pure; colours only if asked for.
+// A result as text. Pure; with colours only if asked for.
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 import type { Surroundings } from '#espora/lab/surroundings.js';
@@ -15,7 +15,7 @@ import type { FailureGroup, Figures } from './tally.js';
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow';
 export type Paint = (style: Style, text: string) => string;
 
-/** Colours for a terminal; whether it is one is for the caller to know. */
+/** Colours for a terminal. */
 export const colours: Paint = (style, text) => styleText(style, text, { validateStream: false });
 /** For everything else. */
 export const noColours: Paint = (_style, text) => text;
@@ -28,7 +28,7 @@ const operationNames: Readonly<Record<Operation, string>> = {
 };
 
 const failuresShown = 8;
-// From here on the player's own delay is a noticeable part of what it reports.
+// Above this, the player's own delay is a noticeable part of the latencies.
 const latenessWarningMs = 2;
 
 export function count(value: number): string {
@@ -203,7 +203,7 @@ function afterKillLine({ underLimits }: ContestResult, paint: Paint): string {
   return `${paint('red', line)} (${problemsText(wrong)})`;
 }
 
-/** What is known only of services that the player started itself. */
+/** Figures that exist only for services that the player started itself. */
 function limitFacts(result: ContestResult, paint: Paint): [string, string][] {
   const { underLimits, saturation } = result;
   const facts: [string, string][] = [];
@@ -227,12 +227,12 @@ export function headLine(service: string, plan: string, requests: number, seed: 
   return `espora contest: ${count(requests)} requests (${plan}) to ${service}, seed ${seed}`;
 }
 
-/** Whether it is told as the prize: that of the whole test, or that there is none. */
+/** Whether the score is shown as the prize: that of the whole test, or none. */
 function hasPrize(result: ContestResult): boolean {
   return isWholeTest(result) || result.outcome === 'interrupted';
 }
 
-/** The whole report, without a line break at its end; whatever a service said is one line of it. */
+/** The whole report, without a line break at its end; text from a service is kept on one line. */
 export function reportText(result: ContestResult, paint: Paint): string {
   const { requests, plannedRequests, failures, inconsistencies, fastPercent } = result;
   const facts: readonly (readonly [string, string])[] = [

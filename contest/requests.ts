@@ -2,7 +2,7 @@
 import type { Random } from '#espora/lab/random.js';
 import type { TransactionType } from './plan.js';
 
-/** One request: what goes over the wire, and what a person is shown of it. */
+/** One request: its bytes, and its text for the report. */
 export interface Request {
   readonly method: 'GET' | 'POST';
   readonly path: string;
@@ -11,7 +11,7 @@ export interface Request {
   readonly bytes: Buffer;
 }
 
-/** A transaction that a correct service accepts or refuses by its limit alone. */
+/** A transaction that a correct service accepts, or refuses only because of the limit. */
 export interface Transaction {
   readonly client: number;
   readonly value: number;
@@ -19,7 +19,7 @@ export interface Transaction {
   readonly description: string;
 }
 
-/** Bodies that must be refused, with what is wrong with each. */
+/** Bodies that must be refused, with their faults. */
 export const badBodies: readonly { readonly what: string; readonly body: string }[] = [
   { what: 'a fraction', body: '{"valor": 1.2, "tipo": "d", "descricao": "devolve"}' },
   { what: 'an unknown type', body: '{"valor": 1, "tipo": "x", "descricao": "devolve"}' },

@@ -1,4 +1,4 @@
-// What a run came to: plain data, as `--json` prints it.
+// The result of a run: plain data, as `--json` prints it.
 import type { Surroundings } from '#espora/lab/surroundings.js';
 import type { AuditedBalance } from './service.js';
 import type { Operation } from './plan.js';
@@ -14,11 +14,11 @@ export interface PhaseResult {
   readonly title: string;
   readonly startMs: number;
   readonly endMs: number;
-  /** Requests that the plan has in it, and what became of them. */
+  /** Number of requests that the plan has in it, and their outcomes. */
   readonly planned: number;
   readonly requests: number;
   readonly failures: number;
-  /** Of a load: where its rates rise and where they stay. */
+  /** Only of a load: where its rates rise and where they are constant. */
   readonly parts?: readonly PhasePart[];
 }
 
@@ -28,33 +28,33 @@ export interface PhasePart {
   readonly endMs: number;
 }
 
-/** What the services used while they were played against, and what was tried on them afterwards. */
+/** What the services used during the run, and the result of the kill afterwards. */
 export interface UnderLimits {
   readonly title: string;
   readonly limitsBy: 'containers' | 'control groups';
   readonly services: readonly ServiceFigures[];
   readonly commits: CommitFigures;
-  /** Balances after the database was killed and had started again; none if it was not. */
+  /** Balances after the database was killed and restarted; empty if it was not killed. */
   readonly afterKill: AfterKill | undefined;
 }
 
 export interface AfterKill {
-  /** From the kill until a statement was answered again. */
+  /** Time from the kill until a statement was answered again. */
   readonly backAfterMs: number;
   readonly audit: readonly AuditedBalance[];
 }
 
 export interface ContestResult {
-  /** Version of this shape. */
+  /** Version of this format. */
   readonly version: 1;
-  /** `interrupted`: stopped before its end; its prize says nothing. */
+  /** `interrupted`: stopped before its end; its prize is meaningless. */
   readonly outcome: 'passed' | 'failed' | 'interrupted';
   readonly service: string;
   readonly plan: string;
   readonly seed: number;
   /** ISO 8601. */
   readonly startedAt: string;
-  /** Where and with what it was played. */
+  /** The surroundings of the run. */
   readonly surroundings: Surroundings;
   readonly durationMs: number;
   readonly plannedRequests: number;
@@ -72,10 +72,10 @@ export interface ContestResult {
   readonly phases: readonly PhaseResult[];
   readonly timeline: readonly TimelineRow[];
   readonly player: PlayerFigures;
-  /** Only where the load was played in turns. */
+  /** Only if the load was played in turns. */
   readonly turns?: readonly TurnFigures[];
-  /** Only where the player started the services itself, under limits. */
+  /** Only if the player started the services itself, under limits. */
   readonly underLimits?: UnderLimits;
-  /** Only where it was asked for. */
+  /** Only if it was asked for. */
   readonly saturation?: Saturation;
 }

@@ -1,28 +1,28 @@
-// What is looked at once a second beside the answers: by now the player itself.
+// What is sampled once a second in addition to the answers, such as the player itself.
 import { LatencyHistogram } from './latency.js';
 import type { Percentiles } from './latency.js';
 
-/** Something with figures that change over time. */
+/** A source of figures that change over time. */
 export interface Sampler {
-  /** What its figures are filed under. */
+  /** The name of its figures. */
   readonly name: string;
-  /** Figures since the call before; the first call is made when the run begins. */
+  /** The figures since the previous call; the first call is at the start of the run. */
   sample(): Readonly<Record<string, number>>;
 }
 
-/** The player's own share, over the whole run. */
+/** The player's own figures, over the whole run. */
 export interface PlayerFigures {
-  /** Of one core. */
+  /** CPU as a share of one core. */
   readonly cpuPercent: number;
-  /** How much later than intended the load's users began: the player's fault, and in their latency. */
+  /** How late the load's users began, because of the player; this is part of their latency. */
   readonly latenessMs: Percentiles;
-  /** From there until the connection was made. */
+  /** From there until the connection was open. */
   readonly connectMs: Percentiles;
   /** From there until the whole answer was read. */
   readonly answerMs: Percentiles;
 }
 
-/** Times the player: its CPU, and how late it is. */
+/** Measures the player: its CPU, and how late it is. */
 export class PlayerSampler implements Sampler {
   readonly name = 'player';
   readonly #lateness = new LatencyHistogram();
@@ -34,7 +34,7 @@ export class PlayerSampler implements Sampler {
   #cpu = this.#firstCpu;
   #at = this.#firstAt;
 
-  /** A user of the load who had to begin at `intendedAt`. */
+  /** Counts a user of the load that was to begin at `intendedAt`. */
   record(intendedAt: number, startedAt: number, connectedAt: number, endedAt: number): void {
     this.#latenessNow.record(startedAt - intendedAt);
     if (Number.isNaN(connectedAt)) return;

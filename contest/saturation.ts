@@ -1,17 +1,17 @@
-// How much a service stands: arrivals at a rate that is raised step by step, a connection each, until
-// answers come late or fail. The load comes from the native generator, which costs little beside it.
+// The highest rate that a service holds: arrivals, each with its own connection, at a rate that is raised
+// until answers are late or fail. The native generator makes the load, since it takes little CPU.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EsporaError } from '#espora/errors.js';
 import { outputOf, runProgram } from '#espora/lab/program.js';
 
-/** An answer that comes later than this at the 99th percentile is late. */
+/** Answers are late if their 99th percentile is above this. */
 export const lateMs = 10;
 
-/** What came of one rate. */
+/** The result of one rate. */
 export interface SaturationStep {
-  /** Arrivals per second that were asked for, and answers per second that came. */
+  /** Intended arrivals per second, and answers per second. */
   readonly rate: number;
   readonly answered: number;
   readonly errors: number;
@@ -20,19 +20,19 @@ export interface SaturationStep {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** Of one core: the generator's own. */
+  /** The generator's CPU as a share of one core. */
   readonly generatorCpuPercent: number;
   readonly held: boolean;
 }
 
 export interface Saturation {
-  /** What is held: arrivals with a connection each, or on connections that are kept. */
+  /** Whether each arrival has its own connection, or connections are kept. */
   readonly connections: 'one per request' | 'kept';
   readonly lateMs: number;
   readonly secondsPerStep: number;
-  /** Highest rate held; 0 if not even the first was. */
+  /** Highest rate held; 0 if not even the first one was. */
   readonly heldRate: number;
-  /** In the order in which they were played. */
+  /** In the order of playing. */
   readonly steps: readonly SaturationStep[];
 }
 
@@ -43,7 +43,7 @@ export interface SearchOptions {
   readonly firstRate: number;
   readonly factor: number;
   readonly lastRate: number;
-  /** Ends when the rate that was held and the one that was not are this close. */
+  /** Ends when the highest rate held and the lowest one not held are this close. */
   readonly precision: number;
 }
 
@@ -57,7 +57,7 @@ export const quickSearch: SearchOptions = { ...fullSearch, factor: 2, precision:
 
 const triesMax = 2;
 
-/** Raises the rate until one is not held, then halves the gap. One that fails is tried once more. */
+/** Raises the rate until one is not held, then halves the gap. A rate that fails is tried once more. */
 export async function searchRate(
   play: PlayRate,
   { firstRate, factor, lastRate, precision }: SearchOptions,
@@ -68,7 +68,7 @@ export async function searchRate(
       const step = await play(rate);
       steps.push(step);
       if (step.held) return true;
-      // Far beyond: another try would not help.
+      // Far too high: another try would not help.
       if (step.answered < rate / 2) return false;
     }
     return false;
@@ -99,7 +99,7 @@ interface GeneratorReport {
   readonly own_cpu_seconds: number;
 }
 
-/** Judges what the generator printed for a rate. Pure. */
+/** Judges the generator's output for a rate. Pure. */
 export function judge(rate: number, seconds: number, report: GeneratorReport): SaturationStep {
   const { requests_per_second: answered, errors, unanswered: waiting } = report;
   const { p50_ms: p50Ms, p99_ms: p99Ms, max_ms: maxMs, own_cpu_seconds: cpu } = report;
@@ -118,7 +118,7 @@ export function judge(rate: number, seconds: number, report: GeneratorReport): S
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Builds the generator if it is due, as the benchmarks do. Rejects with an EsporaError where that is not possible. */
+/** Builds the generator if necessary, as the benchmarks do. Rejects with an EsporaError if that fails. */
 export async function loadGenerator(root = packageRoot): Promise<string> {
   const builder = join(root, 'scripts/bench-programs.mjs');
   if (!existsSync(builder)) {
@@ -136,7 +136,7 @@ export async function loadGenerator(root = packageRoot): Promise<string> {
 }
 
 export interface SaturateOptions {
-  /** The program: what `loadGenerator` resolves with. */
+  /** The program, from `loadGenerator`. */
   readonly generator: string;
   /** `IPV4:PORT`, or the path of a unix socket. */
   readonly target: string;
@@ -147,7 +147,7 @@ export interface SaturateOptions {
   readonly onStep?: (step: SaturationStep) => void;
 }
 
-// Arrivals that wait for an answer at the same time; above it they queue in the generator, and count.
+// Most arrivals that wait for an answer at once; further ones queue in the generator, which counts as latency.
 const openMax = 2000;
 const warmUpSeconds = 1;
 
@@ -168,7 +168,7 @@ export async function saturate(options: SaturateOptions): Promise<Saturation> {
       args,
       signal === undefined ? {} : { signal },
     );
-    // It ends with 1 where answers failed, and has told all about it.
+    // It exits with 1 if answers failed; its output says how many.
     if (stdout === '')
       throw new Error(stderr.trim() || 'the load generator ended without a report');
     const report = JSON.parse(stdout) as GeneratorReport;

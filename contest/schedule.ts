@@ -1,15 +1,15 @@
-// When users arrive, computed before anything is sent: an open workload, in which nobody waits for
-// anybody's answer. Counts and instants are those of the contest's tool (Gatling 3.10), so that the
+// The arrivals of users, computed before anything is sent: an open workload, in which no user waits for
+// the answers of others. Counts and instants are those of the contest's tool (Gatling 3.10), so that the
 // same bursts reach the service: whole users per second, and in each second whole milliseconds.
 
-/** A rate that goes from one value to another in a straight line; the same twice: it stays. */
+/** A rate that changes linearly from one value to another; both may be the same. */
 export interface RateStep {
   readonly fromPerSecond: number;
   readonly toPerSecond: number;
   readonly seconds: number;
 }
 
-/** Arrivals in order of time; those of one instant in order of their streams. */
+/** Arrivals in order of time; those of the same instant in order of their streams. */
 export interface Arrivals {
   /** Milliseconds after the start, ascending. */
   readonly atMs: Float64Array<ArrayBuffer>;
@@ -17,12 +17,12 @@ export interface Arrivals {
   readonly stream: Uint8Array<ArrayBuffer>;
 }
 
-// Sums of decimal fractions must not fall short of a whole user by a rounding error.
+// A rounding error in sums of decimal fractions must not lose a whole user.
 const roundingTolerance = 1e-9;
 
 /**
  * Users who have arrived `elapsedSeconds` into a step: the whole part of the rate's integral.
- * What is left of a user is not lost at the end of a second but at the end of the step.
+ * The fraction of a user that is left is carried over between seconds, and lost at the end of the step.
  */
 function usersBy(
   { fromPerSecond, toPerSecond, seconds }: RateStep,
@@ -40,11 +40,10 @@ export function usersOf(steps: readonly RateStep[]): number {
 }
 
 /**
- * The milliseconds at which `users` arrive within `milliseconds` (1000, or what is left of a step).
- * Where one does not divide by the other, the rarer kind of millisecond (with a user more, or one
- * less) comes once after each run of the other kind, and what remains goes to the end. So 220 users
- * a second come one in 4 ms for 880 ms, and the last 120 ms are empty: for most of each second the
- * service must stand more than the rate.
+ * The milliseconds at which `users` arrive within `milliseconds` (1000, or the rest of a step). If one is
+ * not a multiple of the other, the rarer kind of millisecond (with one user more, or one less) follows each
+ * run of the other kind, and the rest goes to the end. So of 220 users a second one arrives every 4 ms for
+ * 880 ms, and the last 120 ms are empty: for most of each second the service gets more than the rate.
  */
 export function spread(users: number, milliseconds = 1000): number[] {
   const few = Math.floor(users / milliseconds);
@@ -55,7 +54,7 @@ export function spread(users: number, milliseconds = 1000): number[] {
   const at: number[] = [];
   for (let millisecond = 0; millisecond < milliseconds; millisecond++) {
     const inPattern = millisecond < rare * (run + 1);
-    // Within a pattern the kind with more users comes first.
+    // Within a pattern, milliseconds with more users come first.
     const isRare = inPattern && millisecond % (run + 1) === (rareHasMore ? 0 : run);
     const here = few + (isRare === rareHasMore ? 1 : 0);
     for (let user = 0; user < here; user++) at.push(millisecond);
@@ -91,7 +90,7 @@ export function arrivalsOf(streams: readonly { readonly steps: readonly RateStep
   };
 }
 
-/** The arrivals of each `ms`, in milliseconds after its own start; none for one in which nobody comes. */
+/** The arrivals of each `ms`, in milliseconds after its own start; may be empty. */
 export function piecesOf({ atMs, stream }: Arrivals, ms: number): Arrivals[] {
   const pieces: Arrivals[] = [];
   for (let begin = 0; begin < atMs.length;) {

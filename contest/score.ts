@@ -1,7 +1,7 @@
-// The contest's score: what is left of a contract of USD 100,000.00 after its fines.
+// The contest's score: the rest of a contract of USD 100,000.00 after the fines.
 
 const contractUsd = 100_000;
-/** An answer counts as fast below this. */
+/** Answers below this count as fast. */
 export const fastBelowMs = 250;
 const fastPercentDue = 98;
 const finePerPercentUsd = 1000;
@@ -16,7 +16,7 @@ export interface Prize {
   readonly inconsistencyFineUsd: number;
 }
 
-/** Only the whole test has the contest's prize; what a shorter run comes to is another figure. */
+/** Only the whole test has the contest's prize; a shorter run has a score of its own. */
 export function isWholeTest({ plan }: { readonly plan: string }): boolean {
   return plan === 'full';
 }
@@ -25,7 +25,7 @@ function cents(usd: number): number {
   return Math.round(usd * 100) / 100;
 }
 
-/** `fastPercent`: of all requests, those answered right and below 250 ms. */
+/** `fastPercent`: percentage of requests with a right answer within 250 ms. */
 export function prizeOf(fastPercent: number, inconsistencies: number): Prize {
   const slowFineUsd = cents(Math.max(0, fastPercentDue - fastPercent) * finePerPercentUsd);
   const inconsistencyFineUsd = cents(inconsistencies * finePerInconsistencyUsd);

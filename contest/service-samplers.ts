@@ -1,5 +1,5 @@
-// What the services behind a run use and do while it is played: CPU, memory and throttling of each
-// against its limit, and the database's commits.
+// What the services use during a run: CPU, memory and throttling of each in relation to its limit, and the
+// database's commits.
 import type { GroupUsage } from '#espora/lab/control-groups.js';
 import type { AskDatabase } from '#espora/lab/subject.js';
 import type { NativeDatabaseStats } from '#espora/native.js';
@@ -11,10 +11,10 @@ export interface ServiceFigures {
   readonly name: string;
   readonly limits: ResourceLimits;
   readonly cpuSeconds: number;
-  /** Of its limit, on average and in its busiest second. */
+  /** CPU as a share of its limit, on average and in its busiest second. */
   readonly cpuPercentOfLimit: number;
   readonly cpuPercentOfLimitMax: number;
-  /** Periods of the CPU limit in which it ran, and those of them in which it was held up. */
+  /** Periods of the CPU limit in which it ran, and those in which it was throttled. */
   readonly periods: number;
   readonly throttledPeriods: number;
   readonly throttledPercent: number;
@@ -28,7 +28,7 @@ function percent(part: number, whole: number): number {
   return whole > 0 ? Math.round((10_000 * part) / whole) / 100 : 0;
 }
 
-/** Looks at one service; while its process is gone (a restart) it reports what was there before. */
+/** Samples one service; during a restart of its process it reports the last figures. */
 export class ServiceSampler implements Sampler {
   readonly name: string;
   readonly #limits: ResourceLimits;
@@ -60,7 +60,7 @@ export class ServiceSampler implements Sampler {
     try {
       now = this.#read();
     } catch {
-      // Between two lives of its container there is nothing to read.
+      // While its container restarts there is nothing to read.
     }
     const isFirst = this.#first === undefined;
     if (isFirst) {
@@ -72,7 +72,7 @@ export class ServiceSampler implements Sampler {
     this.#memoryMax = Math.max(this.#memoryMax, now.memoryBytes);
     const cpu = isFirst ? 0 : (now.cpuSeconds - before.cpuSeconds) / (elapsedMs / 1000);
     const cpuPercentOfLimit = percent(cpu, this.#limits.cpus);
-    // A row cut short at the end of a run says nothing about a busiest second.
+    // A short row at the end of a run is not a second.
     if (elapsedMs > 500) this.#cpuMax = Math.max(this.#cpuMax, cpuPercentOfLimit);
     return {
       cpuPercentOfLimit,
@@ -111,9 +111,9 @@ export interface CommitFigures {
   readonly flushes: number;
   readonly transactions: number;
   readonly bytesWritten: number;
-  /** Write and flush of a batch. */
+  /** Duration of the write and flush of a batch. */
   readonly meanMs: number;
-  /** Transactions in a batch. */
+  /** Transactions per batch. */
   readonly batchMean: number;
 }
 
@@ -129,11 +129,11 @@ const noCounters: Counters = {
   transactions: 0,
   bytesWritten: 0,
 };
-// Just before the row of that second. More often would show in what is measured: each answer is made by
-// JavaScript in the database's container.
+// Just before the row of that second. Asking more often would affect the measurement: JavaScript in the
+// database's container makes each answer.
 const askAfterMs = 800;
 
-/** Follows the database's counters: they are asked for beside the run, and a row takes the latest. */
+/** Samples the database's counters, which are requested during the run; a row takes the latest. */
 export class CommitSampler implements Sampler {
   readonly name = 'commits';
   readonly #ask: AskDatabase;
@@ -147,7 +147,7 @@ export class CommitSampler implements Sampler {
     this.#ask = ask;
   }
 
-  /** Asks now; never rejects. */
+  /** Requests the counters; never rejects. */
   async refresh(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
@@ -157,12 +157,12 @@ export class CommitSampler implements Sampler {
         ...noCounters,
         ...stats,
       };
-      // One that was started anew counts from 0 again: nothing to compare with.
+      // After a restart it counts from 0 again, so there is nothing to compare with.
       if (stats !== undefined && commits >= this.#latest.commits) {
         this.#latest = { commits, commitNs, flushes, transactions, bytesWritten };
       }
     } catch {
-      // It is being started again, or ends.
+      // It restarts or ends.
     } finally {
       this.#asking = false;
     }
@@ -182,7 +182,7 @@ export class CommitSampler implements Sampler {
     return between(this.#first ?? this.#latest, this.#latest);
   }
 
-  /** Nothing is asked any more. */
+  /** Stops requesting. */
   stop(): void {
     clearTimeout(this.#timer);
   }

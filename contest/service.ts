@@ -1,5 +1,5 @@
-// Questions to the service outside the test: whether it is there, whether its store is fresh, and,
-// afterwards, whether its balances are the sum of what it acknowledged. None counts as a request.
+// Requests to the service outside the test: whether it answers, whether its store is fresh and, afterwards,
+// whether its balances are the sum of what it acknowledged. They are not counted.
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import type { Books, ExpectedBalance } from './books.js';
 import { checkStatement, readStatement } from './checks.js';
 import { RequestWriter } from './requests.js';
 
-/** How a person finds the service. */
+/** The service's address as given. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -19,7 +19,7 @@ export interface Address {
 
 const questionTimeoutMs = 5000;
 const pollEveryMs = 250;
-// However little time is left, a service that is there has this long to answer.
+// The service gets at least this long to answer, even if less time is left.
 const answerMs = 1000;
 
 /** `host:port`, as in a URL and in the `Host` header. */
@@ -27,7 +27,7 @@ export function authorityOf({ host, port }: Address): string {
   return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-/** The same address with an IP address for its host, so that no connection resolves a name. */
+/** The same address with an IP address as its host, so that connections resolve no name. */
 export async function resolveTarget({ host, port }: Address): Promise<Target> {
   if (isIP(host) !== 0) return { host, port };
   try {
@@ -39,7 +39,7 @@ export async function resolveTarget({ host, port }: Address): Promise<Target> {
   }
 }
 
-/** Asks for one statement on a connection of its own; `signal` ends that as `abandoned`. */
+/** Requests one statement on its own connection; `signal` ends that as `abandoned`. */
 async function askStatement(
   target: Target,
   authority: string,
@@ -71,7 +71,7 @@ export interface WaitOptions {
   readonly onWait?: ((reason: string) => void) | undefined;
 }
 
-/** Waits until the statement of `client` is answered with 200; false if `signal` came first. */
+/** Waits until the statement of `client` is answered with 200; false if `signal` aborts first. */
 export async function waitForService(options: WaitOptions): Promise<boolean> {
   const { target, authority, client, waitMs, signal, onWait } = options;
   const giveUpAt = performance.now() + waitMs;
@@ -100,7 +100,7 @@ export async function waitForService(options: WaitOptions): Promise<boolean> {
   }
 }
 
-/** Throws unless every account exists, at 0 and without a transaction. */
+/** Throws unless every account exists, with balance 0 and without transactions. */
 export async function requireFreshStore(
   target: Target,
   authority: string,
@@ -129,17 +129,17 @@ export async function requireFreshStore(
   }
 }
 
-/** A balance after the run beside what it must be. */
+/** A balance after the run, and what it must be. */
 export interface AuditedBalance extends ExpectedBalance {
   readonly client: number;
-  /** One sentence without a full stop if it is wrong. */
+  /** What is wrong, if anything is; one sentence without a full stop. */
   readonly problem?: string;
 }
 
 /**
- * Compares balances with those that an earlier audit expected: what a restart must have kept. Where no
- * answer comes the question is asked again until `waitMs` have passed: not every way through the service
- * need be back yet, and only an answer can say that something was lost.
+ * Compares balances with those that an earlier audit expected: a restart must have kept them. Requests
+ * without an answer are repeated until `waitMs` have passed: some path through the service may not have
+ * recovered yet, and only an answer shows that something was lost.
  */
 export async function auditAgain(
   target: Target,
@@ -164,7 +164,7 @@ export async function auditAgain(
   return audited;
 }
 
-/** Compares the balances with the books. Accounts of which the books can't tell are left out. */
+/** Compares the balances with the books. Accounts whose balance the books do not know are left out. */
 export async function auditBalances(
   target: Target,
   authority: string,

@@ -1,4 +1,4 @@
-// Where the phases play: opens connections, sends, hands each answer to its check and books it.
+// Opens connections for the phases, sends their requests, checks each answer and counts it.
 import { Connection } from '#espora/lab/connection.js';
 import type { Exchange, Target } from '#espora/lab/connection.js';
 import { Random } from '#espora/lab/random.js';
@@ -15,16 +15,16 @@ import type { Sampler } from './samplers.js';
 import { Tally } from './tally.js';
 import { Timeline } from './timeline.js';
 
-/** One request of one user, with all that is done about its answer. */
+/** One request of one user, with the check of its answer. */
 export interface Step {
   readonly operation: Operation;
   readonly request: Request;
-  /** The transaction that the request asks for, if it asks for one that may be accepted. */
+  /** The transaction of the request, if it may be accepted. */
   readonly transaction?: Transaction;
   readonly check: (exchange: Exchange) => Verdict;
 }
 
-/** What was answered in one turn of a load. */
+/** The answers of one turn of a load. */
 export interface TurnFigures {
   readonly requests: number;
   readonly latencyMs: Percentiles;
@@ -36,7 +36,7 @@ export interface StageOptions {
   readonly plan: Plan;
   readonly seed: number;
   readonly requestTimeoutMs: number;
-  /** Looked at once a second beside the player. */
+  /** Sampled once a second, in addition to the player. */
   readonly samplers?: readonly Sampler[];
 }
 
@@ -50,9 +50,9 @@ export class Stage {
   readonly player = new PlayerSampler();
   readonly timeline: Timeline;
   readonly startedAt = performance.now();
-  /** Title of the phase that is on. */
+  /** Title of the current phase. */
   phase = '';
-  /** True while others have their turn. */
+  /** True between two turns of a load. */
   paused = false;
   /** Latencies of each turn of a load that is played in turns. */
   readonly turns: TurnFigures[] = [];
@@ -74,7 +74,7 @@ export class Stage {
     this.#requestTimeoutMs = requestTimeoutMs;
   }
 
-  /** True once nothing may be sent any more. */
+  /** True after a stop: nothing more may be sent. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -101,7 +101,7 @@ export class Stage {
 
   /**
    * Sends a step on `connection`; `done` is called once with its answer, checked and booked, with a
-   * latency that counts from `intendedAt`. After a stop answers are handed on unbooked.
+   * latency that counts from `intendedAt`. After a stop, answers are passed on without being counted.
    */
   send(
     connection: Connection,
@@ -124,14 +124,14 @@ export class Stage {
     this.turns.push({ requests: turn.count, latencyMs: turn.percentiles() });
   }
 
-  /** Waits without being looked at. */
+  /** Waits without being sampled. */
   async pause(until: () => Promise<void>): Promise<void> {
     this.paused = true;
     await until();
     this.paused = false;
   }
 
-  /** Nothing is sent from now on; what is under way ends unbooked. */
+  /** Stops sending; requests under way end without being counted. */
   stop(): void {
     this.#stopped = true;
     for (const connection of [...this.#open]) this.release(connection);

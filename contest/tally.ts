@@ -1,4 +1,4 @@
-// Counts and times what was answered, per operation and in all, and keeps what went wrong.
+// Counts and times the answers, per operation and in total, and keeps the failures.
 import type { Fault, FaultCode } from './checks.js';
 import { LatencyHistogram } from './latency.js';
 import type { Percentiles } from './latency.js';
@@ -7,24 +7,24 @@ import type { Operation } from './plan.js';
 import type { Request } from './requests.js';
 import { fastBelowMs } from './score.js';
 
-/** Figures of one operation, or of all. */
+/** Figures of one operation, or of all operations. */
 export interface Figures {
   readonly requests: number;
   readonly failures: number;
-  /** Answered right and below 250 ms. */
+  /** Right answers within 250 ms. */
   readonly fast: number;
   /** From the intended start to the last byte of the answer, failures included. */
   readonly latencyMs: Percentiles;
 }
 
-/** Failures that look alike, with the first of them. */
+/** Failures of the same kind, with the first of them. */
 export interface FailureGroup {
   readonly phase: string;
   readonly operation: Operation;
   readonly code: FaultCode;
   readonly inconsistent: boolean;
   readonly count: number;
-  /** The first such request: its line, and its body if it had one. */
+  /** The first such request: its line, and its body if there was one. */
   readonly request: string;
   /** What was wrong with its answer. */
   readonly message: string;
@@ -58,7 +58,7 @@ class Counters {
   }
 }
 
-// A broken service can fail in as many ways as it likes; a person reads the first few.
+// A broken service can fail in many ways; only the first few are kept.
 const groupsMax = 100;
 
 export class Tally {
@@ -82,7 +82,7 @@ export class Tally {
     return this.#inconsistencies;
   }
 
-  /** Of all requests, those answered right and below 250 ms; 0 without requests. */
+  /** Percentage of requests with a right answer within 250 ms; 0 without requests. */
   get fastPercent(): number {
     return this.#all.requests === 0 ? 0 : (100 * this.#all.fast) / this.#all.requests;
   }

@@ -1,4 +1,4 @@
-// The run as a row per second: what was answered in it, how fast, and what the samplers saw.
+// The run as one row per second: its answers, their latencies, and the figures of the samplers.
 import type { Sampler } from './samplers.js';
 
 export interface TimelineRow {
@@ -12,7 +12,7 @@ export interface TimelineRow {
   readonly samples: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** The value that `share` (0 to 1) of the sorted ones do not exceed; 0 of none. */
+/** The value that `share` (0 to 1) of the sorted values do not exceed; 0 if there are none. */
 function at(sorted: Float64Array, share: number): number {
   const index = Math.max(0, Math.ceil(sorted.length * share) - 1);
   return Math.round((sorted[index] ?? 0) * 1000) / 1000;

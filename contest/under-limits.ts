@@ -1,5 +1,5 @@
-// A run against services that the player started itself: played, watched, and then the database is
-// killed to see whether what was acknowledged is still there.
+// A run against services that the player started itself. Afterwards the database is killed, to check that
+// everything acknowledged is still there.
 import type { Subject } from '#espora/lab/subject.js';
 import { playContest } from './contest.js';
 import type { ContestOptions } from './contest.js';
@@ -9,7 +9,7 @@ import { CommitSampler, ServiceSampler } from './service-samplers.js';
 
 const backMs = 60_000;
 
-/** Plays against `subject`, which goes on running. Rejects as `playContest` does. */
+/** Plays against `subject`, which keeps running. Rejects as `playContest` does. */
 export async function playUnderLimits(
   subject: Subject,
   options: Omit<ContestOptions, 'host' | 'port' | 'samplers'>,

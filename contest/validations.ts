@@ -1,5 +1,5 @@
-// The phases before the load: bursts whose sum must come out, and the sequence of statements,
-// transactions and bad requests that each account goes through.
+// The phases before the load: bursts after which the balance must be right, and for each account a sequence
+// of statements, transactions and bad requests.
 import type { Connection, Exchange } from '#espora/lab/connection.js';
 import type { Account } from '#espora/options/accounts.js';
 import { checkAccepted, checkStatement, checkStatus, saldoOf } from './checks.js';
@@ -9,11 +9,11 @@ import { badBodies } from './requests.js';
 import type { Transaction } from './requests.js';
 import type { Stage, Step } from './stage.js';
 
-/** One virtual user: a connection for its whole session, a new one where the server closed it. */
+/** One virtual user: one connection for its session, and a new one if the server closed it. */
 class User {
   readonly #stage: Stage;
   readonly #connections: Connection[] = [];
-  /** When the next request is intended: as soon as the one before it is answered. */
+  /** The intended time of the next request: when the previous one is answered. */
   #intendedAt: number;
 
   constructor(stage: Stage, comesAt: number) {
@@ -27,7 +27,7 @@ class User {
     return exchange!;
   }
 
-  /** Sends steps at the same time, each on a connection of its own. */
+  /** Sends steps at the same time, each on its own connection. */
   async askAtOnce(steps: readonly Step[]): Promise<readonly Exchange[]> {
     const intendedAt = this.#intendedAt;
     const exchanges = await Promise.all(
@@ -108,7 +108,7 @@ class Session {
   readonly #stage: Stage;
   readonly #account: Account;
   readonly #user: User;
-  /** What the balance must be; undefined once an answer left that open. */
+  /** The right balance; undefined as soon as a missing answer makes it unknown. */
   #balance: number | undefined = 0;
 
   constructor(stage: Stage, account: Account, comesAt: number) {
@@ -157,13 +157,13 @@ class Session {
     const after = this.#balance === undefined ? undefined : this.#balance + change;
     const transaction: Transaction = { client: this.#account.id, ...listed };
     const exchange = await this.#user.ask(transactionStep(this.#stage, transaction, after));
-    // Without an answer the transaction may have happened or not.
+    // Without an answer it is unknown whether the transaction happened.
     if (exchange.status === 200) this.#balance = after;
     else if (exchange.status === 0 || exchange.status >= 500) this.#balance = undefined;
     return exchange;
   }
 
-  /** As the transaction is answered, several statements at once: each must show it already. */
+  /** Several statements at once, right after a transaction's answer: each must show it. */
   async #transactAndLook(listed: ListedTransaction): Promise<void> {
     const exchange = await this.#transact(listed);
     if (this.#stage.stopped) return;

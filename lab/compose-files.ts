@@ -1,4 +1,4 @@
-// Compose files out of topologies, so that containers run what `espora start` runs. Pure.
+// Compose files from topologies, so that containers run what `espora start` runs. Pure.
 import { resolveOptions } from '#espora/options/resolve.js';
 import { optionTable } from '#espora/options/table.js';
 import { planServices, socketName } from '#espora/topology/topology.js';
@@ -15,20 +15,20 @@ export const containerPaths = Object.freeze({
 /** User and group of every container: `node` in the official images. */
 export const containerUser = '1000:1000';
 
-/** What containers may use in all, by the contest's rules. */
+/** The total that containers may use, by the contest's rules. */
 export const contestLimits: ResourceLimits = Object.freeze({ cpus: 1.5, memoryMegabytes: 550 });
 
-/** Who accepts clients: our own balancer, or nginx in its place. */
+/** What accepts clients: our balancer, or nginx in its place. */
 export type Entry = 'balancer' | 'nginx';
 
-// Ports are variables so that two sets of containers can run on one machine.
+// Ports are variables, so that two sets of containers can run on one machine.
 const entryPort = '${PORT:-9999}';
 const metricsPort = '${METRICS_PORT:-9998}';
 const healthInterval = '${HEALTHCHECK_INTERVAL:-30s}';
 const image = '${ESPORA_IMAGE:-espora:latest}';
 const nginxImage = '${NGINX_IMAGE:-nginx:1.28-bookworm}';
 
-// nginx must give an idle connection up before the service does, with time for what is on its way.
+// nginx must close an idle connection well before the service does, or a request may meet a closed one.
 const nginxKeepAliveSeconds = Math.floor(optionTable.keepAliveTimeout.default / 1000) - 15;
 
 type Yaml = string | number | boolean | readonly Yaml[] | { readonly [key: string]: Yaml };
@@ -42,7 +42,7 @@ function isScalar(value: Yaml): value is string | number | boolean {
   return typeof value !== 'object';
 }
 
-/** Lines of YAML: strings in single quotes, so that none is taken for anything else. */
+/** Lines of YAML: strings in single quotes, so that none is taken for another type. */
 function yamlLines(value: Yaml, indent: string): string[] {
   if (isScalar(value)) return [`${indent}${scalar(value)}`];
   if (Array.isArray(value)) {
@@ -70,8 +70,8 @@ function resources({ cpus, memoryMegabytes }: ResourceLimits): Yaml {
   return { resources: { limits: { cpus: String(cpus), memory: `${memoryMegabytes}M` } } };
 }
 
-// What no service needs, none may do: they write to their two volumes, to a folder in memory for the
-// ready file, and to nothing else.
+// Services may do only what they need: they write to their two volumes and, for the ready file, to a
+// folder in memory.
 const confined = {
   init: true,
   restart: 'on-failure',
@@ -97,16 +97,16 @@ function environmentOf(plan: ServicePlan): Record<string, string> {
   return environment;
 }
 
-/** Only who listens on a port needs a network: the entry, and the database for its metrics. */
+/** Only services that listen on a port need a network: the entry, and the database for its metrics. */
 function networkOf(plan: ServicePlan): 'host' | 'none' {
   return 'PORT' in plan.environment || plan.kind === 'database' ? 'host' : 'none';
 }
 
 /**
- * One container of all is asked for its health, and asks all the way through: the entry, or behind
- * nginx the database. Each question starts a program in the container, which costs more CPU than a
- * small container has in one period of its limit, and the engine as much as hundreds of requests: so
- * not more often than engines do by themselves.
+ * Only one container has a health check, which goes through all hops: the entry or, behind nginx, the
+ * database. Each check starts a program in the container, which takes more CPU than a small container has
+ * in one period of its limit, and costs the engine as much as hundreds of requests. So the interval is no
+ * shorter than the engines' default.
  */
 function isAsked(plan: ServicePlan, entry: Entry): boolean {
   return plan.kind === (entry === 'nginx' ? 'database' : 'balancer');
@@ -143,7 +143,7 @@ function nginxService(plan: ServicePlan): Yaml {
   };
 }
 
-/** The compose file of a topology, its entry played by `entry`. */
+/** The compose file of a topology, with `entry` as its entry. */
 export function composeFile(topology: Topology, entry: Entry = 'balancer'): string {
   const plans = planServices(
     topology,
@@ -168,7 +168,7 @@ export function composeFile(topology: Topology, entry: Entry = 'balancer'): stri
   ].join('\n');
 }
 
-/** nginx's configuration: as a balancer before the instances of `topology`, listening on `port`. */
+/** nginx's configuration as a balancer in front of the instances of `topology`, listening on `port`. */
 export function nginxConfiguration(topology: Topology, port: number): string {
   const entry = topology.services.find(({ listen }) => listen === 'entry')!;
   const servers = entry.upstreams.map(
@@ -218,7 +218,7 @@ ${servers.join('\n')}
 `;
 }
 
-/** Every file that `docker/` holds of a topology, by its name. */
+/** Every file of `docker/` that is made from a topology, by name. */
 export function composeFiles(
   topologies: Readonly<Record<string, Topology>>,
 ): Readonly<Record<string, string>> {

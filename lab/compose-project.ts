@@ -1,4 +1,4 @@
-// Containers of a compose file as the subject of a run: started, waited for, looked at, taken down.
+// The containers of a compose file as the subject of a run: starts, inspects and removes them.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -15,9 +15,9 @@ import type { Subject, SubjectService } from './subject.js';
 export interface ComposeOptions {
   readonly port: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told what goes on, one line. */
+  /** Called with one line for each step. */
   readonly onLine?: (line: string) => void;
-  /** Called where they do not start, while their containers are still there to be looked at. */
+  /** Called if they do not start, while the containers can still be inspected. */
   readonly onFailure?: (project: ComposeProject) => Promise<void>;
 }
 
@@ -27,14 +27,14 @@ const healthyMs = 90_000;
 const lookEveryMs = 250;
 const megabyte = 2 ** 20;
 
-/** Runs it to its end; one that is not there has the exit code that a shell gives. */
+/** Runs a command to its end; a missing one has the exit code that a shell gives. */
 function run(command: string, args: readonly string[], env: Environment): Promise<Ended> {
   return runProgram(command, args, { env }).catch((error: Error) => {
     return { exitCode: 127, signal: null, stdout: '', stderr: error.message };
   });
 }
 
-/** The command that reads compose files here: Docker's plugin, or the program of its own. */
+/** The command for compose files on this machine: Docker's plugin, or the separate program. */
 async function composeCommand(env: Environment): Promise<readonly string[]> {
   for (const command of [['docker', 'compose'], ['docker-compose']]) {
     const [file, ...args] = command as [string, ...string[]];
@@ -46,7 +46,7 @@ async function composeCommand(env: Environment): Promise<readonly string[]> {
   );
 }
 
-/** As far as it is read here: `docker inspect` of a container. */
+/** The part of `docker inspect` of a container that is used here. */
 interface Inspected {
   readonly Id: string;
   readonly Config: { readonly Labels: Readonly<Record<string, string>> };
@@ -66,7 +66,7 @@ export interface Container {
   readonly service: string;
   readonly pid: number;
   readonly running: boolean;
-  /** Undefined: it has no health check. */
+  /** Undefined if it has no health check. */
   readonly health: string | undefined;
   readonly restarts: number;
   readonly cpus: number;
@@ -86,14 +86,14 @@ function containerOf({ Id, Config, HostConfig, RestartCount, State }: Inspected)
   };
 }
 
-/** What `docker inspect` printed. */
+/** Parses the output of `docker inspect`. */
 function inspectedContainers(text: string): readonly Container[] {
   return (JSON.parse(text) as Inspected[]).map(containerOf);
 }
 
 let projects = 0;
 
-/** A set of containers from one compose file, apart from every other set on this machine. */
+/** The containers of one compose file, separate from all others on this machine. */
 export class ComposeProject {
   readonly file: string;
   readonly port: number;
@@ -133,7 +133,7 @@ export class ComposeProject {
     return new ComposeProject(path, { port, metricsPort: await freePort() }, command);
   }
 
-  /** nginx reads its port from its configuration alone: a copy with ours. */
+  /** A copy of nginx's configuration with our port; nginx reads its port only there. */
   #nginxConfiguration(): Environment {
     const original = join(dirname(this.file), 'nginx.conf');
     if (!existsSync(original)) return {};
@@ -181,7 +181,7 @@ export class ComposeProject {
     }
   }
 
-  /** The containers as they are now. */
+  /** The current state of the containers. */
   async containers(): Promise<readonly Container[]> {
     const listed = await this.#compose('ps', '--quiet');
     const ids = listed.stdout.split('\n').filter((id) => id !== '');
@@ -192,14 +192,14 @@ export class ComposeProject {
     return inspectedContainers(stdout);
   }
 
-  /** What the containers said last. */
+  /** The last output of the containers. */
   async logs(): Promise<string> {
     return (await this.#compose('logs', '--no-color', '--tail', '50')).stdout;
   }
 
   /**
-   * All that tells what happened, as files by name: what each container said, its state with exit code
-   * and restarts, and what the engine did with it. Never rejects: what can't be had is said in its place.
+   * Evidence for a failure, as files by name: each container's output, its state with exit code and
+   * restarts, and the engine's events. Never rejects: an error replaces what cannot be had.
    */
   async evidence(): Promise<Readonly<Record<string, string>>> {
     const files: Record<string, string> = {};
@@ -207,7 +207,7 @@ export class ComposeProject {
     for (const id of stdout.split('\n').filter((line) => line !== '')) {
       const inspected = await run('docker', ['inspect', id], this.#env);
       const logged = await run('docker', ['logs', '--timestamps', id], this.#env);
-      // Of a container that is gone meanwhile nothing is known but what `docker inspect` said instead.
+      // If a container was removed in between, only the error of `docker inspect` is known.
       const [container] = inspected.exitCode === 0 ? inspectedContainers(inspected.stdout) : [];
       const name = container?.service ?? id;
       files[`${name}.json`] = `${inspected.stdout}${inspected.stderr}`;
@@ -271,7 +271,7 @@ export async function startCompose(
       askDatabase: () => askOverHttp(project.metricsPort),
       killDatabase: async () => {
         const database = (await project.containers()).find(({ service }) => service === 'database');
-        // From outside, as a crash: told by the engine it would count as stopped on purpose.
+        // Not by the engine, for which it would be stopped on purpose and not be restarted.
         if (database !== undefined && database.pid > 0) await killAndWait(database.pid);
       },
       stop: () => project.down(),
@@ -280,7 +280,7 @@ export async function startCompose(
     try {
       await onFailure?.(project);
     } catch {
-      // Why they did not start is what the caller has to know.
+      // The caller needs the reason why they did not start.
     }
     await project.down();
     throw error;

@@ -1,22 +1,22 @@
 // One TCP (or unix-socket) connection of a virtual user: opened for its first request, one request at
-// a time. This is the player's hot path: no streams, one read buffer for all connections, three
-// readings of the clock.
+// a time. This is the player's hot path: no streams, one read buffer for all connections, and the clock is
+// read three times for each request.
 import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
 import { ResponseParser } from './response-parser.js';
 
-/** Where the service listens. A host is an IP address: nothing is resolved per connection. */
+/** Where the service listens. A host is an IP address, so that connections resolve no name. */
 export type Target = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** Why there is no answer, or none that can be read. */
+/** Why there is no answer, or no valid one. */
 export type ProblemCode =
-  | 'refused' // nobody listens
-  | 'connect' // the connection could not be made
+  | 'refused' // no process listens there
+  | 'connect' // connecting failed in another way
   | 'reset' // the server reset it
-  | 'closed' // the server ended it before or inside the answer
+  | 'closed' // the server closed it before or within the answer
   | 'timeout' // no complete answer in time
   | 'malformed' // not HTTP, or not JSON where JSON must be
-  | 'excess' // bytes that belong to no answer
+  | 'excess' // the server sent bytes that belong to no answer
   | 'abandoned'; // the player stopped: says nothing about the service
 
 export interface Problem {
@@ -25,13 +25,13 @@ export interface Problem {
   readonly message: string;
 }
 
-/** What became of one request. Times are of `performance.now()`. */
+/** The outcome of one request. Times are those of `performance.now()`. */
 export interface Exchange {
-  /** The player began: it asked for the connection, or wrote to one that was there. */
+  /** When the player began: it opened the connection, or wrote to an open one. */
   readonly startedAt: number;
-  /** The connection was there; `startedAt` if it was before. NaN if it never was. */
+  /** When the connection was open; `startedAt` if it already was, NaN if it never was. */
   readonly connectedAt: number;
-  /** The whole answer was read, or the problem was seen. */
+  /** When the whole answer was read, or the problem was noticed. */
   readonly endedAt: number;
   /** 0 if there is no answer. */
   readonly status: number;
@@ -39,7 +39,7 @@ export interface Exchange {
   readonly problem: Problem | undefined;
 }
 
-// A read fills it and is parsed before the next one: sockets of one thread never need two at once.
+// Every read is parsed before the next one, so all sockets of a thread can share one buffer.
 const readBuffer = Buffer.allocUnsafe(64 * 1024);
 
 function connectProblem(error: NodeJS.ErrnoException): Problem {
@@ -57,7 +57,7 @@ export class Connection {
   #state: 'new' | 'connecting' | 'open' | 'over' = 'new';
   #timer: NodeJS.Timeout | undefined;
   #done: ((exchange: Exchange) => void) | undefined;
-  /** What went wrong while no request was under way. */
+  /** A problem that occurred while no request was under way. */
   #idleProblem: Problem | undefined;
   #startedAt = 0;
   #connectedAt = Number.NaN;
@@ -73,7 +73,7 @@ export class Connection {
         return true;
       },
     };
-    // The constructor takes it too, which the types don't know.
+    // The constructor accepts it too, although its types do not say so.
     const options: SocketConstructorOpts & { onread: OnReadOpts } = { onread };
     this.#socket = new Socket(options);
     this.#socket
@@ -99,7 +99,7 @@ export class Connection {
     if (this.#done !== undefined) throw new Error('a request is under way');
     this.#done = done;
     this.#timer = setTimeout(() => {
-      // If this thread was held up, the answer may be there and not read yet: look first.
+      // If this thread was delayed, the answer may have arrived and not been read yet: read first.
       setImmediate(() => {
         if (this.#done === done) this.#onTimeout();
       });

@@ -1,5 +1,5 @@
-// Control groups, as far as limits go: where a process's group is, what it has used, and groups of our
-// own with a share of the CPU and of memory. Version 1 and version 2 of the kernel's interface
+// Control groups with limits: finds a process's group and its usage, and creates groups with a share of
+// the CPU and of memory. Version 1 and version 2 of the kernel's interface
 // (cgroups(7); Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst).
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EsporaError } from '#espora/errors.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 
-/** Where a hierarchy is mounted, and which of its groups the mount shows as its top. */
+/** Where a hierarchy is mounted, and which of its groups is the root of the mount. */
 interface Mount {
   readonly path: string;
   readonly root: string;
@@ -23,10 +23,10 @@ export type GroupDirectories =
   | { readonly version: 1; readonly cpu: string; readonly cpuacct: string; readonly memory: string }
   | { readonly version: 2; readonly unified: string };
 
-/** What a group has used since it was made, and uses now. */
+/** What a group has used since it was created, and uses now. */
 export interface GroupUsage {
   readonly cpuSeconds: number;
-  /** Periods of its CPU limit in which it ran, and those of them in which it was held up. */
+  /** Periods of its CPU limit in which it ran, and those in which it was throttled. */
   readonly periods: number;
   readonly throttledPeriods: number;
   readonly throttledSeconds: number;
@@ -64,7 +64,7 @@ function below(mount: Mount, group: string): string {
   return join(mount.path, inMount ? group.slice(mount.root.length) : group);
 }
 
-/** The group of a process, out of the text of its /proc/PID/cgroup. Pure. */
+/** The group of a process, from the text of its /proc/PID/cgroup. Pure. */
 export function directoriesOf(
   hierarchies: Hierarchies,
   cgroup: string,
@@ -108,7 +108,7 @@ function readPairs(...path: readonly string[]): ReadonlyMap<string, number> {
   );
 }
 
-/** What a group has used. Throws what reading its files throws: ENOENT once it is gone. */
+/** The usage of a group. Throws the error of reading its files: ENOENT if the group was removed. */
 export function readUsage(group: GroupDirectories): GroupUsage {
   if (group.version === 1) {
     const cpu = readPairs(group.cpu, 'cpu.stat');
@@ -145,26 +145,26 @@ function notPermitted(error: unknown): EsporaError {
   );
 }
 
-/** Makes groups that have limits, one beside the other in one parent, and takes them away again. */
+/** Creates groups with limits in a common parent, and removes them. */
 export class LimitedGroups {
   readonly #hierarchies: Hierarchies;
   readonly #parent: string;
   readonly #groups: GroupDirectories[] = [];
 
-  /** `parent`: the name of the group that holds ours; unique on this machine. */
+  /** `parent`: name of the parent group; unique on this machine. */
   constructor(hierarchies: Hierarchies, parent: string) {
     this.#hierarchies = hierarchies;
     this.#parent = parent;
   }
 
-  /** This machine's; throws ERR_ESPORA_UNSUPPORTED where there are none. */
+  /** On this machine; throws ERR_ESPORA_UNSUPPORTED if it has no control groups. */
   static here(parent: string): LimitedGroups {
     const hierarchies = findHierarchies(read('/proc/self/mountinfo'));
     if (hierarchies !== undefined) return new LimitedGroups(hierarchies, parent);
     throw new EsporaError('ERR_ESPORA_UNSUPPORTED', 'no control groups are mounted here');
   }
 
-  /** Makes a group with these limits. Throws an EsporaError. */
+  /** Creates a group with these limits. Throws an EsporaError. */
   make(name: string, limits: ResourceLimits): GroupDirectories {
     try {
       return this.#make(name, limits);
@@ -178,7 +178,7 @@ export class LimitedGroups {
     const memoryBytes = memoryMegabytes * megabyte;
     const hierarchies = this.#hierarchies;
     if (hierarchies.version === 2) {
-      // Controllers are handed down one level at a time; the root may also hold processes itself.
+      // Controllers must be enabled on each level; only the root may also have processes.
       const parent = join(hierarchies.unified.path, this.#parent);
       mkdirSync(parent, { recursive: true });
       for (const level of [hierarchies.unified.path, parent]) {
@@ -206,7 +206,7 @@ export class LimitedGroups {
     return group;
   }
 
-  /** Removes all groups once their processes are gone; what is still in use is left. */
+  /** Removes all groups when their processes have ended; groups still in use are left. */
   async remove(): Promise<void> {
     const all = this.#groups.flatMap(directories);
     const parents = all.map((directory) => join(directory, '..'));
@@ -233,11 +233,11 @@ async function removeGroup(directory: string): Promise<void> {
   }
 }
 
-// Moves itself into the groups, then becomes the command: it never runs outside of its limits.
+// The shell moves itself into the groups and then executes the command, which never runs without limits.
 const enter =
   'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"';
 
-/** The command that runs `file` with `args` inside a group from its first instruction on. */
+/** The command that runs `file` with `args` inside a group from the start. */
 export function commandInside(
   group: GroupDirectories,
   file: string,

@@ -1,5 +1,5 @@
-// A topology as `espora start` runs it, but each process in a control group with the limits that its
-// container would have.
+// A topology as `espora start` runs it, but with each process in a control group that has the limits of its
+// container.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { serviceCommand } from '#espora/cli/service-command.js';
@@ -16,12 +16,12 @@ import type { Subject } from './subject.js';
 export interface LimitedOptions {
   /** 0: the kernel chooses. */
   readonly port: number;
-  /** A directory on the disk to write to; a fresh one is made in it, and removed at the end. */
+  /** A directory on the disk to use; a new one is created in it, and removed at the end. */
   readonly dataParent: string;
-  /** Other limits than the topology's, by the name of the service. */
+  /** Limits that replace the topology's, by the name of the service. */
   readonly limits?: Readonly<Record<string, ResourceLimits>>;
   readonly signal?: AbortSignal | undefined;
-  /** Told what goes wrong while it runs, one sentence. */
+  /** Called with one sentence for each problem while it runs. */
   readonly onWarning?: (message: string) => void;
 }
 

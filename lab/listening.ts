@@ -1,14 +1,14 @@
-// Whether something takes connections, and waiting until it does.
+// Whether connections are accepted at an address, and waiting until they are.
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunningProgram } from './program.js';
 
-/** Where something listens: a port of 127.0.0.1 or a unix socket. */
+/** An address: a port of 127.0.0.1 or a unix socket. */
 export type Listening = { readonly port: number } | { readonly path: string };
 
 const lookEveryMs = 5;
 
-/** Whether connections are taken there. */
+/** Whether connections are accepted there. */
 export function accepts(listening: Listening): Promise<boolean> {
   return new Promise((resolve) => {
     const where = 'port' in listening ? { host: '127.0.0.1', ...listening } : listening;
@@ -22,8 +22,8 @@ export function accepts(listening: Listening): Promise<boolean> {
 }
 
 /**
- * Waits until a program is ready: until `ready` says so. Rejects, with the last that the program said, if it
- * ends before or has not come so far after `patienceMs`; then it may still run.
+ * Waits until `ready` reports that a program is ready. Rejects with the end of its output if it ends before
+ * that or is not ready after `patienceMs`; then it may still run.
  */
 export async function untilReady(
   program: RunningProgram,
@@ -39,7 +39,7 @@ export async function untilReady(
   }
 }
 
-/** The same for a program that is ready when connections are taken where it is to listen. */
+/** The same for a program that is ready when it accepts connections at its address. */
 export const untilListening = (
   program: RunningProgram,
   listening: Listening,

@@ -1,21 +1,21 @@
-// Programs in processes of their own: run to their end, or started, heard and ended.
+// Runs programs to their end, or starts them, reads their output and ends them.
 import { spawn } from 'node:child_process';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 
 /** How a program is started. */
 export interface ProgramOptions {
-  /** Its whole environment; without it, that of this process. */
+  /** Its whole environment; default: that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  /** Ends it with SIGTERM, which is no failure of its start. */
+  /** Ends it with SIGTERM, which does not count as a failed start. */
   readonly signal?: AbortSignal;
-  /** Of its own descriptors; what is no pipe is not heard. By default stdout and stderr are heard. */
+  /** Its descriptors; only pipes are read. Default: stdout and stderr are pipes. */
   readonly stdio?: StdioOptions;
-  /** Gives it a process group of its own. */
+  /** Whether it gets its own process group. */
   readonly detached?: boolean;
 }
 
-/** A program that ended, and all that it said. */
+/** A program that ended, with its output. */
 export interface Ended {
   /** Null: a signal ended it. */
   readonly exitCode: number | null;
@@ -24,10 +24,10 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A program that was started, and what it has said so far. */
+/** A program that was started, with its output so far. */
 export class RunningProgram {
   readonly child: ChildProcess;
-  /** Fulfilled when it has ended and all that it said is read; rejected if it could not be started. */
+  /** Fulfilled when it has ended and all its output is read; rejected if it could not be started. */
   readonly ended: Promise<Ended>;
   stdout = '';
   stderr = '';
@@ -60,7 +60,7 @@ export class RunningProgram {
         end(() => resolve({ exitCode, signal, stdout: this.stdout, stderr: this.stderr }));
       });
     });
-    // A caller that only listens learns of a failed start by that.
+    // Callers that only read its output learn of a failed start by this.
     this.ended.catch(() => undefined);
   }
 
@@ -72,14 +72,14 @@ export class RunningProgram {
     return this.#hasEnded;
   }
 
-  /** The lines that it has finished on stdout. */
+  /** The complete lines on its stdout. */
   get lines(): readonly string[] {
     return this.stdout.split('\n').slice(0, -1);
   }
 
   /**
-   * The first answer that is not undefined, of a question that is asked again whenever the program has said
-   * more; undefined if it ends without such an answer.
+   * Calls the function again whenever there is more output, and resolves with its first result that is not
+   * undefined; with undefined if the program ends before.
    */
   async heard<Answer>(ask: () => Answer | undefined): Promise<Answer | undefined> {
     for (;;) {
@@ -89,7 +89,7 @@ export class RunningProgram {
     }
   }
 
-  /** Asks it to end and waits until it has. */
+  /** Asks it to end and waits until it has ended. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
     this.child.kill(signal);
     return await this.ended;
@@ -100,7 +100,7 @@ export class RunningProgram {
   }
 }
 
-/** Runs a program to its end, whatever that is; rejects if it can't be started. */
+/** Runs a program to its end, successful or not; rejects if it cannot be started. */
 export function runProgram(
   file: string,
   args: readonly string[],
@@ -109,7 +109,7 @@ export function runProgram(
   return new RunningProgram(file, args, options).ended;
 }
 
-/** What a program prints that ends with 0; otherwise rejects with what it said on stderr, or how it ended. */
+/** The stdout of a program that ends with 0; otherwise rejects with its stderr, or with how it ended. */
 export async function outputOf(
   file: string,
   args: readonly string[],

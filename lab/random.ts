@@ -1,4 +1,4 @@
-// Numbers that look random and are the same for the same seed (sfc32), so that a run can be repeated.
+// Pseudo-random numbers (sfc32), the same for the same seed, so that a run can be repeated.
 
 /** A repeatable source of uniform numbers. */
 export class Random {

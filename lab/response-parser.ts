@@ -1,7 +1,7 @@
-// Reads HTTP/1.1 answers out of a stream of bytes, one at a time. It owns no socket, can resume at
-// every byte, and costs one search and one short string for an answer that arrives in one piece.
+// Parses HTTP/1.1 answers from a stream of bytes, one at a time. It owns no socket, can resume at every
+// byte, and needs one search and one short string for an answer that arrives in one piece.
 
-/** What a push or the end of the stream led to. */
+/** The state after a push or the end of the stream. */
 export type ParserState = 'incomplete' | 'complete' | 'malformed';
 
 // An answer of the contest is about 1 KiB; these only bound what a broken service can make us keep.
@@ -14,26 +14,26 @@ type Framing = 'length' | 'chunked' | 'close';
 const noBytes = Buffer.alloc(0);
 
 export class ResponseParser {
-  /** Status of the answer, 0 until its head is there. */
+  /** Status of the answer; 0 until its head is complete. */
   status = 0;
   /** The body; valid once complete. */
   body = '';
   /** True if the server means to keep the connection; valid once complete. */
   keepAlive = false;
-  /** How many bytes came after the answer; more than 0 is the server's mistake. */
+  /** Number of bytes after the answer; more than 0 is an error of the server. */
   excessBytes = 0;
-  /** One sentence without a full stop on what is malformed. */
+  /** What is malformed; one sentence without a full stop. */
   problem = '';
 
   #state: ParserState = 'incomplete';
   /** Bytes of an incomplete answer: of its head, or of its body once the framing is known. */
   #held: Buffer = noBytes;
-  /** The same during a push, with what was pushed. */
+  /** The same during a push, followed by the pushed bytes. */
   #unread: Buffer = noBytes;
   #framing: Framing | undefined;
   #bodyBytes = 0;
 
-  /** Makes it ready for the next answer. */
+  /** Prepares for the next answer. */
   reset(): void {
     this.status = 0;
     this.body = '';
@@ -46,7 +46,7 @@ export class ResponseParser {
     this.#bodyBytes = 0;
   }
 
-  /** Takes what was read. `bytes` may be overwritten after the call. */
+  /** Parses the bytes that were read. `bytes` may be overwritten after the call. */
   push(bytes: Buffer): ParserState {
     if (this.#state !== 'incomplete') {
       this.excessBytes += bytes.length;
@@ -55,7 +55,7 @@ export class ResponseParser {
     const first = this.#held.length === 0;
     this.#unread = first ? bytes : Buffer.concat([this.#held, bytes]);
     const state = this.#parse();
-    // What is kept must be ours: the caller reads into the same buffer again.
+    // Copied, because the caller reuses its buffer.
     if (state !== 'incomplete') this.#held = noBytes;
     else this.#held = first ? Buffer.from(this.#unread) : this.#unread;
     this.#unread = noBytes;
@@ -69,7 +69,7 @@ export class ResponseParser {
     return this.#malformed(`the connection ended ${this.progress()}`);
   }
 
-  /** How far an incomplete answer came: `after 90 of 95 bytes of the body`. */
+  /** Where an incomplete answer ended: `after 90 of 95 bytes of the body`. */
   progress(): string {
     const held = this.#held.length;
     if (this.#framing === 'length') return `after ${held} of ${this.#bodyBytes} bytes of the body`;
@@ -86,7 +86,7 @@ export class ResponseParser {
       }
       if (!this.#readHead(this.#unread.toString('latin1', 0, headEnd))) return this.#state;
       this.#unread = this.#unread.subarray(headEnd + 4);
-      // An interim answer comes before the one that counts (RFC 9110 §15.2).
+      // An interim answer precedes the final one (RFC 9110 §15.2).
       if (this.status < 200) {
         this.#framing = undefined;
         this.status = 0;
@@ -158,7 +158,7 @@ export class ResponseParser {
     return true;
   }
 
-  /** Chunks (RFC 9112 §7.1), read from the first one each time: they are rare and short. */
+  /** Parses chunks (RFC 9112 §7.1), each time from the first one: they are rare and short. */
   #readChunks(all: Buffer): ParserState {
     const parts: Buffer[] = [];
     let at = 0;
@@ -170,7 +170,7 @@ export class ResponseParser {
       const bytes = Number.parseInt(size[1]!, 16);
       const start = lineEnd + 2;
       if (bytes === 0) {
-        // Trailers end with an empty line, which may be the first.
+        // Trailers end with an empty line, which may be the first line.
         const end = all.indexOf('\r\n\r\n', lineEnd, 'latin1');
         if (end < 0) return 'incomplete';
         const body = Buffer.concat(parts);

@@ -1,4 +1,4 @@
-// What a run is played against when the player starts it itself: the services under their limits.
+// The services under their limits that a run is played against, if the player starts them itself.
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EsporaError } from '#espora/errors.js';
@@ -6,20 +6,20 @@ import type { NativeDatabaseStats } from '#espora/native.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import type { GroupUsage } from './control-groups.js';
 
-/** Asks for the database's counters; undefined while it can't be asked. */
+/** Gets the database's counters; undefined while they cannot be had. */
 export type AskDatabase = () => Promise<Partial<NativeDatabaseStats> | undefined>;
 
 /** One service of a subject. */
 export interface SubjectService {
   readonly name: string;
   readonly limits: ResourceLimits;
-  /** What its control group has used; throws while it is gone. */
+  /** The usage of its control group; throws while there is none. */
   readonly read: () => GroupUsage;
 }
 
 /** Services that run under limits until they are stopped. */
 export interface Subject {
-  /** For people: `docker/relay.yml`, `topology relay`. */
+  /** Its name in the output: `docker/relay.yml`, `topology relay`. */
   readonly title: string;
   readonly host: string;
   readonly port: number;
@@ -27,16 +27,16 @@ export interface Subject {
   readonly limitsBy: 'containers' | 'control groups';
   readonly services: readonly SubjectService[];
   readonly askDatabase: AskDatabase;
-  /** Ends the database as kill -9 does, and resolves once it has gone; it comes back by itself. */
+  /** Kills the database with SIGKILL and resolves when it has ended; it is restarted automatically. */
   killDatabase(): Promise<void>;
-  /** Stops everything and removes what was made for it. Never rejects. */
+  /** Stops everything and removes all that was created for it. Never rejects. */
   stop(): Promise<void>;
 }
 
 const answerMs = 2000;
 const goneMs = 10_000;
 
-/** Kills a process with SIGKILL and resolves once it has gone: until then it may still answer. */
+/** Kills a process with SIGKILL and resolves when it has ended: until then it may still answer. */
 export async function killAndWait(pid: number): Promise<void> {
   const giveUpAt = performance.now() + goneMs;
   process.kill(pid, 'SIGKILL');

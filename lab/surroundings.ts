@@ -1,4 +1,4 @@
-// What a figure was measured on and with: machine, kernel, versions, commit.
+// Where a figure was measured: machine, kernel, versions, commit.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, realpathSync } from 'node:fs';
 import { arch, cpus, release, totalmem, type } from 'node:os';
@@ -9,19 +9,19 @@ import { version } from '#espora/version.js';
 export interface Surroundings {
   /** Model of the CPU. */
   readonly cpu: string;
-  /** How many of them there are for the system. */
+  /** Number of CPUs. */
   readonly cpus: number;
   readonly memoryBytes: number;
-  /** A virtual machine. */
+  /** Whether it is a virtual machine. */
   readonly hypervisor: boolean;
   readonly kernel: string;
   readonly architecture: string;
   readonly node: string;
-  /** Of this package. */
+  /** Version of this package. */
   readonly version: string;
-  /** Of the checkout that this package is; undefined: it is none, or there is no git. */
+  /** Commit of the checkout; undefined if the package is not a checkout, or without git. */
   readonly commit: string | undefined;
-  /** Files that git tracks differ from that commit. */
+  /** Whether tracked files differ from that commit. */
   readonly modified: boolean;
 }
 
@@ -40,7 +40,7 @@ function git(...args: readonly string[]): string | undefined {
   }
 }
 
-/** Whether the package is a checkout of its own, and not one of the packages in somebody else's. */
+/** Whether the package is a checkout itself, and not installed in another project's checkout. */
 function isCheckout(): boolean {
   const top = git('rev-parse', '--show-toplevel');
   return top !== undefined && realpathSync(top) === realpathSync(packageFolder);
@@ -54,7 +54,7 @@ function isVirtual(): boolean {
   }
 }
 
-/** As they are now. */
+/** The current surroundings. */
 export function readSurroundings(): Surroundings {
   const checkout = isCheckout();
   return {

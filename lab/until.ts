@@ -1,11 +1,11 @@
-// Waiting for something that nobody announces.
+// Waits by polling.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// Far beyond what anything takes that works; only what hangs gets here. Under ThreadSanitizer five
+// Far longer than anything takes that works, so that only a hang reaches it. Under ThreadSanitizer five
 // processes take most of a minute to start on two busy cores.
 const patienceMs = process.env['ESPORA_SANITIZED'] === undefined ? 60_000 : 240_000;
 
-/** Asks again and again until the answer is neither undefined nor false; throws if it never is. */
+/** Calls the function until its result is neither undefined nor false; throws if that takes too long. */
 export async function until<Value>(
   what: string,
   ask: () => Value | undefined | false | Promise<Value | undefined | false>,

@@ -36,7 +36,7 @@ async function build(folder, heldDescriptor) {
     );
   }
   const addon = `${folder}/Release/espora.node`;
-  // A sanitized addon loads only where its runtime was loaded before Node.js.
+  // A sanitized addon loads only if the sanitizer's runtime was loaded before Node.js.
   const loaded = values.sanitize === '' ? await tryAddon(at(addon)) : { code: 0 };
   if (loaded.code !== 0) {
     throw new Failure(`${loaded.output}${addon} was built and does not load: see above.`);

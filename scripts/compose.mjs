@@ -1,4 +1,4 @@
-// Writes what docker/ holds of the topologies: compose files and nginx's configuration.
+// Writes the files of docker/ that are made from the topologies: compose files and nginx's configuration.
 
 import { writeFileSync } from 'node:fs';
 import { at } from './lib/project.mjs';

@@ -26,7 +26,7 @@ const folder = 'build-cmake-differential';
 const batchInputs = 2000;
 const unlistedShown = 20;
 
-/** Reads exactly what it is asked for from a stream. */
+/** Reads exact numbers of bytes from a stream. */
 class ExactReader {
   #chunks = [];
   #bytes = 0;
@@ -53,7 +53,7 @@ class ExactReader {
   }
 }
 
-/** Our parser, in a process of its own. */
+/** Our parser, in another process. */
 class OurParser {
   #child = spawn(at(folder, 'espora_http_verdicts'), { stdio: ['pipe', 'pipe', 'inherit'] });
   #reader = new ExactReader(this.#child.stdout);
@@ -83,7 +83,7 @@ class OurParser {
   }
 }
 
-/** How a stream went on after its last whole request: end, incomplete, closed, upgrade or error. */
+/** The state of a stream after its last complete request: end, incomplete, closed, upgrade or error. */
 const endOf = (verdict) => /(?:^|\n)(\w+)[^\n]*$/.exec(verdict)[1];
 const withoutReason = (verdict) => verdict.replace(/error \d+ \w+$/, 'error');
 const accepts = (verdict) => verdict.includes('\n') && !/error \d+ \w+$/.test(verdict);

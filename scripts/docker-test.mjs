@@ -25,7 +25,7 @@ await runScript(() =>
       env: {
         ...env,
         DOCKER_TEST: values.quick ? 'short' : 'quick',
-        // Each start is waited for until the engine has asked for the first time.
+        // A start takes until the engine's first health check.
         HEALTHCHECK_INTERVAL: '2s',
       },
       show: true,

@@ -16,8 +16,8 @@ const order = [steps.dependencies, steps.native, steps.typescript];
 async function ensure() {
   if (order.every((step) => step.reason() === undefined)) return;
   await locked('build', async (heldDescriptor) => {
-    // Asked again, one by one: whoever had the lock before may have done it, and what one step leaves
-    // behind is what the next one looks at.
+    // Checked again before each step: the previous holder of the lock may have done it, and each step
+    // depends on the result of the one before.
     for (const step of order) await perform(step, step.reason(), { heldDescriptor });
   });
 }

@@ -55,7 +55,7 @@ function chooseTargets() {
   return [...new Set(values.target)];
 }
 
-// `times` of sh(1): of the shell, then of what it ran, user and system.
+// `times` of sh(1): user and system time of the shell, then of its children.
 const timed = '"$0" "$@"; code=$?; times; exit $code';
 
 function cpuSecondsOf(output) {
@@ -69,7 +69,7 @@ function cpuSecondsOf(output) {
   return parts.reduce((sum, [, minutes, seconds]) => sum + 60 * minutes + Number(seconds), 0);
 }
 
-/** Runs one target within its time; prints a line of figures. Returns them, or undefined if it failed. */
+/** Runs one target for its time and prints its figures. Returns them, or undefined if it failed. */
 async function fuzz(name, seconds) {
   const corpus = `${folder}/corpus/${name}`;
   const artifacts = `${folder}/artifacts/${name}/`;
@@ -107,11 +107,11 @@ async function fuzz(name, seconds) {
   return code === 0 ? { runs: Number(runs), covered: Number(covered), cpuSeconds } : undefined;
 }
 
-// What libFuzzer names by its hash; inputs written by hand have names.
+// libFuzzer names inputs by their hash; inputs written by hand have other names.
 const found = /^[0-9a-f]{40}$/;
 const keptBytesMax = 512;
 
-/** Adds a run to those whose finds were kept. */
+/** Adds a run to the list of runs whose inputs were kept. */
 function count(name, { runs, covered, cpuSeconds }, inputs) {
   const file = at(sources, 'kept.json');
   const all = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
@@ -126,7 +126,7 @@ function count(name, { runs, covered, cpuSeconds }, inputs) {
   writeFileSync(file, `${JSON.stringify(sorted, undefined, 2)}\n`);
 }
 
-/** Makes a smallest set of what was found part of the inputs to start from. */
+/** Adds a minimal set of the found inputs to those to start from. */
 async function keep(name, figures) {
   const seeds = at(sources, 'corpus', name);
   const corpus = at(folder, 'corpus', name);

@@ -22,7 +22,7 @@ async function listedFiles(...patterns) {
   return output.split('\n').filter((file) => file !== '' && !deleted.has(file));
 }
 
-/** clang tools differ in taste between versions: 14 decides, as Debian 12 has it. */
+/** The results of clang tools depend on their version; Debian 12 has 14. */
 async function findClangTool(tool) {
   if (await isInstalled(`${tool}-14`)) return `${tool}-14`;
   process.stdout.write(
@@ -56,7 +56,7 @@ const checks = {
 async function tidy() {
   const tool = await findClangTool('clang-tidy');
   if (tool === undefined) return { code: 0, output: '' };
-  // clang's own flags: what gcc alone understands would be reported as unknown.
+  // Only flags that clang knows: it reports those of gcc as unknown.
   await configureAndBuild(
     'build-cmake-tidy',
     { CMAKE_CXX_COMPILER: 'clang++-14' },

@@ -19,7 +19,7 @@ if (builtVersion !== version) {
 }
 const folder = join(root, 'prebuilds', target);
 mkdirSync(folder, { recursive: true });
-// Renamed, so that two at once never pack half a file.
+// Renamed into place, so that two runs at once never pack an incomplete file.
 const temporary = join(folder, `${process.pid}.tmp`);
 copyFileSync(built, temporary);
 renameSync(temporary, join(folder, 'espora.node'));

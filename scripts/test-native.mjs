@@ -20,21 +20,21 @@ const values = readFlags(import.meta.url, {
   verbose: { type: 'boolean', default: false },
 });
 
-/** What each sanitizer does on its first finding: says where, and fails the program. */
+/** Sanitizer options: report the first finding with its place, and make the program fail. */
 const sanitizerOptions = {
   ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
   TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
 };
 
-/** gcc 12's TSan can't map its shadow where the kernel randomizes more than 28 bits. */
+/** gcc 12's TSan cannot map its shadow memory if the kernel randomizes more than 28 bits. */
 function withoutWideRandomization(command) {
   if (values.sanitize !== 'thread') return command;
   const bits = Number(readFileSync('/proc/sys/vm/mmap_rnd_bits', 'utf8'));
   return bits > 28 ? ['setarch', '-R', ...command] : command;
 }
 
-/** The sums over the reports that the tests of each room, or of each part of one, left in `folder`. */
+/** The sums of the reports in `folder`, one for the tests of each room or of a part of it. */
 function totals(folder) {
   const sum = { tests: 0, failures: 0, skipped: 0 };
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.json'))) {
@@ -97,7 +97,7 @@ await runScript(async () => {
         `${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
     );
     if (code !== 0) {
-      // A program that crashed leaves no report: ctest's verdict counts, not only the sums.
+      // A crashed program leaves no report, so ctest's verdict counts too.
       throw new Failure('The native tests failed.');
     }
     if (tests === 0) throw new Failure(`No native test matches ${values.filter}.`);

@@ -1,27 +1,26 @@
-// Plots over time as SVG without fixed width: the lines stretch with the page while their strokes and
-// the text, which is HTML beside them, keep their size. They need no script; one adds a reading under
-// the pointer. Pure.
+// Plots over time as SVG without fixed width: lines stretch with the page; their strokes and the text, which
+// is HTML, keep their size. They work without a script; with it they show values under the pointer. Pure.
 import { escape, markup, plain, short } from './text.js';
 import type { Html } from './text.js';
 
-/** One line, a value per point of x; NaN: a gap. */
+/** One line: a value for each point of x; NaN is a gap. */
 export interface Series {
   readonly label: Html;
   /** Colour and stroke: `a`, `b`, `c` of the style sheet. */
   readonly style: 'a' | 'b' | 'c';
   readonly values: readonly number[];
-  /** Filled down to the axis. */
+  /** Whether the area down to the axis is filled. */
   readonly area?: boolean;
 }
 
-/** A stretch of x that has a name. */
+/** A named range of x. */
 export interface Band {
   readonly label: Html;
   readonly from: number;
   readonly to: number;
 }
 
-/** A level that matters: a limit. */
+/** A marked level, such as a limit. */
 export interface Level {
   readonly label: Html;
   readonly value: number;
@@ -31,16 +30,16 @@ export interface Chart {
   /** Unique on the page, for tests and links. */
   readonly id: string;
   readonly title: Html;
-  /** What the numbers at the axis are. */
+  /** The unit of the numbers at the axis. */
   readonly unit: string;
   readonly x: readonly number[];
   readonly xLabel: (value: number) => Html;
-  /** Where x begins, if not at its first point. */
+  /** Where x begins; default: at its first point. */
   readonly xFrom?: number;
   readonly xScale?: 'linear' | 'log';
   readonly series: readonly Series[];
   readonly scale?: 'linear' | 'log';
-  /** The least that the top of the axis may be. */
+  /** The lowest top of the axis. */
   readonly top?: number;
   readonly bands?: readonly Band[];
   readonly levels?: readonly Level[];
@@ -127,7 +126,7 @@ function pathOf({ values }: Series, x: readonly number[], scales: Scales, area =
 
 /** Round times for the axis: whole multiples that leave room for their labels. */
 function xTicks({ x, xFrom, xScale }: Chart): number[] {
-  // A few of the points themselves, far enough apart.
+  // Some of the points, far enough apart.
   if (xScale === 'log')
     return [...new Set(x)].filter((_, index, all) => index % Math.ceil(all.length / 5) === 0);
   const [first, last] = [xFrom ?? x[0] ?? 0, x.at(-1) ?? 1];
@@ -146,7 +145,7 @@ export function chart(plot: Chart): Html {
   const scales = scalesOf(plot);
   const { id, title, unit, x, series, bands = [], levels = [], small = false } = plot;
   const labels = x.map((value) => plot.xLabel(value));
-  // What the script shows under the pointer, in each language.
+  // The values that the script shows under the pointer, in each language.
   const of = (language: 'en' | 'pt'): object => ({
     x: labels.map((label) => plain(label, language)),
     names: series.map(({ label }) => plain(label, language)),

@@ -1,4 +1,4 @@
-// A result as one HTML page that needs nothing else: no network, no fonts, no other files. Pure.
+// A result as one self-contained HTML page: no network, no fonts, no other files. Pure.
 import type { Surroundings } from '#espora/lab/surroundings.js';
 import type { Operation } from '../plan.js';
 import { operations } from '../plan.js';
@@ -89,12 +89,12 @@ function verdict({ outcome, failures, inconsistencies, fastPercent }: ContestRes
   )}</span>`;
 }
 
-/** Small facts in a row, each in one piece where there is room. */
+/** Small facts in a row, each kept together if there is room. */
 function pieces(all: readonly Html[]): Html {
   return markup`<p class="note meta">${all.map((one, index) => markup`${escape(index === 0 ? '' : ' · ')}<span>${one}</span>`)}</p>`;
 }
 
-/** What the figure in the head is: only the whole test has the contest's prize. */
+/** The label of the figure in the head: only the whole test has the contest's prize. */
 function prizeTitle({ plan }: ContestResult): Html {
   return isWholeTest({ plan })
     ? say('Rinha de Backend 2024/Q1 · prize', 'Rinha de Backend 2024/Q1 · prêmio')
@@ -132,7 +132,7 @@ function head(result: ContestResult): Html {
   </header>`;
 }
 
-/** Where and with what it was played. */
+/** The surroundings of the run. */
 function surroundings(of: Surroundings): Html {
   const virtual = of.hypervisor ? say(' (virtual)', ' (virtual)') : undefined;
   return pieces([
@@ -178,7 +178,7 @@ function latencyRow(name: Html, figures: Figures, total = false): Html {
   return tableRow(
     [
       name,
-      // Failures first: a narrow screen shows the left of a table.
+      // Failures first, because a narrow screen shows only the left of a table.
       failures,
       ...[p50, p75, p95, p99, p999, max].map(milliseconds),
       number(figures.requests),
@@ -187,7 +187,7 @@ function latencyRow(name: Html, figures: Figures, total = false): Html {
   );
 }
 
-/** Stretches of the run that have a name: the checks before the load, then the load's parts. */
+/** The named parts of the run: the checks before the load, then the parts of the load. */
 function bandsOf({ phases, durationMs }: ContestResult): Band[] {
   const load = phases.find(({ title }) => title === 'load');
   if (load === undefined) return [];
@@ -202,7 +202,7 @@ function bandsOf({ phases, durationMs }: ContestResult): Band[] {
   ];
 }
 
-/** Rows of a whole second or nearly: what is left at the end would be drawn as a drop. */
+/** Rows of about a whole second: a shorter last one would look like a drop. */
 function rowsOf({ timeline }: ContestResult): ContestResult['timeline'] {
   return timeline.filter(({ atMs }, index) => atMs - (timeline[index - 1]?.atMs ?? 0) > 500);
 }
@@ -394,7 +394,7 @@ function commits(result: ContestResult, { commits: figures }: UnderLimits): Html
 // --- Saturation -----------------------------------------------------------------------------------
 
 function saturationSection({ heldRate, lateMs, steps, connections }: Saturation): Html {
-  // A rate that was tried twice counts by its second try.
+  // If a rate was tried twice, the second try counts.
   const last = new Map(steps.map((step) => [step.rate, step]));
   const byRate = [...last.values()].sort((a, b) => a.rate - b.rate);
   const rate = (value: number): Html => markup`${short(value)}/s`;

@@ -1,5 +1,5 @@
-// How the report looks. Colours keep a contrast of at least 4.5 to 1 for text on both papers; lines
-// differ in weight and pattern too, so that nothing depends on telling colours apart.
+// The report's style. Text has a contrast of at least 4.5 to 1 in both themes; lines also differ in weight
+// and pattern, so that no colour must be recognized.
 
 const light = `--paper:#fcfbf8;--card:#f5f3ee;--ink:#1d1f21;--soft:#5d6166;--rule:#dcd8cf;--grid:#e8e5dd;
 --band:#f2efe8;--a:#1f5fa8;--b:#b3500f;--c:#7c8087;--good:#21693b;--bad:#b02318;--fill:.10;`;
@@ -95,7 +95,7 @@ p.note{break-after:avoid}
 .plot{height:10rem}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 `;
 
-/** Language and theme, kept between visits where the browser lets us; a reading under the pointer. */
+/** Language and theme, remembered if the browser allows it; and the values under the pointer. */
 export const script = `
 (()=>{const root=document.documentElement,kept=(k,v)=>{try{return v===undefined?localStorage.getItem(k):localStorage.setItem(k,v)}catch{return null}};
 const titles=root.dataset;

@@ -1,4 +1,4 @@
-// Text of the report in both its languages at once: the page shows one and hides the other. Pure.
+// Text of the report in both languages; the page shows one and hides the other. Pure.
 
 /** HTML that is safe to put into a page. */
 export type Html = string & { readonly html: unique symbol };
@@ -28,7 +28,7 @@ function piece(value: Piece): string {
   return typeof value === 'string' ? value : value.map(piece).join('');
 }
 
-/** English and Portuguese; once if they are the same. */
+/** A text in English and Portuguese; once if both are the same. */
 export function say(english: string, portuguese: string): Html {
   return both(escape(english), escape(portuguese));
 }
@@ -39,7 +39,7 @@ export function both(english: Html, portuguese: Html): Html {
     ><span class="pt" lang="pt-BR">${portuguese}</span>`;
 }
 
-/** A number with so many decimals, as each language writes it. */
+/** A number with a fixed number of decimals, as each language writes it. */
 export function number(value: number, decimals = 0): Html {
   const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
   return say(value.toLocaleString('en-US', options), value.toLocaleString('pt-BR', options));
@@ -55,7 +55,7 @@ export function short(value: number): Html {
   );
 }
 
-/** What of a text one of its languages shows, without markup. */
+/** A text in one of its languages, without markup. */
 export function plain(text: Html, language: 'en' | 'pt'): string {
   const other = language === 'en' ? 'pt' : 'en';
   return text
@@ -73,7 +73,7 @@ export function percentage(value: number): Html {
   return markup`${number(Math.floor(value * 100) / 100, 2)} %`;
 }
 
-/** Milliseconds, as exact as they are interesting. */
+/** Milliseconds; short times with more decimals. */
 export function milliseconds(value: number): Html {
   return number(value, value < 10 ? 2 : value < 100 ? 1 : 0);
 }

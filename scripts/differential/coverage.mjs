@@ -1,17 +1,17 @@
-// What of our parser the inputs reached, counted by the compiler's own instrumentation (gcov).
+// The coverage of our parser by the inputs, measured by the compiler's instrumentation (gcov).
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { at, filesBelow } from '../lib/project.mjs';
 import { Failure, run } from '../lib/run.mjs';
 
-/** CMake definitions of a build that counts. */
+/** CMake definitions of an instrumented build. */
 export const countingBuild = { CMAKE_CXX_FLAGS: '--coverage', CMAKE_BUILD_TYPE: 'Release' };
 
 const sources = ['request_parser', 'chunk_decoder', 'header_fields'];
 const objects = 'CMakeFiles/espora_http.dir/native/http';
 
-/** Counts begin anew: a program adds to what an earlier run of it left. */
+/** Resets the counts: a program adds to those of its earlier runs. */
 export function forgetCounts(folder) {
   for (const file of filesBelow(folder, (name) => name.endsWith('.gcda'))) rmSync(at(file));
 }
@@ -27,7 +27,7 @@ async function coverageOf(folder, source) {
   ]);
   if (code !== 0) throw new Failure(`gcov ${counts} failed: ${output.trim()}`);
   const { files } = JSON.parse(output);
-  // Code that throws is no branch of the source.
+  // Implicit branches for exceptions are not in the source.
   const lines = files.find(({ file }) => file.endsWith(`/${source}.cc`)).lines;
   const branches = lines.flatMap((line) => line.branches.filter((branch) => !branch.throw));
   return {

@@ -1,7 +1,7 @@
 // Where our request parser and Node.js's own (llhttp, strict) may differ, and why. Everything else is a
 // finding. test/conformance/DIFFERENCES.md is this list for people; a test compares the two.
 
-/** Class → its reason, one paragraph. Those that begin with "stricter" refuse what the other takes. */
+/** Class → its reason, one paragraph. In classes that begin with "stricter" we refuse what llhttp accepts. */
 export const classes = Object.freeze({
   'stricter: host':
     'No `Host` in 1.1, two of them, or bytes that no host has: 400 (RFC 9112 3.2). llhttp does not look at `Host`; Node.js asks for one above the parser.',
@@ -56,7 +56,7 @@ const byOurError = {
   cabecalhos_grandes_demais: 'limits: fields',
 };
 
-/** A verdict in parts: one for each request, and how it went on. A body may hold line ends. */
+/** The parts of a verdict: one for each request, and the end. A body may contain line breaks. */
 export function split(verdict) {
   const parts = [];
   let rest = verdict;
@@ -71,7 +71,7 @@ export function split(verdict) {
 const head = /^(\S+) (\S*) (\d\.\d) (keep|close) /;
 const withoutPersistence = (part) => part.replace(head, '$1 $2 $3 ');
 
-/** Why both verdicts on a stream (one character per byte) may be as they are; undefined: no reason. */
+/** The class of the difference between two verdicts on a stream (one character per byte), or undefined. */
 export function classify(stream, ours, theirs) {
   const our = split(ours);
   const their = split(theirs);
@@ -82,7 +82,7 @@ export function classify(stream, ours, theirs) {
   const bMessage = head.exec(b);
   const aError = /^error \d+ (\w+)$/.exec(a)?.[1];
   const bError = /^error \d+ (\w+)$/.exec(b)?.[1];
-  // It stopped looking: whatever is behind it we read as the next request.
+  // llhttp stopped parsing; we parse the following bytes as the next request.
   if (b === 'upgrade') return 'upgrade is ignored';
   if (
     bMessage?.[1] === 'CONNECT' &&
@@ -103,13 +103,13 @@ export function classify(stream, ours, theirs) {
     if (tabBehindFraming.test(stream) && tabErrors.has(bError)) return 'tab behind a value';
     return undefined;
   }
-  // It waits for the rest of HTTP/2's preface.
+  // llhttp waits for the rest of HTTP/2's preface.
   if (b === 'incomplete' && aMessage?.[1] === 'PRI') return 'method is any token';
   if (a === 'incomplete' && b === 'end' && stream.endsWith('\r')) return 'blank between requests';
   if (aMessage === null || bMessage === null || withoutPersistence(a) !== withoutPersistence(b)) {
     return undefined;
   }
-  // Only what becomes of the connection.
+  // Only the persistence of the connection differs.
   if (/^proxy-connection[ \t]*:/im.test(stream)) return 'proxy-connection is ignored';
   if (trailerActs(stream)) return 'trailers do not act';
   if (/^connection:/im.test(stream)) return 'connection is a list';

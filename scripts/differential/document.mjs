@@ -1,4 +1,4 @@
-// The list of differences as a document for people: `node scripts/differential/document.mjs` writes it.
+// The list of differences as a document: `node scripts/differential/document.mjs` writes it.
 
 import { writeFileSync } from 'node:fs';
 import { at } from '../lib/project.mjs';

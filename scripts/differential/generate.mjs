@@ -1,7 +1,6 @@
-// Streams of HTTP requests: right ones put together from pieces that all have their odd corners, and
-// mutations of them. The same seed gives the same streams.
+// Streams of HTTP requests: valid ones made of pieces with unusual variants, and mutations of them. The same seed gives the same streams.
 
-/** xoshiro128**; small, quick, and good enough to meet every corner. */
+/** xoshiro128**; small, fast, and good enough to reach every variant. */
 export class Random {
   constructor(seed) {
     // splitmix32
@@ -311,19 +310,19 @@ function mutate(random, stream) {
   const at = random.below(stream.length + 1);
   const other = random.below(stream.length + 1);
   switch (random.below(7)) {
-    case 0: // one byte is another
+    case 0: // changes one byte
       return stream.slice(0, at) + String.fromCharCode(random.below(256)) + stream.slice(at + 1);
-    case 1: // something is put in
+    case 1: // inserts something
       return stream.slice(0, at) + random.pick(dictionary) + stream.slice(at);
-    case 2: // one byte is missing
+    case 2: // removes one byte
       return stream.slice(0, at) + stream.slice(at + 1);
-    case 3: // a part is missing
+    case 3: // removes a part
       return stream.slice(0, Math.min(at, other)) + stream.slice(Math.max(at, other));
-    case 4: // a part comes twice
+    case 4: // repeats a part
       return stream.slice(0, Math.max(at, other)) + stream.slice(Math.min(at, other));
-    case 5: // it ends early
+    case 5: // cuts the end
       return stream.slice(0, at);
-    default: // one bit is another
+    default: // flips one bit
       if (at === stream.length) return stream;
       return (
         stream.slice(0, at) +

@@ -1,11 +1,11 @@
-// What Node.js's own parser (llhttp, strict) makes of a stream of bytes, in the words of
+// The verdict of Node.js's parser (llhttp, strict) on a stream of bytes, in the format of
 // test/native/programs/http_verdicts.cc.
 
 import { createRequire } from 'node:module';
 
 const { HTTPParser, methods } = createRequire(import.meta.url)('_http_common');
 
-/** The path of a target as the parser gives it: without query, and of an absolute form only the path. */
+/** The path of a target: without the query and, in absolute form, without the authority. */
 function pathOf(target) {
   const absolute = /^https?:\/\/[^/?]*/i.exec(target);
   const path = absolute === null ? target : target.slice(absolute[0].length);
@@ -27,10 +27,10 @@ export class NodeParser {
     const parser = this.#parser;
     let url = '';
     parser[HTTPParser.kOnMessageBegin | 0] = () => {
-      url = ''; // trailers came with the target of the request before this one
+      url = ''; // with trailers, the target of the previous request is reported again
       if (!this.#closed) this.#inMessage = true;
     };
-    // Many header fields come in portions, and with the first the target.
+    // Many header fields are reported in portions, the first one with the target.
     parser[HTTPParser.kOnHeaders | 0] = (headers, target) => {
       url += target;
     };

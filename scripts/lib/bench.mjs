@@ -1,4 +1,4 @@
-// The benchmarks' native code, all of it built in one place: bench/CMakeLists.txt.
+// Builds the benchmarks' native code, with bench/CMakeLists.txt.
 
 import { configureAndBuild } from './cmake.mjs';
 import { locked } from './lock.mjs';
@@ -6,7 +6,7 @@ import { at } from './project.mjs';
 
 const folder = 'build-cmake-bench';
 
-/** Builds what is due of it, or of `targets`, and resolves with the folder that it is in. Needs cmake. */
+/** Builds what is due of all targets, or of `targets`, and resolves with the folder. Needs cmake. */
 export async function buildBench(targets = []) {
   const definitions = {
     CMAKE_BUILD_TYPE: 'RelWithDebInfo',

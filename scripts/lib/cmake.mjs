@@ -1,10 +1,10 @@
-// What the scripts around CMakeLists.txt share: its kinds of sanitized builds, and configuring.
+// Shared by the scripts that use CMakeLists.txt: the kinds of sanitized builds, and configuring.
 
 import { availableParallelism } from 'node:os';
 import { at } from './project.mjs';
 import { Failure, run } from './run.mjs';
 
-/** Value of ESPORA_SANITIZE → how its build folders are called. */
+/** Value of ESPORA_SANITIZE → the suffix of its build folders. */
 const sanitizers = {
   '': '',
   address: '-address',
@@ -13,7 +13,7 @@ const sanitizers = {
   thread: '-tsan',
 };
 
-/** The ending of a build folder's name; a Failure for what is no sanitizer. */
+/** The suffix of a build folder's name; throws a Failure for an unknown sanitizer. */
 export function sanitizerSuffix(sanitize) {
   if (!Object.hasOwn(sanitizers, sanitize)) {
     const known = Object.keys(sanitizers).filter((name) => name !== '');
@@ -24,7 +24,7 @@ export function sanitizerSuffix(sanitize) {
 
 export const isInstalled = async (tool) => (await run(tool, ['--version'])).code === 0;
 
-/** A Failure with one sentence on what to install, where `cmake` is missing. */
+/** Throws a Failure that says what to install if `cmake` is missing. */
 export async function requireCMake() {
   if (!(await isInstalled('cmake'))) {
     throw new Failure(
@@ -34,7 +34,7 @@ export async function requireCMake() {
   }
 }
 
-/** Configures and builds `folder`; shows what the tools said only if one fails, or with `show`. */
+/** Configures and builds `folder`; shows the tools' output only if one fails, or with `show`. */
 export async function configureAndBuild(folder, definitions, { targets = [], show = false } = {}) {
   await requireCMake();
   const generator = (await isInstalled('ninja')) ? ['-G', 'Ninja'] : [];
@@ -50,7 +50,7 @@ export async function configureAndBuild(folder, definitions, { targets = [], sho
     throw new Failure(`${what} ${folder} failed: the messages above name the error.`);
   };
   const said = await tool('Configuring', configure);
-  // Where the compiler is another one than before, CMake starts anew and forgets the other definitions.
+  // If the compiler changed, CMake starts again and forgets the other definitions.
   if (said.includes('require your cache to be deleted')) await tool('Configuring', configure);
   await tool('Building', build);
 }

@@ -1,5 +1,5 @@
-// A Docker engine for tests: the one that runs here already, or one of our own that is started by hand
-// with everything it writes in a folder of its own, and that leaves nothing behind.
+// A Docker engine for tests: the one that already runs on this machine, or one that is started with all its
+// files in a separate folder, and leaves nothing behind.
 
 import { execFile, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { programPath } from './stand-in.mjs';
 const startMs = 60_000;
 const stopMs = 30_000;
 
-/** Runs a command to its end: its exit code and what it printed. */
+/** Runs a command to its end; returns its exit code and output. */
 export function output(command, args, options = {}) {
   return new Promise((resolve) => {
     execFile(command, args, { maxBuffer: 2 ** 26, ...options }, (error, stdout, stderr) => {
@@ -28,7 +28,7 @@ async function answering(env) {
   return code === 0 ? { command, env } : undefined;
 }
 
-/** Where mounts lie that an engine left below `folder`. */
+/** The mounts that an engine left below `folder`. */
 function mountsBelow(folder) {
   return readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
@@ -38,15 +38,15 @@ function mountsBelow(folder) {
 }
 
 /**
- * Starts an engine with all its state below `parent`; it needs root. A signal to us stops it first. If we are
- * killed it stops by itself; the folder with its state stays, and a mount in it (exec/netns/default).
+ * Starts an engine with all its state below `parent`; needs root. A signal to us stops the engine first. If
+ * we are killed, it stops by itself; the folder with its state and a mount (exec/netns/default) stay.
  */
 export async function startOwn(parent) {
   const dockerd = programPath('dockerd', 'docker.io');
   if (process.getuid() !== 0) {
     throw new Failure('No Docker engine answers, and starting one needs root.');
   }
-  // Short, because the engine's sockets lie in it.
+  // Short, because the engine's sockets are in it.
   const folder = mkdtempSync(join(parent, 'espora-docker-'));
   const socket = join(folder, 'socket');
   const log = openSync(join(folder, 'log'), 'w');
@@ -60,7 +60,7 @@ export async function startOwn(parent) {
       ...['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
       ...['--pidfile', join(folder, 'pid'), '--host', `unix://${socket}`],
     ],
-    // A session of its own: a Ctrl-C must reach us first, or the containers outlive their engine.
+    // A session of its own: if a Ctrl-C reached the engine first, its containers would stay.
     { stdio: ['ignore', log, log], detached: true },
   );
   closeSync(log);
@@ -97,7 +97,7 @@ export async function startOwn(parent) {
   throw new Failure(`The Docker engine did not start:\n${said}`);
 }
 
-/** An engine that answers: `command` and `env` to call it, and `stop` for when it is not needed more. */
+/** An engine: `command` and `env` to call it, and `stop` to end it. */
 export async function useEngine(parent) {
   const running = await answering(process.env);
   if (running !== undefined) return { ...running, own: false, stop: async () => {} };

@@ -1,5 +1,4 @@
-// The flags of a script. `--help` prints the comment that the script begins with; what is wrong is said
-// in a sentence.
+// The flags of a script. `--help` prints the script's leading comment; an error is one sentence.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +14,7 @@ function helpOf(url) {
 }
 
 /**
- * Ends the process where there is nothing to run: after `--help`, or with exit code 2.
+ * Ends the process after `--help`, and with exit code 2 after an error.
  * @param {string} url the script's `import.meta.url`
  * @param {import('node:util').ParseArgsConfig['options']} options
  */

@@ -1,11 +1,11 @@
-// Finds the headers of the running Node.js, so that the native build works where nothing can be
-// downloaded, and whatever a user's npm configuration says about them.
+// Finds the headers of the running Node.js, so that the native build works without a download and regardless
+// of the user's npm configuration.
 
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The version that the headers under `prefix` belong to; undefined where they are not complete. */
+/** The version of the headers under `prefix`; undefined if they are incomplete. */
 export function headerVersion(prefix) {
   const folder = join(prefix, 'include/node');
   if (!existsSync(join(folder, 'common.gypi'))) return undefined;
@@ -21,15 +21,15 @@ export function headerVersion(prefix) {
   return parts.includes(undefined) ? undefined : parts.join('.');
 }
 
-/** Where node-gyp keeps what it downloaded, for one version. */
+/** node-gyp's cache of downloads for one version. */
 function cachePrefix(version, env) {
   const devdir = env.npm_package_config_node_gyp_devdir ?? env.npm_config_devdir;
   return join(devdir ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'node-gyp'), version);
 }
 
 /**
- * The places where headers may be, best first: beside the running executable, node-gyp's cache, and
- * where the user's configuration points (which is often wrong, and so comes last).
+ * The places where headers may be, best first: next to the running executable, node-gyp's cache, and the
+ * place in the user's configuration (last, because it is often wrong).
  */
 export function headerCandidates({ execPath, version, env }) {
   const candidates = [dirname(dirname(realpathSync(execPath))), cachePrefix(version, env)];
@@ -38,7 +38,7 @@ export function headerCandidates({ execPath, version, env }) {
   return candidates;
 }
 
-/** The first candidate whose headers are of exactly this version; undefined where none is. */
+/** The first candidate with headers of exactly this version; undefined if there is none. */
 export function findHeaders({
   execPath = process.execPath,
   version = process.versions.node,
@@ -50,9 +50,9 @@ export function findHeaders({
 }
 
 /**
- * The environment for node-gyp. `npm_package_config_node_gyp_nodedir` beats what .npmrc, the
- * environment or a flag say; without headers a configured `nodedir` is dropped (it was looked at and
- * does not fit), which lets node-gyp download them.
+ * The environment for node-gyp. `npm_package_config_node_gyp_nodedir` precedes .npmrc, the environment and
+ * flags. If no headers were found, a configured `nodedir` is removed (it was tried and does not fit), so that
+ * node-gyp downloads them.
  */
 export function nodeGypEnvironment(headers, env = process.env) {
   const { npm_config_nodedir, NPM_CONFIG_NODEDIR, ...rest } = env;

@@ -1,5 +1,5 @@
-// The images that the compose files want: built from the base that the Dockerfile names, or, where no
-// registry can be reached, from a stand-in made of this machine's own programs.
+// The images of the compose files: built from the base that the Dockerfile names or, if no registry can be
+// reached, from a stand-in made of this machine's programs.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -18,7 +18,7 @@ export function namedBase() {
   return /^ARG BASE=(\S+)$/m.exec(readFileSync(at('docker/Dockerfile'), 'utf8'))[1];
 }
 
-/** Whether the engine has an image, or can get it. */
+/** Whether the engine has an image or can pull it. */
 async function available(docker, image) {
   const { env } = docker;
   const here = await output(docker.command, ['image', 'inspect', image], { env });
@@ -35,7 +35,7 @@ function productionModules() {
     .filter((path) => !path.slice('node_modules/'.length).includes('node_modules/'));
 }
 
-/** What the build stage takes as built ahead: our own files as they are, nothing compiled there. */
+/** The prebuilt files for the build stage, so that nothing is compiled there. */
 function prepareContext(context) {
   const copy = (from, to = from) => {
     mkdirSync(join(context, to, '..'), { recursive: true });
@@ -85,7 +85,7 @@ export async function buildImage(docker, image, say) {
   }
 }
 
-/** An image with nginx in it: the one that the compose file names, or a stand-in. */
+/** An image with nginx: the one that the compose file names, or a stand-in. */
 export async function nginxImage(docker, say) {
   const named = /NGINX_IMAGE:-([^}]+)\}/.exec(readFileSync(at('docker/nginx.yml'), 'utf8'))[1];
   if (await available(docker, named)) return named;

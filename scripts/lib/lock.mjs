@@ -1,5 +1,5 @@
 // One build at a time in one folder of a checkout. The lock is a name in Linux's abstract socket namespace: the
-// kernel drops it when its last holder ends, however that happens, so there is no stale lock to find.
+// kernel removes it when its last holder ends in any way, so there are no stale locks.
 
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
@@ -14,7 +14,7 @@ function lockName(scope) {
   return `\0espora-${process.getuid()}-${where.slice(0, 32)}`;
 }
 
-/** The listening server, or undefined where somebody else has the name. */
+/** The listening server, or undefined if another process has the name. */
 function tryHold(path) {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -26,20 +26,20 @@ function tryHold(path) {
   });
 }
 
-/** Resolves when the present holder is gone: the connection to it ends then, and not before. */
+/** Resolves when the current holder has ended, which ends the connection to it. */
 function holderGone(path) {
   return new Promise((resolve) => {
     const socket = connect({ path });
-    socket.on('error', () => {}); // a reset or a refusal: gone as well
+    socket.on('error', () => {}); // after a reset or a refusal, it has ended too
     socket.on('close', resolve);
     socket.resume();
   });
 }
 
 /**
- * Runs `work` while nobody else in this checkout runs anything under the same `scope`, waiting for them
- * first, and saying so. `work` gets the lock's descriptor: given to a child process it keeps the lock
- * held for as long as that child lives, so a build whose parent was killed is waited for as well.
+ * Runs `work` when no other process in this checkout holds the same `scope`; prints a line if it must wait.
+ * `work` gets the lock's descriptor: a child process that inherits it keeps the lock, so a build whose parent
+ * was killed is waited for as well.
  */
 export async function locked(scope, work) {
   const path = lockName(scope);

@@ -1,4 +1,4 @@
-// Where things are in the checkout that this file belongs to, and how its files are listed.
+// The places in the checkout that this file belongs to, and lists of its files.
 
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ export const at = (...parts) => join(root, ...parts);
 
 export const binary = 'build/Release/espora.node';
 
-/** Sources, and what `tsc -b` makes of them. */
+/** Folders of sources, and of the output of `tsc -b`. */
 export const typescriptProjects = [
   { source: 'ts', output: 'dist' },
   { source: 'lab', output: 'dist/lab' },

@@ -1,11 +1,11 @@
-// Runs one tool and gives back what it printed. Signals to us end it and all that it started, so that
-// an interrupted build leaves no compiler behind.
+// Runs a tool and returns its output. Signals to us end the tool and all its children, so that an interrupted
+// build leaves no compiler behind.
 
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { root } from './project.mjs';
 
-/** A failure whose message is meant for the person at the terminal: no stack trace belongs to it. */
+/** A failure whose message is printed without a stack trace. */
 export class Failure extends Error {}
 
 /** The option `name` of `values`: a whole number from `least` on. */
@@ -17,10 +17,10 @@ export function whole(values, name, least) {
   return value;
 }
 
-/** What a signal to us counts as, as in a shell. */
+/** The exit code after a signal, as in a shell. */
 export const exitCodeOf = (signal) => 128 + constants.signals[signal];
 
-/** Calls `handler` for every signal that is to end us, until the returned function is called. */
+/** Calls `handler` for every signal that ends processes, until the returned function is called. */
 export function onSignals(handler) {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of signals) process.on(signal, handler);
@@ -29,7 +29,7 @@ export function onSignals(handler) {
   };
 }
 
-/** A signal ended the tool that ran, and is to end us when whoever waits for it has cleaned up. */
+/** A signal ended the tool, and must end us too after the callers have cleaned up. */
 class Interrupted extends Error {
   constructor(signal) {
     super(`ended by ${signal}`);
@@ -41,14 +41,14 @@ class Interrupted extends Error {
  * @param {string} command
  * @param {string[]} args
  * @param {{env?: object, show?: boolean, heldDescriptor?: number}} options `show` lets the tool write
- *   to our terminal itself; `heldDescriptor` stays open in the tool and in whatever it starts.
- * @returns {Promise<{code: number, output: string}>} code 127 where there is no such tool; a signal
+ *   to our terminal; `heldDescriptor` stays open in the tool and in its children.
+ * @returns {Promise<{code: number, output: string}>} code 127 if there is no such tool; a signal
  *   counts as 128 + its number, as in a shell
  */
 export async function run(command, args, { env = process.env, show = false, heldDescriptor } = {}) {
   const stdio = show ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'];
   if (heldDescriptor !== undefined) stdio.push(heldDescriptor);
-  // A group of its own: a signal then reaches compilers below make as well.
+  // A process group of its own, so that a signal also reaches the compilers that make started.
   const child = spawn(command, args, { cwd: root, env, stdio, detached: true });
   const output = [];
   child.stdout?.on('data', (chunk) => output.push(chunk));
@@ -60,7 +60,7 @@ export async function run(command, args, { env = process.env, show = false, held
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal);
     } catch (error) {
-      if (error.code !== 'ESRCH') throw error; // ended in this moment
+      if (error.code !== 'ESRCH') throw error; // it has just ended
     }
   });
   try {
@@ -76,8 +76,8 @@ export async function run(command, args, { env = process.env, show = false, held
 }
 
 /**
- * Loads an addon in a process of its own. A linker accepts one that lacks a symbol, because Node.js
- * brings some; only loading it tells.
+ * Loads an addon in another process. The linker accepts missing symbols, because Node.js provides some; only
+ * loading shows whether one is missing.
  */
 export function tryAddon(path, options) {
   const load = `try { require(${JSON.stringify(path)}) }
@@ -85,7 +85,7 @@ export function tryAddon(path, options) {
   return run(process.execPath, ['--eval', load], options);
 }
 
-/** Runs `main`; a Failure becomes its sentence and exit code 1. Ends the process where a signal is to. */
+/** Runs `main`; prints a Failure and exits with code 1. Ends the process after a signal. */
 export async function runScript(main) {
   try {
     process.exitCode = (await main()) ?? 0;

@@ -1,7 +1,7 @@
-// Which reports of a sanitizer, written while tests ran on stock Node.js, are about our code. Node.js is
-// not instrumented, so ThreadSanitizer does not see all that it does to synchronize.
+// Which reports of a sanitizer, written during tests on stock Node.js, are about our code. Node.js is not
+// instrumented, so ThreadSanitizer does not see all of its synchronization.
 
-/** The reports in what one process wrote, each whole. */
+/** The reports in the output of one process. */
 export function splitReports(text) {
   return text
     .split(/^={10,}$/m)
@@ -9,7 +9,7 @@ export function splitReports(text) {
     .filter((report) => report !== '' && !/^ThreadSanitizer: reported \d+ warnings$/.test(report));
 }
 
-/** The frames of the accesses themselves, without those of who allocated or who made the thread. */
+/** The frames of the accesses, without those of the allocation and of the creation of the thread. */
 const accessesOf = (report) => report.split(/^ {2}(?:Location|Mutex|Thread|As if|Hint)\b/m)[0];
 
 /** Each access of a race: its first line, which names the thread, and the lines of its stack. */
@@ -26,9 +26,9 @@ const stacksOf = (report) =>
 const runtime = /\((?:libtsan|libstdc\+\+|libc)\.so[^)]*\)/;
 
 /**
- * Whether an access is the addon's doing: its own code made it (runtime libraries aside), or anything
- * did that the addon called on a thread of its own. What V8 does on a thread of JavaScript, its garbage
- * collector above all, is not, even if a callback of ours happens to stand further down the stack.
+ * Whether the addon is responsible for an access: its own code made it (runtime libraries aside), or code
+ * that it called on one of its threads. Not for accesses of V8 on a thread of JavaScript, mainly of its
+ * garbage collector, even if a callback of ours is further down the stack.
  */
 function isOurs({ head, frames }) {
   const code = frames.filter((line) => !runtime.test(line));
@@ -46,7 +46,7 @@ const opensOrCloses = ({ frames }) =>
 const opensInNode = (stack) =>
   opensOrCloses(stack) && stack.frames.find((line) => !runtime.test(line))?.includes('(node+');
 
-/** An access of JavaScript's thread of which no stack is left. */
+/** An access of JavaScript's thread whose stack is no longer known. */
 const isUnknown = ({ head, frames }) => frames.length === 0 && head.includes('by main thread');
 
 /**
@@ -54,10 +54,10 @@ const isUnknown = ({ head, frames }) => frames.length === 0 && head.includes('by
  * - one about strace, which inherits the preloaded sanitizer from the test that starts it;
  * - calls that a signal handler of Node.js makes while the process ends anyway, and nothing of the addon;
  * - a race in whose accesses nothing of the addon takes part is between threads of Node.js;
- * - a race on a descriptor that Node.js opened: libuv closes by syscall(2), which the sanitizer does not
- *   see, so it takes whoever gets the number next for a user of the old one;
- * - the same race, of which only our side is left: the addon closes a number that was opened unseen (the
- *   store opens by openat(2)), or opens one that was closed unseen.
+ * - a race on a descriptor that Node.js opened: libuv closes it with syscall(2), which the sanitizer does not
+ *   see, so the next user of the number looks like a user of the old descriptor;
+ * - the same race if only our side is known: the addon closes a descriptor that was opened unseen (the store
+ *   uses openat(2)), or opens one that was closed unseen.
  */
 export function isForeign(report) {
   if (report.includes('(strace+') && !report.includes('(espora.node+')) return true;

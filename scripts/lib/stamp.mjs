@@ -1,5 +1,5 @@
-// Remembers what a build was made of. Contents are compared, not dates: a checkout of an older commit,
-// a copy that keeps dates, or an edit during the build are all seen for what they are.
+// Records the inputs of a build. Contents are compared, not dates, so that a checkout of an older commit, a
+// copy that keeps dates and an edit during the build are all noticed.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
@@ -20,13 +20,13 @@ export function digests(files) {
   );
 }
 
-/** Tells a file from one that replaced it; undefined where there is none. */
+/** Distinguishes a file from one that replaced it; undefined if there is none. */
 export function identity(file) {
   const stat = statSync(at(file), { throwIfNoEntry: false });
   return stat && `${stat.size}-${stat.mtimeMs}-${stat.ino}`;
 }
 
-/** What `writeStamp` left; undefined where there is nothing, or something cut short. */
+/** The stamp that `writeStamp` wrote; undefined if it is missing or incomplete. */
 export function readStamp(name) {
   try {
     return JSON.parse(readFileSync(stampPath(name), 'utf8'));
@@ -36,23 +36,23 @@ export function readStamp(name) {
 }
 
 /**
- * `inputs` are those of the last build that succeeded; `finished` turns false while the next one is
- * under way, so that one that was killed is done again.
+ * `inputs` are those of the last successful build; `finished` is false during the next one, so that a killed
+ * build is repeated.
  */
 export function writeStamp(name, stamp) {
   mkdirSync(dirname(stampPath(name)), { recursive: true });
   writeFileSync(stampPath(name), `${JSON.stringify(stamp)}\n`);
 }
 
-/** The first name under which two sets of digests differ; undefined where they are the same. */
+/** The first name whose digests differ; undefined if both sets are the same. */
 export function difference(before, now) {
   const names = new Set([...Object.keys(before), ...Object.keys(now)]);
   return [...names].find((name) => before[name] !== now[name]);
 }
 
 /**
- * make and tsc compare dates. A file whose contents changed since the last build gets the present
- * one, or they would overlook a change that came with an old date.
+ * Gives files whose contents changed since the last build the current date: make and tsc compare dates, and
+ * would not notice a changed file with an old date.
  */
 export function dateChanges(before, now) {
   const present = new Date();

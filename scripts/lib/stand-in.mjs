@@ -1,6 +1,5 @@
-// Images for where no registry can be reached, made of this machine's own programs and what `ldd` says
-// they need: a base with Node.js and a shell, and one with nginx. As good as the real ones for trying
-// out what runs in them; never to be published.
+// Images for machines without access to a registry, made of this machine's programs and the libraries that
+// `ldd` lists: a base with Node.js and a shell, and one with nginx. For tests only; never to be published.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +10,7 @@ import { Failure } from './run.mjs';
 
 const tools = ['cat', 'chmod', 'chown', 'cp', 'env', 'id', 'install', 'ls', 'mkdir', 'rm', 'sleep'];
 
-/** The path of a program that is installed here; a Failure that names its package otherwise. */
+/** The path of an installed program; throws a Failure that names its package if it is missing. */
 export function programPath(name, debianPackage = name) {
   for (const folder of [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin']) {
     if (folder !== '' && existsSync(join(folder, name))) return join(folder, name);
@@ -19,13 +18,13 @@ export function programPath(name, debianPackage = name) {
   throw new Failure(`${name} is not installed; on Debian: apt-get install ${debianPackage}.`);
 }
 
-/** Shared libraries of a program, as paths: absolute ones in what ldd(1) prints. */
+/** The paths of a program's shared libraries, from the output of ldd(1). */
 function librariesOf(program) {
   const output = execFileSync('ldd', [program], { encoding: 'utf8' });
   return [...output.matchAll(/(?:^|=>)\s*(\/[^\s(]+)/gm)].map(([, path]) => path);
 }
 
-/** Where a file goes in a tree whose /bin, /sbin and /lib are links into /usr, as in Debian. */
+/** The place of a file in a tree whose /bin, /sbin and /lib are links into /usr, as in Debian. */
 const merged = (path) => (path.startsWith('/usr/') ? path : `/usr${path}`);
 
 function copyInto(tree, path, target = path) {
@@ -54,7 +53,7 @@ function makeTree(tree, programs) {
   }
 }
 
-/** Packs a tree and hands it to the engine as an image called `name`. */
+/** Packs a tree and imports it into the engine as an image called `name`. */
 async function importTree(docker, tree, name, change) {
   const tar = spawn('tar', ['--owner=0', '--group=0', '-C', tree, '-cf', '-', '.'], {
     stdio: ['ignore', 'pipe', 'inherit'],

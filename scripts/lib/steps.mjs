@@ -1,5 +1,5 @@
-// What a checkout needs before anything in it can run: dependencies, the native addon, JavaScript.
-// Each step knows when it is due, what to run, and what to tell the person when that fails.
+// The steps that make a checkout ready to run: dependencies, the native addon, JavaScript. Each step knows
+// when it is due, what to run, and what to print if that fails.
 
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,8 +11,8 @@ import { dateChanges, difference, digests, identity, readStamp, writeStamp } fro
 const installedLock = 'node_modules/.package-lock.json';
 
 /**
- * What the lock file wants and node_modules lacks: the first such package, or undefined. Optional
- * packages of other platforms are never installed, so they don't count.
+ * The first package of the lock file that node_modules lacks, or undefined. Optional packages of other
+ * platforms are never installed and do not count.
  */
 export function missingPackage(lock, installed) {
   for (const [path, wanted] of Object.entries(lock.packages)) {
@@ -41,7 +41,7 @@ const dependencies = {
     }
   },
   async run(options) {
-    // npm tells the scripts that it runs where it is; that npm belongs to this Node.js.
+    // npm tells its scripts where it is; that npm belongs to this Node.js.
     const npm = process.env.npm_execpath;
     const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
     return npm?.endsWith('.js')
@@ -53,8 +53,8 @@ const dependencies = {
 };
 
 /**
- * What a stamp says about a build that makes `inputs` into something: why it is due, or undefined.
- * Sets of inputs are digests by file name.
+ * Why a build with these `inputs` is due according to its stamp, or undefined. Inputs are digests by file
+ * name.
  */
 function reasonToBuild(stamp, inputs) {
   if (stamp === undefined) return 'not built yet';
@@ -64,8 +64,8 @@ function reasonToBuild(stamp, inputs) {
 }
 
 /**
- * Runs `build(clean)` between two stamps. It starts from nothing where no earlier build is known:
- * whatever lies there was made of something else.
+ * Runs `build(clean)` between two stamps. Without a known earlier build it starts clean, because existing
+ * files may have been made from other inputs.
  */
 async function buildWithStamp(name, inputs, { clean = false, output = () => undefined }, build) {
   const last = readStamp(name);
@@ -78,10 +78,10 @@ async function buildWithStamp(name, inputs, { clean = false, output = () => unde
   return result;
 }
 
-/** What the linker reads beside objects; make does not know of it. */
+/** What the linker reads besides objects; make does not track it. */
 const exportsMap = 'native/binding/exports.map';
 
-/** What the linker makes; node-gyp's makefile links or copies it to where it belongs. */
+/** The linker's output; node-gyp's makefile links or copies it to its place. */
 const linked = 'build/Release/obj.target/espora.node';
 
 const nativeInputs = () =>
@@ -93,13 +93,13 @@ const nativeInputs = () =>
   ]);
 
 /**
- * Whether something lies there that make, which goes by the dates of sources, would take for its own: a
- * file that somebody else put there, or one that was linked with other exports.
+ * Whether there is a file that make, which compares dates, would wrongly keep: one that another program put
+ * there, or one that was linked with other exports.
  */
 const isStale = (stamp) =>
   stamp?.output !== identity(binary) || stamp?.inputs[exportsMap] !== nativeInputs()[exportsMap];
 
-/** Lets node-gyp make the addon. */
+/** Builds the addon with node-gyp. */
 const native = {
   name: 'native addon',
   reason() {
@@ -150,7 +150,7 @@ const native = {
   },
 };
 
-/** Sources with the file that tsc makes of each; what a benchmark's peers have installed is none. */
+/** Sources with the output file of each, without the installed packages of the benchmarks' peers. */
 function typescriptFiles() {
   return typescriptProjects.flatMap(({ source, output }) =>
     filesBelow(source, (name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
@@ -172,7 +172,7 @@ function typescriptInputs() {
   ]);
 }
 
-/** Removes what was compiled from a source that is gone: it would still be imported, or shipped. */
+/** Removes the output of removed sources, which could still be imported or be shipped. */
 function removeOrphans() {
   const wanted = new Set(typescriptFiles().map(({ output }) => output.slice(0, -'.js'.length)));
   for (const { output } of typescriptProjects) {
@@ -202,7 +202,7 @@ const typescript = {
       const tsc = (...args) =>
         run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-b', ...args], options);
       const result = await tsc(...(clean ? ['--force'] : []));
-      // tsc trusts its own notes and does not see that a file it wrote was removed.
+      // tsc relies on its build information and does not notice removed output.
       return result.code === 0 && missingOutput() !== undefined ? await tsc('--force') : result;
     }),
   advice: () => 'TypeScript did not compile: the messages above name the file and the line.',
@@ -213,8 +213,8 @@ export const steps = { dependencies, native, typescript };
 const say = (text) => process.stderr.write(text);
 
 /**
- * Runs one step if `reason` is given: one line says which, why and how long; a failure shows all that
- * the tool printed, and ends in a Failure with one sentence on what to do.
+ * Runs one step if `reason` is given, and prints one line with the step, the reason and the time. If it
+ * fails, prints the tool's output and throws a Failure with the remedy.
  */
 export async function perform(step, reason, options = {}) {
   if (reason === undefined) return;

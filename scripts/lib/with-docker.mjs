@@ -1,4 +1,4 @@
-// A Docker engine and our images for as long as some work takes.
+// A Docker engine with our images, for the duration of some work.
 
 import { output, useEngine } from './docker-engine.mjs';
 import { buildImage, nginxImage } from './images.mjs';
@@ -7,8 +7,8 @@ import { locked } from './lock.mjs';
 const say = (line) => process.stderr.write(`${line}\n`);
 
 /**
- * Builds the images that the compose files want in the engine that answers, or in one of our own (which
- * needs root, keeps its state below `parent`, and leaves nothing of it behind).
+ * Builds the images of the compose files in the running engine, or in an engine that it starts (which needs
+ * root and keeps its state below `parent` until it ends).
  * @param {string} parent
  * @param {(env: object, engine: {command: string, env: object}) => Promise<Result>} work with the
  *   environment that compose files and `docker` need

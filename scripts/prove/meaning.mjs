@@ -1,13 +1,12 @@
-// Whether two pieces of JavaScript mean the same, so far as that can be told without running them: statements
-// that are never reached, a `continue` at the end of its loop, and the order of an object's members make no
-// difference.
+// Whether two pieces of JavaScript mean the same, as far as that is visible without running them: unreachable
+// statements, a `continue` at the end of its loop, and the order of an object's members make no difference.
 
 import esbuild from 'esbuild';
 import ts from 'typescript';
 
 const isObject = (node) => ts.isObjectLiteralExpression(node) || ts.isObjectBindingPattern(node);
 
-/** Puts the members of each object in order, except where one spreads another: there, the last one wins. */
+/** Sorts the members of each object, unless it has a spread, where the order matters. */
 function withMembersInOrder(context) {
   const visit = (node) => {
     const visited = ts.visitEachChild(node, visit, context);

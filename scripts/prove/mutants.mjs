@@ -1,7 +1,7 @@
-// The campaign `mutants`: plants one small mistake after the other into a copy of the checkout and looks
-// whether the tests of its room notice. The mistakes come from universalmutator, which is installed into an
-// environment of its own; which of them are played is decided by mutation.mjs. Everything lies below
-// .build/mutants: the copy stays there, so that the next run builds only what changed.
+// The campaign `mutants`: puts one small mistake after the other into a copy of the checkout and checks
+// whether the tests of its room notice it. The mistakes come from universalmutator, which is installed into
+// a separate environment; mutation.mjs decides which of them are played. Everything is below .build/mutants;
+// the copy stays there, so that the next run builds only what changed.
 
 import { createHash } from 'node:crypto';
 import {
@@ -40,7 +40,7 @@ const work = at(folder, 'work');
 const equivalents = 'test/mutants/equivalent.json';
 const cmakeFolder = 'build-cmake-mutants';
 
-/** What bounds a mutant that loops, allocates or writes without end. */
+/** Limits for a mutant that loops, allocates or writes endlessly. */
 const limits = ['--data=6442450944', '--fsize=4294967296', '--core=0'];
 const timeFactor = 1.5;
 const timeMoreSeconds = 10;
@@ -52,7 +52,7 @@ const roomTests = (room) => ({
 });
 const simulation = (target) => ({ target, args: ['run', '--seeds', '400'] });
 
-/** native/ROOM → the programs that are to notice, first the one that does most likely. */
+/** native/ROOM → the programs that must notice, the most likely one first. */
 const nativeRooms = {
   sys: [roomTests('sys')],
   http: [roomTests('http')],
@@ -65,8 +65,8 @@ const nativeRooms = {
 const testsIn = (...folders) => folders.map((folder) => `test/${folder}/**/*.test.ts`);
 
 /**
- * ts/FOLDER (and native/binding) → sets of AVA files that are to notice: a set runs where those before it
- * did not.
+ * ts/FOLDER (and native/binding) → sets of AVA files that must notice; a set runs only if the previous ones
+ * did not notice.
  */
 const avaRooms = {
   binding: [
@@ -75,7 +75,7 @@ const avaRooms = {
     testsIn('services', 'metrics'),
   ],
   store: [testsIn('store'), testsIn('as-a-program')],
-  // First those that start no process.
+  // Tests that start no process come first.
   options: [
     ['test/options/!(process-*).test.ts'],
     [...testsIn('docs'), 'test/options/process-*.test.ts', 'test/cli/config.test.ts'],
@@ -108,7 +108,7 @@ const rooms = [
 const inWork = (path) => join(work, path);
 const contentOf = (path) => (existsSync(path) ? readFileSync(path) : undefined);
 
-/** Makes the copy hold exactly what git knows or would add; files that did not change keep their date. */
+/** Makes the copy equal to what git tracks or would add; unchanged files keep their date. */
 async function copyCheckout() {
   const { code, output } = await run('git', ['ls-files', '-co', '--exclude-standard', '-z']);
   if (code !== 0) throw new Failure(`git can't list the files of this checkout: ${output.trim()}`);
@@ -125,17 +125,17 @@ async function copyCheckout() {
   }
   writeFileSync(listed, JSON.stringify(files));
   if (!existsSync(inWork('node_modules'))) symlinkSync(at('node_modules'), inWork('node_modules'));
-  // The addon as it was built here: what is mutated is either not native, or built in the copy.
+  // The addon of this checkout: mutated native code is built in the copy.
   mkdirSync(dirname(inWork(binary)), { recursive: true });
   copyFileSync(at(binary), inWork(binary));
-  // What tsc made here, without what an earlier run left of a mutant.
+  // The output of tsc from here, without the mutants of an earlier run.
   for (const { output } of typescriptProjects) {
     rmSync(inWork(output), { recursive: true, force: true });
     cpSync(at(output), inWork(output), { recursive: true });
   }
 }
 
-/** Installs the mutator where that was not done; its Python. */
+/** Installs the mutator if necessary; returns its Python. */
 async function findMutator() {
   const environment = at(folder, 'python');
   const python = join(environment, 'bin/python');
@@ -155,11 +155,11 @@ async function findMutator() {
 
 // --- Running in the copy -------------------------------------------------------------------------
 
-/** Runs a command in the copy; no more than what it started outlives it. */
+/** Runs a command in the copy. */
 async function inCopy(command, { seconds = 1800, environment = {}, alone = false } = {}) {
   const temporary = mkdtempSync(join(tmpdir(), 'espora-mutant-'));
   chmodSync(temporary, 0o1777); // some tests become another user
-  // Where we may: in a namespace that ends with it, so that nothing of a mutant goes on.
+  // If permitted, in a namespace that ends with it, so that no process of a mutant stays.
   const namespace = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
   try {
     return await run(
@@ -188,7 +188,7 @@ async function mustWork(what, command) {
 async function configure() {
   await requireCMake();
   const generator = (await isInstalled('ninja')) ? ['-G', 'Ninja'] : [];
-  // The code that ships, but for what makes compiling slow; a mutant that causes a warning is one, too.
+  // The code that ships, without options that slow compiling; warnings do not disqualify a mutant.
   const definitions = {
     CMAKE_BUILD_TYPE: 'Mutants',
     CMAKE_CXX_FLAGS: '-w',
@@ -217,10 +217,10 @@ const digest = (file) =>
     .update(contentOf(inWork(file)) ?? '')
     .digest('hex');
 
-// How a room is compiled is a function that puts a mutant into the copy, compiled, and gives back one that
-// takes it out again; or undefined where the mutant does not compile, or the compiler made the same of it.
+// For each kind of room, a function that puts a compiled mutant into the copy and returns a function that
+// removes it; or undefined if the mutant does not compile or the compiler's output is the same.
 
-/** With `command`, which compiles `library`; what was taken out is compiled with the next mutant. */
+/** Compiles with `command`, which builds `library`; a removed mutant is compiled away with the next one. */
 async function nativePlanter(files, library, command) {
   await configure();
   await mustWork('Compiling', command);
@@ -238,9 +238,9 @@ async function nativePlanter(files, library, command) {
   };
 }
 
-/** What tsc would make of the mutant's file takes the place of what it made; the source stays as it is. */
+/** Replaces the output of tsc by that for the mutant; the source stays unchanged. */
 async function typescriptPlanter() {
-  // Here, since they take a second to load.
+  // Loaded here, because they take a second.
   const { default: ts } = await import('typescript');
   const { meaningOf } = await import('./meaning.mjs');
   const { config } = ts.readConfigFile(at('ts/tsconfig.json'), ts.sys.readFile);
@@ -265,7 +265,7 @@ async function typescriptPlanter() {
   });
   const emitted = (path) =>
     service.getEmitOutput(path).outputFiles.find(({ name }) => name.endsWith('.js')).text;
-  const meanings = new Map(); // of each file as it is
+  const meanings = new Map(); // of each unchanged file
   const changesNothing = (path, text) => {
     if (!meanings.has(path)) meanings.set(path, meaningOf(emitted(path)));
     return meanings.get(path) === meaningOf(text);
@@ -287,7 +287,7 @@ async function typescriptPlanter() {
   };
 }
 
-/** A room as it is, built; its tests in their order, and how mutants are planted. */
+/** Builds a room; returns its tests in their order, and the function that plants mutants. */
 async function prepare(room, files) {
   if (room.programs !== undefined) {
     const library = `espora_${room.sources.slice('native/'.length)}`;
@@ -301,7 +301,7 @@ async function prepare(room, files) {
   const addon = inWork(join(cmakeFolder, 'espora.node'));
   const sets = room.ava.map((patterns) => ({
     name: patterns.join(' '),
-    // How long it may take is said here, not by AVA, whose own limit knows nothing of a busy machine.
+    // The time-out is set here, because AVA's does not consider a busy machine.
     command: node('ava/entrypoints/cli.mjs', '--fail-fast', '--timeout', '30m', ...patterns),
     environment: room.native ? { ESPORA_ADDON: addon } : {},
     build: room.native ? building(['espora']) : undefined,
@@ -312,11 +312,11 @@ async function prepare(room, files) {
   return { tests: sets, plant };
 }
 
-/** Notes how long a test may take, by how long it takes without a mutant. */
+/** Sets a test's time-out from its duration without a mutant. */
 async function measure(room, test) {
   if (test.build !== undefined) await mustWork('Compiling', test.build);
   const began = performance.now();
-  // As long as it needs, also where it was measured before.
+  // Without a time-out, even if it was measured before.
   const { code, output } = await inCopy(test.command, { ...test, seconds: undefined, alone: true });
   if (code !== 0) {
     throw new Failure(`${room.name}: ${test.name} fails without a mutant:\n${output}`);
@@ -328,7 +328,7 @@ async function measure(room, test) {
 
 const secondsSince = (began) => ((performance.now() - began) / 1000).toFixed(0);
 
-/** The exit code of a test with a mutant; undefined where that does not compile or changes nothing. */
+/** The exit code of a test with a mutant; undefined if that does not compile or changes nothing. */
 async function codeWith(plant, test, mutant) {
   const takeOut = await plant(mutant);
   if (takeOut === undefined) return undefined;
@@ -340,16 +340,16 @@ async function codeWith(plant, test, mutant) {
   }
 }
 
-/** One mutant: 'invalid' where it does not compile or changes nothing, 'killed', or 'survived'. */
+/** Plays a mutant: 'invalid' if it does not compile or changes nothing, 'killed', or 'survived'. */
 async function play(room, { tests, plant }, mutant, say) {
   const where = `${mutant.file}:${mutant.number}`;
   const began = performance.now();
   for (const test of tests) {
-    // Only what the tests before it missed needs a test: it is first looked at when it is needed.
+    // A test is measured when it is first needed: when the earlier tests did not notice a mutant.
     if (test.seconds === undefined) await measure(room, test);
     let code = await codeWith(plant, test, mutant);
     for (let limit = test.seconds; timedOut(code); limit = test.seconds) {
-      // Only believed where the machine is not slower by now: otherwise it has the longer time.
+      // Counts only if the machine has not become slower; otherwise the test gets more time.
       await measure(room, test);
       if (test.seconds <= slowerFactor * limit) break;
       code = await codeWith(plant, test, mutant);

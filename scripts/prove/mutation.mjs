@@ -1,15 +1,15 @@
-// What the campaign `mutants` decides, as pure functions: which mutants are played, which of them are known
-// to change nothing, and what a score says.
+// The decisions of the campaign `mutants`, as pure functions: which mutants are played, which of them are
+// known to be equivalent, and the score.
 //
 // A mutant is { file, number, line, mutant }: the line with that number, from 1, and what stands in its place.
 
 import { shuffled } from '../differential/generate.mjs';
 
-/** A room passes from here on; of fewer mutants than `enoughForScore` a share says nothing. */
+/** A room passes from this share on; with fewer mutants than `enoughForScore` it means nothing. */
 export const scoreWanted = 0.85;
 export const enoughForScore = 20;
 
-/** Where a line's strings are: for each character, whether it is the content of one. */
+/** For each character of a line, whether it is inside a string. */
 function insideStrings(line) {
   const inside = [];
   let quote;
@@ -34,14 +34,14 @@ function insideStrings(line) {
   return inside;
 }
 
-/** Whether a line is a part of a text that goes over several lines, and nothing else. */
+/** Whether a line is only a part of a text of several lines. */
 function isText(line) {
   const inside = insideStrings(line);
   const of = (wanted) => [...line].filter((_, i) => inside[i] === wanted).join('');
   return of(true).includes(' ') && /^["'`+);\s]*$/.test(of(false));
 }
 
-/** Whether the first difference of two lines lies in a string: texts are for people, and not judged. */
+/** Whether the first difference of two lines is in a string: texts are not mutated. */
 function changesText(line, mutant) {
   if (isText(line)) return true;
   let i = 0;
@@ -52,14 +52,14 @@ function changesText(line, mutant) {
 const preprocessor = /^\s*#/;
 const declaration = /^\s*(?:import|export \{|using |namespace |static_assert|\/\/|\*|\/\*)/;
 
-/** Whether a mutant is worth compiling: no text, no comment, nothing that only the compiler reads. */
+/** Whether a mutant is worth compiling: not in text, comments or code that only the compiler uses. */
 export function isWorthwhile({ line, mutant }) {
   if (preprocessor.test(line) || declaration.test(line)) return false;
   if (line.trim() === mutant.trim()) return false;
   return !changesText(line, mutant);
 }
 
-/** A file's text with a mutant in it; what stands below it keeps its numbers, which checks print. */
+/** A file's text with a mutant in it; the lines below keep their numbers, which checks print. */
 export function mutated(text, { file, number, mutant }) {
   const lines = text.split('\n');
   const resumed = file.endsWith('.cc') && mutant.includes('\n') ? `\n#line ${number + 1}` : '';
@@ -67,12 +67,12 @@ export function mutated(text, { file, number, mutant }) {
   return lines.join('\n');
 }
 
-/** Whether an exit code is that of a run that took too long, as timeout(1) gives it. */
+/** Whether an exit code means a time-out, as timeout(1) reports it. */
 export const timedOut = (code) => code === 124 || code === 137;
 
 /**
  * The mutants in the order in which they are tried: each line once, drawn from all lines, with one of its
- * mutants; then each line's next one, and so on. So a line full of numbers weighs no more than another.
+ * mutants; then each line's next one, and so on. So a line with many mutants has the same weight as others.
  */
 export function drawn(mutants, random) {
   const byLine = new Map();
@@ -87,15 +87,15 @@ export function drawn(mutants, random) {
   ).flat();
 }
 
-/** The entry of the file of equivalent mutants that a mutant is, or undefined. */
+/** The entry for a mutant in the file of equivalent mutants, or undefined. */
 export const equivalentTo = (entries, { file, line, mutant }) =>
   entries.find(
     (entry) => entry.file === file && entry.line === line.trim() && entry.mutant === mutant.trim(),
   );
 
 /**
- * What is wrong with the file of equivalent mutants, a sentence each. `textOf` gives a file's text, or
- * undefined where there is none.
+ * The faults of the file of equivalent mutants, one sentence each. `textOf` returns a file's text, or
+ * undefined if there is no such file.
  */
 export function staleEntries(entries, textOf) {
   return entries.flatMap(({ file, line, mutant, reason }) => {
@@ -112,7 +112,7 @@ export function staleEntries(entries, textOf) {
   });
 }
 
-/** killed of those that were played and are not known to be equivalent; undefined where there is none. */
+/** The share of killed mutants among those played that are not known to be equivalent; undefined if none. */
 export const scoreOf = ({ killed, survivors }) =>
   killed + survivors.length === 0 ? undefined : killed / (killed + survivors.length);
 

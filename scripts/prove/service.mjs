@@ -1,5 +1,5 @@
 // The campaigns on the real service: `kill`, `faults`, `order` and `power`. They are compiled from
-// test/campaigns/, with what else they need from test/native/campaigns/.
+// test/campaigns/, with native programs from test/native/campaigns/.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ const common = {
   verbose: { what: 'print what is under way', type: 'boolean' },
 };
 
-/** `acknowledged 12, in doubt 3` for what a campaign says that it did. */
+/** The counts of a campaign as text: `acknowledged 12, in doubt 3`. */
 function sentence(summary) {
   const shown = (value) =>
     value instanceof Map
@@ -28,12 +28,12 @@ function sentence(summary) {
     .join(', ');
 }
 
-/** Runs a campaign once; prints what it did, or what it found and how to repeat it. */
+/** Runs a campaign once; prints its counts, or what it found and how to repeat the run. */
 async function play(name, values, again, campaign) {
   const seed =
     values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : whole(values, 'seed', 0);
   const say = (line) => values.verbose && process.stdout.write(`  ${line}\n`);
-  // What was kept is said in any case.
+  // The place of kept files is printed in any case.
   const kept = [];
   try {
     const summary = await campaign({ seed, say, onKept: (directory) => kept.push(directory) });
@@ -111,7 +111,7 @@ export const power = {
       const missing = powerDiskMissing(fileSystem);
       if (missing !== undefined) throw new Failure(`The campaign can't run here: ${missing}.`);
     }
-    // It stays in our process group: signals of a terminal or of timeout(1) reach it.
+    // It stays in our process group, so that signals of a terminal or of timeout(1) reach it.
     const child = spawn(
       'unshare',
       [

@@ -1,4 +1,4 @@
-// Small file systems for tests: one that can be filled, and one on a disk that fails on demand.
+// Small file systems for tests: some that can be filled, and one on a disk that fails on demand.
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { mkdtemp, open, rm } from 'node:fs/promises';
@@ -26,17 +26,17 @@ function unless(missing: string | undefined, file: string): SerialTest {
   return test.serial.skip;
 }
 
-/** `test.serial`, or its skip with a line that says why. */
+/** `test.serial`, or its `skip` after a line with the reason. */
 export function whereMountsWork(file: string, fileSystem: FileSystem = 'ext4'): SerialTest {
   return unless(mountsMissing(fileSystem), file);
 }
 
-/** The same for tests that need a disk that fails. */
+/** The same for tests with a failing disk. */
 export function whereFuseWorks(file: string): SerialTest {
   return unless(powerDiskMissing(), file);
 }
 
-/** The same for tests that need a native program that CMake builds: of test/native/campaigns/ or bench/. */
+/** The same for tests with a native program of test/native/campaigns/ or bench/, which CMake builds. */
 export function whereToolsBuild(file: string): SerialTest {
   return unless(toolsMissing(), file);
 }
@@ -50,14 +50,14 @@ async function inDirectory(work: (directory: string) => Promise<void>): Promise<
   }
 }
 
-/** A small mounted file system, which nobody else writes to. */
+/** A small mounted file system that only the test writes to. */
 export interface SmallDisk {
   readonly root: string;
-  /** For sockets: not on that file system. */
+  /** A directory for sockets, on another file system. */
   readonly directory: string;
-  /** Takes all the space that is left, in its root or another directory of it. */
+  /** Fills all free space with files in its root or in another directory. */
   readonly fill: (directory?: string) => Promise<void>;
-  /** Gives it back. */
+  /** Frees that space. */
   readonly free: () => Promise<void>;
 }
 
@@ -112,7 +112,7 @@ export function onFailingDisk(
 ): Promise<void> {
   return inDirectory(async (directory) => {
     const image = join(directory, 'image');
-    // Without a journal an error is only the call's: the file system goes on when the disk does.
+    // Without a journal an error affects only its call: the file system works again when the disk does.
     const flags = ['-O', '^has_journal'];
     await makeImage(image, 'ext4', { bytes: imageBytes, flags });
     const disk = await PowerDisk.start({ image, fileSystem: 'ext4', directory });

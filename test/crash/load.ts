@@ -1,10 +1,10 @@
-// A load that remembers what it was told: each transaction has a description of its own, and is
-// acknowledged (200), refused (anything else), or in doubt (no answer).
+// A load that records its answers: each transaction has a unique description, and is acknowledged (200),
+// refused (any other answer) or in doubt (no answer).
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '#espora/lab/until.js';
 
-/** What became of a transaction. */
+/** The outcome of a transaction. */
 export type Outcome = 'acknowledged' | 'refused' | 'in doubt';
 
 /** One transaction that was sent. */
@@ -15,10 +15,10 @@ export interface Sent {
   outcome: Outcome;
 }
 
-// A closed loop without a pause takes the CPU that a service needs to come back. This is as long as a few
-// answers take: at any time some of the clients wait for theirs.
+// Without a pause, closed loops take the CPU that a service needs to restart. It is as long as a few answers
+// take, so that at any time some clients wait for an answer.
 const pauseMs = 10;
-// While nothing listens clients would only spin.
+// Keeps clients from spinning while no process listens.
 const pauseAfterFailureMs = 50;
 
 /** Clients in closed loops, until stopped. */
@@ -30,7 +30,7 @@ export class RememberingLoad {
   readonly #clients: Promise<void>[];
   #stopped = false;
 
-  /** `keepAlive` false: a connection for each request. */
+  /** `keepAlive` false: a new connection for each request. */
   constructor(port: number, clients: number, keepAlive: boolean, prefix = '') {
     this.#port = port;
     this.#prefix = prefix;
@@ -38,12 +38,12 @@ export class RememberingLoad {
     this.#clients = Array.from({ length: clients }, () => this.#client());
   }
 
-  /** How many have been acknowledged. */
+  /** Number of acknowledged transactions. */
   get acknowledged(): number {
     return this.sent.filter(({ outcome }) => outcome === 'acknowledged').length;
   }
 
-  /** Waits until `count` more have been acknowledged. */
+  /** Waits until `count` more transactions are acknowledged. */
   async progress(count: number): Promise<void> {
     const aim = this.acknowledged + count;
     await until(`${aim} transactions are acknowledged`, () => this.acknowledged >= aim);
@@ -84,7 +84,7 @@ export class RememberingLoad {
       });
       outgoing.on('response', (answer) => {
         answer.resume();
-        // The status line is the promise: a 200 counts, however the connection ends after it.
+        // The status line is the promise: a 200 counts even if the connection then fails.
         resolve(
           answer.statusCode === 200
             ? 'acknowledged'

@@ -1,5 +1,5 @@
-// System-call traces by strace(1): what the database wrote, flushed and sent, in the order in which
-// the calls returned.
+// System-call traces by strace(1): the database's writes, flushes and sends, in the order in which the calls
+// returned.
 import { spawnSync } from 'node:child_process';
 
 /** One finished system call, as `strace -f -ttt -o` writes it. */
@@ -8,12 +8,12 @@ export interface TracedCall {
   readonly name: string;
   readonly args: string;
   readonly result: string;
-  /** Position in the trace of the call's begin and of its return; smaller is earlier. */
+  /** Positions in the trace of the call's start and of its return; smaller is earlier. */
   readonly begin: number;
   readonly end: number;
 }
 
-/** Why traces can't be made here; undefined where they can. */
+/** Why tracing is impossible on this machine; undefined if it is possible. */
 export function straceMissing(): string | undefined {
   const probe = spawnSync('strace', ['-o', '/dev/null', 'true']);
   if (probe.error !== undefined) return 'strace is not installed (Debian package strace)';
@@ -25,7 +25,7 @@ const unfinishedLine = /^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$/;
 const resumedLine = /^(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (.*)$/;
 const wholeLine = /^(\d+) +(\w+)\((.*)\) += (.*)$/;
 
-/** Calls in the order of their returns. */
+/** Parses the calls of a trace, in the order of their returns. */
 export function parseTrace(text: string): TracedCall[] {
   const calls: TracedCall[] = [];
   const open = new Map<number, { name: string; args: string; begin: number }>();

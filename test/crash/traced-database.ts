@@ -1,5 +1,4 @@
-// A database as a process of its own under strace(1), which records its system calls and can delay
-// or fail them.
+// A database process under strace(1), which records its system calls and can delay them or make them fail.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -11,7 +10,7 @@ import { cleanEnvironment } from '../helpers/program.js';
 import { parseTrace, straceMissing } from './strace.js';
 import type { TracedCall } from './strace.js';
 
-/** `test.serial`, or its skip with a line that says why. */
+/** `test.serial`, or its `skip` after a line with the reason. */
 export function whereStraceWorks(file: string): typeof test.serial | typeof test.serial.skip {
   const missing = straceMissing();
   if (missing === undefined) return test.serial;
@@ -19,22 +18,22 @@ export function whereStraceWorks(file: string): typeof test.serial | typeof test
   return test.serial.skip;
 }
 
-/** A running one. */
+/** A running database. */
 export interface TracedDatabase {
   readonly path: string;
-  /** Its exit code, once it ends. */
+  /** Its exit code, when it has ended. */
   readonly ended: Promise<number | null>;
-  /** What it has written to stderr. */
+  /** Its output on stderr so far. */
   stderr(): string;
-  /** Halts all its threads (SIGSTOP), until `resume`. */
+  /** Stops all its threads (SIGSTOP) until `resume`. */
   halt(): Promise<void>;
-  /** Lets them go on. */
+  /** Continues them. */
   resume(): Promise<void>;
-  /** Stops it as Ctrl-C would; the calls it made, in the order of their returns. */
+  /** Stops it as Ctrl-C does; resolves with its calls in the order of their returns. */
   stop(): Promise<TracedCall[]>;
 }
 
-/** Starts one and waits until it is ready; it ends with the test. `inject` as strace's -e inject takes it. */
+/** Starts a database and waits until it is ready; it ends with the test. `inject` is strace's -e inject. */
 export async function startTraced(
   t: ExecutionContext,
   directory: string,
@@ -85,7 +84,7 @@ export async function startTraced(
       resume(await databasePid());
     },
     async stop() {
-      // The database is strace's child, and strace passes no signal on.
+      // The database is strace's child, and strace does not forward signals.
       process.kill(await databasePid(), 'SIGTERM');
       await ended;
       return parseTrace(await readFile(trace, 'utf8'));

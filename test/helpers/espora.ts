@@ -1,4 +1,4 @@
-// Runs the real program as a user would, in processes of its own, for tests that kill it.
+// Runs the real program as a user would, for tests that kill its processes.
 import type { ChildProcess } from 'node:child_process';
 import { RunningProgram } from '#espora/lab/program.js';
 import { until } from '#espora/lab/until.js';
@@ -38,12 +38,12 @@ export class EsporaStart {
     return this.#program.lines.map((line) => JSON.parse(line) as StartEvent);
   }
 
-  /** Starts and waits until the whole is ready. */
+  /** Starts it and waits until all services are ready. */
   static launch(...args: string[]): Promise<EsporaStart> {
     return EsporaStart.launchIn({}, ...args);
   }
 
-  /** The same with more in its environment. */
+  /** The same with additional variables in its environment. */
   static async launchIn(
     environment: Readonly<Record<string, string>>,
     ...args: string[]
@@ -53,7 +53,7 @@ export class EsporaStart {
     return start;
   }
 
-  /** The first event that fits, from `from` on; waits for it. */
+  /** Waits for the first matching event from index `from` on. */
   seen(fits: (event: StartEvent) => boolean, from = 0): Promise<StartEvent> {
     return until(`an event that fits ${fits.toString()}`, () => {
       const found = this.events.slice(from).find(fits);
@@ -64,7 +64,7 @@ export class EsporaStart {
     });
   }
 
-  /** The service as it was last ready. */
+  /** The last `ready` event of the service. */
   latest(service: string): StartEvent {
     return this.events.findLast(
       (each) => each.event === 'service-ready' && each.service === service,
@@ -76,13 +76,13 @@ export class EsporaStart {
     return this.events.findLast((each) => each.started?.port !== undefined)!.started!.port!;
   }
 
-  /** Stops it as Ctrl-C would and waits for its end; resolves with the exit code. */
+  /** Stops it as Ctrl-C does and waits for its end; resolves with the exit code. */
   async stop(): Promise<number | null> {
     this.process.kill('SIGTERM');
     try {
       await until('espora start ends', () => this.#ended);
     } finally {
-      // It would keep the tests from ending.
+      // The timer would keep the tests from ending.
       this.process.kill('SIGKILL');
     }
     return this.process.exitCode;

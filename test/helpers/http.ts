@@ -1,16 +1,16 @@
-// Requests to a service under test, over TCP or a unix socket, a connection each.
+// Requests to a service under test over TCP or a unix socket, each on its own connection.
 import { request } from 'node:http';
 
 /** Where a service listens. */
 export type Target = { readonly port: number } | { readonly unixSocket: string };
 
-/** An answer, read whole. */
+/** A complete answer. */
 export interface Answer {
   readonly status: number;
   readonly body: string;
 }
 
-/** Sends one request on a connection of its own; rejects if there is no whole answer. */
+/** Sends one request on its own connection; rejects if the answer is incomplete. */
 export function send(target: Target, method: string, path: string, body = ''): Promise<Answer> {
   const where =
     'port' in target ? { host: '127.0.0.1', port: target.port } : { socketPath: target.unixSocket };

@@ -1,4 +1,4 @@
-// What is in a store, as `espora inspect --json` shows it.
+// The contents of a store, as `espora inspect --json` shows them.
 import { outputOf } from '#espora/lab/program.js';
 import { mainPath } from './espora.js';
 import { cleanEnvironment } from './program.js';

@@ -1,4 +1,4 @@
-// What the kernel says about processes.
+// Processes, as the kernel reports them.
 import { readFileSync, readdirSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { until } from '#espora/lab/until.js';
@@ -9,7 +9,7 @@ export function isRunning(pid: number): boolean {
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
-/** State, parent, process group and session out of proc(5), or undefined if there is none. */
+/** State, parent, process group and session from proc(5); undefined if there is no such process. */
 export function statOf(
   pid: number,
 ): { state: string; parent: number; group: number; session: number } | undefined {
@@ -19,17 +19,16 @@ export function statOf(
   } catch {
     return undefined;
   }
-  // The name, in parentheses, may hold anything.
+  // The name, in parentheses, may contain anything.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', parent, group, session] = fields;
   return { state, parent: Number(parent), group: Number(group), session: Number(session) };
 }
 
 /**
- * Stops all threads of a process, which go on by SIGCONT, or when the test has ended: what is stopped cannot
- * end, and whoever waits for it would wait for ever. A thread that runs meets the signal only when the kernel
- * gets to it, and until then serves what it is asked; so this waits until each thread is stopped, by a signal or
- * by whoever traces it (proc(5)).
+ * Stops all threads of a process. They continue by SIGCONT, or when the test has ended, because a stopped
+ * process cannot end. A running thread handles requests until the kernel delivers the signal, so this waits
+ * until each thread is stopped, by the signal or by its tracer (proc(5)).
  */
 export async function halt(t: ExecutionContext<unknown>, pid: number): Promise<void> {
   process.kill(pid, 'SIGSTOP');
@@ -41,7 +40,7 @@ export async function halt(t: ExecutionContext<unknown>, pid: number): Promise<v
   );
 }
 
-/** Lets a process go on that is stopped; one that is gone is left alone. */
+/** Continues a stopped process; does nothing if it has ended. */
 export function resume(pid: number): void {
   try {
     process.kill(pid, 'SIGCONT');
@@ -50,7 +49,7 @@ export function resume(pid: number): void {
   }
 }
 
-/** What `ps` shows as the command. */
+/** The command as `ps` shows it. */
 export function titleOf(pid: number): string {
   return readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8')
     .replace(/\0+$/, '')

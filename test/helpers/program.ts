@@ -1,4 +1,4 @@
-// The program `espora` as a process of its own, for tests.
+// The program `espora` as a process, for tests.
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { RunningProgram } from '#espora/lab/program.js';
@@ -9,14 +9,14 @@ const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)
 
 /** How a process is started. */
 export interface ProgramOptions {
-  /** Added to the environment of the test, out of which everything of espora's was taken. */
+  /** Added to the environment of the test, from which espora's variables are removed. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** A descriptor for its lines, which then nobody reads here. */
+  /** A descriptor for its stdout, which the test then does not read. */
   readonly stdout?: number;
-  /** Descriptors of the test that it gets as its own, from 3 on. */
+  /** Descriptors of the test that it inherits as 3, 4, … */
   readonly descriptors?: readonly number[];
-  /** Its input stays open for `type`. */
+  /** Whether its input stays open, for `type`. */
   readonly keepInput?: boolean;
 }
 
@@ -25,7 +25,7 @@ export type EventLine = { readonly event: string } & Readonly<Record<string, unk
 
 const ours = /^(ESPORA_(?!ADDON$).*|PORT|UNIX_SOCKET|UPSTREAMS|DB|LISTEN_FDS)$/;
 
-/** The environment of the test without anything that is an option of espora. */
+/** The environment of the test without espora's variables. */
 export function cleanEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).filter(
@@ -34,7 +34,7 @@ export function cleanEnvironment(): Record<string, string> {
   );
 }
 
-/** A running process and what it printed so far. Killed when the test ends. */
+/** A running process and its output so far. Killed when the test ends. */
 export class Program extends RunningProgram {
   constructor(
     t: ExecutionContext<unknown>,
@@ -48,7 +48,7 @@ export class Program extends RunningProgram {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     const { stdin } = this.child;
-    // Whoever does not read its input may be gone before we close it.
+    // A program that does not read its input may end before we close it.
     stdin!.on('error', () => undefined);
     if (options.keepInput !== true) stdin!.end();
     t.teardown(async () => {
@@ -57,7 +57,7 @@ export class Program extends RunningProgram {
     });
   }
 
-  /** The events that it printed so far; only for programs that were started with --json. */
+  /** The events that it printed so far; only with --json. */
   get events(): readonly EventLine[] {
     return this.lines.map((line) => JSON.parse(line) as EventLine);
   }
@@ -106,8 +106,8 @@ export function startOnSockets(
 }
 
 /**
- * Starts `espora` on a terminal of its own, what is typed there being the input of the program. A
- * sanitizer's library is for that program alone, not for `script` and the shell around it.
+ * Starts `espora` on a new terminal; `type` writes to the terminal. Only the program gets a sanitizer's
+ * library, not `script` and the shell around it.
  */
 export function startOnTerminal(
   t: ExecutionContext<unknown>,
