@@ -1,7 +1,7 @@
 // The command line: commands, their flags from the option table, and their help. The module of a command is
 // loaded only when it is called, so that a service starts quickly.
 import { Command as Commander, Option, type CommanderError } from 'commander';
-import { EsporaError, invalid } from '../errors.js';
+import { invalid, type EsporaError } from '../errors.js';
 import {
   commands,
   defaultText,

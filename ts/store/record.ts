@@ -86,8 +86,8 @@ function scalar<T extends number | bigint>(
 ): Field<T> {
   type Set = (this: DataView, at: number, value: T, littleEndian: boolean) => void;
   type Get = (this: DataView, at: number, littleEndian: boolean) => T;
-  const set = DataView.prototype[`set${accessor}`] as unknown as Set;
-  const get = DataView.prototype[`get${accessor}`] as unknown as Get;
+  const set = Reflect.get(DataView.prototype, `set${accessor}`) as Set;
+  const get = Reflect.get(DataView.prototype, `get${accessor}`) as Get;
   return {
     schema,
     bytesMax: bytes,
