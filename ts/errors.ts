@@ -1,7 +1,6 @@
 // Every error code of espora in one table: what it means, whether the operation may have had an effect,
 // the remedy, and the exit code of a program that ends with it. Documents and types derive from it.
 
-/** A row of the table. */
 export interface ErrorRow {
   /** One sentence for the documents. */
   readonly meaning: string;
@@ -62,10 +61,8 @@ export const errorTable = Object.freeze({
   ERR_ESPORA_SERVICE: row(1, 'A service that the supervisor started ended before it was ready.'),
 } satisfies Record<string, ErrorRow>);
 
-/** Code of an error that espora raises. */
 export type ErrorCode = keyof typeof errorTable;
 
-/** Whether it is a code of the table. */
 export function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(errorTable, code);
 }

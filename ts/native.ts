@@ -82,7 +82,6 @@ export interface StoreOpened {
   readonly warnings: readonly string[];
 }
 
-/** A service of the addon. */
 export interface NativeService<Started, Stats> {
   /** `onEvent` is called until the service has stopped. */
   start(onEvent: NativeEventHandler): Promise<Started>;
@@ -325,7 +324,6 @@ export interface NativeCopyReport {
 /** The oldest C library that a prebuilt binary runs on; a test compares it with the binary. */
 export const glibcFloor = '2.34';
 
-/** A place where an addon may be. */
 export interface AddonCandidate {
   readonly path: string;
   /** What messages call the place. */

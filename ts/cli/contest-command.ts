@@ -1,7 +1,6 @@
 // The flags of `espora contest`; the command itself is in contest/.
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
-/** The flags of a run. */
 export interface RunOptions {
   readonly host: string;
   readonly port: number;

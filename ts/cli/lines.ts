@@ -71,7 +71,6 @@ export class StartLines {
     this.#entry = topology.services.find(({ listen }) => listen === 'entry')!.name;
   }
 
-  /** The first line. */
   static head(version: string, topology: Topology): string {
     return `espora ${version}: ${topology.summary} (topology ${topology.name})`;
   }

@@ -20,7 +20,6 @@ export function print(text: string): void {
   printShown(harmless(text));
 }
 
-/** Writes any text as one line. */
 export function printLine(text: string): void {
   printShown(oneLine(text));
 }
@@ -60,7 +59,6 @@ export function printInStep(): void {
   });
 }
 
-/** Writes one JSON value as a line. */
 export function printJson(value: unknown): void {
   printShown(jsonText(value));
 }
@@ -78,12 +76,10 @@ export function printError(program: string, error: unknown): number {
   return exitCodeOf(error);
 }
 
-/** Prints a line on stderr. */
 export function printNote(line: string): void {
   process.stderr.write(`${oneLine(line)}\n`);
 }
 
-/** Prints a warning on stderr. */
 export function printWarning(program: string, sentence: string): void {
   printNote(`${program}: warning: ${sentence}${sentence.endsWith('?') ? '' : '.'}`);
 }

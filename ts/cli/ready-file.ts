@@ -51,7 +51,6 @@ function removeIfThere(path: string): void {
   }
 }
 
-/** The ready file of this process. */
 export class ReadyFile {
   readonly #path: string;
 

@@ -2,15 +2,14 @@
 import type { Logger } from 'pino';
 import type { AdminServer } from '../admin/server.js';
 import { EsporaError, exitCodeOf, explain } from '../errors.js';
-import { processStats, type ProcessStats, type ServiceStats } from '../metrics/measured.js';
+import { processStats, type ProcessStats } from '../metrics/measured.js';
 import type { MetricsServer } from '../metrics/server.js';
 import { resolveOptions } from '../options/resolve.js';
 import { serviceOptionsOf, type ServiceKind, type Values } from '../options/table.js';
 import { Api } from '../services/api.js';
 import { Balancer } from '../services/balancer.js';
 import { Database } from '../services/database.js';
-import { owesHeader, settingsInForce } from '../services/service.js';
-import type { Started, StopOptions, StoreOpened } from '../services/service.js';
+import { owesHeader, type Started, type StoreOpened } from '../services/service.js';
 import { fromSupervisor, type FromService } from '../supervisor/messages.js';
 import { removeIfEmpty } from '../supervisor/run-directory.js';
 import { collectWhenNeeded } from './idle-collection.js';
@@ -28,27 +27,15 @@ const atOnceGraceMs = 1000;
 
 type AnyValues = Values<'balancer'> | Values<'api'> | Values<'database'>;
 
-/** The common part of the three classes. */
-interface AnyService {
-  start(): Promise<Started>;
-  stop(options: StopOptions): Promise<void>;
-  stats(): ServiceStats | undefined;
-  [settingsInForce](): object;
-  [owesHeader](address: string): boolean;
-  on(event: 'notice' | 'warning' | 'failed', listener: (message: string) => void): unknown;
-}
+type AnyService = Balancer | Api | Database;
 
-const classes: Record<ServiceKind, new (options: object) => AnyService> = {
-  balancer: Balancer,
-  api: Api,
-  database: Database,
-};
+const classes = { balancer: Balancer, api: Api, database: Database };
 
 /** The service of a command, made with those of the options that the class has. */
 export function createService(kind: ServiceKind, values: AnyValues): AnyService {
   const all = values as Readonly<Record<string, unknown>>;
   const options = Object.fromEntries(serviceOptionsOf(kind).map((name) => [name, all[name]]));
-  return new classes[kind](options);
+  return new (classes[kind] as new (options: object) => AnyService)(options);
 }
 
 /**
@@ -169,7 +156,7 @@ async function live(
   let ready: ReturnType<typeof openReadyFile> | undefined;
   try {
     ready = openReadyFile(log, values);
-    const started = await service.start();
+    const started: Started = await service.start();
     logStore(log, started.store);
     const metrics = await serve(kind, name, values, service);
     const admin = await openAdminSocket(values, service);

@@ -10,7 +10,6 @@ export interface CommonFlags {
   readonly json?: boolean;
 }
 
-/** Flags of a command, by option name. */
 export type Flags = CommonFlags & Readonly<Record<string, unknown>>;
 
 /**

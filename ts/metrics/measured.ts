@@ -2,7 +2,6 @@
 import type { NativeDatabaseStats, NativeForwarderStats } from '../native.js';
 import type { ServiceKind } from '../options/table.js';
 
-/** Counters of one service. */
 export type ServiceStats = NativeDatabaseStats | NativeForwarderStats;
 
 /** What a process reports about itself. */

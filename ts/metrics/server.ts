@@ -5,7 +5,6 @@ import { listenOnAll } from './listen.js';
 import { metricsText } from './exposition.js';
 import type { Measured } from './measured.js';
 
-/** A running endpoint. */
 export interface MetricsServer {
   readonly port: number;
   close(): void;

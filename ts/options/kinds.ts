@@ -109,7 +109,6 @@ function wholeNumber(input: string | number, min: number, max: number): number |
   return Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
 }
 
-/** A whole number from `min` to `max`. */
 export function count(range: { min: number; max: number }): Kind<string | number, number> {
   const expected = `a whole number from ${String(range.min)} to ${String(range.max)}`;
   return kind({
@@ -121,7 +120,6 @@ export function count(range: { min: number; max: number }): Kind<string | number
   });
 }
 
-/** A TCP port; 0 lets the kernel choose. */
 export function port(): Kind<string | number, number> {
   return { ...count({ min: 0, max: 65535 }), placeholder: '<port>' };
 }
@@ -315,7 +313,6 @@ export function socketPathProblem(path: string): string | undefined {
   return `a unix socket's path has at most ${String(unixPathBytesMax)} bytes and this one has ${String(length)}, so choose a shorter directory`;
 }
 
-/** The path of a unix socket to listen on. */
 export const socketPath = (): Kind<string, string> =>
   textKind('the path of a unix socket', '<path>', refusalOfSocket, rootedPath);
 
@@ -324,7 +321,6 @@ function refusalOfSocket(path: string): false | Refused {
   return refused === undefined ? false : { refused };
 }
 
-/** A name or address to listen on. */
 export const host = (): Kind<string, string> =>
   textKind(
     'a host name or an IP address, such as 127.0.0.1, 0.0.0.0 or ::',
@@ -332,7 +328,6 @@ export const host = (): Kind<string, string> =>
     (input) => !/^[A-Za-z0-9._:%-]{1,253}$/.test(input),
   );
 
-/** Where a service forwards to. */
 export type Address =
   { readonly unixSocket: string } | { readonly host: string; readonly port: number };
 
@@ -347,7 +342,6 @@ export function parseAddress(input: string): Address | Refused | undefined {
   return port >= 1 && port <= 65535 ? { host: (match[1] ?? match[2])!, port } : undefined;
 }
 
-/** One address to forward to. */
 export function address(): Kind<string, string> {
   const problemOf = (input: string): boolean | Refused => {
     const parsed = parseAddress(input);
@@ -374,7 +368,6 @@ export type Weighted = { readonly address: string; readonly weight: number };
 
 const weightExpected = `a whole number from 1 to ${String(weightMax)}`;
 
-/** Reads `address` or `address weight=N`. */
 export function parseUpstream(input: string): Weighted | Refused | undefined {
   const match = /^(.*\S)\s+weight=(\S*)$/.exec(input);
   const at = match === null ? input : match[1]!;
@@ -466,7 +459,6 @@ export const requestPath = (): Kind<string, string> =>
     (input) => !/^\/[\x21-\x22\x24-\x7e]{0,1023}$/.test(input),
   );
 
-/** A range of HTTP status codes. */
 export interface StatusRange {
   readonly min: number;
   readonly max: number;

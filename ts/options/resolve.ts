@@ -30,7 +30,6 @@ export interface Setting {
   readonly origin: string;
 }
 
-/** The values given for a command. */
 export interface Sources {
   /** By option name; only those that were given. */
   readonly flags?: Readonly<Record<string, unknown>>;
@@ -44,7 +43,6 @@ export interface ConfigFile {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
-/** The options of a command, checked. */
 export interface Resolution<C extends Command> {
   readonly values: Values<C>;
   readonly settings: readonly Setting[];

@@ -393,10 +393,8 @@ export type OptionName = keyof Table;
 /** Names of all options, in the table's order. */
 export const optionNames = Object.freeze(Object.keys(optionTable)) as readonly OptionName[];
 
-/** The row of any option. */
 export type AnyOption = OptionSpec<unknown, unknown>;
 
-/** The row of an option. */
 export function optionOf(name: OptionName): AnyOption {
   return optionTable[name] as unknown as AnyOption;
 }

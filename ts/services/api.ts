@@ -8,7 +8,6 @@ import { Service, type Listening } from './service.js';
 /** Options of an Api; `db` is required. */
 export type ApiOptions = ServiceInput<'api'>;
 
-/** Counters of an Api. */
 export type ApiStats = NativeForwarderStats;
 
 /** Forwards each connection to the database. */

@@ -15,7 +15,6 @@ export type { UpstreamChange };
  */
 export type BalancerOptions = Grouped<'balancer'>;
 
-/** Counters of a Balancer. */
 export type BalancerStats = NativeForwarderStats;
 
 /** What `setUpstream` changes. */

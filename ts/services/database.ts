@@ -12,7 +12,6 @@ export interface DatabaseStarted extends Listening {
   readonly store: StoreOpened;
 }
 
-/** Counters of a Database. */
 export type DatabaseStats = NativeDatabaseStats;
 
 /** Answers the contest's API from a durable store; an answer leaves after its flush. */

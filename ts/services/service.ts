@@ -21,7 +21,6 @@ export interface Started extends Listening {
   readonly store?: StoreOpened;
 }
 
-/** Options of `stop`. */
 export interface StopOptions {
   /** How long open connections may last, in milliseconds or as text with a unit; 5 s. */
   readonly drain?: number | string;

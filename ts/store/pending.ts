@@ -4,7 +4,6 @@
 type Resolve = (value: never) => void;
 type Reject = (error: unknown) => void;
 
-/** A queue of promises to settle. */
 export class Pending {
   #resolves: Resolve[] = [];
   #rejects: Reject[] = [];

@@ -5,7 +5,6 @@ import { dirname, join, resolve } from 'node:path';
 import { EsporaError, invalid } from '../errors.js';
 import { rootedPath } from '../options/kinds.js';
 
-/** A directory for sockets. */
 export interface RunDirectory {
   readonly path: string;
   /** True: a private directory, created by us. */

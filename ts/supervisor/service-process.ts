@@ -4,7 +4,6 @@ import type { ProcessStats } from '../metrics/measured.js';
 import type { Started } from '../services/service.js';
 import { fromService, type FromSupervisor } from './messages.js';
 
-/** How to start a process. */
 export interface ServiceCommand {
   readonly file: string;
   readonly arguments: readonly string[];
@@ -33,7 +32,6 @@ export interface ServiceProcessEvents {
 // gives up after 10 s.
 const statsPatienceMs = 2000;
 
-/** A running service. */
 export class ServiceProcess {
   readonly #child: ChildProcess;
   readonly #events: ServiceProcessEvents;

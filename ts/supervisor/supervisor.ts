@@ -57,7 +57,6 @@ const atOnceGraceMs = 1000;
 // A service that is not ready is reported each time this has passed.
 const slowStartMs = 10_000;
 
-/** A service with the state of its life. */
 class SupervisedService {
   readonly plan: ServicePlan;
   state: LifeState = 'idle';

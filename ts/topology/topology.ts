@@ -12,7 +12,6 @@ export interface ResourceLimits {
   readonly memoryMegabytes: number;
 }
 
-/** One service of a topology. */
 export interface ServiceNode {
   /** Unique within the topology; the process is called `espora <name>`. */
   readonly name: string;
@@ -26,7 +25,6 @@ export interface ServiceNode {
   readonly limits: ResourceLimits;
 }
 
-/** A set of services and how they are connected. */
 export interface Topology {
   readonly name: string;
   /** One line for people. */
