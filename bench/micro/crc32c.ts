@@ -2,15 +2,10 @@
 
 import { loadAddon } from '../lib/addon.js';
 import { crc32c as checksum } from './javascript/crc32c.js';
-import type { Case, MicroTrial, Variant } from './micro-trial.js';
-import { operations, operationsReport, timed } from './operations.js';
+import type { Variant } from './micro-trial.js';
+import { operations, operationsTrial, timed, variantsOf } from './operations.js';
 
 const sizes: Record<string, number> = { header: 56, block: 4096, batch: 256 * 1024 };
-const cases: Case[] = [
-  { name: 'header', title: '56 bytes (a frame header)' },
-  { name: 'block', title: '4 KiB' },
-  { name: 'batch', title: '256 KiB' },
-];
 
 /** Bytes that repeat in no power of two. */
 const bytesOf = (caseName: string): Buffer =>
@@ -18,69 +13,45 @@ const bytesOf = (caseName: string): Buffer =>
 
 /** How often the checksum is taken of itself for the fingerprint. */
 const passes = 3;
-let sink = 0;
 
-const variants: Variant[] = [
-  {
-    name: 'javascript',
-    title: 'JavaScript',
-    prepare(caseName) {
-      const bytes = bytesOf(caseName);
-      const loop = (iterations: number): void => {
-        let crc = 0;
-        for (let i = 0; i < iterations; i++) crc = checksum(bytes, crc);
-        sink = crc;
-      };
-      loop(passes);
-      return operations(String(sink), timed(loop));
-    },
-  },
-  {
-    name: 'call',
-    title: 'native, one by one',
-    prepare(caseName) {
-      const bytes = bytesOf(caseName);
-      const { ChecksumTrial } = loadAddon();
-      const loop = (iterations: number): void => {
-        let crc = 0;
-        for (let i = 0; i < iterations; i++) crc = ChecksumTrial.one(bytes, crc);
-        sink = crc;
-      };
-      loop(passes);
-      return operations(String(sink), timed(loop));
-    },
-  },
-  {
-    name: 'native',
-    title: 'native, data plane',
-    prepare(caseName) {
-      const trial = new (loadAddon().ChecksumTrial)(bytesOf(caseName));
-      trial.loop(passes);
-      return operations(String(trial.last), (iterations) => trial.loop(iterations));
-    },
-  },
-  {
-    name: 'native-table',
-    title: 'native, without the instruction',
-    prepare(caseName) {
-      const trial = new (loadAddon().ChecksumTrial)(bytesOf(caseName));
-      trial.tableLoop(passes);
-      return operations(String(trial.last), (iterations) => trial.tableLoop(iterations));
-    },
-  },
-];
+const fromJavaScript =
+  (load: () => (bytes: Uint8Array, seed: number) => number): Variant['prepare'] =>
+  (caseName) => {
+    const bytes = bytesOf(caseName);
+    const one = load();
+    let last = 0;
+    const loop = timed((iterations) => {
+      let crc = 0;
+      for (let i = 0; i < iterations; i++) crc = one(bytes, crc);
+      last = crc;
+    });
+    loop(passes);
+    return operations(String(last), loop);
+  };
 
-export const crc32c: MicroTrial = {
+const inside =
+  (loop: 'loop' | 'tableLoop'): Variant['prepare'] =>
+  (caseName) => {
+    const trial = new (loadAddon().ChecksumTrial)(bytesOf(caseName));
+    trial[loop](passes);
+    return operations(String(trial.last), (iterations) => trial[loop](iterations));
+  };
+
+export const crc32c = operationsTrial({
   name: 'crc32c',
   title: 'CRC-32C, each seeded with the one before',
-  cases,
-  variants,
-  report: operationsReport(
-    { cases, variants },
+  cases: { header: '56 bytes (a frame header)', block: '4 KiB', batch: '256 KiB' },
+  variants: [
+    ...variantsOf({
+      javascript: fromJavaScript(() => checksum),
+      call: fromJavaScript(() => loadAddon().ChecksumTrial.one),
+      native: inside('loop'),
+    }),
     {
-      references: [{ variant: 'javascript', title: 'JavaScript' }],
-      rate: { title: 'GB/s', of: (ns, caseName) => sizes[caseName]! / ns },
-      notes: [],
+      name: 'native-table',
+      title: 'native, without the instruction',
+      prepare: inside('tableLoop'),
     },
-  ),
-};
+  ],
+  rate: { title: 'GB/s', of: (ns, caseName) => sizes[caseName]! / ns },
+});

@@ -1,85 +1,47 @@
 // A ledger entry becomes a record in a batch's buffer.
 
 import { loadAddon } from '../lib/addon.js';
-import { fingerprintOf } from './fingerprint.js';
 import { RecordEncoder } from './javascript/record-encoder.js';
-import type { Case, MicroTrial, Variant } from './micro-trial.js';
-import { operations, operationsReport, perSecond, timed } from './operations.js';
+import type { Variant } from './micro-trial.js';
+import { fingerprintOf, looped, operations, operationsTrial, variantsOf } from './operations.js';
+import type { Loop } from './operations.js';
 import type { Entry } from './workload.js';
 import { entries, entriesBeyondAscii } from './workload.js';
 
 const batchBytes = 64 * 1024;
 
-const cases: Case[] = [
-  { name: 'ascii', title: 'description of 10 ASCII characters' },
-  { name: 'utf8', title: 'description of 10 characters, 4 beyond ASCII' },
-];
+/** The fingerprint is the batch after the pool was encoded once. */
+const encoded =
+  (loopInto: (batch: Buffer, pool: readonly Entry[]) => Loop): Variant['prepare'] =>
+  (caseName) => {
+    const pool = caseName === 'ascii' ? entries : entriesBeyondAscii;
+    const batch = Buffer.alloc(batchBytes);
+    const loop = loopInto(batch, pool);
+    loop(pool.length);
+    return operations(fingerprintOf(batch), loop);
+  };
 
-const entriesOf = (caseName: string): readonly Entry[] =>
-  caseName === 'ascii' ? entries : entriesBeyondAscii;
-
-const variants: Variant[] = [
-  {
-    name: 'javascript',
-    title: 'JavaScript',
-    prepare(caseName) {
-      const pool = entriesOf(caseName);
-      const batch = Buffer.alloc(batchBytes);
-      const encoder = new RecordEncoder(batch);
-      for (const entry of pool) encoder.append(entry);
-      const loop = (iterations: number): void => {
-        for (let i = 0; i < iterations; i++) encoder.append(pool[i & 0xff]!);
-      };
-      return operations(fingerprintOf(batch), timed(loop));
-    },
-  },
-  {
-    name: 'call',
-    title: 'native, one by one',
-    prepare(caseName) {
-      const pool = entriesOf(caseName);
-      const batch = Buffer.alloc(batchBytes);
-      const trial = new (loadAddon().EncodeTrial)(batch, pool);
-      const one = (entry: Entry): number =>
-        trial.one(
-          entry.account,
-          entry.credit,
-          entry.amount,
-          entry.balance,
-          entry.time,
-          entry.description,
-        );
-      for (const entry of pool) one(entry);
-      const loop = (iterations: number): void => {
-        for (let i = 0; i < iterations; i++) one(pool[i & 0xff]!);
-      };
-      return operations(fingerprintOf(batch), timed(loop));
-    },
-  },
-  {
-    name: 'native',
-    title: 'native, data plane',
-    prepare(caseName) {
-      const pool = entriesOf(caseName);
-      const batch = Buffer.alloc(batchBytes);
-      const trial = new (loadAddon().EncodeTrial)(batch, pool);
-      trial.loop(pool.length);
-      return operations(fingerprintOf(batch), (iterations) => trial.loop(iterations));
-    },
-  },
-];
-
-export const encode: MicroTrial = {
+export const encode = operationsTrial({
   name: 'encode',
   title: 'a ledger entry becomes a record in a batch',
-  cases,
-  variants,
-  report: operationsReport(
-    { cases, variants },
-    {
-      references: [{ variant: 'javascript', title: 'JavaScript' }],
-      rate: perSecond,
-      notes: [],
-    },
-  ),
-};
+  cases: {
+    ascii: 'description of 10 ASCII characters',
+    utf8: 'description of 10 characters, 4 beyond ASCII',
+  },
+  variants: variantsOf({
+    javascript: encoded((batch, pool) => {
+      const encoder = new RecordEncoder(batch);
+      return looped(pool, (entry) => encoder.append(entry));
+    }),
+    call: encoded((batch, pool) => {
+      const trial = new (loadAddon().EncodeTrial)(batch, pool);
+      return looped(pool, ({ account, credit, amount, balance, time, description }) =>
+        trial.one(account, credit, amount, balance, time, description),
+      );
+    }),
+    native: encoded((batch, pool) => {
+      const trial = new (loadAddon().EncodeTrial)(batch, pool);
+      return (iterations) => trial.loop(iterations);
+    }),
+  }),
+});

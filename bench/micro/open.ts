@@ -11,36 +11,24 @@ import { budget } from '../lib/report.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { buildHistory } from './history.js';
 
 const script = fileURLToPath(import.meta.url);
 
-interface Size {
-  readonly transactions: number;
-  /** 0: as a new store has it. */
-  readonly segmentBytes: number;
-}
-
-const full: readonly Size[] = [
-  { transactions: 1_000_000, segmentBytes: 0 },
-  { transactions: 10_000_000, segmentBytes: 0 },
-];
-// As many segments, each smaller.
-const small: readonly Size[] = [
-  { transactions: 20_000, segmentBytes: 1024 * 1024 },
-  { transactions: 200_000, segmentBytes: 1024 * 1024 },
-];
-const rounds = 5;
+// 0: as large as in a new store. Small: as many segments, each smaller.
+const full = { sizes: [1_000_000, 10_000_000], segmentBytes: 0, rounds: 5 };
+const small = { sizes: [20_000, 200_000], segmentBytes: 1024 * 1024, rounds: 3 };
 
 interface Built {
-  readonly size: Size;
+  readonly transactions: number;
   readonly directory: string;
   readonly diskBytes: number;
   readonly denseSegments: number;
 }
 
 /** What a child of this script prints; it kills itself with -9 when it has. */
-const ask = <Answer>(args: readonly string[], { signal, cpu }: Context): Promise<Answer> =>
-  runForJson<Answer>({ file: process.execPath, args: [script, ...args] }, { signal, cpu });
+const ask = (args: readonly string[], { signal, cpu }: Context): Promise<HistoryStats> =>
+  runForJson({ file: process.execPath, args: [script, ...args] }, { signal, cpu });
 
 function bytesIn(directory: string, wanted: (name: string) => boolean): number {
   return readdirSync(directory)
@@ -48,21 +36,17 @@ function bytesIn(directory: string, wanted: (name: string) => boolean): number {
     .reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
 }
 
-async function build(size: Size, context: Context): Promise<Built> {
-  const directory = join(context.directory, String(size.transactions));
-  const { transactions, segmentBytes } = size;
+async function build(transactions: number, segmentBytes: number, context: Context): Promise<Built> {
+  const directory = join(context.directory, String(transactions));
   context.progress(`open: building a store of ${transactions.toLocaleString('en')} transactions`);
-  await ask<HistoryStats>(
-    ['build', directory, String(transactions), String(segmentBytes)],
-    context,
-  );
+  await ask(['build', directory, String(transactions), String(segmentBytes)], context);
   const { damaged, segments, denseSegments } = loadAddon().HistoryTrial.verify(directory);
   if (damaged) throw new TrialFailure('open: the store that was built is damaged');
   if (denseSegments !== segments - 1) throw new TrialFailure('open: it was not rewritten');
   // All but the last segment: that one is rewritten as well when its time comes.
   const last = `${String(segments).padStart(8, '0')}.seg`;
   const diskBytes = bytesIn(directory, (name) => /^\d{8}\.seg$/.test(name) && name !== last);
-  return { size, directory, diskBytes, denseSegments };
+  return { transactions, directory, diskBytes, denseSegments };
 }
 
 /** Nothing of the store is in memory: by advice for each file, and for all where root may say so. */
@@ -84,14 +68,14 @@ async function compare(built: Built, context: Context): Promise<HistoryStats> {
   context.progress('open: the balances of a full replay');
   const quick = await open(built, 'snapshot', context);
   const replay = await open(built, 'start', context);
-  const { transactions } = built.size;
   if (quick.state !== replay.state || quick.records !== replay.records) {
     throw new TrialFailure('open: the snapshot gives other balances than a full replay');
   }
   if (quick.snapshotSeq === 0 || replay.replayed !== quick.records) {
     throw new TrialFailure('open: there was no snapshot');
   }
-  if (quick.records !== transactions) throw new TrialFailure('open: transactions are missing');
+  if (quick.records !== built.transactions)
+    throw new TrialFailure('open: transactions are missing');
   return replay;
 }
 
@@ -101,18 +85,19 @@ export const openTrial: Trial = {
   title: 'opening a store after kill -9, cold page cache',
 
   async run(context) {
-    const sizes = context.small ? small : full;
+    const { sizes, segmentBytes, rounds } = context.small ? small : full;
     const stores: Built[] = [];
-    for (const size of sizes) stores.push(await build(size, context));
+    for (const size of sizes) stores.push(await build(size, segmentBytes, context));
     const replays: HistoryStats[] = [];
     for (const store of stores) replays.push(await compare(store, context));
     context.progress('open: from snapshots, in turns');
     const players = stores.map((store) => () => open(store, 'snapshot', context));
-    const results = await takeTurns(players, context.small ? 3 : rounds);
+    const results = await takeTurns(players, rounds);
     const times = results.map((ofStore) => ofStore.map(({ openMs }) => openMs));
     const perTransaction = stores.map(({ diskBytes }, index) =>
       figureOf(results[index]!.map(({ snapshotSeq }) => diskBytes / snapshotSeq)),
     );
+    const growth = ratioOf(times[1]!, times[0]!);
     return {
       trial: 'open',
       title: this.title,
@@ -124,8 +109,8 @@ export const openTrial: Trial = {
         { key: 'replay', title: 'full replay, ms' },
         { key: 'bytes', title: 'bytes on disk each, in the long run' },
       ],
-      rows: stores.map(({ size, denseSegments }, index) => ({
-        transactions: size.transactions,
+      rows: stores.map(({ transactions, denseSegments }, index) => ({
+        transactions,
         segments: denseSegments,
         open: figureOf(times[index]!),
         replayed: results[index]!.at(-1)!.replayed,
@@ -133,12 +118,7 @@ export const openTrial: Trial = {
         bytes: perTransaction[index]!,
       })),
       budgets: [
-        budget(
-          'time of the larger over that of the smaller',
-          ratioOf(times[1]!, times[0]!),
-          '≤',
-          1.5,
-        ),
+        budget('time of the larger over that of the smaller', growth, '≤', 1.5),
         budget('opening the larger, seconds', figureOf(times[1]!.map((ms) => ms / 1e3)), '≤', 2),
         budget('bytes on disk for a transaction', perTransaction[1]!, '≤', 96),
       ],
@@ -151,51 +131,15 @@ export const openTrial: Trial = {
   },
 };
 
-// ---- in a process of its own --------------------------------------------------------------------
-
-/** Nothing is closed. */
-function printAndDie(stats: HistoryStats): void {
-  writeSync(1, JSON.stringify(stats));
-  process.kill(process.pid, 'SIGKILL');
-}
-
-function buildHere(directory: string, transactions: number, segmentBytes: number): void {
-  const { HistoryTrial } = loadAddon();
-  const trial = new HistoryTrial({
-    directory,
-    segmentBytes,
-    flush: false,
-    replay: false,
-    rewrite: true,
-  });
-  trial.keepHouse(true);
-  trial.build(transactions);
-  const look = (): void => {
-    const stats = trial.stats();
-    if (stats.failure !== '') throw new Error(stats.failure);
-    const closed = stats.segment - 1;
-    if (stats.rewritten < closed || stats.snapshotSegment < closed) {
-      setTimeout(look, 20);
-    } else {
-      printAndDie(stats);
-    }
-  };
-  look();
-}
-
+// In a process of its own.
 if (process.argv[1] === script) {
-  const [task, directory, ...rest] = process.argv.slice(2);
-  if (task === 'build') {
-    buildHere(directory!, Number(rest[0]), Number(rest[1]));
-  } else {
-    const replay = rest[0] === 'start';
-    const trial = new (loadAddon().HistoryTrial)({
-      directory: directory!,
-      segmentBytes: 0,
-      flush: true,
-      replay,
-      rewrite: true,
-    });
-    printAndDie(trial.stats());
-  }
+  const [task, directory = '', ...rest] = process.argv.slice(2);
+  const options = { directory, segmentBytes: 0, flush: true, rewrite: true };
+  const trial =
+    task === 'build'
+      ? buildHistory(directory, Number(rest[0]), Number(rest[1]), true)
+      : new (loadAddon().HistoryTrial)({ ...options, replay: rest[0] === 'start' });
+  // Nothing is closed.
+  writeSync(1, JSON.stringify(trial.stats()));
+  process.kill(process.pid, 'SIGKILL');
 }

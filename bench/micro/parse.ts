@@ -1,186 +1,104 @@
 // Requests of the contest through an HTTP parser, and their bodies through a JSON reader.
 
 import { loadAddon } from '../lib/addon.js';
-import { fingerprintOf } from './fingerprint.js';
 import { NodeParser, isNodeParserAvailable } from './javascript/node-parser.js';
 import { RequestParser } from './javascript/request-parser.js';
 import { readTransaction } from './javascript/transaction-reader.js';
-import type { Case, Contestant, MicroTrial, Variant } from './micro-trial.js';
-import { operations, operationsReport, perSecond, timed } from './operations.js';
+import type { Contestant, Variant } from './micro-trial.js';
+import { fingerprintOf, looped, operations, operationsTrial, variantsOf } from './operations.js';
+import type { Loop } from './operations.js';
 import { bodies, gets, posts } from './workload.js';
 
-const cases: Case[] = [
-  { name: 'post', title: `POST, head and body, ${posts[0]!.length} bytes` },
-  { name: 'get', title: `GET, ${gets[0]!.length} bytes` },
-  { name: 'body', title: `JSON body, ${bodies[0]!.length} bytes` },
-];
-const requestCases = ['post', 'get'];
+const messagesOf = (caseName: string): readonly Buffer[] =>
+  ({ post: posts, get: gets, body: bodies })[caseName]!;
 
-const messagesOf = (caseName: string): readonly Buffer[] => {
-  if (caseName === 'body') return bodies;
-  return caseName === 'post' ? posts : gets;
-};
-
-/** What every parser has to find in a request. */
-function requestPrint(method: string, path: string, body: Uint8Array, keepAlive: boolean): string {
-  return `${method} ${path} ${Buffer.from(body).toString('latin1')} ${keepAlive}`;
+/** The fingerprint is what is found in each of the messages, each parsed once more. */
+function parsing(
+  messages: readonly Buffer[],
+  loop: Loop,
+  find: (message: Buffer) => readonly unknown[],
+): Contestant {
+  loop(messages.length);
+  return operations(fingerprintOf(...messages.map((message) => find(message).join(' '))), loop);
 }
 
-function printOf(message: Buffer, parser: RequestParser): string {
-  return requestPrint(
-    message.toString('latin1', 0, parser.methodEnd),
-    message.toString('latin1', parser.pathBegin, parser.pathEnd),
-    message.subarray(parser.bodyBegin, parser.bodyEnd),
-    parser.keepAlive,
-  );
-}
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
-const expectWhole = (whole: boolean): void => {
-  if (!whole) throw new Error('a request of the workload was not parsed');
-};
-
-function requestsInJavaScript(caseName: string): Contestant {
-  const messages = messagesOf(caseName);
+function requestsInJavaScript(messages: readonly Buffer[]): Contestant {
   const parser = new RequestParser();
-  const prints = messages.map((message) => {
-    expectWhole(parser.parse(message));
-    return printOf(message, parser);
+  const parse = (message: Buffer): number => (parser.parse(message) ? 1 : NaN);
+  return parsing(messages, looped(messages, parse), (message) => {
+    parse(message);
+    const { methodEnd, pathBegin, pathEnd, bodyBegin, bodyEnd, keepAlive } = parser;
+    const part = (begin: number, end: number): string => text(message.subarray(begin, end));
+    return [part(0, methodEnd), part(pathBegin, pathEnd), part(bodyBegin, bodyEnd), keepAlive];
   });
-  const loop = (iterations: number): void => {
-    let whole = true;
-    for (let i = 0; i < iterations; i++) whole = parser.parse(messages[i & 0xff]!) && whole;
-    expectWhole(whole);
-  };
-  return operations(fingerprintOf(...prints), timed(loop));
 }
 
-function requestsInNode(caseName: string): Contestant {
-  const messages = messagesOf(caseName);
+function requestsInNode(messages: readonly Buffer[]): Contestant {
   const parser = new NodeParser();
-  const none = new Uint8Array();
-  const prints = messages.map((message) => {
-    expectWhole(parser.parse(message));
-    return requestPrint(parser.method, parser.path, parser.body ?? none, parser.keepAlive);
+  const parse = (message: Buffer): number => (parser.parse(message) ? 1 : NaN);
+  return parsing(messages, looped(messages, parse), (message) => {
+    parse(message);
+    const { method, path, body, keepAlive } = parser;
+    return [method, path, text(body ?? new Uint8Array()), keepAlive];
   });
-  const loop = (iterations: number): void => {
-    let whole = true;
-    for (let i = 0; i < iterations; i++) whole = parser.parse(messages[i & 0xff]!) && whole;
-    expectWhole(whole);
-  };
-  return operations(fingerprintOf(...prints), timed(loop));
 }
-
-/** The native parser with what single calls to it find. */
-function nativeRequests(caseName: string) {
-  const messages = messagesOf(caseName);
-  const fields = new Float64Array(8);
-  const trial = new (loadAddon().ParseTrial)(messages, fields);
-  const prints = messages.map((message) => {
-    expectWhole(trial.one(message));
-    const [methodBegin, methodEnd, pathBegin, pathEnd, bodyBegin, bodyEnd, keepAlive] = fields;
-    return requestPrint(
-      message.toString('latin1', methodBegin, methodEnd),
-      message.toString('latin1', pathBegin, pathEnd),
-      message.subarray(bodyBegin, bodyEnd),
-      keepAlive === 1,
-    );
-  });
-  return { messages, trial, fingerprint: fingerprintOf(...prints) };
-}
-
-const bodyPrint = (credit: boolean, amount: number, description: string): string =>
-  `${credit} ${amount} ${description}`;
 
 function bodiesInJavaScript(): Contestant {
-  const prints = bodies.map((body) => {
-    const transaction = readTransaction(body)!;
-    return bodyPrint(transaction.credit, transaction.amount, transaction.description);
+  const loop = looped(bodies, (body) => readTransaction(body)?.amount ?? NaN);
+  return parsing(bodies, loop, (body) => {
+    const { credit, amount, description } = readTransaction(body)!;
+    return [credit, amount, description];
   });
-  let sink = 0;
-  const loop = (iterations: number): void => {
-    for (let i = 0; i < iterations; i++) sink += readTransaction(bodies[i & 0xff]!)!.amount;
-    expectWhole(!Number.isNaN(sink));
+}
+
+/** In native code, called from JavaScript for each message, or in a loop there. */
+const native =
+  (inside: boolean): Variant['prepare'] =>
+  (caseName) => {
+    const messages = messagesOf(caseName);
+    const fields = new Float64Array(8);
+    const trial = new (loadAddon().ParseTrial)(messages, fields);
+    if (caseName === 'body') {
+      const one = looped(messages, (body) => (trial.bodyOne(body) === null ? NaN : 1));
+      const loop = inside ? (iterations: number) => trial.bodyLoop(iterations) : one;
+      return parsing(messages, loop, (body) => {
+        const description = trial.bodyOne(body)!;
+        return [fields[1] === 1, fields[0], description];
+      });
+    }
+    const one = looped(messages, (message) => (trial.one(message) ? 1 : NaN));
+    const loop = inside ? (iterations: number) => trial.loop(iterations) : one;
+    return parsing(messages, loop, (message) => {
+      trial.one(message);
+      const part = (at: number): string => text(message.subarray(fields[at], fields[at + 1]));
+      return [part(0), part(2), part(4), fields[6] === 1];
+    });
   };
-  return operations(fingerprintOf(...prints), timed(loop));
-}
 
-function nativeBodies() {
-  const fields = new Float64Array(8);
-  const trial = new (loadAddon().ParseTrial)(bodies, fields);
-  const prints = bodies.map((body) => {
-    const description = trial.bodyOne(body)!;
-    return bodyPrint(fields[1] === 1, fields[0]!, description);
-  });
-  return { trial, fingerprint: fingerprintOf(...prints) };
-}
+const nodes: Variant = {
+  name: 'node',
+  title: "Node's llhttp",
+  cases: isNodeParserAvailable() ? ['post', 'get'] : [],
+  prepare: (caseName) => requestsInNode(messagesOf(caseName)),
+};
+const [javascript, ...others] = variantsOf({
+  javascript: (caseName) =>
+    caseName === 'body' ? bodiesInJavaScript() : requestsInJavaScript(messagesOf(caseName)),
+  call: native(false),
+  native: native(true),
+});
 
-const variants: Variant[] = [
-  {
-    name: 'javascript',
-    title: 'JavaScript',
-    prepare: (caseName) =>
-      caseName === 'body' ? bodiesInJavaScript() : requestsInJavaScript(caseName),
-  },
-  {
-    name: 'node',
-    title: "Node's llhttp",
-    cases: isNodeParserAvailable() ? requestCases : [],
-    prepare: requestsInNode,
-  },
-  {
-    name: 'call',
-    title: 'native, one by one',
-    prepare(caseName) {
-      if (caseName === 'body') {
-        const { trial, fingerprint } = nativeBodies();
-        const loop = (iterations: number): void => {
-          let accepted = true;
-          for (let i = 0; i < iterations; i++) {
-            accepted = trial.bodyOne(bodies[i & 0xff]!) !== null && accepted;
-          }
-          expectWhole(accepted);
-        };
-        return operations(fingerprint, timed(loop));
-      }
-      const { messages, trial, fingerprint } = nativeRequests(caseName);
-      const loop = (iterations: number): void => {
-        let whole = true;
-        for (let i = 0; i < iterations; i++) whole = trial.one(messages[i & 0xff]!) && whole;
-        expectWhole(whole);
-      };
-      return operations(fingerprint, timed(loop));
-    },
-  },
-  {
-    name: 'native',
-    title: 'native, data plane',
-    prepare(caseName) {
-      if (caseName === 'body') {
-        const { trial, fingerprint } = nativeBodies();
-        return operations(fingerprint, (iterations) => trial.bodyLoop(iterations));
-      }
-      const { trial, fingerprint } = nativeRequests(caseName);
-      return operations(fingerprint, (iterations) => trial.loop(iterations));
-    },
-  },
-];
-
-export const parse: MicroTrial = {
+export const parse = operationsTrial({
   name: 'parse',
   title: "the contest's requests",
-  cases,
-  variants,
-  report: operationsReport(
-    { cases, variants },
-    {
-      references: [
-        { variant: 'javascript', title: 'JavaScript' },
-        { variant: 'node', title: 'llhttp' },
-      ],
-      rate: perSecond,
-      notes: isNodeParserAvailable()
-        ? []
-        : ['This Node.js does not give out its parser: left out.'],
-    },
-  ),
-};
+  cases: {
+    post: `POST, head and body, ${posts[0]!.length} bytes`,
+    get: `GET, ${gets[0]!.length} bytes`,
+    body: `JSON body, ${bodies[0]!.length} bytes`,
+  },
+  variants: [javascript!, nodes, ...others],
+  references: { javascript: 'JavaScript', node: 'llhttp' },
+  notes: isNodeParserAvailable() ? [] : ['This Node.js does not give out its parser: left out.'],
+});

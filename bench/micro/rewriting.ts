@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { loadAddon } from '../lib/addon.js';
 import { figureOf, quantile, ratioOf } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
+import { buildHistory } from './history.js';
 import type { Figures, MicroTrial, Variant } from './micro-trial.js';
 import { figuresOf } from './micro-trial.js';
 
@@ -18,19 +19,10 @@ function variant(name: string, title: string, rewriting: boolean): Variant {
     title,
     prepare(_caseName, parent) {
       const directory = join(parent, 'store');
-      const { HistoryTrial } = loadAddon();
-      const options = { directory, segmentBytes, replay: false };
-      const builder = new HistoryTrial({ ...options, flush: false, rewrite: false });
       // With snapshots up to the last segment: only rewriting is left to be done.
-      builder.keepHouse(true);
-      builder.build(transactions);
-      const late = (): boolean => {
-        const { segment, snapshotSegment } = builder.stats();
-        return snapshotSegment < segment - 1;
-      };
-      while (late()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-      builder.close();
-      const trial = new HistoryTrial({ ...options, flush: true, rewrite: true });
+      buildHistory(directory, transactions, segmentBytes, false).close();
+      const options = { directory, segmentBytes, replay: false, flush: true, rewrite: true };
+      const trial = new (loadAddon().HistoryTrial)(options);
       return {
         fingerprint: trial.stats().directIo ? 'O_DIRECT' : 'buffered',
         round(milliseconds): Figures {

@@ -4,13 +4,13 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAddon } from '../lib/addon.js';
 import { otherThan } from '../lib/pinning.js';
 import { nativeProgram, runForJson, startEspora } from '../lib/processes.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
+import { buildHistory } from '../micro/history.js';
 
 const mebibyte = 1024 * 1024;
 const rate = 340;
@@ -61,26 +61,6 @@ interface Round {
   readonly rewritten: number;
 }
 
-/** Closed segments as the service leaves them, with their snapshots, but for rewriting. */
-async function buildBacklog(
-  directory: string,
-  segmentBytes: number,
-  segments: number,
-): Promise<void> {
-  const { HistoryTrial } = loadAddon();
-  const options = { directory, segmentBytes, flush: false, replay: false, rewrite: false };
-  const builder = new HistoryTrial(options);
-  builder.keepHouse(true);
-  builder.build((segments * segmentBytes * transactionsPerBlock) / blockBytes);
-  for (;;) {
-    const { segment, snapshotSegment, failure } = builder.stats();
-    if (failure !== '') throw new TrialFailure(`rewriting-p99: ${failure}`);
-    if (snapshotSegment === segment - 1) break;
-    await sleep(20);
-  }
-  builder.close();
-}
-
 /** What the load generator prints. */
 interface Load {
   readonly errors: number;
@@ -109,7 +89,9 @@ async function play(variant: Variant, ownPace: Pace, context: Context): Promise<
   const parent = await mkdtemp(join(context.directory, 'round-'));
   const data = join(parent, 'store');
   try {
-    if (backlog) await buildBacklog(data, segmentBytes, ownPace.backlogSegments);
+    // Closed segments as the service leaves them, with their snapshots, but for rewriting.
+    const blocks = (ownPace.backlogSegments * segmentBytes) / blockBytes;
+    if (backlog) buildHistory(data, blocks * transactionsPerBlock, segmentBytes, false).close();
     const flags = ['--topology', 'relay', '--data', data, '--segment-bytes', String(segmentBytes)];
     const { port, stop } = await startEspora(flags, context);
     let answered: Load;
