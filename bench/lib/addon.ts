@@ -13,16 +13,18 @@ interface NativeEntry {
   readonly description: string;
 }
 
+/** The same as the arguments of a single call. */
+type SingleEntry = [
+  account: number,
+  credit: boolean,
+  amount: number,
+  time: number,
+  description: string,
+];
+
 export interface EncodeTrial {
   /** Returns the bytes of the batch that are used. */
-  one(
-    account: number,
-    credit: boolean,
-    amount: number,
-    balance: number,
-    time: number,
-    description: string,
-  ): number;
+  one(...entry: [...SingleEntry, balance: number]): number;
   loop(iterations: number): number;
 }
 
@@ -44,19 +46,10 @@ export interface ParseTrial {
 
 export interface ApplyTrial {
   /** The balance after it; NaN for a refusal. */
-  one(account: number, credit: boolean, amount: number, time: number, description: string): number;
+  one(...entry: SingleEntry): number;
   loop(iterations: number): number;
   /** Per account, by id: its balance, and the sequence that changed it last. */
   state(): number[];
-}
-
-export interface AppendTrial {
-  /** The time of each commit with its appends, in nanoseconds. */
-  round(milliseconds: number, inFlight: number): Float64Array;
-  /** Returns when nothing of the store writes to the disk any more. */
-  settle(): void;
-  stats(): { readonly directIo: boolean; readonly rolls: number };
-  close(): void;
 }
 
 export interface BareLoop {
@@ -102,16 +95,19 @@ export interface HistoryStats {
 export interface HistoryTrial {
   /** So many transactions more, in batches of 1 to 16. */
   build(transactions: number): void;
-  /** Starts or ends the housekeeping thread. */
-  keepHouse(on: boolean): void;
+  /** Starts or ends the housekeeping thread, which may only prepare segments. */
+  keepHouse(on: boolean, onlySpares?: boolean): void;
   /** The time of each commit of one transaction, in nanoseconds. */
   round(milliseconds: number): Float64Array;
+  /** The time of each commit of so many records with their appends, in nanoseconds. */
+  appendRound(milliseconds: number, inFlight: number): Float64Array;
+  /** Returns when nothing of the store writes to the disk any more. */
+  settle(): void;
   stats(): HistoryStats;
   close(): void;
 }
 
 export interface Addon {
-  readonly version: string;
   readonly callEmpty: () => undefined;
   readonly callNumber: (value: number) => number;
   readonly callBytes: (value: Uint8Array) => number;
@@ -119,11 +115,9 @@ export interface Addon {
   readonly EncodeTrial: new (batch: Buffer, entries: readonly NativeEntry[]) => EncodeTrial;
   readonly ChecksumTrial: (new (bytes: Uint8Array) => ChecksumTrial) & {
     one(bytes: Uint8Array, seed: number): number;
-    readonly hasInstruction: boolean;
   };
   readonly ParseTrial: new (messages: readonly Uint8Array[], fields: Float64Array) => ParseTrial;
   readonly ApplyTrial: new (entries: readonly NativeEntry[]) => ApplyTrial;
-  readonly AppendTrial: new (directory: string, entries: readonly NativeEntry[]) => AppendTrial;
   readonly HistoryTrial: (new (options: HistoryOptions) => HistoryTrial) & {
     verify(directory: string): {
       readonly damaged: boolean;

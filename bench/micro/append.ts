@@ -8,7 +8,6 @@ import { budget } from '../lib/report.js';
 import { figureOf, quantile, ratioOf } from '../lib/statistics.js';
 import type { Case, CaseRounds, Contestant, Figures, MicroTrial, Variant } from './micro-trial.js';
 import { figuresOf } from './micro-trial.js';
-import { entries } from './workload.js';
 
 const blockBytes = 4096;
 /** As large as a segment of the store. */
@@ -64,12 +63,15 @@ const variants: Variant[] = [
     title: 'the store',
     prepare(caseName, directory) {
       const records = inFlight[caseName]!;
-      const trial = new (loadAddon().AppendTrial)(join(directory, 'store'), entries);
+      const options = { segmentBytes: 0, flush: true, replay: false, rewrite: false };
+      const store = { directory: join(directory, 'store'), ...options };
+      const trial = new (loadAddon().HistoryTrial)(store);
+      trial.keepHouse(true, true);
       trial.settle();
       return {
         fingerprint: trial.stats().directIo ? 'O_DIRECT' : 'buffered',
         round(milliseconds) {
-          const times = trial.round(milliseconds, records);
+          const times = trial.appendRound(milliseconds, records);
           // The next segment is filled outside the others' turns.
           trial.settle();
           return figures(times, records);

@@ -36,7 +36,7 @@ export const encode = operationsTrial({
     call: encoded((batch, pool) => {
       const trial = new (loadAddon().EncodeTrial)(batch, pool);
       return looped(pool, ({ account, credit, amount, balance, time, description }) =>
-        trial.one(account, credit, amount, balance, time, description),
+        trial.one(account, credit, amount, time, description, balance),
       );
     }),
     native: encoded((batch, pool) => {

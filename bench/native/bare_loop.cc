@@ -11,8 +11,8 @@
 #include <cstring>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "measure.h"
 #include "sys/clock.h"
 #include "sys/fd.h"
 #include "sys/status.h"
@@ -96,17 +96,7 @@ class BareLoop final : public Napi::ObjectWrap<BareLoop> {
 
   // round(milliseconds): the time of each write with its flush, in nanoseconds; at least one
   Napi::Value round(const Napi::CallbackInfo& info) {
-    const uint64_t duration_ns = iterations_of(info, 0) * 1'000'000;
-    std::vector<double> times;
-    const uint64_t begin = sys::monotonic_ns();
-    uint64_t before = begin;
-    do {
-      write_next(info.Env());
-      const uint64_t now = sys::monotonic_ns();
-      times.push_back(static_cast<double>(now - before));
-      before = now;
-    } while (before - begin < duration_ns);
-    return to_array(info.Env(), times);
+    return to_array(info.Env(), times_ns(iterations_of(info, 0), [&] { write_next(info.Env()); }));
   }
 
   // one(): the time of one write with its flush, in nanoseconds

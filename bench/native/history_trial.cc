@@ -1,5 +1,6 @@
-// Stores with a long history: building one from batches of 1 to 16 transactions as the database
-// writes them, opening one, and commits beside the rewriting of what lies behind them.
+// Stores, through the engine as the database drives it: a long history is built from batches of 1
+// to 16 transactions, or opened, and commits are timed, alone and beside the rewriting of what lies
+// behind them.
 
 #include <algorithm>
 #include <cstdint>
@@ -80,13 +81,33 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
                        {InstanceMethod<&HistoryTrial::build>("build"),
                         InstanceMethod<&HistoryTrial::keep_house>("keepHouse"),
                         InstanceMethod<&HistoryTrial::round>("round"),
+                        InstanceMethod<&HistoryTrial::append_round>("appendRound"),
+                        InstanceMethod<&HistoryTrial::settle>("settle"),
                         InstanceMethod<&HistoryTrial::stats>("stats"),
                         InstanceMethod<&HistoryTrial::close>("close"),
                         StaticMethod<&HistoryTrial::verify>("verify")});
   }
 
  private:
-  static constexpr uint64_t pause_ns = 1'000'000;
+  static constexpr uint64_t pause_ns = 100'000;
+
+  static void check(const Napi::CallbackInfo& info, const sys::Status& status) {
+    if (!status.ok()) throw to_error(info.Env(), status);
+  }
+
+  // Waits for the next segment where it is late.
+  sys::Status reserve(size_t bytes) {
+    sys::Status reserved = engine_->reserve(bytes, 1);
+    while (reserved.code() == sys::Code::unavailable) {
+      if (thread_ == nullptr) {
+        (void)engine_->spare_preparer().prepare_now();
+      } else {
+        file_system_.sleep_ns(pause_ns);
+      }
+      reserved = engine_->reserve(bytes, 1);
+    }
+    return reserved;
+  }
 
   // A transaction that takes effect: what it does is not the point, its size is.
   sys::Status append(uint64_t number) {
@@ -105,16 +126,7 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
     ledger::Entry probe;
     probe.transaction = transaction;
     const size_t bytes = ledger::encoded_entry_bytes(probe);
-    sys::Status reserved = engine_->reserve(bytes, 1);
-    while (reserved.code() == sys::Code::unavailable) {
-      if (thread_ == nullptr) {
-        (void)engine_->spare_preparer().prepare_now();
-      } else {
-        file_system_.sleep_ns(pause_ns / 10);
-      }
-      reserved = engine_->reserve(bytes, 1);
-    }
-    if (!reserved.ok()) return reserved;
+    if (sys::Status failed = reserve(bytes); !failed.ok()) return failed;
     const ledger::Entry entry = state.apply(account, transaction, decision.balance_after,
                                             engine_->batch_time_us(), engine_->last_seq() + 1);
     ledger::encode_entry(entry, engine_->append_in_place(ledger::entry_record_type, 0, bytes));
@@ -131,21 +143,21 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
       random ^= random << 17;
       const uint64_t records = std::min(1 + random % 16, until - engine_->last_seq());
       for (uint64_t i = 0; i < records; i++) {
-        if (sys::Status failed = append(engine_->last_seq()); !failed.ok()) {
-          throw to_error(info.Env(), failed);
-        }
+        check(info, append(engine_->last_seq()));
       }
-      if (sys::Status failed = engine_->commit(); !failed.ok()) throw to_error(info.Env(), failed);
+      check(info, engine_->commit());
     }
     return info.Env().Undefined();
   }
 
-  // keepHouse(on): starts or ends the housekeeping thread
+  // keepHouse(on, onlySpares): starts or ends the housekeeping thread, which may prepare segments
+  // only
   Napi::Value keep_house(const Napi::CallbackInfo& info) {
     thread_.reset();
     if (info[0].ToBoolean()) {
       thread_ = std::make_unique<store::HousekeepingThread>(
-          file_system_, engine_->spare_preparer(), [] {}, &engine_->housekeeping());
+          file_system_, engine_->spare_preparer(), [] {},
+          info[1].ToBoolean() ? nullptr : &engine_->housekeeping());
     }
     return info.Env().Undefined();
   }
@@ -158,15 +170,42 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
     uint64_t now = begin;
     do {
       // Waiting for a segment is no part of a commit here.
-      if (sys::Status failed = append(engine_->last_seq()); !failed.ok()) {
-        throw to_error(info.Env(), failed);
-      }
+      check(info, append(engine_->last_seq()));
       const uint64_t before = sys::monotonic_ns();
-      if (sys::Status failed = engine_->commit(); !failed.ok()) throw to_error(info.Env(), failed);
+      check(info, engine_->commit());
       now = sys::monotonic_ns();
       times.push_back(static_cast<double>(now - before));
     } while (now - begin < duration_ns);
     return to_array(info.Env(), times);
+  }
+
+  // appendRound(milliseconds, inFlight): n records are reserved and encoded into the open batch,
+  // without a ledger, then committed; the time of each commit with its appends, in nanoseconds
+  Napi::Value append_round(const Napi::CallbackInfo& info) {
+    const uint64_t in_flight = iterations_of(info, 1);
+    ledger::Entry entry;
+    entry.account_id = 1;
+    entry.transaction.amount = 1;
+    entry.transaction.description = ledger::Description("0123456789");
+    const size_t bytes = ledger::encoded_entry_bytes(entry);
+    return to_array(info.Env(), times_ns(iterations_of(info, 0), [&] {
+                      for (uint64_t i = 0; i < in_flight; i++) {
+                        check(info, reserve(bytes));
+                        entry.time_us = engine_->batch_time_us();
+                        keep(ledger::encode_entry(
+                            entry, engine_->append_in_place(ledger::entry_record_type, 0, bytes)));
+                      }
+                      check(info, engine_->commit());
+                    }));
+  }
+
+  // settle(): returns when the next segment is prepared, so that nothing else writes to the disk
+  Napi::Value settle(const Napi::CallbackInfo& info) {
+    while (!engine_->stats().spare_ready) {
+      check(info, engine_->spare_preparer().failure());
+      file_system_.sleep_ns(pause_ns);
+    }
+    return info.Env().Undefined();
   }
 
   Napi::Value stats(const Napi::CallbackInfo& info) {
@@ -196,7 +235,7 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
 
   Napi::Value close(const Napi::CallbackInfo& info) {
     thread_.reset();
-    if (sys::Status failed = engine_->close(); !failed.ok()) throw to_error(info.Env(), failed);
+    check(info, engine_->close());
     return info.Env().Undefined();
   }
 

@@ -4,6 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <vector>
+
+#include "sys/clock.h"
 
 namespace espora::bench {
 
@@ -29,19 +32,19 @@ inline double time_ns(uint64_t iterations, Work&& work) {
   return static_cast<double>(cpu_ns() - begin);
 }
 
-// Repeats its inputs in order, without a division in the loop.
-class Cycle {
- public:
-  explicit Cycle(size_t size) noexcept : size_(size) {}
-  size_t next() noexcept {
-    const size_t at = at_;
-    at_ = at + 1 == size_ ? 0 : at + 1;
-    return at;
-  }
-
- private:
-  size_t size_;
-  size_t at_ = 0;
-};
+// Does `work` for so long, at least once; how many nanoseconds passed each time.
+template <typename Work>
+inline std::vector<double> times_ns(uint64_t milliseconds, Work&& work) {
+  std::vector<double> times;
+  const uint64_t begin = sys::monotonic_ns();
+  uint64_t before = begin;
+  do {
+    work();
+    const uint64_t now = sys::monotonic_ns();
+    times.push_back(static_cast<double>(now - before));
+    before = now;
+  } while (before - begin < milliseconds * 1'000'000);
+  return times;
+}
 
 }  // namespace espora::bench
