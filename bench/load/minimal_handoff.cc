@@ -1,12 +1,14 @@
 // The least that a durable service with handoff can do, in three places. No acknowledgements, no
 // checks of who is there, no second attempt, no HTTP beyond a constant answer, no ledger, no
 // records that anybody could read back: what it costs is the floor of the kernel and the disk on
-// this machine. It is measured beside the real service and used for nothing else.
+// this machine. It is measured beside the real service, and is the constant answer behind what
+// other software relays.
 //
 //   minimal_handoff --port N --to PATH [--to PATH …]   accepts on 127.0.0.1, hands over in turn
 //   minimal_handoff --unix PATH --to PATH              is handed sockets, hands them on
 //   minimal_handoff --unix PATH [--file FILE]          answers those that it is handed,
 //                                                     and those that connect to PATH
+//   minimal_handoff --port N                           answers those that connect
 //
 // Sockets are handed over at PATH.handoff.
 //

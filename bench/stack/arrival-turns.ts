@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { Report } from '../lib/report.js';
 import { figureOf } from '../lib/statistics.js';
 import type { Context } from '../lib/trial.js';
-import { flushAtPace, perSecond } from './flush-at-pace.js';
+import { flushAtPace } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
-import { connections } from './whole-service.js';
+import { arrivals, perSecond } from './load.js';
 import type { Load, Played } from './whole-service.js';
 
 const rounds = 15;
@@ -17,7 +17,7 @@ export const roundsOf = ({ small }: { readonly small: boolean }): number => (sma
 
 export const arrivalsLoad: Load = {
   title: `a connection each, ${perSecond}/s`,
-  args: [...connections, '--per-connection', '--rate', String(perSecond)],
+  args: arrivals,
   seconds: { measured: 3, warmup: 0.2 },
 };
 

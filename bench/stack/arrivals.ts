@@ -15,8 +15,9 @@ import {
 } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
-import { flushTitle, perSecond } from './flush-at-pace.js';
 import { haproxyChainTitle, minimalTitle } from './contestants.js';
+import { flushTitle } from './flush-at-pace.js';
+import { perSecond } from './load.js';
 import {
   absentNotes,
   minimalAt,

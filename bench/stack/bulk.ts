@@ -11,6 +11,7 @@ import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { haproxyForwarder, ownForwarder } from './forwarders.js';
 import type { Forwarder } from './forwarders.js';
+import { absentNotes } from './whole-service.js';
 
 const rounds = 5;
 const bytesEachWay = 2 ** 30;
@@ -90,9 +91,7 @@ export const bulk: Trial = {
         'Every byte is compared with what was to come, at both ends; a wrong, missing or further one fails the trial.',
         'TCP on one side, a unix socket on the other; the forwarder alone on one CPU, both ends on another.',
         ...(context.small ? ['Less than 1 GiB: this is a small run.'] : []),
-        ...contestants
-          .filter(({ missing }) => missing.length > 0)
-          .map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
+        ...absentNotes(contestants),
       ],
     };
   },

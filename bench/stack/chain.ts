@@ -6,10 +6,10 @@ import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
 import { haproxyChainTitle, minimalTitle } from './contestants.js';
+import { kept as everyKept, perConnection as eachOwn } from './load.js';
 import {
   absentNotes,
   minimalAt,
-  connections,
   atSplit,
   cannotLimit,
   handed,
@@ -29,12 +29,12 @@ const rounds = 5;
 
 const kept: Load = {
   title: '64 connections kept, saturated',
-  args: connections,
+  args: everyKept,
   seconds: { measured: 3, warmup: 0.5 },
 };
 const perConnection: Load = {
   title: 'a connection each, saturated',
-  args: [...connections, '--per-connection'],
+  args: eachOwn,
   seconds: { measured: 3, warmup: 0.5 },
 };
 

@@ -38,7 +38,7 @@ const apis = ['api-1', 'api-2'];
 const haproxyChain: OtherSoftware = {
   topology: 'relay',
   commands: () => ({
-    database: ['/usr/bin/bench_constant_server', '--unix', socketOf('database')],
+    database: ['/usr/bin/bench_minimal_handoff', '--unix', socketOf('database')],
     ...Object.fromEntries(
       [...apis, 'balancer'].map((name) => [
         name,

@@ -34,7 +34,7 @@ const targetOf = (listening: Listening): Target =>
 async function startConstant(listening: Listening, context: Context): Promise<Running> {
   const args =
     'port' in listening ? ['--port', String(listening.port)] : ['--unix', listening.path];
-  const command = { file: nativeProgram('constant_server'), args };
+  const command = { file: nativeProgram('minimal_handoff'), args };
   return { target: targetOf(listening), ...(await start(command, listening, context)) };
 }
 

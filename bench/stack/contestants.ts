@@ -184,7 +184,7 @@ export const haproxyChain = (
     };
     return {
       database: (path) => ({
-        command: { file: nativeProgram('constant_server'), args: ['--unix', path] },
+        command: { file: nativeProgram('minimal_handoff'), args: ['--unix', path] },
         listening: { path },
       }),
       api: async (path, to) => ({

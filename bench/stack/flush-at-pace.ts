@@ -3,9 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAddon } from '../lib/addon.js';
 import { quantile } from '../lib/statistics.js';
+import { perSecond } from './load.js';
 
-/** The contest's arrivals. */
-export const perSecond = 340;
 export const flushTitle = 'one block written and flushed, nothing else';
 const fileBytes = 8 * 1024 * 1024;
 const blockBytes = 4096;

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
 import { otherThan, pinned } from '../lib/pinning.js';
-import { LimitedRig, nativeProgram, runForJson, start } from '../lib/processes.js';
+import { LimitedRig, nativeProgram, start } from '../lib/processes.js';
 import type { Running } from '../lib/processes.js';
 import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
@@ -13,26 +13,17 @@ import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { haproxyForwarder, nginxForwarder, ownForwarder } from './forwarders.js';
 import type { Forwarder } from './forwarders.js';
+import * as load from './load.js';
+import type { Generated } from './load.js';
+import { absentNotes } from './whole-service.js';
 
 const rounds = 7;
 // Of each load in each round.
 const seconds = { measured: 2, warmup: 0.3 };
 const smallSeconds = { measured: 0.15, warmup: 0.05 };
-const arrivalsPerSecond = 340;
 const shares = [0.1, 0.2, 0.4];
 const smallShares = [0.2];
 const shareMegabytes = 50;
-
-/** What the load generator prints, as far as it is used here. */
-interface Played {
-  readonly requests_per_second: number;
-  readonly answers: number;
-  readonly p50_ms: number;
-  readonly p99_ms: number;
-  readonly p999_ms: number;
-  readonly own_cpu_us_per_request: number;
-  readonly watched_cpu_seconds: number;
-}
 
 /** A way to load a forwarder; with a share of a CPU it is started anew in a control group. */
 interface Load {
@@ -41,18 +32,12 @@ interface Load {
   readonly share?: number;
 }
 
-const connections = ['--connections', '64'];
-const arrivals = [...connections, '--per-connection', '--rate', String(arrivalsPerSecond)];
-
-const kept: Load = { title: '64 connections kept, saturated', args: connections };
-const perConnection: Load = {
-  title: 'a connection each, saturated',
-  args: [...connections, '--per-connection'],
-};
-const contest: Load = { title: `a connection each, ${arrivalsPerSecond}/s`, args: arrivals };
+const kept: Load = { title: '64 connections kept, saturated', args: load.kept };
+const each: Load = { title: 'a connection each, saturated', args: load.perConnection };
+const contest: Load = { title: `a connection each, ${load.perSecond}/s`, args: load.arrivals };
 const withShare = (share: number): Load => ({
-  title: `a connection each, ${arrivalsPerSecond}/s, ${share} CPU`,
-  args: arrivals,
+  ...contest,
+  title: `${contest.title}, ${share} CPU`,
   share,
 });
 
@@ -88,16 +73,11 @@ async function withForwarder<Result>(
   }
 }
 
-async function play(load: Load, port: number, pid: number, stage: Stage): Promise<Played> {
-  const { measured, warmup } = stage.context.small ? smallSeconds : seconds;
-  const target = ['--target', `127.0.0.1:${port}`, '--watch', String(pid)];
-  const time = ['--seconds', String(measured), '--warmup', String(warmup)];
-  const command = {
-    file: nativeProgram('load_generator'),
-    args: [...target, ...time, ...load.args],
-  };
-  const on = { cpu: stage.otherCpu, signal: stage.context.signal };
-  return runForJson<Played>(command, on);
+function play({ args }: Load, port: number, pid: number, stage: Stage): Promise<Generated> {
+  const { small, signal } = stage.context;
+  const all = [...args, '--watch', String(pid)];
+  const how = { cpu: stage.otherCpu, signal };
+  return load.generate(port, small ? smallSeconds : seconds, all, how);
 }
 
 /** One round of one contestant: each load, those without a share of a CPU on one and the same process. */
@@ -105,22 +85,22 @@ async function playRound(
   contestant: Forwarder,
   loads: readonly Load[],
   stage: Stage,
-): Promise<readonly Played[]> {
+): Promise<readonly Generated[]> {
   stage.context.progress(`forwarding: ${contestant.title}`);
-  const results: Played[] = [];
+  const results: Generated[] = [];
   await withForwarder(contestant, undefined, stage, async (port, pid) => {
-    for (const load of loads.filter(({ share }) => share === undefined)) {
-      results.push(await play(load, port, pid, stage));
+    for (const one of loads.filter(({ share }) => share === undefined)) {
+      results.push(await play(one, port, pid, stage));
     }
   });
-  for (const load of loads.filter(({ share }) => share !== undefined)) {
-    const alone = (port: number, pid: number) => play(load, port, pid, stage);
-    results.push(await withForwarder(contestant, load.share, stage, alone));
+  for (const one of loads.filter(({ share }) => share !== undefined)) {
+    const alone = (port: number, pid: number) => play(one, port, pid, stage);
+    results.push(await withForwarder(contestant, one.share, stage, alone));
   }
   return results;
 }
 
-const cost = ({ watched_cpu_seconds, answers }: Played): number =>
+const cost = ({ watched_cpu_seconds, answers }: Generated): number =>
   (watched_cpu_seconds * 1e6) / answers;
 
 const columns: Report['columns'] = [
@@ -138,15 +118,15 @@ const columns: Report['columns'] = [
 
 /** A contestant's rounds under one load, and HAProxy's where it played. */
 function rowOf(
-  load: Load,
+  under: Load,
   what: string,
-  played: readonly Played[],
-  base: readonly Played[] | undefined,
+  played: readonly Generated[],
+  base: readonly Generated[] | undefined,
   measuredSeconds: number,
 ): Report['rows'][number] {
-  const figure = (of: (one: Played) => number) => figureOf(played.map(of));
+  const figure = (of: (one: Generated) => number) => figureOf(played.map(of));
   return {
-    load: load.title,
+    load: under.title,
     what,
     rate: figure((one) => one.requests_per_second),
     p50: figure((one) => one.p50_ms),
@@ -166,9 +146,9 @@ const haproxyTitle = 'HAProxy, mode tcp';
 // CPU per request over HAProxy's.
 const limits: readonly (readonly [contestant: string, load: Load, limit: number])[] = [
   [relayTitle, kept, 1],
-  [relayTitle, perConnection, 1],
+  [relayTitle, each, 1],
   [relayTitle, contest, 1],
-  [handoffTitle, perConnection, 0.4],
+  [handoffTitle, each, 0.4],
   [handoffTitle, contest, 0.4],
 ];
 
@@ -181,7 +161,7 @@ async function startUpstreams(
   const on = { cpu: stage.otherCpu, signal: stage.context.signal };
   const begin = (name: string, path: string): Promise<Running> =>
     start({ file: nativeProgram(name), args: ['--unix', path] }, { path }, on);
-  const running = [await begin('constant_server', relayed)];
+  const running = [await begin('minimal_handoff', relayed)];
   running.push(await begin('constant_http_server', handed));
   return { relayed, handed, running };
 }
@@ -204,11 +184,8 @@ export const forwarding: Trial = {
     const present = contestants.filter(({ missing }) => missing.length === 0);
     const root = process.getuid!() === 0;
     const shared = context.small ? smallShares : shares;
-    const loads = [kept, perConnection, contest, ...(root ? shared.map(withShare) : [])];
-    const half = {
-      context,
-      otherCpu: otherThan(context.cpu),
-    };
+    const loads = [kept, each, contest, ...(root ? shared.map(withShare) : [])];
+    const half = { context, otherCpu: otherThan(context.cpu) };
     const { relayed, handed, running } = await startUpstreams(half);
     const stage = {
       ...half,
@@ -219,32 +196,30 @@ export const forwarding: Trial = {
       context.small ? 1 : rounds,
     ).finally(() => Promise.all(running.map(({ stop }) => stop())));
 
-    const playedBy = (title: string, load: Load): readonly Played[] | undefined => {
+    const playedBy = (title: string, under: Load): readonly Generated[] | undefined => {
       const index = present.findIndex((contestant) => contestant.title === title);
-      return results[index]?.map((round) => round[loads.indexOf(load)]!);
+      return results[index]?.map((round) => round[loads.indexOf(under)]!);
     };
     const { measured } = context.small ? smallSeconds : seconds;
     return {
       ...report,
-      rows: loads.flatMap((load) =>
+      rows: loads.flatMap((one) =>
         present.map(({ title }) =>
-          rowOf(load, title, playedBy(title, load)!, playedBy(haproxyTitle, load), measured),
+          rowOf(one, title, playedBy(title, one)!, playedBy(haproxyTitle, one), measured),
         ),
       ),
-      budgets: limits.flatMap(([title, load, limit]): Budget[] => {
-        const base = playedBy(haproxyTitle, load);
+      budgets: limits.flatMap(([title, one, limit]): Budget[] => {
+        const base = playedBy(haproxyTitle, one);
         if (base === undefined) return [];
-        const ratio = ratioOf(playedBy(title, load)!.map(cost), base.map(cost));
-        return [budget(`${title}, ${load.title}: CPU over HAProxy's`, ratio, '≤', limit)];
+        const ratio = ratioOf(playedBy(title, one)!.map(cost), base.map(cost));
+        return [budget(`${title}, ${one.title}: CPU over HAProxy's`, ratio, '≤', limit)];
       }),
       notes: [
         'The forwarder alone on one CPU, on one thread; load generator and upstream together on another.',
         'Each takes TCP connections and forwards to a unix socket. What is handed off goes to a server that can receive, and then costs the hop nothing per request.',
         'Latency at a rate counts from the intended start. CPU is what the kernel accounts to the process while the generator measures.',
         ...(root ? [] : ['Left out: shares of a CPU; control groups need root.']),
-        ...contestants
-          .filter(({ missing }) => missing.length > 0)
-          .map(({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`),
+        ...absentNotes(contestants),
       ],
     };
   },

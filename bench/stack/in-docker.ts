@@ -30,7 +30,7 @@ export async function playInDocker(
 ): Promise<void> {
   // Directly on the disk to measure: the paths of the engine's sockets have to be short.
   const parent = dirname(dirname(context.directory));
-  const own = ['constant_server', 'minimal_handoff'].map(nativeProgram).join(',');
+  const own = nativeProgram('minimal_handoff');
   const script = fileURLToPath(new URL(`./${player}.js`, import.meta.url));
   const args = [at('scripts/bench-containers.mjs'), parent, own];
   const program = [process.execPath, script, JSON.stringify(orders)];

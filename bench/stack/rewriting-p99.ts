@@ -6,17 +6,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadAddon } from '../lib/addon.js';
 import { otherThan } from '../lib/pinning.js';
-import { nativeProgram, runForJson, startEspora } from '../lib/processes.js';
+import { startEspora } from '../lib/processes.js';
 import { figureOf, ratioOf, takeTurns } from '../lib/statistics.js';
 import { TrialFailure } from '../lib/trial.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { buildHistory } from '../micro/history.js';
+import { arrivals, generate, perSecond } from './load.js';
 
-const mebibyte = 1024 * 1024;
-const rate = 340;
+const args = [...arrivals, '--connections', '2000', '--writes'];
 const pace = {
-  full: { rounds: 7, seconds: 10, warmUpSeconds: 2, backlogSegments: 192 },
-  small: { rounds: 1, seconds: 2, warmUpSeconds: 1, backlogSegments: 8 },
+  full: { rounds: 7, seconds: { measured: 10, warmup: 2 }, backlogSegments: 192 },
+  small: { rounds: 1, seconds: { measured: 2, warmup: 1 }, backlogSegments: 8 },
 } as const;
 type Pace = (typeof pace)[keyof typeof pace];
 
@@ -33,25 +33,15 @@ interface Variant {
   readonly rewrites: boolean;
 }
 
+const variant = (
+  title: string,
+  mebibytes: number,
+  { backlog = false, rewrites = true },
+): Variant => ({ title, segmentBytes: mebibytes * 2 ** 20, backlog, rewrites });
 const variants: readonly Variant[] = [
-  {
-    title: 'nothing to rewrite: segments of 64 MiB',
-    segmentBytes: 64 * mebibyte,
-    backlog: false,
-    rewrites: false,
-  },
-  {
-    title: 'each segment when it is closed: 1 MiB',
-    segmentBytes: mebibyte,
-    backlog: false,
-    rewrites: true,
-  },
-  {
-    title: 'a backlog, without pauses: 4 MiB',
-    segmentBytes: 4 * mebibyte,
-    backlog: true,
-    rewrites: true,
-  },
+  variant('nothing to rewrite: segments of 64 MiB', 64, { rewrites: false }),
+  variant('each segment when it is closed: 1 MiB', 1, {}),
+  variant('a backlog, without pauses: 4 MiB', 4, { backlog: true }),
 ];
 
 interface Round {
@@ -59,28 +49,6 @@ interface Round {
   readonly p99: number;
   readonly p999: number;
   readonly rewritten: number;
-}
-
-/** What the load generator prints. */
-interface Load {
-  readonly errors: number;
-  readonly p50_ms: number;
-  readonly p99_ms: number;
-  readonly p999_ms: number;
-}
-
-/** Debits and credits, a connection each, from another CPU than the service's. */
-function load(
-  port: number,
-  { seconds, warmUpSeconds }: Pace,
-  { cpu, signal }: Context,
-): Promise<Load> {
-  const args = [
-    ...['--target', `127.0.0.1:${port}`, '--rate', String(rate), '--seconds', String(seconds)],
-    ...['--warmup', String(warmUpSeconds), '--connections', '2000', '--per-connection', '--writes'],
-  ];
-  const command = { file: nativeProgram('load_generator'), args };
-  return runForJson<Load>(command, { cpu: otherThan(cpu), signal });
 }
 
 async function play(variant: Variant, ownPace: Pace, context: Context): Promise<Round> {
@@ -94,12 +62,9 @@ async function play(variant: Variant, ownPace: Pace, context: Context): Promise<
     if (backlog) buildHistory(data, blocks * transactionsPerBlock, segmentBytes, false).close();
     const flags = ['--topology', 'relay', '--data', data, '--segment-bytes', String(segmentBytes)];
     const { port, stop } = await startEspora(flags, context);
-    let answered: Load;
-    try {
-      answered = await load(port, ownPace, context);
-    } finally {
-      await stop();
-    }
+    // Debits and credits, from another CPU than the service's.
+    const how = { cpu: otherThan(context.cpu), signal: context.signal };
+    const answered = await generate(port, ownPace.seconds, args, how).finally(stop);
     const { damaged, denseSegments: rewritten } = loadAddon().HistoryTrial.verify(data);
     if (damaged) throw new TrialFailure('rewriting-p99: the store is damaged');
     if (rewrites !== rewritten > 0) {
@@ -114,7 +79,7 @@ async function play(variant: Variant, ownPace: Pace, context: Context): Promise<
 export const rewritingP99: Trial = {
   name: 'rewriting-p99',
   group: 'stack',
-  title: `answers to ${rate} debits and credits a second beside the rewriting of closed segments`,
+  title: `answers to ${perSecond} debits and credits a second beside the rewriting of closed segments`,
 
   async run(context) {
     const ownPace = context.small ? pace.small : pace.full;

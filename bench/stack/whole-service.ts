@@ -2,23 +2,17 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nativeProgram, runForJson } from '../lib/processes.js';
 import type { Context } from '../lib/trial.js';
 import { espora, haproxyChain, limitsFor, minimal, nodePeer, splitOf } from './contestants.js';
 import type { Contestant, Minimal, Running, Split } from './contestants.js';
+import { generate } from './load.js';
+import type { Seconds } from './load.js';
 
-interface Seconds {
-  readonly measured: number;
-  readonly warmup: number;
-}
 export interface Load {
   readonly title: string;
   readonly args: readonly string[];
   readonly seconds: Seconds;
 }
-
-/** What every load tells the generator. */
-export const connections = ['--connections', '64'];
 
 // A peer that was just started gives its first answer after some tenths of a second, on a busy machine after two.
 const smallSeconds: Seconds = { measured: 0.2, warmup: 2 };
@@ -35,15 +29,6 @@ export interface Played {
   readonly flushes: number | undefined;
 }
 
-/** What the load generator prints, as far as it is used here. */
-interface Printed {
-  readonly requests_per_second: number;
-  readonly answers: number;
-  readonly p50_ms: number;
-  readonly p99_ms: number;
-  readonly own_cpu_us_per_request: number;
-}
-
 /** A contestant at one split of the CPUs. */
 export interface SplitContestant extends Contestant {
   readonly split: string;
@@ -55,17 +40,14 @@ export async function play(
   running: Running,
   { small, signal }: Pick<Context, 'small' | 'signal'>,
 ): Promise<Played> {
-  const { measured, warmup } = small ? smallSeconds : load.seconds;
-  const time = ['--seconds', String(measured), '--warmup', String(warmup)];
-  const args = ['--target', `127.0.0.1:${running.port}`, ...time, ...load.args];
+  const seconds = small ? smallSeconds : load.seconds;
   const flushesBefore = await running.flushes();
   const cpuBefore = running.cpuSeconds();
-  const generator = { file: nativeProgram('load_generator'), args };
-  const printed = await runForJson<Printed>(generator, { signal });
+  const printed = await generate(running.port, seconds, load.args, { signal });
   const cpu = running.cpuSeconds() - cpuBefore;
   const flushesAfter = await running.flushes();
   // The generator counts answers while it measures; the rest was the same load.
-  const requests = printed.requests_per_second * (measured + warmup);
+  const requests = printed.requests_per_second * (seconds.measured + seconds.warmup);
   return {
     rate: printed.requests_per_second,
     p50: printed.p50_ms,
@@ -145,7 +127,9 @@ export const peer: SplitContestant = {
 };
 
 /** What cannot be played here, a sentence each. */
-export function absentNotes(contestants: readonly Contestant[]): readonly string[] {
+export function absentNotes(
+  contestants: readonly Pick<Contestant, 'title' | 'missing'>[],
+): readonly string[] {
   const absent = contestants.filter(({ missing }) => missing.length > 0);
   const texts = absent.map(
     ({ title, missing }) => `Left out: ${title}; missing: ${missing.join(', ')}.`,
