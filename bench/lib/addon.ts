@@ -114,7 +114,7 @@ export interface Addon {
   readonly callString: (value: string) => number;
   readonly EncodeTrial: new (batch: Buffer, entries: readonly NativeEntry[]) => EncodeTrial;
   readonly ChecksumTrial: (new (bytes: Uint8Array) => ChecksumTrial) & {
-    one(bytes: Uint8Array, seed: number): number;
+    one(this: void, bytes: Uint8Array, seed: number): number;
   };
   readonly ParseTrial: new (messages: readonly Uint8Array[], fields: Float64Array) => ParseTrial;
   readonly ApplyTrial: new (entries: readonly NativeEntry[]) => ApplyTrial;

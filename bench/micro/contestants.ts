@@ -20,80 +20,68 @@ const script = fileURLToPath(new URL('./contestant-process.js', import.meta.url)
 class ContestantProcess {
   readonly title: string;
   readonly #child: ChildProcess;
-  /** Whether it ended well. */
-  readonly #ended: Promise<boolean>;
-  #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
-  #failure: Error | undefined;
+  /** Resolves when it has ended well; rejects when it could not be started, or ended otherwise. */
+  readonly #ended: Promise<void>;
 
   constructor(trial: MicroTrial, one: Case, variant: Variant, directory: string, context: Context) {
     this.title = `${trial.name}, ${one.title}, ${variant.title}`;
-    const [command, args] = pinned(context.cpu, process.execPath, [
-      '--no-deprecation', // process.binding, for Node's own parser
-      script,
-      trial.name,
-      one.name,
-      variant.name,
-      directory,
-    ]);
+    // process.binding, for Node's own parser, is deprecated.
+    const begin = ['--no-deprecation', script, trial.name, one.name, variant.name, directory];
+    const [command, args] = pinned(context.cpu, process.execPath, begin);
     this.#child = spawn(command, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       signal: context.signal,
     });
-    this.#child.on('message', (answer) => {
-      const settle = this.#settle;
-      this.#settle = undefined;
-      settle?.resolve(answer as Answer);
-    });
-    this.#ended = new Promise((resolve) => {
-      this.#child.on('error', (error) => this.#fail(error));
+    this.#ended = new Promise((resolve, reject) => {
+      // What was started ends as well when it is aborted.
+      this.#child.on('error', (error) => this.#child.pid === undefined && reject(error));
       this.#child.on('exit', (code, signal) => {
-        const end = signal ?? `code ${code}`;
-        this.#fail(new TrialFailure(`${this.title}: the process ended (${end})`));
-        resolve(code === 0);
+        if (code === 0) resolve();
+        else reject(this.#failure(`the process ended (${signal ?? `code ${code}`})`));
       });
     });
+    this.#ended.catch(() => undefined);
   }
 
   /** Its fingerprint, once it is prepared. */
   async ready(): Promise<string> {
     const answer = await this.#answer();
     if ('fingerprint' in answer) return answer.fingerprint;
-    throw this.#refused(answer);
+    throw this.#failure(answer);
   }
 
   async round(milliseconds: number): Promise<Figures> {
     this.#send({ round: milliseconds });
     const answer = await this.#answer();
     if ('figures' in answer) return answer.figures;
-    throw this.#refused(answer);
+    throw this.#failure(answer);
   }
 
   /** Resolves when the process has ended; rejects if it did not end well. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     if (this.#child.connected) this.#send({ close: true });
-    if (!(await this.#ended)) throw this.#failure!;
+    return this.#ended;
   }
 
-  #refused(answer: Answer): Error {
-    const reason = 'failure' in answer ? answer.failure : `out of step: ${JSON.stringify(answer)}`;
-    return new TrialFailure(`${this.title}: ${reason}`);
+  #failure(reason: Answer | string): TrialFailure {
+    const known = typeof reason === 'object' && 'failure' in reason ? reason.failure : reason;
+    const text = typeof known === 'string' ? known : `out of step: ${JSON.stringify(known)}`;
+    return new TrialFailure(`${this.title}: ${text}`);
   }
 
   #send(order: Order): void {
-    this.#child.send(order, (error) => error && this.#fail(error));
+    // What cannot be sent to has ended, which says more.
+    this.#child.send(order, () => undefined);
   }
 
   #answer(): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure === undefined) this.#settle = { resolve, reject };
-      else reject(this.#failure);
+    const early = this.#ended.then((): never => {
+      throw this.#failure('the process ended (code 0)');
     });
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    this.#settle?.reject(this.#failure);
-    this.#settle = undefined;
+    const answer = new Promise<Answer>((resolve) => {
+      this.#child.once('message', (message) => resolve(message as Answer));
+    });
+    return Promise.race([answer, early]);
   }
 }
 

@@ -15,9 +15,9 @@ import {
 } from './arrival-turns.js';
 import type { Turn } from './arrival-turns.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
-import { haproxyChainTitle, minimalTitle } from './contestants.js';
 import { flushTitle } from './flush-at-pace.js';
 import { perSecond } from './load.js';
+import { haproxyChainTitle, minimalTitle } from './shape.js';
 import {
   absentNotes,
   minimalAt,

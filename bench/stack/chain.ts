@@ -5,8 +5,8 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
-import { haproxyChainTitle, minimalTitle } from './contestants.js';
 import { kept as everyKept, perConnection as eachOwn } from './load.js';
+import { haproxyChainTitle, minimalTitle } from './shape.js';
 import {
   absentNotes,
   minimalAt,

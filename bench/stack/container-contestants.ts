@@ -9,96 +9,49 @@ import { accepts } from '#espora/lab/listening.js';
 import type { Subject } from '#espora/lab/subject.js';
 import { topologies } from '#espora/topology/index.js';
 import { at } from '../lib/project.js';
-import { haproxyChainTitle, haproxyTcp, minimalTitle } from './contestants.js';
+import { haproxyChain, minimal, placesOf, plain } from './shape.js';
+import type { Software } from './shape.js';
 
 // What does not listen by then fails in the load, with a reason.
 const readyTries = 300;
 const readyPauseMs = 100;
 
 export const composeFiles = ['relay', 'handoff', 'nginx'] as const;
-export const floorTitle = minimalTitle({ topology: 'handoff', stores: true });
+const floor = minimal({ topology: 'handoff', stores: true });
+export const floorTitle = floor.title;
 /** In the order in which they play. */
 export const titles: readonly string[] = [
   ...composeFiles.map((name) => `docker/${name}.yml`),
-  haproxyChainTitle,
+  haproxyChain.title,
   floorTitle,
 ];
 
-/** What takes the places of our services: the command of each, by its name without spaces. */
-interface OtherSoftware {
-  readonly topology: 'relay' | 'handoff';
-  readonly commands: (port: number) => Readonly<Record<string, readonly string[]>>;
-  /** Files of /configuration. */
-  readonly files?: (port: number) => Readonly<Record<string, string>>;
-}
-
-const socketOf = (name: string): string => `/run/espora/${name}.sock`;
-const apis = ['api-1', 'api-2'];
-
-const haproxyChain: OtherSoftware = {
-  topology: 'relay',
-  commands: () => ({
-    database: ['/usr/bin/bench_minimal_handoff', '--unix', socketOf('database')],
-    ...Object.fromEntries(
-      [...apis, 'balancer'].map((name) => [
-        name,
-        ['/usr/sbin/haproxy', '-db', '-f', `/configuration/${name}.cfg`],
-      ]),
-    ),
-  }),
-  files: (port) => ({
-    ...Object.fromEntries(
-      apis.map((name) => [
-        `${name}.cfg`,
-        haproxyTcp(`unix@${socketOf(name)}`, [`unix@${socketOf('database')}`]),
-      ]),
-    ),
-    'balancer.cfg': haproxyTcp(
-      `127.0.0.1:${port}`,
-      apis.map((name) => `unix@${socketOf(name)}`),
-    ),
-  }),
-};
-
-const minimal = (listen: readonly string[], ...more: readonly string[]): readonly string[] => [
-  '/usr/bin/bench_minimal_handoff',
-  ...listen,
-  ...more,
-];
-const minimalHandoff: OtherSoftware = {
-  topology: 'handoff',
-  commands: (port) => ({
-    database: minimal(['--unix', socketOf('database')], '--file', '/data/flushed'),
-    ...Object.fromEntries(
-      apis.map((name) => [name, minimal(['--unix', socketOf(name)], '--to', socketOf('database'))]),
-    ),
-    balancer: minimal(
-      ['--port', String(port)],
-      ...apis.flatMap((name) => ['--to', socketOf(name)]),
-    ),
-  }),
-};
-
 /** A compose file for other software in our shape, with the limits of a topology. */
 async function writeComposeFile(
-  { topology, commands, files = () => ({}) }: OtherSoftware,
+  { topology, hop }: Software,
   directory: string,
   port: number,
 ): Promise<string> {
   const folder = await mkdtemp(join(directory, 'other-'));
-  const services = topologies[topology].services.map(({ name, limits }) => {
-    const plain = name.replace(' ', '-');
-    return [
-      `  ${plain}:`,
-      `    image: '\${CHAIN_IMAGE}'`,
-      `    entrypoint: ${JSON.stringify(commands(port)[plain])}`,
-      `    network_mode: '${plain === 'balancer' ? 'host' : 'none'}'`,
-      `    volumes: ['sockets:/run/espora', 'data:/data', '${folder}:/configuration:ro']`,
-      '    init: true',
-      `    deploy: { resources: { limits: { cpus: '${limits.cpus}', memory: '${limits.memoryMegabytes}M' } } }`,
-    ].join('\n');
-  });
-  for (const [name, text] of Object.entries(files(port))) await writeFile(join(folder, name), text);
+  const places = placesOf('/run/espora', '/data', port);
+  const services: string[] = [];
+  for (const { name, limits } of topologies[topology].services) {
+    const { program, args, configuration } = hop(places.get(name)!);
+    const file = `${plain(name)}.cfg`;
+    if (configuration !== undefined) await writeFile(join(folder, file), configuration);
+    const command = [
+      program === 'haproxy' ? '/usr/sbin/haproxy' : `/usr/bin/bench_${program}`,
+      ...args,
+      ...(configuration === undefined ? [] : [`/configuration/${file}`]),
+    ];
+    services.push(`  ${plain(name)}:
+    image: '\${CHAIN_IMAGE}'
+    entrypoint: ${JSON.stringify(command)}
+    network_mode: '${name === 'balancer' ? 'host' : 'none'}'
+    volumes: ['sockets:/run/espora', 'data:/data', '${folder}:/configuration:ro']
+    init: true
+    deploy: { resources: { limits: { cpus: '${limits.cpus}', memory: '${limits.memoryMegabytes}M' } } }`);
+  }
   const file = join(folder, 'other.yml');
   const volumes = 'volumes:\n  sockets:\n  data:\n';
   await writeFile(file, `services:\n${services.join('\n')}\n${volumes}`);
@@ -106,7 +59,7 @@ async function writeComposeFile(
 }
 
 /** Starts it, on a port that is free; `scratch` is for its files, and stays. */
-async function startOther(software: OtherSoftware, scratch: string): Promise<Subject> {
+async function startOther(software: Software, scratch: string): Promise<Subject> {
   const port = await freePort();
   const running = await startCompose(await writeComposeFile(software, scratch, port), { port });
   for (let tries = 0; !(await accepts({ port })) && tries < readyTries; tries++) {
@@ -120,5 +73,5 @@ export const starts = (scratch: string): (() => Promise<Subject>)[] => [
   ...composeFiles.map((name) => async () => {
     return startCompose(at(`docker/${name}.yml`), { port: await freePort() });
   }),
-  ...[haproxyChain, minimalHandoff].map((software) => () => startOther(software, scratch)),
+  ...[haproxyChain, floor].map((software) => () => startOther(software, scratch)),
 ];

@@ -16,7 +16,7 @@ import type { Orders, Played, Results } from './containers-player.js';
 import { flushTitle } from './flush-at-pace.js';
 import type { Latency } from './flush-at-pace.js';
 import { playInDocker, missingForContainers } from './in-docker.js';
-import { haproxyChainTitle } from './contestants.js';
+import { haproxyChainTitle } from './shape.js';
 
 const seconds = { turnSeconds: 5, flushSeconds: 2 };
 const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };

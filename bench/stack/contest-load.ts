@@ -11,10 +11,8 @@ import type { PlanOptions } from '#espora/contest/plan.js';
 import type { ContestResult } from '#espora/contest/result.js';
 import type { Target } from '#espora/lab/connection.js';
 import { freePort } from '#espora/lab/free-port.js';
-import type { Listening } from '#espora/lab/listening.js';
 import { otherThan } from '../lib/pinning.js';
 import { nativeProgram, runForJson, start, startEspora } from '../lib/processes.js';
-import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
 import { constantAccounts, loadAlone, smallLoad } from './load-alone.js';
@@ -28,22 +26,42 @@ interface Running {
   readonly stop: () => Promise<void>;
 }
 
-const targetOf = (listening: Listening): Target =>
-  'port' in listening ? { host: '127.0.0.1', ...listening } : listening;
-
-async function startConstant(listening: Listening, context: Context): Promise<Running> {
-  const args =
-    'port' in listening ? ['--port', String(listening.port)] : ['--unix', listening.path];
+const constantServer = async (path: string | undefined, context: Context): Promise<Running> => {
+  const port = await freePort();
+  const args = path === undefined ? ['--port', String(port)] : ['--unix', path];
   const command = { file: nativeProgram('minimal_handoff'), args };
-  return { target: targetOf(listening), ...(await start(command, listening, context)) };
-}
+  const { stop } = await start(command, path === undefined ? { port } : { path }, context);
+  return { target: path === undefined ? { host: '127.0.0.1', port } : { path }, stop };
+};
 
 /** All services of a topology, on a fresh store. */
 async function startFresh(topology: string, context: Context): Promise<Running> {
   const data = await mkdtemp(join(context.directory, `${topology}-`));
   const { port, stop } = await startEspora(['--topology', topology, '--data', data], context);
-  return { target: targetOf({ port }), stop };
+  return { target: { host: '127.0.0.1', port }, stop };
 }
+
+interface Contestant {
+  readonly title: string;
+  readonly accounts?: PlanOptions['accounts'];
+  readonly start: (context: Context) => Promise<Running>;
+}
+const ours = (topology: string): Contestant => ({
+  title: `espora, topology ${topology}, flush before each answer`,
+  start: (context) => startFresh(topology, context),
+});
+const constant = (over: string, socket?: string): Contestant => ({
+  title: `constant answer over ${over}, nothing stored`,
+  accounts: constantAccounts,
+  start: (context) =>
+    constantServer(socket === undefined ? undefined : join(context.directory, socket), context),
+});
+const contestants = [
+  ours('relay'),
+  ours('single'),
+  constant('TCP'),
+  constant('a unix socket', 'socket'),
+];
 
 /** Plays in a process of its own, on another CPU than the server. */
 async function play(
@@ -61,22 +79,17 @@ async function play(
   return result;
 }
 
-/** A row of the table out of the rounds of one server. */
-function rowOf(server: string, results: readonly ContestResult[]): Report['rows'][number] {
-  const figure = (of: (result: ContestResult) => number) => figureOf(results.map(of));
-  return {
-    server,
-    requests: results[0]!.requests,
-    p50: figure(({ all }) => all.latencyMs.p50),
-    p75: figure(({ all }) => all.latencyMs.p75),
-    p95: figure(({ all }) => all.latencyMs.p95),
-    p99: figure(({ all }) => all.latencyMs.p99),
-    max: figure(({ all }) => all.latencyMs.max),
-    late50: figure(({ player }) => player.latenessMs.p50),
-    late99: figure(({ player }) => player.latenessMs.p99),
-    cpu: figure(({ player }) => player.cpuPercent),
-  };
-}
+/** The figures of the table, in its order. */
+const figures: readonly (readonly [string, (result: ContestResult) => number, string?])[] = [
+  ['p50 ms', ({ all }) => all.latencyMs.p50],
+  ['p75', ({ all }) => all.latencyMs.p75],
+  ['p95', ({ all }) => all.latencyMs.p95],
+  ['p99', ({ all }) => all.latencyMs.p99],
+  ['max', ({ all }) => all.latencyMs.max],
+  ['late p50 ms', ({ player }) => player.latenessMs.p50],
+  ['late p99', ({ player }) => player.latenessMs.p99],
+  ["player's CPU", ({ player }) => player.cpuPercent, ' %'],
+];
 
 export const contestLoad: Trial = {
   name: 'contest-load',
@@ -85,37 +98,10 @@ export const contestLoad: Trial = {
 
   async run(context) {
     const load = context.small ? smallLoad : quick;
-    const socket = join(context.directory, 'socket');
-    const contestants = [
-      {
-        title: 'espora, topology relay, flush before each answer',
-        accounts: undefined,
-        start: () => startFresh('relay', context),
-      },
-      {
-        title: 'espora, topology single, flush before each answer',
-        accounts: undefined,
-        start: () => startFresh('single', context),
-      },
-      {
-        title: 'constant answer over TCP, nothing stored',
-        accounts: constantAccounts,
-        start: async () => startConstant({ port: await freePort() }, context),
-      },
-      {
-        title: 'constant answer over a unix socket, nothing stored',
-        accounts: constantAccounts,
-        start: () => startConstant({ path: socket }, context),
-      },
-    ];
     const players = contestants.map(({ title, accounts, start: begin }) => async () => {
       context.progress(`contest-load: ${title}`);
-      const { target, stop } = await begin();
-      try {
-        return await play(target, load, accounts, context);
-      } finally {
-        await stop();
-      }
+      const { target, stop } = await begin(context);
+      return play(target, load, accounts, context).finally(stop);
     });
     const results = await takeTurns(players, context.small ? 1 : rounds);
     return {
@@ -124,16 +110,17 @@ export const contestLoad: Trial = {
       columns: [
         { key: 'server', title: 'server' },
         { key: 'requests', title: 'requests' },
-        { key: 'p50', title: 'p50 ms' },
-        { key: 'p75', title: 'p75' },
-        { key: 'p95', title: 'p95' },
-        { key: 'p99', title: 'p99' },
-        { key: 'max', title: 'max' },
-        { key: 'late50', title: 'late p50 ms' },
-        { key: 'late99', title: 'late p99' },
-        { key: 'cpu', title: "player's CPU", suffix: ' %' },
+        ...figures.map(([title, , suffix]) => ({
+          key: title,
+          title,
+          ...(suffix === undefined ? {} : { suffix }),
+        })),
       ],
-      rows: results.map((ofServer, index) => rowOf(contestants[index]!.title, ofServer)),
+      rows: results.map((played, index) => ({
+        server: contestants[index]!.title,
+        requests: played[0]!.requests,
+        ...Object.fromEntries(figures.map(([title, of]) => [title, figureOf(played.map(of))])),
+      })),
       budgets: [],
       notes: [
         'Latency from the intended start; "late" is how much of it passed before the player began.',

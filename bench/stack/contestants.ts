@@ -5,12 +5,12 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { freePort } from '#espora/lab/free-port.js';
 import { startLimited } from '#espora/lab/limited-topology.js';
-import type { Listening } from '#espora/lab/listening.js';
 import { topologies } from '#espora/topology/index.js';
 import type { ResourceLimits } from '#espora/topology/topology.js';
 import { findProgram, LimitedRig, nativeProgram, run } from '../lib/processes.js';
-import type { Command } from '../lib/processes.js';
 import { at } from '../lib/project.js';
+import { haproxyChain, placesOf, plain } from './shape.js';
+import type { Software } from './shape.js';
 
 /** Something that runs under limits on a port of 127.0.0.1. */
 export interface Running {
@@ -109,140 +109,26 @@ function missing(programs: Readonly<Record<string, string | undefined>>): string
     .map(([name]) => name);
 }
 
-export const haproxyTcp = (
-  listen: string,
-  servers: readonly string[],
-  options: readonly string[] = [],
-): string => `global
-  nbthread 1
-  maxconn 8000
-  maxpipes 64
-defaults
-  mode tcp
-${options.map((option) => `  option ${option}\n`).join('')}\
-  timeout connect 2s
-  timeout client 60s
-  timeout server 60s
-frontend in
-  bind ${listen}
-  default_backend out
-backend out
-  balance roundrobin
-${servers.map((server, index) => `  server s${index} ${server}`).join('\n')}
-`;
-
-/** A process in the place of one of our services. */
-interface Place {
-  readonly command: Command;
-  readonly listening: Listening;
-}
-
-/** What takes the places of our services, given where each listens and to whom it forwards. */
-interface Chain {
-  readonly database: (socket: string) => Place;
-  readonly api: (socket: string, to: string) => Place | Promise<Place>;
-  readonly balancer: (port: number, to: readonly string[]) => Place | Promise<Place>;
-}
-
-/** Other software in our shape: a balancer, two api instances, a database; unix sockets between them. */
-const inOurShape =
-  (
-    make: (directory: string) => Chain,
-    limits: Readonly<Record<string, ResourceLimits>> = {},
-  ): Contestant['start'] =>
-  (directory) =>
+/** Other software in the places of our services. */
+export const inOurShape = (
+  software: Software,
+  limits: Readonly<Record<string, ResourceLimits>> = {},
+): Contestant => ({
+  title: software.title,
+  missing: software === haproxyChain ? missing({ haproxy }) : [],
+  start: (directory) =>
     inRig(async (rig) => {
-      const chain = make(directory);
-      const fileName = (name: string): string => name.replace(' ', '-');
-      const socket = (name: string): string => join(directory, `${fileName(name)}.sock`);
-      const start = (name: string, { command, listening }: Place): Promise<number> =>
-        rig.start(fileName(name), limits[name] ?? limitsOf(name), command, listening);
-      await start('database', chain.database(socket('database')));
-      const apis = ['api 1', 'api 2'];
-      for (const name of apis) await start(name, await chain.api(socket(name), socket('database')));
       const port = await freePort();
-      await start('balancer', await chain.balancer(port, apis.map(socket)));
+      for (const [name, place] of placesOf(directory, directory, port)) {
+        const { program, args, configuration } = software.hop(place);
+        const path = join(directory, `${plain(name)}.cfg`);
+        if (configuration !== undefined) await writeFile(path, configuration);
+        const file = program === 'haproxy' ? haproxy! : nativeProgram(program);
+        const command = { file, args: configuration === undefined ? args : [...args, path] };
+        await rig.start(plain(name), limits[name] ?? limitsOf(name), command, place.listen);
+      }
       return port;
-    });
-
-export const haproxyChainTitle = 'HAProxy twice, then a constant answer; nothing stored';
-
-/** HAProxy as the balancer and as both api instances, before a server that answers a constant. */
-export const haproxyChain = (
-  limits: Readonly<Record<string, ResourceLimits>> = {},
-): Contestant => ({
-  title: haproxyChainTitle,
-  missing: missing({ haproxy }),
-  start: inOurShape((directory) => {
-    let files = 0;
-    const hop = async (listen: string, to: readonly string[]): Promise<Command> => {
-      const file = join(directory, `${++files}.cfg`);
-      const servers = to.map((path) => `unix@${path}`);
-      await writeFile(file, haproxyTcp(listen, servers));
-      // -db: in the foreground.
-      return { file: haproxy!, args: ['-db', '-f', file] };
-    };
-    return {
-      database: (path) => ({
-        command: { file: nativeProgram('minimal_handoff'), args: ['--unix', path] },
-        listening: { path },
-      }),
-      api: async (path, to) => ({
-        command: await hop(`unix@${path}`, [to]),
-        listening: { path },
-      }),
-      balancer: async (port, to) => ({
-        command: await hop(`127.0.0.1:${port}`, to),
-        listening: { port },
-      }),
-    };
-  }, limits),
-});
-
-/** What the minimal programs of a topology does: relays or hands over, and stores a block, or nothing. */
-export interface Minimal {
-  readonly topology: 'relay' | 'handoff';
-  readonly stores: boolean;
-}
-
-/** The least that could be called the same as ours: the floor of the kernel, and of the disk. */
-export const minimalTitle = ({ topology, stores }: Minimal): string => {
-  const hops = { relay: 'the minimal relays', handoff: 'the minimal handoff' }[topology];
-  return stores
-    ? `${hops}, then one write and flush per turn; no HTTP, no ledger`
-    : `${hops}, then a constant answer; nothing stored`;
-};
-
-export const minimal = (
-  what: Minimal,
-  limits: Readonly<Record<string, ResourceLimits>> = {},
-): Contestant => ({
-  title: minimalTitle(what),
-  missing: [],
-  start: inOurShape((directory) => {
-    const hop = {
-      relay: (listen: readonly string[], to: readonly string[]): Command => ({
-        file: nativeProgram('minimal_relay'),
-        args: [...listen, ...to.flatMap((path) => ['--upstream', path])],
-      }),
-      handoff: (listen: readonly string[], to: readonly string[]): Command => ({
-        file: nativeProgram('minimal_handoff'),
-        args: [...listen, ...to.flatMap((path) => ['--to', path])],
-      }),
-    }[what.topology];
-    const storing = what.stores ? ['--file', join(directory, 'flushed')] : [];
-    return {
-      database: (path) => ({
-        command: { file: nativeProgram('minimal_handoff'), args: ['--unix', path, ...storing] },
-        listening: { path },
-      }),
-      api: (path, to) => ({ command: hop(['--unix', path], [to]), listening: { path } }),
-      balancer: (port, to) => ({
-        command: hop(['--port', String(port)], to),
-        listening: { port },
-      }),
-    };
-  }, limits),
+    }),
 });
 
 const peerShares = {

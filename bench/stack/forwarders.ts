@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findProgram, nativeProgram } from '../lib/processes.js';
 import type { Command } from '../lib/processes.js';
-import { haproxyTcp } from './contestants.js';
+import { haproxyTcp } from './shape.js';
 
 /** Where a forwarder keeps its files, listens and forwards to. */
 export interface Place {

@@ -11,8 +11,9 @@ import { nativeProgram } from '../lib/processes.js';
 import type { Report } from '../lib/report.js';
 import { figureOf, takeTurns } from '../lib/statistics.js';
 import type { Context, Trial } from '../lib/trial.js';
-import { espora, haproxyChain, limitsFor, nodePeer } from './contestants.js';
+import { espora, inOurShape, limitsFor, nodePeer } from './contestants.js';
 import type { Contestant } from './contestants.js';
+import { haproxyChain } from './shape.js';
 import { absentNotes, cannotLimit, describe, handed, relayed } from './whole-service.js';
 
 const rounds = 2;
@@ -93,7 +94,7 @@ export const saturation: Trial = {
     const own = Object.keys(topologies)
       .filter((name) => name !== 'single')
       .map((name) => espora(name as keyof typeof topologies));
-    return compare(this, [...own, haproxyChain(), nodePeer], context, [
+    return compare(this, [...own, inOurShape(haproxyChain), nodePeer], context, [
       'Every process in a control group of its own; espora and PostgreSQL flush before they answer.',
       "The contest's mix; the rate rises by half until it is not held, then the gap is halved down to 5 %.",
     ]);

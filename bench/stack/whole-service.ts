@@ -3,10 +3,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Context } from '../lib/trial.js';
-import { espora, haproxyChain, limitsFor, minimal, nodePeer, splitOf } from './contestants.js';
-import type { Contestant, Minimal, Running, Split } from './contestants.js';
+import { espora, inOurShape, limitsFor, nodePeer, splitOf } from './contestants.js';
+import type { Contestant, Running, Split } from './contestants.js';
 import { generate } from './load.js';
 import type { Seconds } from './load.js';
+import { haproxyChain, minimal } from './shape.js';
+import type { Minimal } from './shape.js';
 
 export interface Load {
   readonly title: string;
@@ -108,11 +110,11 @@ export const describe = ([database, api, balancer]: Split): string =>
 type Make = (split: Split) => Contestant;
 export const relayAt: Make = (split) => espora('relay', limitsFor(split));
 export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
-export const haproxyAt: Make = (split) => haproxyChain(limitsFor(split));
+export const haproxyAt: Make = (split) => inOurShape(haproxyChain, limitsFor(split));
 export const minimalAt =
   (what: Minimal): Make =>
   (split) =>
-    minimal(what, limitsFor(split));
+    inOurShape(minimal(what), limitsFor(split));
 
 export const atSplit = (title: string, split: Split, make: Make): SplitContestant => ({
   ...make(split),
