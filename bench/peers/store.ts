@@ -22,6 +22,14 @@ interface Plan {
   readonly notes: readonly string[];
 }
 
+const row = (
+  label: string,
+  kind: Task['kind'],
+  flight: number,
+  count: number,
+  limit?: number,
+): Row => ({ label, task: { kind, flight, count }, ...(limit === undefined ? {} : { limit }) });
+
 const rateOf = ({ records, seconds }: Measured): number => records / seconds;
 
 async function playPlan(plan: Plan, context: Context): Promise<Report> {
@@ -74,26 +82,10 @@ const plans: readonly Plan[] = [
     title: 'durable appends of 100 bytes from JavaScript',
     names: lmdbs,
     rows: (small) => [
-      {
-        label: '1 in flight',
-        task: { kind: 'append', flight: 1, count: small ? 20 : 2000 },
-        limit: 1,
-      },
-      {
-        label: '64 in flight',
-        task: { kind: 'append', flight: 64, count: small ? 640 : 64_000 },
-        limit: 1.5,
-      },
-      {
-        label: '4096 in flight',
-        task: { kind: 'append', flight: 4096, count: small ? 8192 : 400_000 },
-        limit: 1,
-      },
-      {
-        label: '100,000 in one turn',
-        task: { kind: 'turn', flight: 1, count: small ? 10_000 : 100_000 },
-        limit: 0.8,
-      },
+      row('1 in flight', 'append', 1, small ? 20 : 2000, 1),
+      row('64 in flight', 'append', 64, small ? 640 : 64_000, 1.5),
+      row('4096 in flight', 'append', 4096, small ? 8192 : 400_000, 1),
+      row('100,000 in one turn', 'turn', 1, small ? 10_000 : 100_000, 0.8),
     ],
     notes: ['Each append is awaited until the device has it; each round in a fresh process.'],
   },
@@ -102,11 +94,9 @@ const plans: readonly Plan[] = [
     title: 'durable batches of records of 100 bytes from JavaScript, one at a time',
     names: ['espora', 'better-sqlite3'],
     rows: (small) =>
-      [1, 64, 4096].map((flight) => ({
-        label: `batch of ${flight}`,
-        task: { kind: 'batch', flight, count: small ? 5 : flight === 4096 ? 100 : 1000 },
-        limit: 1,
-      })),
+      [1, 64, 4096].map((flight) =>
+        row(`batch of ${flight}`, 'batch', flight, small ? 5 : flight === 4096 ? 100 : 1000, 1),
+      ),
     notes: ['better-sqlite3: WAL, synchronous FULL, one transaction for each batch.'],
   },
   {
@@ -114,10 +104,7 @@ const plans: readonly Plan[] = [
     title: 'reading records of 100 bytes forward',
     names: ['espora', 'lmdb', 'better-sqlite3'],
     rows: (small) => [
-      {
-        label: small ? '10,000 records' : '1,000,000 records',
-        task: { kind: 'read', flight: 1, count: small ? 10_000 : 1_000_000 },
-      },
+      small ? row('10,000 records', 'read', 1, 10_000) : row('1,000,000 records', 'read', 1, 1e6),
     ],
     notes: [
       'Written in batches of 1,000 by the same process just before. Bytes on disk hold what is prepared ahead: of espora ' +

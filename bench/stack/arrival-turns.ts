@@ -60,16 +60,16 @@ export const turnColumns: Report['columns'] = [
 
 /** A row's cells under those columns; what was not counted is left out. */
 export function cellsOf(turns: readonly Turn[]): Report['rows'][number] {
-  const figure = (of: readonly (number | undefined)[]): object | undefined =>
-    of.every((one) => one !== undefined) ? figureOf(of) : undefined;
   const cells = {
-    p50: figure(turns.map(({ p50 }) => p50)),
-    p99: figure(turns.map(({ p99 }) => p99)),
-    cost: figure(turns.map(({ cost }) => cost)),
-    flushes: figure(turns.map(({ flushes }) => flushes)),
-    generator: figure(turns.map(({ generatorPercent }) => generatorPercent)),
+    p50: turns.map(({ p50 }) => p50),
+    p99: turns.map(({ p99 }) => p99),
+    cost: turns.map(({ cost }) => cost),
+    flushes: turns.map(({ flushes }) => flushes),
+    generator: turns.map(({ generatorPercent }) => generatorPercent),
   };
   return Object.fromEntries(
-    Object.entries(cells).filter(([, cell]) => cell !== undefined),
-  ) as Report['rows'][number];
+    Object.entries(cells).flatMap(([key, values]: [string, (number | undefined)[]]) =>
+      values.every((value) => value !== undefined) ? [[key, figureOf(values)]] : [],
+    ),
+  );
 }

@@ -17,45 +17,33 @@ import type { Turn } from './arrival-turns.js';
 import { besideChain, besideFloor, chainLimits } from './beside-chain.js';
 import { flushTitle } from './flush-at-pace.js';
 import { perSecond } from './load.js';
-import { haproxyChainTitle, minimalTitle } from './shape.js';
 import {
   absentNotes,
-  minimalAt,
-  atSplit,
   cannotLimit,
-  handed,
-  handoffAt,
-  handoffTitle,
-  haproxyAt,
+  handoff,
+  haproxy,
+  minimalHandoff,
+  minimalRelays,
   peer,
   play,
-  relayAt,
-  relayTitle,
-  relayed,
+  relay,
   startContestant,
 } from './whole-service.js';
-import type { SplitContestant } from './whole-service.js';
 
-const minimalRelays = { topology: 'relay', stores: true } as const;
-const minimalHandoff = { topology: 'handoff', stores: true } as const;
-
-const contestants: readonly SplitContestant[] = [
-  atSplit(relayTitle, relayed[0]!, relayAt),
-  atSplit(handoffTitle, handed[0]!, handoffAt),
-  atSplit(haproxyChainTitle, relayed[0]!, haproxyAt),
-  atSplit(minimalTitle(minimalRelays), relayed[0]!, minimalAt(minimalRelays)),
-  atSplit(minimalTitle(minimalHandoff), handed[0]!, minimalAt(minimalHandoff)),
+const [relays, handoffs] = [minimalRelays(true), minimalHandoff(true)];
+const contestants = [
+  ...[relay, handoff, haproxy, relays, handoffs].map(({ splits, at }) => at(splits[0]!)),
   peer,
 ];
 
 /** Ours, and the least that could be called the same. */
 const pairs = [
-  [relayTitle, chainLimits.relay, minimalTitle(minimalRelays)],
-  [handoffTitle, chainLimits.handoff, minimalTitle(minimalHandoff)],
+  [relay.title, chainLimits.relay, relays.title],
+  [handoff.title, chainLimits.handoff, handoffs.title],
 ] as const;
 
 function budgetsOf(played: ReadonlyMap<string, readonly Turn[]>): Budget[] {
-  const [chain, flush] = [played.get(haproxyChainTitle), played.get(flushTitle)];
+  const [chain, flush] = [played.get(haproxy.title), played.get(flushTitle)];
   return pairs.flatMap(([title, limit, floorTitle]) => {
     const [ours, floor] = [played.get(title)!, played.get(floorTitle)];
     return [

@@ -5,59 +5,36 @@ import { budget } from '../lib/report.js';
 import type { Budget, Report } from '../lib/report.js';
 import { figureOf, median, ratioOf, takeTurns } from '../lib/statistics.js';
 import type { Trial } from '../lib/trial.js';
+import { cellsOf, turnColumns } from './arrival-turns.js';
 import { kept as everyKept, perConnection as eachOwn } from './load.js';
-import { haproxyChainTitle, minimalTitle } from './shape.js';
 import {
   absentNotes,
-  minimalAt,
-  atSplit,
   cannotLimit,
-  handed,
-  handoffAt,
-  handoffTitle,
-  haproxyAt,
+  handoff,
+  haproxy,
+  minimalHandoff,
+  minimalRelays,
   peer,
-  peerTitle,
   playContestant,
-  relayAt,
-  relayTitle,
-  relayed,
+  relay,
 } from './whole-service.js';
 import type { Load, Played, SplitContestant } from './whole-service.js';
 
 const rounds = 5;
 
-const kept: Load = {
-  title: '64 connections kept, saturated',
-  args: everyKept,
-  seconds: { measured: 3, warmup: 0.5 },
-};
-const perConnection: Load = {
-  title: 'a connection each, saturated',
-  args: eachOwn,
-  seconds: { measured: 3, warmup: 0.5 },
-};
+const seconds = { measured: 3, warmup: 0.5 };
+const kept: Load = { title: '64 connections kept, saturated', args: everyKept, seconds };
+const each: Load = { title: 'a connection each, saturated', args: eachOwn, seconds };
+const loads = [kept, each];
 
-const loads = [kept, perConnection];
-
-const minimalRelays = { topology: 'relay', stores: false } as const;
-const minimalHandoff = { topology: 'handoff', stores: false } as const;
+const [relays, handoffs] = [minimalRelays(false), minimalHandoff(false)];
 
 /** What is compared with each other plays soon after each other, each at one of its splits. */
 function contestantsOf(small: boolean): readonly SplitContestant[] {
-  const all = [
-    [haproxyChainTitle, relayed, haproxyAt],
-    [relayTitle, relayed, relayAt],
-    [handoffTitle, handed, handoffAt],
-    [minimalTitle(minimalHandoff), handed, minimalAt(minimalHandoff)],
-    [minimalTitle(minimalRelays), relayed, minimalAt(minimalRelays)],
-  ] as const;
-  const most = small ? 1 : Math.max(...all.map(([, splits]) => splits.length));
+  const all = [haproxy, relay, handoff, handoffs, relays];
+  const most = small ? 1 : Math.max(...all.map(({ splits }) => splits.length));
   const turns = Array.from({ length: most }, (_, index) =>
-    all.flatMap(([title, splits, make]) => {
-      const split = splits[index];
-      return split === undefined ? [] : [atSplit(title, split, make)];
-    }),
+    all.flatMap(({ splits, at }) => splits.slice(index, index + 1).map(at)),
   );
   return [...turns.flat(), peer];
 }
@@ -87,75 +64,58 @@ const columns: Report['columns'] = [
   { key: 'what', title: 'service' },
   { key: 'split', title: 'CPUs' },
   { key: 'rate', title: 'requests/s' },
-  { key: 'p50', title: 'p50 ms' },
-  { key: 'p99', title: 'p99' },
-  { key: 'cost', title: 'CPU µs per request, all services' },
-  { key: 'flushes', title: 'flushes per request' },
-  { key: 'generator', title: "load's CPU", suffix: ' %' },
+  ...turnColumns,
 ];
 
 type BestFor = (title: string, load: Load) => Best | undefined;
 
 function rowsOf(best: BestFor): Report['rows'] {
-  const floors = [minimalRelays, minimalHandoff].map(minimalTitle);
-  const titles = [relayTitle, handoffTitle, haproxyChainTitle, ...floors, peerTitle];
+  const all = [relay, handoff, haproxy, relays, handoffs, peer];
   return loads.flatMap((load) =>
-    titles.flatMap((title) => {
+    all.flatMap(({ title }) => {
       const found = best(title, load);
       if (found === undefined) return [];
-      const figure = (of: (played: Played) => number) => figureOf(found.played.map(of));
-      const stores = found.played.every(({ flushes }) => flushes !== undefined);
-      return [
-        {
-          load: load.title,
-          what: title,
-          split: found.split,
-          rate: figure(({ rate }) => rate),
-          p50: figure(({ p50 }) => p50),
-          p99: figure(({ p99 }) => p99),
-          cost: figure(({ cost }) => cost),
-          ...(stores ? { flushes: figure(({ flushes }) => flushes!) } : {}),
-          generator: figure(({ generatorPercent }) => generatorPercent),
-        },
-      ];
+      const { split, played } = found;
+      const rate = figureOf(played.map((one) => one.rate));
+      return [{ load: load.title, what: title, split, rate, ...cellsOf(played) }];
     }),
   );
 }
 
 type Limit = readonly [
-  title: string,
-  base: string,
+  one: { readonly title: string },
+  base: { readonly title: string },
   load: Load,
   of: 'rate' | 'cost',
   comparison: Budget['comparison'],
   limit: number,
 ];
 const limits: readonly Limit[] = [
-  [relayTitle, haproxyChainTitle, kept, 'rate', '≥', 0.9],
-  [relayTitle, haproxyChainTitle, perConnection, 'rate', '≥', 0.9],
-  [relayTitle, peerTitle, kept, 'rate', '≥', 12],
-  [relayTitle, peerTitle, perConnection, 'rate', '≥', 3],
-  [handoffTitle, relayTitle, kept, 'rate', '≥', 2],
-  [handoffTitle, relayTitle, perConnection, 'rate', '≥', 1.5],
-  [handoffTitle, relayTitle, perConnection, 'cost', '≤', 0.5],
+  [relay, haproxy, kept, 'rate', '≥', 0.9],
+  [relay, haproxy, each, 'rate', '≥', 0.9],
+  [relay, peer, kept, 'rate', '≥', 12],
+  [relay, peer, each, 'rate', '≥', 3],
+  [handoff, relay, kept, 'rate', '≥', 2],
+  [handoff, relay, each, 'rate', '≥', 1.5],
+  [handoff, relay, each, 'cost', '≤', 0.5],
   // The same, were `relay` just as good as it has to be: against our own it is harder the better that is.
-  [handoffTitle, haproxyChainTitle, kept, 'rate', '≥', 1.8],
-  [handoffTitle, haproxyChainTitle, perConnection, 'rate', '≥', 1.35],
-  [handoffTitle, haproxyChainTitle, perConnection, 'cost', '≤', 0.5],
+  [handoff, haproxy, kept, 'rate', '≥', 1.8],
+  [handoff, haproxy, each, 'rate', '≥', 1.35],
+  [handoff, haproxy, each, 'cost', '≤', 0.5],
   // How far from the floor, and what the floor itself makes of the limits above.
-  [relayTitle, minimalTitle(minimalRelays), perConnection, 'cost', '≤', 1.15],
-  [handoffTitle, minimalTitle(minimalHandoff), perConnection, 'cost', '≤', 1.15],
-  [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'rate', '≥', 1.5],
-  [minimalTitle(minimalHandoff), minimalTitle(minimalRelays), perConnection, 'cost', '≤', 0.5],
+  [relay, relays, each, 'cost', '≤', 1.15],
+  [handoff, handoffs, each, 'cost', '≤', 1.15],
+  [handoffs, relays, each, 'rate', '≥', 1.5],
+  [handoffs, relays, each, 'cost', '≤', 0.5],
 ];
 
 function budgetsOf(best: BestFor): Budget[] {
-  return limits.flatMap(([title, base, load, of, comparison, limit]) => {
-    const [one, other] = [best(title, load), best(base, load)];
+  return limits.flatMap(([{ title }, base, load, of, comparison, limit]) => {
+    const [one, other] = [best(title, load), best(base.title, load)];
     if (one === undefined || other === undefined) return [];
     const figures = (found: Best): number[] => found.played.map((played) => played[of]);
     const what = { rate: 'rate', cost: 'CPU per request' }[of];
-    const text = `${title}, ${load.title}: ${what} over that of ${base}`;
+    const text = `${title}, ${load.title}: ${what} over that of ${base.title}`;
     return [budget(text, ratioOf(figures(one), figures(other)), comparison, limit)];
   });
 }

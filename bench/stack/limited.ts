@@ -14,7 +14,7 @@ import type { Context, Trial } from '../lib/trial.js';
 import { espora, inOurShape, limitsFor, nodePeer } from './contestants.js';
 import type { Contestant } from './contestants.js';
 import { haproxyChain } from './shape.js';
-import { absentNotes, cannotLimit, describe, handed, relayed } from './whole-service.js';
+import { absentNotes, cannotLimit, describe, splits } from './whole-service.js';
 
 const rounds = 2;
 const secondsPerStep = 3;
@@ -109,13 +109,8 @@ export const cpuShares: Trial = {
   group: 'limits',
   title: 'how the 1.5 CPUs are best split between the services of a topology',
   run(context) {
-    const contestants = (
-      [
-        ['relay', relayed],
-        ['handoff', handed],
-      ] as const
-    ).flatMap(([name, splits]) =>
-      splits.slice(0, context.small ? 1 : splitsPlayed).map((split): Contestant => ({
+    const contestants = (['relay', 'handoff'] as const).flatMap((name) =>
+      splits[name].slice(0, context.small ? 1 : splitsPlayed).map((split): Contestant => ({
         ...espora(name, limitsFor(split)),
         title: `${name}: ${describe(split)}`,
       })),

@@ -8,7 +8,7 @@ import type { Contestant, Running, Split } from './contestants.js';
 import { generate } from './load.js';
 import type { Seconds } from './load.js';
 import { haproxyChain, minimal } from './shape.js';
-import type { Minimal } from './shape.js';
+import type { Software } from './shape.js';
 
 export interface Load {
   readonly title: string;
@@ -92,39 +92,44 @@ export async function playContestant(
   }
 }
 
-export const relayTitle = 'espora, relay';
-export const handoffTitle = 'espora, handoff';
-export const peerTitle = 'nginx, 2 × fastify and pg, PostgreSQL';
-
 // Of the 1.5 CPUs. The first of each is what the topology has by now.
-export const relayed: readonly Split[] = [
-  splitOf('relay'),
-  [0.55, 0.2, 0.55],
-  [0.5, 0.25, 0.5],
-  [0.3, 0.2, 0.8],
-];
-export const handed: readonly Split[] = [splitOf('handoff'), [0.95, 0.1, 0.35], [0.8, 0.15, 0.4]];
+export const splits: Readonly<Record<'relay' | 'handoff', readonly Split[]>> = {
+  relay: [splitOf('relay'), [0.55, 0.2, 0.55], [0.5, 0.25, 0.5], [0.3, 0.2, 0.8]],
+  handoff: [splitOf('handoff'), [0.95, 0.1, 0.35], [0.8, 0.15, 0.4]],
+};
 export const describe = ([database, api, balancer]: Split): string =>
   `database ${database}, api 2 × ${api}, balancer ${balancer}`;
 
-type Make = (split: Split) => Contestant;
-export const relayAt: Make = (split) => espora('relay', limitsFor(split));
-export const handoffAt: Make = (split) => espora('handoff', limitsFor(split));
-export const haproxyAt: Make = (split) => inOurShape(haproxyChain, limitsFor(split));
-export const minimalAt =
-  (what: Minimal): Make =>
-  (split) =>
-    inOurShape(minimal(what), limitsFor(split));
+/** What can be played at any split of the CPUs. */
+export interface Service {
+  readonly title: string;
+  readonly splits: readonly Split[];
+  readonly at: (split: Split) => SplitContestant;
+}
 
-export const atSplit = (title: string, split: Split, make: Make): SplitContestant => ({
-  ...make(split),
-  title,
-  split: describe(split),
+const service = (
+  topology: keyof typeof splits,
+  make: (limits: ReturnType<typeof limitsFor>) => Contestant,
+): Service => ({
+  title: make({}).title,
+  splits: splits[topology],
+  at: (split) => ({ ...make(limitsFor(split)), split: describe(split) }),
 });
+const ours = (topology: keyof typeof splits): Service =>
+  service(topology, (limits) => espora(topology, limits));
+const others = (software: Software): Service =>
+  service(software.topology, (limits) => inOurShape(software, limits));
 
+export const relay = ours('relay');
+export const handoff = ours('handoff');
+export const haproxy = others(haproxyChain);
+/** The least that could be called the same, of each topology. */
+export const minimalRelays = (stores: boolean): Service =>
+  others(minimal({ topology: 'relay', stores }));
+export const minimalHandoff = (stores: boolean): Service =>
+  others(minimal({ topology: 'handoff', stores }));
 export const peer: SplitContestant = {
   ...nodePeer,
-  title: peerTitle,
   split: 'database 0.6, api 2 × 0.35, nginx 0.2',
 };
 
