@@ -1,4 +1,3 @@
-// Append side, steps and drivers of the engine. Opening is in opening.cc.
 #include "store/engine.h"
 
 #include <algorithm>
@@ -34,7 +33,105 @@ namespace {
 
 bool is_full(int64_t result) noexcept { return result == -ENOSPC || result == -EDQUOT; }
 
+Status check_length(const char* what, size_t bytes, size_t bytes_max) {
+  if (bytes <= bytes_max) return {};
+  return Status(Code::invalid, "a " + std::string(what) + " of " + std::to_string(bytes) +
+                                   " bytes, at most " + std::to_string(bytes_max) +
+                                   " are possible");
+}
+
+Status check_options(const Options& options) {
+  const uint64_t size = options.segment_bytes;
+  if (size != 0 && (size < limits::segment_bytes_min || size > limits::segment_bytes_max ||
+                    size % limits::segment_bytes_step != 0)) {
+    return Status(Code::invalid, "a segment of " + std::to_string(size) +
+                                     " bytes: give a multiple of 256 KiB from 1 MiB to 256 MiB");
+  }
+  if (Status fits = check_length("kind", options.kind.size(), limits::store_kind_bytes_max);
+      !fits.ok()) {
+    return fits;
+  }
+  return check_length("schema", options.schema.size(), limits::store_schema_bytes_max);
+}
+
 }  // namespace
+
+// ---- opening ----------------------------------------------------------------------------------
+
+Engine::Engine(sys::FileSystem& file_system, const Options& options, Directory directory,
+               StoreLock lock)
+    : file_system_(file_system),
+      options_(options),
+      directory_(std::move(directory)),
+      lock_(std::move(lock)),
+      header_block_(block_bytes) {}
+
+sys::Result<std::unique_ptr<Engine>> Engine::open(sys::FileSystem& file_system,
+                                                  const Options& options, RecordVisitor& visitor) {
+  if (Status checked = check_options(options); !checked.ok()) return checked;
+  auto directory =
+      Directory::open(file_system, options.directory, options.create, options.direct_io);
+  if (!directory.ok()) return directory.status();
+  auto lock = directory.value().lock(options.lock_retry_ms);
+  if (!lock.ok()) return lock.status();
+  std::unique_ptr<Engine> engine(
+      new Engine(file_system, options, std::move(directory).value(), std::move(lock).value()));
+  Status started = engine->start(visitor);
+  if (!started.ok()) {
+    if (engine->housekeeping_) engine->housekeeping_->discard();
+    if (engine->spares_) engine->spares_->discard();
+    return started;
+  }
+  return engine;
+}
+
+Status Engine::start(RecordVisitor& visitor) {
+  stats_.file_system = std::max<int64_t>(0, file_system_.type(directory_.handle()));
+  opening_ = std::make_unique<Opening>(file_system_, options_, visitor, directory_);
+  if (Status read = opening_->read(); !read.ok()) return read;
+  if (Status prepared = prepare(); !prepared.ok()) return prepared;
+  const Status installed = opening_->install(*spares_, work_.buffer.span());
+  return adopt(installed.ok() ? opening_->settle(*spares_) : installed);
+}
+
+Status Engine::prepare() {
+  const StoreFacts& store = opening_->store();
+  batch_bytes_max_ = batch_bytes_max_of(store.segment_bytes);
+  segment_blocks_ = blocks_of(store.segment_bytes);
+  // A batch of an earlier version, which kept no block for a seal, may be one block longer.
+  open_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
+  work_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
+  spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), directory_.path(),
+                                            store.segment_bytes, directory_.direct());
+  housekeeping_ = std::make_unique<Housekeeping>(
+      file_system_, directory_.handle(), directory_.path(), store, opening_->plan_housekeeping());
+  const Status prepared = spares_->prepare_now();
+  return prepared.code() == Code::no_space ? Status() : prepared;
+}
+
+// What an attempt of the opening has come to.
+Status Engine::adopt(const Status& installed) {
+  if (!installed.ok()) {
+    failure_ = installed;
+    housekeeping_->stop();
+    return installed;
+  }
+  Opened& opened = opening_->opened();
+  last_seq_ = acknowledged_seq_ = durable_seq_ = opened.last_seq;
+  last_time_us_ = opened.last_time_us;
+  stats_.recovered_records = opened.recovered_records;
+  stats_.unproven_records = opened.unproven_records;
+  stats_.snapshot_seq = opened.snapshot_seq;
+  stats_.segment = opened.segment;
+  stats_.epoch = opened.epoch;
+  stats_.direct_io = opened.direct_io;
+  if (!opening_->done()) return {};
+  next_block_ = opened.current.end_block;
+  current_ = std::move(opened.current);
+  housekeeping_->closed(current_.header.number, stats_.direct_io);
+  opening_.reset();
+  return {};
+}
 
 // ---- append side ------------------------------------------------------------------------------
 
@@ -69,10 +166,10 @@ Status Engine::no_segment(const Status& why) const {
 Status Engine::refusal() const {
   if (closed_) return Status(Code::closed, directory_.path() + ": the store is closed");
   if (poisoned()) return poison(Code::failed);
-  if (!appendable_) {
+  if (!appendable()) {
     const Status spare = spares_->failure();
     if (!spare.ok()) return no_segment(spare);
-    if (!install_failure_.ok()) return no_segment(install_failure_);
+    if (!opening_->failure().ok()) return no_segment(opening_->failure());
     return Status(Code::no_space, directory_.path() + ": there was no space for a segment");
   }
   return {};
@@ -80,13 +177,13 @@ Status Engine::refusal() const {
 
 Status Engine::unsecured() const {
   const Status refused = refusal();
-  return Status(
-      refused.code(),
-      refused.message() + "; the newest records can't be secured without it: " + unsecured_);
+  return Status(refused.code(),
+                refused.message() +
+                    "; the newest records can't be secured without it: " + opening_->unsecured());
 }
 
 Status Engine::reserve(size_t payload_bytes, uint32_t records) {
-  if (closed_ || poisoned() || !appendable_ || housekeeping_failed()) [[unlikely]]
+  if (closed_ || poisoned() || !appendable() || housekeeping_failed()) [[unlikely]]
     return refusal();
   if (full_until_ns_ != 0) [[unlikely]] {
     if (file_system_.monotonic_ns() < full_until_ns_) return full_;
@@ -226,7 +323,7 @@ bool Engine::begin_flush() noexcept {
 }
 
 bool Engine::can_seal() const noexcept {
-  return unsealed_ && appendable_ && !half_rolled_ && !poisoned() && next_block_ < segment_blocks_;
+  return unsealed_ && appendable() && !half_rolled_ && !poisoned() && next_block_ < segment_blocks_;
 }
 
 bool Engine::begin_seal() noexcept {
@@ -585,7 +682,7 @@ Status Engine::maintain() {
   ESPORA_CHECK(work_.kind == WorkKind::none);
   if (closed_) return refusal();
   if (poisoned() || housekeeping_failed()) return poison(Code::failed);
-  if (!appendable_) return try_install();
+  if (!appendable()) return adopt(opening_->install(*spares_, work_.buffer.span()));
   const uint64_t now_ns = file_system_.monotonic_ns();
   if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_ &&
       now_ns - unflushed_since_ns_ >= uint64_t{options_.flush_interval_ms} * 1'000'000) {
@@ -600,7 +697,7 @@ Status Engine::maintain() {
 uint64_t Engine::maintenance_due_ns() const noexcept {
   uint64_t due_ns = UINT64_MAX;
   if (closed_ || poisoned()) return due_ns;
-  if (!appendable_) return install_retry_ns_;
+  if (!appendable()) return opening_->retry_ns();
   if (options_.sync == Sync::interval && durable_seq_ != acknowledged_seq_) {
     due_ns = unflushed_since_ns_ + uint64_t{options_.flush_interval_ms} * 1'000'000;
   }
@@ -623,7 +720,7 @@ Status Engine::close() {
   housekeeping_->discard();
   spares_->discard();
   // Everything is proven: there is nothing left that it could be needed for.
-  if (status.ok() && appendable_ && !unsealed_) (void)directory_.remove(reserve_name);
+  if (status.ok() && appendable() && !unsealed_) (void)directory_.remove(reserve_name);
   if (reserved_spare_.file.valid()) {
     reserved_spare_.file.reset();
     (void)directory_.remove(reserved_spare_.name);
@@ -635,8 +732,8 @@ Status Engine::close() {
 
 Stats Engine::stats() const noexcept {
   Stats stats = stats_;
-  stats.segment_bytes = store_.segment_bytes;
-  stats.blocks_free = appendable_ ? segment_blocks_ - next_block_ : 0;
+  stats.segment_bytes = uint64_t{segment_blocks_} * block_bytes;
+  stats.blocks_free = appendable() ? segment_blocks_ - next_block_ : 0;
   stats.spare_ready = spares_->ready();
   stats.housekeeping = housekeeping_->stats();
   return stats;

@@ -22,9 +22,9 @@
 #include "store/defects.h"
 #include "store/directory.h"
 #include "store/housekeeping.h"
+#include "store/opening.h"
 #include "store/record.h"
 #include "store/recovery.h"
-#include "store/segment_window.h"
 #include "store/snapshot.h"
 #include "store/spare_preparer.h"
 #include "sys/file_system.h"
@@ -180,7 +180,7 @@ class Engine {
 
   // False while an opened store had no space for its fresh segment: reserve() refuses. maintain()
   // goes on from there once there is space.
-  [[nodiscard]] bool appendable() const noexcept { return appendable_; }
+  [[nodiscard]] bool appendable() const noexcept { return opening_ == nullptr; }
   // False while, besides, the newest records could not be made durable, and so not be shown: what
   // the visitor has seen may be older than what was answered, and must be shown to nobody. It takes
   //   a file system that gives no room which it had reserved,
@@ -189,7 +189,7 @@ class Engine {
   // maintain() shows the visitor the rest once there is space.
   [[nodiscard]] bool whole() const noexcept {
     ESPORA_DEFECT(start_with_an_older_state) return true;
-    return whole_;
+    return opening_ == nullptr || opening_->whole();
   }
   // Why whole() is false.
   [[nodiscard]] sys::Status unsecured() const;
@@ -290,55 +290,14 @@ class Engine {
     std::string file;  // that saw the error
   };
 
-  // Step side: the segment that is written to.
-  struct Current {
-    sys::File file;
-    format::SegmentHeader header{};
-    uint32_t seed = 0;
-    uint32_t frame_crc = 0;  // of the last frame, seals included
-    // The end that a successor's header names: behind the last frame with records.
-    uint32_t end_block = 1;
-    uint32_t end_frame_crc = 0;
-    uint64_t end_seq = 0;
-    uint64_t end_time_us = 0;
-    uint64_t durable_seq = 0;
-    bool dirty = false;  // something was written since the last flush
-  };
+  Engine(sys::FileSystem& file_system, const Options& options, Directory directory, StoreLock lock);
+  sys::Status start(RecordVisitor& visitor);
+  sys::Status prepare();
+  sys::Status adopt(const sys::Status& installed);
 
-  Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
-         Directory directory, StoreLock lock);
-
-  // Opening, in opening.cc.
-  sys::Status start();
-  sys::Status create(const Listing& listing);
-  sys::Status recover(const Listing& listing);
-  sys::Status check_store(Bytes given_schema);
-  sys::Status read_newest_snapshot(const Listing& listing);
-  [[nodiscard]] sys::Result<uint32_t> first_to_read(const Listing& listing) const;
-  sys::Result<std::vector<format::SegmentHeader>> read_headers(const Listing& listing,
-                                                               uint32_t first);
-  sys::Status replay_closed(const std::vector<format::SegmentHeader>& headers);
-  sys::Status show(const FrameView& batch);
-  sys::Status look_at(const format::SegmentHeader& header);
-  sys::Status walk_again(const Chain& from, uint64_t last_seq, const BatchVisitor& visitor);
-  sys::Status show_copied();
-  [[nodiscard]] sys::Status named(const sys::Status& status) const;
-  sys::Status prepare(const Listing& listing);
-  sys::Status make_reserve();
-  sys::Status write_reserve();
-  [[nodiscard]] sys::Status reserve_failure(int64_t result, const char* call) const;
-  sys::Status secure();
-  sys::Status install(Spare spare);
-  sys::Status write_fresh(const Spare& spare, bool copies);
-  [[nodiscard]] sys::Status spare_failure(const Spare& spare, int result, const char* call) const;
-  void adopt_fresh(Spare spare);
-  sys::Status try_install();
-
-  // Defects, defined in the simulator's build alone (see defects.h).
+  // A defect, defined in the simulator's build alone (see defects.h).
   void absorb_last_frame() noexcept;
-  void reuse_segment(Spare& spare);
 
-  // Steps, in engine.cc.
   void encode_frame() noexcept;
   void write_header() noexcept;
   void write_frame() noexcept;
@@ -364,13 +323,11 @@ class Engine {
 
   sys::FileSystem& file_system_;
   const Options options_;
-  RecordVisitor& visitor_;
   Directory directory_;
   StoreLock lock_;
-  StoreFacts store_;
   std::unique_ptr<SparePreparer> spares_;
   std::unique_ptr<Housekeeping> housekeeping_;
-  std::unique_ptr<Snapshot> snapshot_;  // that the store is opened from, while it is opened
+  std::unique_ptr<Opening> opening_;  // until appends are possible
 
   // ---- append side ----
   OpenBatch open_;
@@ -378,7 +335,6 @@ class Engine {
   uint32_t segment_blocks_ = 0;
   uint32_t next_block_ = 0;  // where the next batch goes, after what is in work
   Spare reserved_spare_;     // taken because a reservation needs it
-  bool appendable_ = false;
   bool closed_ = false;
   bool unsealed_ = false;     // records followed the last seal
   bool half_rolled_ = false;  // reserved_spare_ has its header, and lacks only its name
@@ -394,27 +350,9 @@ class Engine {
   sys::Status failure_;
   Stats stats_;
 
-  // ---- opening that waits for space ----
-  // Where the batches are that the fresh segment gets.
-  struct Source {
-    explicit Source(Directory& directory) noexcept : window(directory) {}
-    ReadFile file;
-    format::SegmentHeader header{};
-    SegmentWindow window;
-  };
-  std::unique_ptr<Source> source_;
-  Chain shown_;  // behind the last batch that the visitor has seen
-  FreshSegment fresh_;
-  FreshSegment least_;  // what the reserve has to hold, while something is not shown
-  bool whole_ = true;
-  std::string unsecured_;       // why the reserve did not serve
-  bool publish_store_ = false;  // before the fresh segment
-  uint64_t install_retry_ns_ = 0;
-  sys::Status install_failure_;  // why the last attempt found no space, if the spare was there
-
   Work work_;
   // ---- step side ----
-  Current current_;
+  CurrentSegment current_;
   BlockBuffer header_block_;
 };
 

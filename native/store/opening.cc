@@ -1,4 +1,5 @@
-// How the engine opens a store: lock, recover, replay, and the fresh segment that appends go to.
+#include "store/opening.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -22,80 +23,33 @@ std::string text_of(Bytes bytes) {
 
 Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
-Status check_length(const char* what, size_t bytes, size_t bytes_max) {
-  if (bytes <= bytes_max) return {};
-  return Status(Code::invalid, "a " + std::string(what) + " of " + std::to_string(bytes) +
-                                   " bytes, at most " + std::to_string(bytes_max) +
-                                   " are possible");
-}
-
-Status check_options(const Options& options) {
-  const uint64_t size = options.segment_bytes;
-  if (size != 0 && (size < limits::segment_bytes_min || size > limits::segment_bytes_max ||
-                    size % limits::segment_bytes_step != 0)) {
-    return Status(Code::invalid, "a segment of " + std::to_string(size) +
-                                     " bytes: give a multiple of 256 KiB from 1 MiB to 256 MiB");
-  }
-  if (Status fits = check_length("kind", options.kind.size(), limits::store_kind_bytes_max);
-      !fits.ok()) {
-    return fits;
-  }
-  return check_length("schema", options.schema.size(), limits::store_schema_bytes_max);
-}
-
 Status status_of(const std::string& path, const Damage& damage) {
   return Status(damage.unreadable ? Code::unreadable : Code::corrupt, path + ": " + damage.text());
 }
 
 }  // namespace
 
-Engine::Engine(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
-               Directory directory, StoreLock lock)
-    : file_system_(file_system),
-      options_(options),
-      visitor_(visitor),
-      directory_(std::move(directory)),
-      lock_(std::move(lock)),
-      header_block_(block_bytes) {}
+Opening::Opening(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
+                 Directory& directory) noexcept
+    : file_system_(file_system), options_(options), visitor_(visitor), directory_(directory) {}
 
-sys::Result<std::unique_ptr<Engine>> Engine::open(sys::FileSystem& file_system,
-                                                  const Options& options, RecordVisitor& visitor) {
-  if (Status checked = check_options(options); !checked.ok()) return checked;
-  auto directory =
-      Directory::open(file_system, options.directory, options.create, options.direct_io);
-  if (!directory.ok()) return directory.status();
-  auto lock = directory.value().lock(options.lock_retry_ms);
-  if (!lock.ok()) return lock.status();
-  std::unique_ptr<Engine> engine(new Engine(file_system, options, visitor,
-                                            std::move(directory).value(), std::move(lock).value()));
-  Status started = engine->start();
-  if (!started.ok()) {
-    if (engine->housekeeping_) engine->housekeeping_->discard();
-    if (engine->spares_) engine->spares_->discard();
-    return started;
-  }
-  return engine;
-}
-
-Status Engine::start() {
-  Listing listing;
-  if (Status listed = directory_.list(listing); !listed.ok()) return listed;
-  stats_.file_system = std::max<int64_t>(0, file_system_.type(directory_.handle()));
-
+Status Opening::read() {
+  if (Status listed = directory_.list(listing_); !listed.ok()) return listed;
   bool one_and_empty = false;
-  if (!listing.has_store && listing.snapshots.empty() && listing.segments.size() == 1) {
-    auto empty = directory_.holds_no_frame(listing.segments.front());
+  if (!listing_.has_store && listing_.snapshots.empty() && listing_.segments.size() == 1) {
+    auto empty = directory_.holds_no_frame(listing_.segments.front());
     if (!empty.ok()) return empty.status();
     one_and_empty = empty.value();
   }
   const DirectoryVerdict verdict = judge_directory(
-      {listing.has_store, !listing.segments.empty(), !listing.snapshots.empty(), one_and_empty});
+      {listing_.has_store, !listing_.segments.empty(), !listing_.snapshots.empty(), one_and_empty});
   switch (verdict) {
     case DirectoryVerdict::open:
       break;
     case DirectoryVerdict::nothing:
     case DirectoryVerdict::unfinished:
-      return create(listing);
+      is_new_ = true;
+      break;
     case DirectoryVerdict::without_store:
       return Status(Code::corrupt, directory_.path() +
                                        ": there are segments or snapshots, but no "
@@ -103,12 +57,18 @@ Status Engine::start() {
     case DirectoryVerdict::without_segments:
       return Status(Code::corrupt, directory_.path() + ": there is a file STORE, but no segment");
   }
-  return recover(listing);
+  if (Status read = is_new_ ? plan_new() : recover(); !read.ok()) return read;
+  for (const std::string& name : listing_.temporaries) {
+    // What proves everything may itself be on no device: see make_reserve().
+    if (name == reserve_name) continue;
+    if (Status removed = directory_.remove(name); !removed.ok()) return removed;
+  }
+  return {};
 }
 
 // ---- a new store ------------------------------------------------------------------------------
 
-Status Engine::create(const Listing& listing) {
+Status Opening::plan_new() {
   if (!options_.create) {
     return Status(Code::not_found, directory_.path() + ": there is no store here");
   }
@@ -122,31 +82,26 @@ Status Engine::create(const Listing& listing) {
   store_.kind = options_.kind;
   store_.schema = text_of(options_.schema);
   fresh_ = plan_first_segment(store_);
-  if (Status ended = visitor_.end(); !ended.ok()) return named(ended);
-  if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
-  if (!spares_->ready()) return spares_->failure();
   publish_store_ = true;
-  if (Status installed = try_install(); !installed.ok()) return installed;
-  if (!appendable_) return install_failure_;
-  return directory_.sync_path();
+  return named(visitor_.end());
 }
 
 // ---- an existing one --------------------------------------------------------------------------
 
-Status Engine::recover(const Listing& listing) {
+Status Opening::recover() {
   if (Status synced = directory_.sync(); !synced.ok()) return synced;
   auto facts = directory_.read_store(true);
   if (!facts.ok()) return facts.status();
   store_ = std::move(facts).value();
   if (Status checked = check_store(options_.schema); !checked.ok()) return checked;
 
-  if (Status snapshot = read_newest_snapshot(listing); !snapshot.ok()) return snapshot;
-  const auto first = first_to_read(listing);
+  if (Status snapshot = read_newest_snapshot(); !snapshot.ok()) return snapshot;
+  const auto first = first_to_read();
   if (!first.ok()) return first.status();
-  auto read = read_headers(listing, first.value());
+  auto read = read_headers(first.value());
   if (!read.ok()) return read.status();
   const std::vector<format::SegmentHeader>& headers = read.value();
-  uint64_t proven = listing.snapshots.empty() ? 0 : listing.snapshots.back();
+  uint64_t proven = listing_.snapshots.empty() ? 0 : listing_.snapshots.back();
   for (const format::SegmentHeader& header : headers) proven = std::max(proven, proven_by(header));
 
   // The end of the log first: what it proves can then be shown while it is read, once.
@@ -158,11 +113,11 @@ Status Engine::recover(const Listing& listing) {
     return looked;
   }
 
-  last_time_us_ = headers.front().previous_time_us;
+  opened_.last_time_us = headers.front().previous_time_us;
   if (snapshot_ != nullptr) {
     const Status restored = visitor_.restore(snapshot_->state, snapshot_->header.seq);
     if (!restored.ok()) return named(restored);
-    stats_.snapshot_seq = snapshot_->header.seq;
+    opened_.snapshot_seq = snapshot_->header.seq;
   }
   if (visitor_.history() != History::tail) {
     if (Status replayed = replay_closed(headers); !replayed.ok()) return replayed;
@@ -184,32 +139,33 @@ Status Engine::recover(const Listing& listing) {
   fresh_ = plan_fresh_segment(last, tail);
   whole_ = tail.end.last_seq() <= tail.proven_seq;
   if (!whole_) least_ = plan_fresh_segment(last, tail, true);
-  last_seq_ = acknowledged_seq_ = durable_seq_ = tail.proven_seq;
+  opened_.last_seq = tail.proven_seq;
   // Nothing was appended since STORE was published last, if it was: the directory's flush may have
   // failed then, and with it the schema that records would need from now on be lost.
   publish_store_ = publish_store_ || tail.end.last_seq() <= last.durable_seq;
   // Its directory's flush may have failed when the store was made.
   if (last.number == 1 && tail.proven_seq == 0) {
     publish_store_ = true;
-    if (Status synced = directory_.sync_path(); !synced.ok()) return synced;
+    return directory_.sync_path();
   }
-  if (Status prepared = prepare(listing); !prepared.ok()) return prepared;
-  Status installed = try_install();
+  return {};
+}
+
+Status Opening::settle(const SparePreparer& spares) {
+  if (is_new_ && done_) return directory_.sync_path();
+  if (is_new_) return failure_.ok() ? spares.failure() : failure_;
   ESPORA_DEFECT(serve_tail_without_space) if (!whole_)(void) show_copied();
   // Only of space it is known that it comes back.
-  if (installed.ok() && !install_failure_.ok() && install_failure_.code() != Code::no_space) {
-    return install_failure_;
-  }
-  return installed;
+  return failure_.code() == Code::no_space ? Status() : failure_;
 }
 
 // What the visitor refuses, it refuses of this store.
-Status Engine::named(const Status& status) const {
+Status Opening::named(const Status& status) const {
   if (status.ok()) return status;
   return Status(status.code(), directory_.path() + ": " + status.message());
 }
 
-Status Engine::check_store(Bytes given_schema) {
+Status Opening::check_store(Bytes given_schema) {
   const std::string where = directory_.path() + ": ";
   if (store_.kind != options_.kind) {
     return Status(Code::invalid, where + "the store holds \"" + store_.kind +
@@ -235,9 +191,9 @@ Status Engine::check_store(Bytes given_schema) {
 
 // Damage of it is damage of the store, also where older ones are there: what it stands for may have
 // been relied upon.
-Status Engine::read_newest_snapshot(const Listing& listing) {
-  if (visitor_.history() != History::snapshot || listing.snapshots.empty()) return {};
-  const uint64_t seq = listing.snapshots.back();
+Status Opening::read_newest_snapshot() {
+  if (visitor_.history() != History::snapshot || listing_.snapshots.empty()) return {};
+  const uint64_t seq = listing_.snapshots.back();
   auto snapshot = std::make_unique<Snapshot>();
   auto header = directory_.read_snapshot(seq, snapshot->file, snapshot->state);
   if (!header.ok()) return header.status();
@@ -250,8 +206,8 @@ Status Engine::read_newest_snapshot(const Listing& listing) {
 }
 
 // The first segment whose header, and content, opening looks at.
-sys::Result<uint32_t> Engine::first_to_read(const Listing& listing) const {
-  const uint32_t last = listing.segments.back();
+sys::Result<uint32_t> Opening::first_to_read() const {
+  const uint32_t last = listing_.segments.back();
   switch (visitor_.history()) {
     case History::all:
       return 1u;
@@ -268,11 +224,10 @@ sys::Result<uint32_t> Engine::first_to_read(const Listing& listing) const {
                                    ", but the segment after it is missing");
 }
 
-sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listing& listing,
-                                                                     uint32_t first) {
+sys::Result<std::vector<format::SegmentHeader>> Opening::read_headers(uint32_t first) {
   std::vector<format::SegmentHeader> headers;
   uint32_t expected = 1;
-  for (const uint32_t number : listing.segments) {
+  for (const uint32_t number : listing_.segments) {
     if (number != expected) {
       return Status(Code::corrupt,
                     directory_.path() + ": segment " + std::to_string(expected) + " is missing");
@@ -282,7 +237,7 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
     auto file = directory_.open_segment(number, store_.segment_bytes);
     if (!file.ok()) return file.status();
     // The others were flushed before their successors were made.
-    if (number == listing.segments.back()) {
+    if (number == listing_.segments.back()) {
       if (Status synced = directory_.sync_file(file.value()); !synced.ok()) return synced;
     }
     auto header = directory_.read_header(file.value());
@@ -304,7 +259,7 @@ sys::Result<std::vector<format::SegmentHeader>> Engine::read_headers(const Listi
   return headers;
 }
 
-Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) {
+Status Opening::replay_closed(const std::vector<format::SegmentHeader>& headers) {
   SegmentStream stream(directory_, limits::store_read_bytes);
   for (size_t i = 0; i + 1 < headers.size(); i++) {
     if (Status opened = stream.open(headers[i], headers[i + 1]); !opened.ok()) return opened;
@@ -318,19 +273,19 @@ Status Engine::replay_closed(const std::vector<format::SegmentHeader>& headers) 
   return {};
 }
 
-Status Engine::show(const FrameView& batch) {
+Status Opening::show(const FrameView& batch) {
   RecordCursor cursor(batch.header, batch.payload);
   RecordView record;
   while (cursor.next(record)) {
-    stats_.recovered_records++;
+    opened_.recovered_records++;
     if (Status seen = visitor_.record(record); !seen.ok()) return named(seen);
   }
-  last_time_us_ = batch.header.time_us;
+  opened_.last_time_us = batch.header.time_us;
   return {};
 }
 
 // From now on the segment that is copied from.
-Status Engine::look_at(const format::SegmentHeader& header) {
+Status Opening::look_at(const format::SegmentHeader& header) {
   auto opened = directory_.open_segment(header.number, store_.segment_bytes);
   if (!opened.ok()) return opened.status();
   source_ = std::make_unique<Source>(directory_);
@@ -340,7 +295,7 @@ Status Engine::look_at(const format::SegmentHeader& header) {
   return {};
 }
 
-Status Engine::walk_again(const Chain& from, uint64_t last_seq, const BatchVisitor& visitor) {
+Status Opening::walk_again(const Chain& from, uint64_t last_seq, const BatchVisitor& visitor) {
   if (from.last_seq() >= last_seq) return {};
   std::optional<Damage> damage;
   Status walked =
@@ -350,83 +305,57 @@ Status Engine::walk_again(const Chain& from, uint64_t last_seq, const BatchVisit
 
 // ---- the fresh segment ------------------------------------------------------------------------
 
-// Nothing on disk was changed up to here.
-Status Engine::prepare(const Listing& listing) {
-  for (const std::string& name : listing.temporaries) {
-    // What proves everything may itself be on no device: see make_reserve().
-    if (name == reserve_name) continue;
-    if (Status removed = directory_.remove(name); !removed.ok()) return removed;
-  }
-  batch_bytes_max_ = batch_bytes_max_of(store_.segment_bytes);
-  segment_blocks_ = blocks_of(store_.segment_bytes);
-  // A batch of an earlier version, which kept no block for a seal, may be one block longer.
-  open_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
-  work_.buffer = BlockBuffer(batch_bytes_max_ + block_bytes);
-  spares_ = std::make_unique<SparePreparer>(file_system_, directory_.handle(), directory_.path(),
-                                            store_.segment_bytes, directory_.direct());
+Housekeeping::Plan Opening::plan_housekeeping() {
   Housekeeping::Plan plan;
   plan.rewrite = options_.rewrite_segments;
-  plan.snapshots = listing.snapshots;
+  plan.snapshots = std::move(listing_.snapshots);
   if (visitor_.history() == History::snapshot) plan.state = visitor_.make_state();
   if (plan.state != nullptr) plan.newest = std::move(snapshot_);
   snapshot_.reset();
-  housekeeping_ = std::make_unique<Housekeeping>(file_system_, directory_.handle(),
-                                                 directory_.path(), store_, std::move(plan));
-  const Status prepared = spares_->prepare_now();
-  return prepared.code() == Code::no_space ? Status() : prepared;
+  return plan;
 }
 
-// The fresh segment, then the records that it made durable, then STORE where it has to change: a
-// schema is kept only after every record was accepted, and before any is written under it. While
-// there is no space for one of them the store stays open for reading, and this is tried again. No
-// other failure leaves it so.
-Status Engine::try_install() {
+Status Opening::install(SparePreparer& spares, std::span<std::byte> buffer) {
   const uint64_t now_ns = file_system_.monotonic_ns();
-  if (now_ns < install_retry_ns_) return {};
-  install_retry_ns_ = now_ns + limits::spare_retry_ns;
+  if (now_ns < retry_ns_) return {};
+  retry_ns_ = now_ns + limits::spare_retry_ns;
+  buffer_ = buffer;
   Status status;
-  bool waits = false;
-  if (!current_.file.valid()) {
-    waits = !spares_->ready();
-    // Without it nothing was changed, whatever failed.
-    if (!waits) install_failure_ = make_reserve();
-    if (!waits && !install_failure_.ok()) waits = true;
-    if (!waits) {
-      Spare spare;
-      ESPORA_CHECK(spares_->take(spare));
-      status = install(std::move(spare));
-      if (status.ok()) status = show_copied();
-      if (status.ok()) {
-        fresh_ = least_ = {};
-        source_.reset();
-      }
-    }
+  bool waits = !opened_.current.file.valid() && !spares.ready();
+  if (!opened_.current.file.valid() && !waits) {
+    // Without a reserve nothing was changed, whatever failed.
+    failure_ = make_reserve();
+    waits = !failure_.ok();
+    if (!waits) status = make_fresh(spares);
   }
   ESPORA_DEFECT(append_before_schema)
-  publish_store_ = publish_store_ && current_.header.number == 1;
+  publish_store_ = publish_store_ && opened_.current.header.number == 1;
   if (status.ok() && !waits && publish_store_) status = directory_.publish_store(store_);
   if (status.code() == Code::no_space) {
-    install_failure_ = std::move(status);
+    failure_ = std::move(status);
     status = {};
     waits = true;
   }
   if (waits) status = secure();
-  if (waits && status.ok()) return {};
-  appendable_ = status.ok();
-  if (status.ok()) {
-    housekeeping_->closed(current_.header.number, stats_.direct_io);
-  } else {
-    failure_ = status;
-    housekeeping_->stop();
-  }
+  done_ = status.ok() && !waits;
   return status;
+}
+
+Status Opening::make_fresh(SparePreparer& spares) {
+  Spare spare;
+  ESPORA_CHECK(spares.take(spare));
+  if (Status published = publish(std::move(spare)); !published.ok()) return published;
+  if (Status shown = show_copied(); !shown.ok()) return shown;
+  fresh_ = least_ = {};
+  source_.reset();
+  return {};
 }
 
 // Before the first append: a file with room for the header of a segment and for what a crash leaves
 // unproven, so that an opening on a full disk can make that durable and show it. It gets its name
 // when it is whole and flushed, and keeps it from one opening to the next; the directory's flush
 // that publishes the fresh segment makes the name durable.
-Status Engine::make_reserve() {
+Status Opening::make_reserve() {
   ESPORA_DEFECT(no_reserve) return {};
   // What a link points at is somebody else's, and would be written to.
   const sys::File there(file_system_,
@@ -444,11 +373,11 @@ Status Engine::make_reserve() {
   return written;
 }
 
-Status Engine::reserve_failure(int64_t result, const char* call) const {
+Status Opening::reserve_failure(int64_t result, const char* call) const {
   return failure_of(result, call, directory_.path() + "/" + reserve_name);
 }
 
-Status Engine::write_reserve() {
+Status Opening::write_reserve() {
   const auto failed = [&](int result, const char* call) { return reserve_failure(result, call); };
   const sys::OpenFlags flags = {.write = true, .create = true, .exclusive = true, .in_place = true};
   const sys::File file(file_system_,
@@ -459,7 +388,7 @@ Status Engine::write_reserve() {
   while ((result = file_system_.allocate(file.get(), bytes)) == -EINTR) {
   }
   if (result < 0 && result != -EOPNOTSUPP && result != -ENOSYS) return failed(result, "fallocate");
-  const std::span<std::byte> zeros = work_.buffer.span().first(batch_bytes_max_);
+  const std::span<std::byte> zeros = buffer_.first(batch_bytes_max_of(store_.segment_bytes));
   std::memset(zeros.data(), 0, zeros.size());
   for (uint64_t at = 0; at < bytes; at += zeros.size()) {
     const Bytes part = zeros.first(std::min<uint64_t>(zeros.size(), bytes - at));
@@ -479,7 +408,7 @@ Status Engine::write_reserve() {
 // There is no space for a segment: what is not proven goes into the reserve, as a segment that
 // nothing is appended to. The one that is made later, with all its room, takes its place. ok also
 // where that is not possible, and then whole() stays false.
-Status Engine::secure() {
+Status Opening::secure() {
   if (whole_) return {};
   const uint64_t bytes = (1 + least_.copied_blocks) * block_bytes;
   const uint64_t room = reserve_bytes_of(store_.segment_bytes);
@@ -503,12 +432,12 @@ Status Engine::secure() {
     return {};
   }
   std::swap(fresh_, least_);
-  Status status = install(std::move(reserve));
+  Status status = publish(std::move(reserve));
   if (status.ok()) status = show_copied();
   // What it took the place of, if it did, gives its space back: it is what is copied from now on.
   if (status.ok()) status = look_at(fresh_.header);
   if (status.ok()) fresh_.copied_from = start_of(fresh_.header);
-  current_.file.reset();
+  opened_.current.file.reset();
   if (!status.ok()) std::swap(fresh_, least_);
   if (status.code() == Code::no_space) {
     unsecured_ = status.message();
@@ -517,7 +446,7 @@ Status Engine::secure() {
   return status;
 }
 
-Status Engine::install(Spare spare) {
+Status Opening::publish(Spare spare) {
   const auto give_up = [&](Status status) {
     if (spare.name != reserve_name) {
       (void)file_system_.unlink(directory_.handle(), spare.name.c_str());
@@ -550,7 +479,7 @@ Status Engine::install(Spare spare) {
 
 #ifdef ESPORA_SIMULATION
 // Defect::reuse_segment: what is there under the name is written over in place.
-void Engine::reuse_segment(Spare& spare) {
+void Opening::reuse_segment(Spare& spare) {
   const std::string name = segment_name(fresh_.header.number);
   sys::File file(file_system_, file_system_.open(directory_.handle(), name.c_str(),
                                                  {.write = true, .direct = spare.direct}));
@@ -558,27 +487,27 @@ void Engine::reuse_segment(Spare& spare) {
 }
 #endif
 
-Status Engine::spare_failure(const Spare& spare, int result, const char* call) const {
+Status Opening::spare_failure(const Spare& spare, int result, const char* call) const {
   const Code code = sys::code_from_errno(-result);
   return Status::from_errno(code == Code::no_space ? code : Code::io, -result, call,
                             directory_.path() + "/" + spare.name);
 }
 
-// Writes the copied batches, then the header; leaves in `current_` where they end.
-Status Engine::write_fresh(const Spare& spare, bool copies) {
-  current_ = {};
-  current_.header = fresh_.header;
-  current_.seed = frame_seed(fresh_.header.nonce);
-  current_.frame_crc = fresh_.header.previous_frame_crc;
-  current_.end_frame_crc = current_.frame_crc;
-  current_.end_time_us = fresh_.header.previous_time_us;
-  current_.end_seq = fresh_.header.previous_last_seq;
+// Writes the copied batches, then the header; leaves in `opened_.current` where they end.
+Status Opening::write_fresh(const Spare& spare, bool copies) {
+  CurrentSegment& current = opened_.current;
+  current = {};
+  current.header = fresh_.header;
+  current.seed = frame_seed(fresh_.header.nonce);
+  current.frame_crc = fresh_.header.previous_frame_crc;
+  current.end_frame_crc = current.frame_crc;
+  current.end_time_us = fresh_.header.previous_time_us;
+  current.end_seq = fresh_.header.previous_last_seq;
 
-  const std::span<std::byte> buffer = work_.buffer.span();
   size_t used = 0;
   uint32_t block = 1;  // of the buffer's start
   const auto write_out = [&] {
-    const int result = write_all(file_system_, spare.file.get(), buffer.first(used),
+    const int result = write_all(file_system_, spare.file.get(), buffer_.first(used),
                                  uint64_t{block} * block_bytes);
     block += blocks_of(used);
     used = 0;
@@ -588,7 +517,7 @@ Status Engine::write_fresh(const Spare& spare, bool copies) {
     format::FrameHeader frame{};
     const size_t bytes = sizeof frame + batch.payload.size();
     const size_t extent = round_up(bytes, block_bytes);
-    if (used + extent > buffer.size()) {
+    if (used + extent > buffer_.size()) {
       if (Status wrote = write_out(); !wrote.ok()) return wrote;
     }
     frame.type = static_cast<uint16_t>(format::FrameType::batch);
@@ -600,15 +529,15 @@ Status Engine::write_fresh(const Spare& spare, bool copies) {
     frame.time_us = batch.header.time_us;
     frame.record_count = batch.header.record_count;
     frame.payload_bytes = static_cast<uint32_t>(batch.payload.size());
-    frame.previous_frame_crc = current_.frame_crc;
-    const std::span<std::byte> place = buffer.subspan(used, extent);
+    frame.previous_frame_crc = current.frame_crc;
+    const std::span<std::byte> place = buffer_.subspan(used, extent);
     std::memset(place.data() + bytes, 0, extent - bytes);
     std::memcpy(place.data() + sizeof frame, batch.payload.data(), batch.payload.size());
-    current_.frame_crc = finish_frame(frame, place.first(bytes), current_.seed);
-    current_.end_frame_crc = current_.frame_crc;
-    current_.end_block = frame.block + blocks_of(extent);
-    current_.end_seq = frame.first_seq + frame.record_count - 1;
-    current_.end_time_us = frame.time_us;
+    current.frame_crc = finish_frame(frame, place.first(bytes), current.seed);
+    current.end_frame_crc = current.frame_crc;
+    current.end_block = frame.block + blocks_of(extent);
+    current.end_seq = frame.first_seq + frame.record_count - 1;
+    current.end_time_us = frame.time_us;
     used += extent;
     return Status();
   };
@@ -617,28 +546,29 @@ Status Engine::write_fresh(const Spare& spare, bool copies) {
     if (!copied.ok()) return copied;
   }
   if (Status wrote = write_out(); !wrote.ok()) return wrote;
-  encode_segment_header(fresh_.header, header_block_.span());
-  const int result = write_all(file_system_, spare.file.get(), header_block_.span(), 0);
+  BlockBuffer header(block_bytes);
+  encode_segment_header(fresh_.header, header.span());
+  const int result = write_all(file_system_, spare.file.get(), header.span(), 0);
   return result < 0 ? spare_failure(spare, result, "pwrite") : Status();
 }
 
-void Engine::adopt_fresh(Spare spare) {
-  ESPORA_CHECK(current_.end_seq == fresh_.header.durable_seq);
-  current_.file = std::move(spare.file);
-  current_.durable_seq = current_.end_seq;
-  next_block_ = current_.end_block;
-  last_seq_ = acknowledged_seq_ = durable_seq_ = current_.end_seq;
-  last_time_us_ = std::max(last_time_us_, current_.end_time_us);
-  stats_.segment = fresh_.header.number;
-  stats_.epoch = fresh_.header.epoch;
-  stats_.direct_io = spare.direct;
+void Opening::adopt_fresh(Spare spare) {
+  CurrentSegment& current = opened_.current;
+  ESPORA_CHECK(current.end_seq == fresh_.header.durable_seq);
+  current.file = std::move(spare.file);
+  current.durable_seq = current.end_seq;
+  opened_.segment = fresh_.header.number;
+  opened_.epoch = fresh_.header.epoch;
+  opened_.direct_io = spare.direct;
+  opened_.last_seq = current.end_seq;
+  opened_.last_time_us = std::max(opened_.last_time_us, current.end_time_us);
 }
 
-Status Engine::show_copied() {
+Status Opening::show_copied() {
   bool any = false;
   const auto show_one = [&](const FrameView& batch) {
     any = true;
-    stats_.unproven_records += batch.header.record_count;
+    opened_.unproven_records += batch.header.record_count;
     return show(batch);
   };
   const uint64_t last_seq = fresh_.header.durable_seq;
