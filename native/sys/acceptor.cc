@@ -62,12 +62,12 @@ std::vector<std::string> Acceptor::addresses() const {
   return all;
 }
 
-// `all`: until the queue is empty, then never again, as draining needs it.
+// `all`: accept until the queue is empty, then close the listener, as draining needs it.
 void Acceptor::accept_burst(Door& door, bool all) {
-  if (paused_ && !all) return;  // the other listener paused it, after this event was fetched
+  if (paused_ && !all) return;  // another listener paused it after this event was fetched
   const int most = door.burst.limit(loop_.after_long_turn());
   for (int taken = 0; all || taken < most; ++taken) {
-    if (!door.listener.valid()) return;  // the owner closed us while it took a connection
+    if (!door.listener.valid()) return;  // the owner closed the acceptor in on_accepted()
     if (!owner_.has_room()) {
       pause(counters_.limit_reached);
       return;
@@ -99,7 +99,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
   door.burst.full(loop_.turns());
 }
 
-// A level-triggered listener that nobody reads would wake the loop in every turn.
+// A level-triggered listener that is not read would wake the loop in every turn.
 void Acceptor::pause(Counter& reason) {
   if (paused_) return;
   paused_ = true;
@@ -111,14 +111,14 @@ void Acceptor::pause(Counter& reason) {
 }
 
 void Acceptor::resume() {
-  // While descriptors are exhausted the timer decides, or each closed connection would bring the
-  // next EMFILE at once.
+  // While descriptors are exhausted only the timer resumes; otherwise each closed connection would
+  // run into EMFILE again at once.
   if (!paused_ || pause_timer_.armed()) return;
   paused_ = false;
   for (auto& door : doors_) {
     if (door->token == 0) continue;
     loop_.modify(door->token, door->listener.fd(), Events::readable);
-    // An emptied queue makes no event, but while draining it is to be noticed.
+    // An empty queue raises no event, but draining must notice it.
     if (draining_) loop_.redispatch(door->token, Events::readable);
   }
 }

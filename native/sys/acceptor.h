@@ -1,7 +1,7 @@
-// Accepts connections from TCP and unix listeners on one event loop, for every service alike,
-// and takes those that other services accepted and hand over (beside its unix socket, always):
-// bursts are bounded, a limit on connections and exhausted descriptors pause it without spinning
-// (the kernel's backlog is the queue then), and draining accepts what is already waiting first.
+// Accepts connections from TCP and unix listeners on one event loop, for all services, and receives
+// connections that other services accepted and hand over (always, next to its unix socket). Bursts
+// are bounded. A connection limit or exhausted descriptors pause it without spinning; connections
+// then queue in the kernel's backlog. Draining first accepts what is already waiting.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,12 @@
 namespace espora::sys {
 
 struct ListenOptions {
-  std::string host;              // TCP: where to listen, on all its addresses; used with `port`
+  std::string host;              // TCP: host to listen on, at all its addresses; used with `port`
   std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
   std::string unix_path;         // empty: no unix socket
-  uint32_t unix_mode = 0600;     // permissions of the unix socket, and of that for handoff
-  std::vector<int> inherited;    // descriptors that listen already, as Listener::inherited
-  // Users besides our own who may hand connections over.
+  uint32_t unix_mode = 0600;     // permissions of the unix socket and of the handoff socket
+  std::vector<int> inherited;    // descriptors that already listen, see Listener::inherited
+  // Users besides our own that may hand connections over.
   std::vector<uint32_t> handoff_users;
 };
 
@@ -34,17 +34,17 @@ class AcceptorOwner {
  public:
   // One new connection, non-blocking. `tcp` is false for a unix socket, which has no `peer`.
   virtual void on_accepted(Fd fd, bool tcp, const std::optional<Endpoint>& peer) = 0;
-  // Whether there is room for one more connection. While it says no, accepting pauses until
+  // Whether there is room for one more connection. After false, accepting pauses until
   // Acceptor::resume().
   virtual bool has_room() = 0;
-  // Accepting rests for a while: EMFILE, ENFILE, ENOBUFS, ENOMEM.
+  // Accepting pauses for a while: EMFILE, ENFILE, ENOBUFS, ENOMEM.
   virtual void on_exhausted(int error) { static_cast<void>(error); }
-  // Accepting pauses: no room, or descriptors are exhausted. To be counted; nothing need be done.
+  // Accepting pauses: no room, or descriptors are exhausted. For counting only.
   virtual void on_paused() {}
-  // How many more connections that were accepted elsewhere can be held; others are refused.
+  // How many more handed-over connections can be held; any beyond that are refused.
   virtual size_t room_for_handed() = 0;
-  // The same for a connection that another process accepted: HandoffOwner::on_handed. When it is
-  // gone: Acceptor::report_ended.
+  // As on_accepted, for a connection that another process accepted: HandoffOwner::on_handed. When
+  // it has ended, call Acceptor::report_ended.
   virtual void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
   // Acceptor::drain() has closed the last listener. May be called during drain().
   virtual void on_drained() {}
@@ -58,7 +58,7 @@ class Acceptor final : private HandoffOwner {
   struct Counters {
     Counter accepted;
     Counter exhausted;      // pauses for EMFILE, ENFILE, ENOBUFS or ENOMEM
-    Counter limit_reached;  // pauses for want of room
+    Counter limit_reached;  // pauses for lack of room
     Counter aborted;        // connections that ended before they were accepted
   };
 
@@ -69,22 +69,21 @@ class Acceptor final : private HandoffOwner {
 
   // Binds and listens, but accepts nothing yet. Any thread, before the loop runs.
   Status listen(const ListenOptions& options);
-  // From here on connections are accepted. The loop's thread, or before the loop runs.
+  // Starts accepting connections. The loop's thread, or before the loop runs.
   Status start();
-  // Call whenever room may have come back; cheap when nothing was paused.
+  // Call whenever room may have become free; cheap when nothing was paused.
   void resume();
-  // A connection that was handed to us is gone.
+  // A connection that was handed to this process has ended.
   void report_ended(const HandoffOrigin& origin) { receiver_.report_ended(origin); }
-  // Takes every connection that already waits, then closes the listeners: closing first would reset
-  // them. Where room or descriptors are missing the rest of it happens as they come back; close()
-  // gives up on them.
+  // Accepts every connection that is already waiting, then closes the listeners; closing first
+  // would reset those connections. If room or descriptors run out, draining continues as they
+  // become free; close() abandons the rest.
   void drain();
-  // Closes the listeners at once.
   void close();
 
   // The TCP port in use; 0 without TCP.
   [[nodiscard]] uint16_t port() const noexcept;
-  // Where clients find its listeners, as Listener::address.
+  // The addresses under which clients reach its listeners, see Listener::address.
   [[nodiscard]] std::vector<std::string> addresses() const;
   // Whether at least one listener is open.
   [[nodiscard]] bool listening() const noexcept;

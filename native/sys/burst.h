@@ -1,7 +1,7 @@
-// How many times to ask a level-triggered descriptor for one more thing before others get their
-// turn: about as often as there was something lately, and as often as may be after a long turn,
-// during which many can have come. A call that finds nothing costs as much as one that finds
-// something; what is left is reported again in the next turn. Pure.
+// How many times to read from a level-triggered descriptor before other descriptors get their turn:
+// about as many as there was something to read recently, and the maximum after a long turn, in
+// which much may have arrived. A read that finds nothing costs as much as one that finds something;
+// what is left is reported again in the next turn. Pure.
 #pragma once
 
 #include <algorithm>
@@ -17,9 +17,9 @@ class Burst {
 
   // How many to take now. `after_long`: see EventLoop::after_long_turn.
   [[nodiscard]] int limit(bool after_long) const noexcept { return after_long ? most_ : limit_; }
-  // There were `taken`, and then no more.
+  // `taken` were found, then nothing more.
   void emptied(int taken) noexcept { limit_ = std::clamp(taken, 1, most_); }
-  // There were as many, in this turn of the loop. Twice without a turn between: many wait.
+  // The limit was reached in this turn of the loop. In two consecutive turns: much is waiting.
   void full(uint64_t turn) noexcept {
     if (turn - std::exchange(full_in_turn_, turn) == 1) limit_ = std::min(2 * limit_, most_);
   }

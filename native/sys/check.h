@@ -1,5 +1,5 @@
-// Invariants of our own code. A broken one ends the process at once, with place and condition on
-// stderr: going on with a state that cannot be would risk what is on disk.
+// Invariants of our own code. A violated one ends the process at once, with the condition and its
+// place on stderr: continuing in an impossible state would endanger what is on disk.
 #pragma once
 
 namespace espora::sys {

@@ -6,11 +6,10 @@
 
 namespace espora::sys {
 
-// Changing it is a plain load and store, no locked instruction: only the owning thread may.
+// A change is a plain load and store, not a locked instruction: only the owner may make it.
 class Counter {
  public:
   Counter() noexcept = default;
-  // A copy keeps the value of that moment.
   Counter(const Counter& other) noexcept : value_(other.get()) {}
   Counter& operator=(const Counter& other) noexcept {
     set(other.get());

@@ -37,7 +37,7 @@ constexpr Tables make_tables() {
 
 constexpr Tables tables = make_tables();
 
-// A step of the CRC is a step back, too: the high byte of a table's entry tells which one it is.
+// A CRC step can be undone: the high byte of a table's entry identifies the entry.
 constexpr std::array<uint8_t, 256> make_by_high_byte() {
   std::array<uint8_t, 256> by_high_byte{};
   for (uint32_t byte = 0; byte < 256; byte++) {
@@ -66,8 +66,8 @@ uint64_t load64(const std::byte* at) noexcept {
 #if defined(__x86_64__)
 
 // The instruction has a latency of three cycles and a throughput of one: three independent streams
-// keep it busy. Their CRCs are joined by shifting one over as many zero bytes as the next stream is
-// long, a linear map of 32 bits, kept as four tables of 256.
+// keep it busy. To join them, one stream's CRC is shifted over as many zero bytes as the next
+// stream is long, a linear map of 32 bits, kept as four tables of 256.
 constexpr size_t stream_bytes_long = 1024;
 constexpr size_t stream_bytes_short = 128;
 
@@ -86,7 +86,7 @@ constexpr ShiftTables make_shift_tables(size_t zero_bytes) {
   Matrix matrix{};  // one zero bit
   matrix[0] = polynomial;
   for (size_t i = 1; i < 32; i++) matrix[i] = uint32_t{1} << (i - 1);
-  // zero_bytes is a power of two: square until it is that many bits.
+  // zero_bytes is a power of two: square until the matrix shifts by that many bits.
   for (size_t bits = 1; bits < zero_bytes * 8; bits *= 2) {
     Matrix square{};
     for (size_t i = 0; i < 32; i++) square[i] = apply(matrix, matrix[i]);
@@ -185,7 +185,7 @@ uint32_t crc32c_seed_of(std::span<const std::byte> bytes, uint32_t crc) noexcept
   return ~crc;
 }
 
-// What comes before a byte and what has to come behind it leave one value for it, or none.
+// The bytes before and the bytes after a position together allow one value for it, or none.
 std::optional<WrongByte> crc32c_wrong_byte(std::span<const std::byte> bytes, uint32_t crc) {
   std::vector<uint32_t> before(bytes.size());
   uint32_t ahead = ~uint32_t{0};

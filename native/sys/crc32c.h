@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction where it has one.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction if it has one.
 #pragma once
 
 #include <cstddef>
@@ -8,26 +8,26 @@
 
 namespace espora::sys {
 
-// The CRC of `bytes` behind whatever `seed` is the CRC of: crc32c(b, crc32c(a)) == crc32c(ab).
-// Another seed gives another CRC for the same bytes, always.
+// The CRC of `bytes` following the bytes that `seed` is the CRC of: crc32c(b, crc32c(a)) ==
+// crc32c(ab). Different seeds always give different CRCs for the same bytes.
 [[nodiscard]] uint32_t crc32c(std::span<const std::byte> bytes, uint32_t seed = 0) noexcept;
 
-// The one seed with which `bytes` have this CRC: for bytes whose seed was lost.
+// The only seed with which `bytes` have this CRC: for bytes whose seed was lost.
 [[nodiscard]] uint32_t crc32c_seed_of(std::span<const std::byte> bytes, uint32_t crc) noexcept;
 
-// A byte that is wrong, and what it was.
+// A wrong byte's position, and its right value.
 struct WrongByte {
   size_t at = 0;
   std::byte right{};
 };
 
-// The one byte of `bytes` that explains why they do not have this CRC, seed 0; nothing where none
-// does, or several could. Where more was damaged one is named by chance, once in 2^24 / size: what
-// it makes of the bytes has to be possible by other marks.
+// The one byte of `bytes` that explains why they do not have this CRC, with seed 0; nothing if no
+// byte does, or several could. If more than one byte is damaged, a byte is named by chance once in
+// 2^24 / size: the caller must check by other means that the corrected bytes are plausible.
 [[nodiscard]] std::optional<WrongByte> crc32c_wrong_byte(std::span<const std::byte> bytes,
                                                          uint32_t crc);
 
-// The two ways behind it, for tests and benchmarks. The instruction must be there for the second.
+// The two implementations, for tests and benchmarks. The second needs the instruction.
 [[nodiscard]] uint32_t crc32c_by_table(std::span<const std::byte> bytes, uint32_t seed) noexcept;
 [[nodiscard]] uint32_t crc32c_by_instruction(std::span<const std::byte> bytes,
                                              uint32_t seed) noexcept;

@@ -39,7 +39,7 @@ class EventLoop::Wakeup final : public EventHandler {
   explicit Wakeup(int fd) noexcept : fd_(fd) {}
   void on_events(uint32_t) override {
     uint64_t count;
-    // EAGAIN: emptied already.
+    // EAGAIN: already emptied.
     while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
     }
   }
@@ -77,7 +77,7 @@ Result<EventLoop::Token> EventLoop::add(int fd, uint32_t events, EventHandler& h
   event.events = events;
   event.data.u64 = token;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    // ENOSPC is no disk here, epoll_ctl(2); ENOMEM. The others would be our bug.
+    // ENOSPC is not about a disk here, see epoll_ctl(2); ENOMEM. All others would be our bug.
     if (errno == ENOSPC) {
       return Status::from_errno(Code::resources, errno, "epoll_ctl",
                                 "cannot watch a descriptor, fs.epoll.max_user_watches is reached");
@@ -132,7 +132,7 @@ int EventLoop::wait_ms() const noexcept {
 
 void EventLoop::dispatch(Token token, uint32_t events) {
   const Slot& slot = slots_[slot_of(token)];
-  if (slot.generation != generation_of(token)) return;  // removed since
+  if (slot.generation != generation_of(token)) return;  // removed in the meantime
   slot.handler->on_events(events);
 }
 
@@ -146,7 +146,7 @@ void EventLoop::turn() {
   work_ = count > 0 ? static_cast<uint32_t>(count) : 0;
   const uint64_t began_ns = monotonic_ns();
   now_ms_ = began_ns / 1'000'000;
-  // Only what was left over by earlier turns: what these calls leave over waits for the next.
+  // Only what earlier turns left over; what these calls leave over waits for the next turn.
   std::vector<Redispatch> leftovers = std::move(redispatched_);
   redispatched_.clear();
   add_work(leftovers.size());
@@ -161,7 +161,7 @@ void EventLoop::turn() {
   if (posted_any_.load(std::memory_order_acquire)) run_posted();
   timers_.fire(now_ms_);
   if (hook_ != nullptr) hook_->on_turn_end();
-  // What is retired while these are deleted is freed a turn later.
+  // Objects retired while these are deleted are freed one turn later.
   std::vector<std::unique_ptr<Retired>> retired = std::move(retired_);
   retired_.clear();
   after_long_turn_ = monotonic_ns() - began_ns >= limits::long_turn_ns;
@@ -191,10 +191,10 @@ void EventLoop::post(std::function<void()> work) {
     const std::lock_guard lock(posted_mutex_);
     posted_.push_back(std::move(work));
     posted_any_.store(true, std::memory_order_release);
-    if (posted_.size() > 1) return;  // whoever posted first wakes the loop
+    if (posted_.size() > 1) return;  // the first post since the last turn wakes the loop
   }
   const uint64_t one = 1;
-  // EAGAIN means that the counter is full: the loop is awake already.
+  // EAGAIN means that the counter is full: the loop is already awake.
   while (::write(wakeup_fd_.get(), &one, sizeof one) < 0 && errno == EINTR) {
   }
 }

@@ -1,7 +1,7 @@
 // One thread's epoll loop: descriptors, deadlines, work posted from other threads, and a hook at
-// the end of each turn. A turn is: wait → dispatch what is ready → posted work → timers → end of
-// turn → free what was retired. Nothing is freed during a dispatch, and an event that was fetched
-// before its descriptor was removed is dropped (its token carries a generation).
+// the end of each turn. A turn: wait → dispatch ready events → posted work → timers → hook → free
+// retired objects. Nothing is freed during a dispatch. An event fetched before its descriptor was
+// removed is dropped (its token carries a generation).
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@
 
 namespace espora::sys {
 
-// Bits of interest and of what happened, the same values as epoll(7)'s.
+// Bits of interest and of reported events, with the values of epoll(7).
 struct Events {
   static constexpr uint32_t readable = 0x001;
   static constexpr uint32_t urgent = 0x002;
@@ -39,7 +39,7 @@ class EventHandler {
   ~EventHandler() = default;
 };
 
-// What the owner of the loop does once per turn, after everything that was ready was dispatched.
+// Called once per turn, after all ready events were dispatched.
 class TurnHook {
  public:
   virtual void on_turn_end() = 0;
@@ -48,7 +48,7 @@ class TurnHook {
   ~TurnHook() = default;
 };
 
-// Base of objects that may not be deleted while events are dispatched: see EventLoop::retire.
+// Base of objects that must not be deleted while events are dispatched: see EventLoop::retire.
 class Retired {
  public:
   virtual ~Retired() = default;
@@ -56,7 +56,7 @@ class Retired {
 
 class EventLoop {
  public:
-  // Names a registered descriptor; 0 names none.
+  // Identifies a registered descriptor; 0 identifies none.
   using Token = uint64_t;
 
   EventLoop();
@@ -64,47 +64,47 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Before anything else. Fails with EMFILE and the like.
+  // Call first. Fails with EMFILE and the like.
   Status init();
 
   // --- on the loop's thread (or before run) ---
   Result<Token> add(int fd, uint32_t events, EventHandler& handler);
-  // Changes the interest. `fd` is the one that was added.
+  // Changes the interest. `fd` is the one that was passed to add().
   void modify(Token token, int fd, uint32_t events);
-  // Must come before the descriptor is closed. Events of it that were already fetched are dropped.
+  // Call before closing the descriptor. Its events that were already fetched are dropped.
   void remove(Token token, int fd);
-  // As remove, for a descriptor that is closed before anything else is done and was never
-  // duplicated: epoll(7) drops it by itself then, which saves a system call.
+  // As remove, for a descriptor that is closed immediately afterwards and was never duplicated:
+  // epoll(7) then drops it by itself, which saves a system call.
   void forget(Token token);
-  // Hands `events` to the token's handler in the next turn, which then does not wait: for whoever
-  // had more to do than this turn had room for and will see no further edge. Dropped if the token
-  // is removed first.
+  // Passes `events` to the token's handler in the next turn, which then does not wait: for a
+  // handler that had more to do than this turn had room for and gets no further edge. Dropped if
+  // the token is removed first.
   void redispatch(Token token, uint32_t events);
 
   Timers& timers() noexcept { return timers_; }
   // The loop's clock: monotonic milliseconds, read once per turn.
   [[nodiscard]] uint64_t now_ms() const noexcept { return now_ms_; }
-  // Whether the turn before this one took limits::long_turn_ns or more, its wait for events not
-  // counted: it was held up, by the disk most likely, and many may have come meanwhile.
+  // Whether the turn before this one took limits::long_turn_ns or more, not counting its wait for
+  // events: it was held up, most likely by the disk, and much may have arrived meanwhile.
   [[nodiscard]] bool after_long_turn() const noexcept { return after_long_turn_; }
   // Deletes `object` after this turn.
   void retire(std::unique_ptr<Retired> object);
   void set_turn_hook(TurnHook* hook) noexcept { hook_ = hook; }
-  // The next wait returns at once: the hook has more to do than this turn had room for.
+  // The next wait returns at once: the hook had more to do than this turn had room for.
   void run_again() noexcept { run_again_ = true; }
 
-  // For a handler that did more than one unit of work for its event, connections accepted say: how
-  // many more. It is what the thread's scheduling follows.
+  // For a handler that did more than one unit of work for its event, such as accepting several
+  // connections: how many more. The thread's scheduling follows this number.
   void add_work(size_t more) noexcept { work_ += static_cast<uint32_t>(more); }
 
-  // Runs turns until stop(). Exactly one thread.
+  // Runs turns until stop(). Exactly one thread calls it.
   void run();
 
   // --- from any thread ---
   // Runs `work` on the loop's thread; work posted after the loop ended is dropped with the loop.
   void post(std::function<void()> work);
   void stop();
-  // Turns so far: a loop that has nothing to do makes none.
+  // Turns so far. An idle loop makes none.
   [[nodiscard]] uint64_t turns() const noexcept { return turns_; }
 
  private:
@@ -112,7 +112,7 @@ class EventLoop {
     EventHandler* handler = nullptr;
     uint32_t generation = 1;
     uint32_t next_free = 0;
-    uint32_t redispatched = 0;  // events that wait in redispatched_, at most one entry per slot
+    uint32_t redispatched = 0;  // events waiting in redispatched_, at most one entry per slot
   };
   struct Redispatch {
     Token token;
@@ -145,7 +145,7 @@ class EventLoop {
 
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
-  std::atomic<bool> posted_any_{false};        // saves a turn without posted work the lock
+  std::atomic<bool> posted_any_{false};        // so that a turn without posted work takes no lock
   std::atomic<bool> stopping_{false};
 };
 

@@ -19,8 +19,8 @@ class Fd {
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] bool valid() const noexcept { return fd_ >= 0; }
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-  // Closes what is owned. An error of close(2) is not reported: nothing that must be durable
-  // relies on it (those files are flushed before), and a retry could close another's descriptor.
+  // Closes the owned descriptor. An error of close(2) is not reported: nothing that must be durable
+  // relies on it (those files are flushed before), and a retry could close another file.
   void reset(int fd = -1) noexcept;
 
  private:

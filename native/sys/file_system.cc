@@ -29,14 +29,14 @@ T or_errno(T result) noexcept {
   return result < 0 ? static_cast<T>(-errno) : result;
 }
 
-// btrfs(5), chattr(1) +C: an empty file takes it, and is not compressed then. Where it is refused
-// everything works, but writing over the file takes space.
+// btrfs(5), chattr(1) +C: an empty file takes it, and is then not compressed. If it is refused
+// everything still works, but overwriting the file takes up space.
 void forbid_copies_on_write(int file) noexcept {
   struct statfs facts;
   if (::fstatfs(file, &facts) < 0 || facts.f_type != BTRFS_SUPER_MAGIC) return;
   int flags = 0;
   if (::ioctl(file, FS_IOC_GETFLAGS, &flags) < 0) return;
-  // Both at once are refused.
+  // Both flags at once are refused.
   const bool compressed = (flags & FS_COMPR_FL) != 0;
   flags &= ~FS_COMPR_FL;
   if (compressed && ::ioctl(file, FS_IOC_SETFLAGS, &flags) < 0) return;
@@ -47,7 +47,7 @@ void forbid_copies_on_write(int file) noexcept {
 }  // namespace
 
 int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noexcept {
-  // O_NONBLOCK means nothing to a regular file, and else a FIFO would be waited for.
+  // O_NONBLOCK has no effect on a regular file; without it, opening a FIFO would block.
   int bits = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   bits |= flags.write ? O_RDWR : O_RDONLY;
   if (flags.create) bits |= O_CREAT;
@@ -57,7 +57,7 @@ int PosixFileSystem::open(int directory, const char* name, OpenFlags flags) noex
   if (flags.no_follow) bits |= O_NOFOLLOW;
   const int file = ::openat(directory, name, bits, 0600);
   if (file < 0) return -errno;
-  // What O_EXCL made is a regular file.
+  // A file created with O_EXCL is a regular file.
   if (!flags.directory && !flags.exclusive) {
     struct stat facts;
     int error = ::fstat(file, &facts) < 0 ? errno : 0;
@@ -123,7 +123,7 @@ int PosixFileSystem::make_directory(int directory, const char* name) noexcept {
 
 int PosixFileSystem::list(int directory, std::vector<std::string>& names) {
   names.clear();
-  // A descriptor of its own: fdopendir(3) takes it over, and shares no position with `directory`.
+  // A separate descriptor: fdopendir(3) takes ownership, and `directory` keeps its position.
   const int own = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (own < 0) return -errno;
   DIR* stream = ::fdopendir(own);

@@ -1,5 +1,5 @@
-// The seam between the store and the world: every system call, clock and random byte that the store
-// uses goes through one of these, so that the same object code runs on a simulated disk.
+// The boundary between the store and the system: every system call, clock and random byte that the
+// store uses goes through one of these, so that the same object code runs on a simulated disk.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,11 @@ struct OpenFlags {
   bool direct = false;     // O_DIRECT: offsets, lengths and addresses are whole blocks
   bool directory = false;  // O_DIRECTORY
   bool no_follow = false;  // O_NOFOLLOW: fail with ELOOP where the name is a symbolic link
-  bool in_place = false;  // with create: what is written over is not to be copied, where that helps
+  bool in_place = false;   // with create: overwrites are not copied, where possible
 };
 
-// Calls return what the system call returns, or -errno; none is retried in here (EINTR included):
-// what an error means is decided above. Names are relative to an open directory, or to
+// Calls return what the system call returns, or -errno. None is retried here (not even for EINTR):
+// the caller decides what an error means. Names are relative to an open directory, or to
 // `working_directory`. Callable from any thread; one file is used by one thread at a time.
 class FileSystem {
  public:
@@ -33,30 +33,30 @@ class FileSystem {
   FileSystem& operator=(const FileSystem&) = delete;
   virtual ~FileSystem() = default;
 
-  // A handle (>= 0), closed on exec. Without `directory` of regular files only: -EISDIR for a
-  // directory, -ENXIO for whatever else there is (a FIFO is not waited for).
+  // A handle (>= 0), closed on exec. Without `directory` it opens regular files only: -EISDIR for a
+  // directory, -ENXIO for anything else (opening a FIFO does not block).
   virtual int open(int directory, const char* name, OpenFlags flags) noexcept = 0;
-  // Errors are dropped: whatever must be durable was flushed before.
+  // Errors are dropped: everything that must be durable was flushed before.
   virtual void close(int file) noexcept = 0;
   virtual int64_t pwrite(int file, const std::byte* bytes, size_t count,
                          uint64_t offset) noexcept = 0;
   virtual int64_t pread(int file, std::byte* bytes, size_t count, uint64_t offset) noexcept = 0;
   virtual int fdatasync(int file) noexcept = 0;
   virtual int fsync(int file) noexcept = 0;
-  // fallocate(2) of bytes 0 … size-1 with mode 0: the size of the file follows.
+  // fallocate(2) of bytes 0 … size-1 with mode 0: the file grows to `size`.
   virtual int allocate(int file, uint64_t size) noexcept = 0;
   virtual int64_t size(int file) noexcept = 0;
-  // POSIX_FADV_DONTNEED for the whole file: a later buffered read asks the device.
+  // POSIX_FADV_DONTNEED for the whole file: a later buffered read goes to the device.
   virtual int drop_cache(int file) noexcept = 0;
   // flock(2) LOCK_EX | LOCK_NB, of a file or a directory: -EWOULDBLOCK while another open file
   // description holds it. Released by close.
   virtual int try_lock(int file) noexcept = 0;
-  // The same with LOCK_SH: only an exclusive holder is in the way.
+  // The same with LOCK_SH: only an exclusive lock is in the way.
   virtual int try_lock_shared(int file) noexcept = 0;
   virtual int rename(int directory, const char* from, const char* to) noexcept = 0;
   virtual int unlink(int directory, const char* name) noexcept = 0;
   virtual int make_directory(int directory, const char* name) noexcept = 0;
-  // Names in an open directory, "." and ".." left out, in no particular order.
+  // Names in an open directory, without "." and "..", in no particular order.
   virtual int list(int directory, std::vector<std::string>& names) = 0;
   // f_type of statfs(2), a magic number as in linux/magic.h.
   virtual int64_t type(int file) noexcept = 0;
@@ -65,12 +65,12 @@ class FileSystem {
   virtual uint64_t realtime_us() noexcept = 0;
   virtual uint64_t monotonic_ns() noexcept = 0;
   virtual void sleep_ns(uint64_t duration_ns) noexcept = 0;
-  // Fills all of it, or -errno.
+  // Fills all of `bytes`, or returns -errno.
   virtual int random(std::span<std::byte> bytes) noexcept = 0;
   virtual int64_t process_id() noexcept = 0;
 };
 
-// The real one. Stateless, see posix_file_system().
+// The real file system. Stateless, see posix_file_system().
 class PosixFileSystem final : public FileSystem {
  public:
   int open(int directory, const char* name, OpenFlags flags) noexcept override;
@@ -96,13 +96,13 @@ class PosixFileSystem final : public FileSystem {
   int64_t process_id() noexcept override;
 };
 
-// One that outlives every user of it.
+// An instance that outlives all its users.
 FileSystem& posix_file_system() noexcept;
 
-// "ext4", "xfs", "tmpfs", …; "0x…" for a magic number without a name here.
+// "ext4", "xfs", "tmpfs", …; "0x…" for a magic number that is not in the table.
 std::string file_system_name(int64_t type);
-// True where a power cut takes the files with it (tmpfs, ramfs) or where a container's writable
-// layer stands in for a volume (overlayfs): worth a warning at start-up.
+// True if a power failure loses the files (tmpfs, ramfs), or if this is a container's writable
+// layer instead of a volume (overlayfs): worth a warning at start-up.
 bool file_system_volatile(int64_t type) noexcept;
 
 // Owner of one handle of a FileSystem.

@@ -1,6 +1,6 @@
-// What the C++ runtime that is linked in asks of newer C libraries than the oldest one that the
-// addon is to run on, on build machines that have those: given here, where no other library sees
-// it. test/packaging/floor.test.ts says which versions are left.
+// Symbols that the statically linked C++ runtime, on build machines with a newer C library,
+// requires and that the oldest supported C library lacks. They are defined here, invisible to other
+// libraries. test/packaging/floor.test.ts checks which versions are still required.
 #include <dlfcn.h>
 #include <link.h>
 
@@ -8,15 +8,15 @@
 
 extern "C" {
 
-// sys/single_threaded.h, glibc 2.32. False is always right: counters of shared pointers are atomic.
+// sys/single_threaded.h, glibc 2.32. False is always safe: shared pointers then count atomically.
 char __libc_single_threaded = 0;
 
-// glibc 2.36. Of std::random_device, which nothing here uses.
+// glibc 2.36. Needed by std::random_device, which nothing here uses.
 uint32_t arc4random() noexcept { __builtin_trap(); }
 
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
-// glibc 2.35: where the unwinder finds the tables of the object that an address is in. As it was
-// done before, by looking at all objects.
+// glibc 2.35: where the unwinder finds the tables of the object that contains an address. Done as
+// in older versions, by looking at all objects.
 int _dl_find_object(void* address, struct dl_find_object* result) noexcept {
   struct Search {
     ElfW(Addr) address;

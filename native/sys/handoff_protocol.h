@@ -1,5 +1,5 @@
-// What is said on a handoff channel, a SOCK_SEQPACKET connection between two processes of this
-// machine. The one that connected passes client sockets, the one that listens takes them. Pure.
+// The messages on a handoff channel, a SOCK_SEQPACKET connection between two processes of this
+// machine. The connecting side passes client sockets, the listening side takes them. Pure.
 //
 // clang-format off
 //   sender                                    receiver
@@ -10,9 +10,9 @@
 //     │ ◀───────────── ended 8 ────────────────┤  that client is gone
 // clang-format on
 //
-// A message is a header and `count` ids, in the machine's byte order. An id is the sender's own and
-// means nothing to the receiver. What a receiver says at one time it says in one packet, message
-// behind message: one wake-up of the sender.
+// A message is a header and `count` ids, in the machine's byte order. Ids are chosen by the sender
+// and mean nothing to the receiver. A receiver puts all messages that it sends at one time into one
+// packet, one after another, so that the sender wakes up once.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@
 
 namespace espora::sys::handoff {
 
-// Where a service listens for channels: its unix socket's path and this.
+// A service listens for channels at its unix socket's path plus this suffix.
 inline constexpr std::string_view path_suffix = ".handoff";
 
 enum class Kind : uint32_t { hello = 1, hand = 2, taken = 3, refused = 4, ended = 5 };
@@ -37,23 +37,23 @@ struct Header {
   uint32_t magic;
   uint32_t kind;
   uint32_t count;
-  uint32_t flags;  // of `hand`; of any other 0
+  uint32_t flags;  // of `hand`; 0 in all other messages
 };
 static_assert(sizeof(Header) == 16);
 
 // "ESH" and the version, 2.
 inline constexpr uint32_t magic = 0x02485345;
 
-// Of `hand`: the sender counts its clients closely just now, so report at once those that end.
-// Without it such a report may wait limits::handoff_report_delay_ms for others to go with.
+// Of `hand`: the sender currently needs exact counts of its clients, so ended ones must be reported
+// at once. Without it a report may wait limits::handoff_report_delay_ms to be sent with others.
 inline constexpr uint32_t report_at_once = 1;
 
-// Of messages that one packet can be made of: taken, refused, ended.
+// Messages that one packet can consist of: taken, refused, ended.
 inline constexpr size_t messages_max = 3;
 inline constexpr size_t packet_bytes_max =
     messages_max * sizeof(Header) + limits::handoff_ids_max * sizeof(uint64_t);
 
-// What is to be sent at one time.
+// The messages sent at one time.
 class Packet {
  public:
   Packet() noexcept = default;
@@ -78,7 +78,7 @@ class Packet {
   size_t size_ = 0;
 };
 
-// A message that came.
+// A received message.
 struct Parsed {
   Kind kind;
   uint32_t flags;
@@ -91,8 +91,8 @@ struct Parsed {
     return value;
   }
 };
-// Takes the first message off the front of `packet`. Nothing for bytes that begin with no whole
-// message of this version.
+// Takes the first message off the front of `packet`. Nothing if `packet` does not begin with a
+// whole message of this version.
 inline std::optional<Parsed> take_message(std::string_view& packet) noexcept {
   Header header;
   if (packet.size() < sizeof header) return std::nullopt;

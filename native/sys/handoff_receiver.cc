@@ -21,7 +21,7 @@ using handoff::Packet;
 
 }  // namespace
 
-// One sender. What is to be said leaves in this order: hello, taken, refused, ended.
+// One sender. Messages leave in this order: hello, taken, refused, ended.
 class HandoffReceiver::Channel final : public EventHandler, public Retired {
  public:
   Channel(HandoffReceiver& receiver, uint64_t id, Fd fd)
@@ -30,7 +30,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   [[nodiscard]] uint64_t id() const noexcept { return id_; }
   [[nodiscard]] bool open() const noexcept { return fd_.valid(); }
 
-  // False: it cannot be watched.
+  // False if the channel cannot be watched.
   bool start() {
     auto token = receiver_.loop_.add(fd_.get(), interest_, *this);
     if (!token.ok()) return false;
@@ -51,7 +51,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   void add_ended(uint64_t client) { ended_.push_back(client); }
   [[nodiscard]] bool has_reports() const noexcept { return !ended_.empty(); }
-  // Whether they are not to wait.
+  // Whether reports must not wait.
   [[nodiscard]] bool prompt() const noexcept {
     return prompt_ || ended_.size() >= limits::handoff_ids_max;
   }
@@ -69,7 +69,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     fd_.reset();
   }
 
-  // Says what there is to say. May end the channel.
+  // Sends all pending messages. May end the channel.
   void flush() {
     while (fd_.valid() && has_something_to_say()) {
       if (!say_next()) break;
@@ -89,14 +89,14 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     return !greeted_ || !taken_.empty() || !refused_.empty() || !ended_.empty();
   }
 
-  // One packet. False: nothing more can be said now, or ever.
+  // Sends one packet. False: nothing more can be sent now, or ever.
   bool say_next() {
     if (!greeted_) {
       greeted_ = send(Packet(Kind::hello, {}));
       return greeted_;
     }
     Packet packet;
-    // Both are of one packet that came, so that there is room.
+    // Both answer one received packet, so they fit.
     const size_t answers = taken_.size() + refused_.size();
     if (!taken_.empty()) {
       std::array<uint64_t, limits::handoff_sockets_max> ids;
@@ -109,13 +109,13 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     if (!send(packet)) return false;
     refused_.clear();
     ended_.erase(ended_.begin(), ended_.begin() + static_cast<ptrdiff_t>(reported));
-    // From this moment on they are ours.
+    // From this moment on this process owns these sockets.
     std::vector<Taken> ours = std::exchange(taken_, {});
     receiver_.counters_.received.add(ours.size());
     for (Taken& each : ours) {
       receiver_.owner_.on_handed(std::move(each.fd), each.tcp, {id_, each.id});
     }
-    // The owner may have closed us meanwhile.
+    // The owner may have closed the receiver meanwhile.
     return fd_.valid();
   }
 
@@ -123,7 +123,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     const IoResult sent = send_sockets(fd_.get(), packet.data(), packet.size(), {});
     if (sent.bytes != 0) return true;
     if (sent.again) {
-      // Nothing is taken while the answer to what came before waits.
+      // Nothing is received while the answer to an earlier packet waits.
       watch(Events::writable);
       return false;
     }
@@ -137,7 +137,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   void read(int packets_max) {
     for (int count = 0; may_read(); ++count) {
-      // Level-triggered: if there is more it is reported again.
+      // Level-triggered: what is left is reported again.
       if (count == packets_max) {
         burst_.full(receiver_.loop_.turns());
         return;
@@ -149,20 +149,20 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
     }
   }
 
-  // False: there is none now.
+  // False: there is no packet now.
   bool read_packet() {
     std::array<char, handoff::packet_bytes_max> bytes;
     std::array<Fd, limits::handoff_sockets_max> sockets;
     const SocketMessage got = receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
     if (got.io.again) return false;
     if (got.io.end && receiver_.draining_) {
-      // Our own doing: the channel stays for reports, and its end is noticed by an event.
+      // Caused by drain(): the channel stays for reports, and an event tells when it ends.
       read_done_ = true;
       watch(0);
       return false;
     }
     if (got.io.end || got.io.error != 0) {
-      // Nobody hears an acknowledgement any more: what waits in the channel is closed with it.
+      // No acknowledgement can arrive any more: what waits in the channel is closed with it.
       receiver_.drop(*this);
       return false;
     }
@@ -211,11 +211,11 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   uint32_t interest_ = Events::readable;
   Burst burst_{limits::handoff_packets_per_event_max};
   bool greeted_ = false;
-  bool prompt_ = true;             // what ends is reported at once
-  bool read_done_ = false;         // draining: all that was under way has come
-  std::vector<Taken> taken_;       // came, and "taken" is not yet said
-  std::vector<uint64_t> refused_;  // "refused" is not yet said
-  std::vector<uint64_t> ended_;    // "ended" is not yet said
+  bool prompt_ = true;             // ended clients are reported at once
+  bool read_done_ = false;         // draining: everything that was on its way has arrived
+  std::vector<Taken> taken_;       // received, "taken" not yet sent
+  std::vector<uint64_t> refused_;  // "refused" not yet sent
+  std::vector<uint64_t> ended_;    // "ended" not yet sent
 };
 
 HandoffReceiver::HandoffReceiver(EventLoop& loop, HandoffOwner& owner)
@@ -305,7 +305,7 @@ void HandoffReceiver::report_ended(const HandoffOrigin& origin) {
   Channel& channel = *found->second;
   if (!channel.has_reports()) unreported_.push_back(origin.channel);
   channel.add_ended(origin.id);
-  // Due at once: it fires behind the events of this turn.
+  // A timer that is due at once fires after the events of this turn.
   const uint64_t due_ms = loop_.now_ms() + (channel.prompt() ? 0 : limits::handoff_report_delay_ms);
   if (!flush_timer_.armed() || due_ms < flush_timer_.deadline_ms()) {
     loop_.timers().arm(flush_timer_, due_ms);
@@ -319,7 +319,7 @@ void HandoffReceiver::flush_reports() {
   }
 }
 
-// Something else took its reports along.
+// The reports left with another message.
 void HandoffReceiver::forget_unreported(uint64_t channel) {
   std::erase(unreported_, channel);
   if (unreported_.empty()) loop_.timers().disarm(flush_timer_);
@@ -345,7 +345,7 @@ void HandoffReceiver::shut_door() {
 
 void HandoffReceiver::close() {
   shut_door();
-  flush_reports();  // as far as they can be said
+  flush_reports();  // as far as they can be sent
   loop_.timers().disarm(flush_timer_);
   for (auto& [id, channel] : std::exchange(channels_, {})) {
     channel->close();

@@ -1,11 +1,11 @@
-// The receiving end of handoff: listens for channels, takes the sockets that come on them, says so
-// before the first byte of them is read, and reports when a client is gone. sys/handoff_protocol.h
-// has the messages.
+// The receiving end of handoff: listens for channels, takes the sockets that arrive on them,
+// acknowledges each before reading its first byte, and reports when a client has ended.
+// sys/handoff_protocol.h has the messages.
 //
-// A socket has one owner at every moment. It is the sender until the receiver's "taken" is in the
-// sender's queue, and the receiver from then on: where "taken" cannot be said any more (the sender
-// is gone, or gave up on us and shut the channel) what came is closed unread and without a
-// shutdown, because somebody else may serve it by now.
+// A socket has exactly one owner at any time: the sender until the receiver's "taken" is in the
+// sender's queue, the receiver from then on. If "taken" can no longer be sent (the sender has
+// ended, or gave this receiver up and shut the channel) the socket is closed unread and without a
+// shutdown, because another process may be serving it.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@
 
 namespace espora::sys {
 
-// Who handed a client to us, for the report of its end. Of one that was accepted here: nobody.
+// Which sender handed a client over, for the report of its end. Empty for a client accepted here.
 struct HandoffOrigin {
   uint64_t channel = 0;
   uint64_t id = 0;
@@ -30,29 +30,29 @@ struct HandoffOrigin {
 
 class HandoffOwner {
  public:
-  // How many more clients can be held; those above it are refused, and their sender looks
-  // elsewhere.
+  // How many more clients can be held; any beyond that are refused, and their sender tries another
+  // receiver.
   virtual size_t room_for_handed() = 0;
-  // A connected, non-blocking stream socket that is ours now. Its sender has a descriptor of it
-  // for a little longer, so it must leave epoll before it is closed: EventLoop::remove. `tcp` is
-  // false for a unix socket.
+  // A connected, non-blocking stream socket that this process now owns. Its sender keeps a
+  // descriptor of it a little longer, so it must be removed from epoll before it is closed:
+  // EventLoop::remove. `tcp` is false for a unix socket.
   virtual void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
 
  protected:
   ~HandoffOwner() = default;
 };
 
-// All on the loop's thread (or before it runs), the counters from any.
+// All calls on the loop's thread (or before it runs); the counters from any thread.
 class HandoffReceiver {
  public:
   struct Counters {
-    Counter channels;        // that were opened to us
+    Counter channels;        // opened by senders
     Counter received;        // sockets taken
     Counter refused;         // sockets for which there was no room
-    Counter truncated;       // sockets lost on their way for lack of descriptors, refused as well
-    Counter strays;          // descriptors that are no connected stream, and malformed messages
-    Counter unacknowledged;  // sockets closed unread: their sender heard of nothing any more
-    Counter denied;          // channels of a user who may not
+    Counter truncated;       // sockets lost on their way for lack of descriptors; refused as well
+    Counter strays;          // descriptors that are not a connected stream, and malformed messages
+    Counter unacknowledged;  // sockets closed unread: their sender could no longer be told
+    Counter denied;          // channels of a user that is not allowed to
   };
 
   HandoffReceiver(EventLoop& loop, HandoffOwner& owner);
@@ -60,16 +60,17 @@ class HandoffReceiver {
   HandoffReceiver(const HandoffReceiver&) = delete;
   HandoffReceiver& operator=(const HandoffReceiver&) = delete;
 
-  // At `socket_path` + ".handoff". Besides our own user only `users` may open channels. Nothing is
-  // taken before start().
+  // Listens at `socket_path` + ".handoff". Besides our own user only `users` may open channels.
+  // Nothing is received before start().
   Status listen(const std::string& socket_path, uint32_t mode, std::vector<uint32_t> users);
   Status start();
-  // The client of that origin is gone; nothing happens if its channel is, too. Said at once where
-  // the sender wants it so, else with what is said next or within limits::handoff_report_delay_ms.
+  // The client of `origin` has ended; no effect if its channel has ended, too. Reported at once if
+  // the sender asked for that, otherwise with the next message or within
+  // limits::handoff_report_delay_ms.
   void report_ended(const HandoffOrigin& origin);
-  // Takes what is under way, then no more; channels stay for reports.
+  // Takes what is on its way, then no more; channels stay for reports.
   void drain();
-  // Everything at once. Clients that were taken stay whose they are.
+  // Closes everything at once. Clients that were taken stay with their owner.
   void close();
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -98,14 +99,14 @@ class HandoffReceiver {
   std::vector<uint32_t> users_;
   std::unordered_map<uint64_t, std::unique_ptr<Channel>> channels_;
   uint64_t next_channel_ = 1;
-  Timer pause_timer_;                 // accepting channels rests for lack of descriptors
-  Timer flush_timer_;                 // reports that nothing else took along
-  std::vector<uint64_t> unreported_;  // channels with something to report
+  Timer pause_timer_;                 // accepting channels pauses for lack of descriptors
+  Timer flush_timer_;                 // sends reports that left with no other message
+  std::vector<uint64_t> unreported_;  // channels with a pending report
   bool draining_ = false;
   Counters counters_;
 };
 
-// Each counter that is a metric, by its name in ts/metrics/table.ts.
+// Each counter that is a metric, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const HandoffReceiver::Counters& counters, const Each& each) {
   each("received", counters.received);

@@ -1,5 +1,5 @@
-// How often which values came: log-linear, so every bucket is at most a sixteenth of its value
-// wide. One thread adds, any thread may read. Knows no clock and no unit.
+// Counts of values in log-linear buckets, each at most a sixteenth of its value wide. One thread
+// adds, any thread may read. Has no clock and no unit.
 #pragma once
 
 #include <array>
@@ -13,10 +13,10 @@ namespace espora::sys {
 
 namespace histogram {
 
-// Linear steps within each power of two, as a power of two itself.
+// Linear steps within each power of two; itself a power of two.
 inline constexpr unsigned step_bits = 4;
 inline constexpr uint64_t steps = uint64_t{1} << step_bits;
-// Values from 2^40 on (12 days in microseconds) count as the largest below it.
+// Values of 2^40 and more (12 days in microseconds) count as the largest value below it.
 inline constexpr unsigned value_bits_max = 40;
 inline constexpr size_t bucket_count = (value_bits_max - step_bits + 1) * steps;
 
@@ -37,10 +37,10 @@ constexpr uint64_t upper_bound_of(size_t bucket) noexcept {
 
 }  // namespace histogram
 
-// What was counted at one moment, or several of those together. Belongs to its owner.
+// The counts at one moment, or several such snapshots merged.
 class HistogramSnapshot {
  public:
-  // The values of `other` as well.
+  // Adds the values of `other`.
   void merge(const HistogramSnapshot& other) noexcept {
     for (size_t bucket = 0; bucket < counts_.size(); ++bucket) {
       counts_[bucket] += other.counts_[bucket];
@@ -67,7 +67,7 @@ class HistogramSnapshot {
  private:
   friend class Histogram;
   std::array<uint64_t, histogram::bucket_count> counts_{};
-  uint64_t count_ = 0;  // what `counts_` add up to
+  uint64_t count_ = 0;  // sum of `counts_`
   uint64_t sum_ = 0;
 };
 

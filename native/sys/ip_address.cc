@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::array<uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-// Whether the first `bits` bits are the same.
 bool same_bits(const IpAddress& a, const IpAddress& b, unsigned bits) noexcept {
   const unsigned whole = bits / 8;
   if (std::memcmp(a.bytes.data(), b.bytes.data(), whole) != 0) return false;
@@ -25,7 +24,7 @@ bool same_bits(const IpAddress& a, const IpAddress& b, unsigned bits) noexcept {
 }  // namespace
 
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
-  // inet_pton wants a terminated string; a NUL inside would hide what follows it.
+  // inet_pton needs a terminated string; a NUL inside would hide what follows it.
   char copy[INET6_ADDRSTRLEN];
   if (text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) return std::nullopt;
   std::memcpy(copy, text.data(), text.size());
@@ -84,7 +83,7 @@ Result<IpNetwork> IpNetwork::parse(std::string_view text) {
     masked.bytes[bit / 8] &= static_cast<uint8_t>(~(0x80u >> (bit % 8)));
   }
   if (masked != *base) return refuse("has bits behind its prefix");
-  // Version 4 in version 6 clothes means version 4, whichever of the two a listener shows.
+  // An IPv4-mapped IPv6 network is an IPv4 network, whichever form a listener reports.
   if (const IpAddress plain = base->unmapped(); plain.v6 != base->v6 && prefix >= 96) {
     return IpNetwork{plain, prefix - 96};
   }

@@ -104,7 +104,7 @@ LentPipe PipePool::lend() noexcept {
   }
   Pipe pipe;
   if (kept_.empty()) {
-    kept_.reserve(limits::pipes_kept_max);  // so that taking back never allocates
+    kept_.reserve(limits::pipes_kept_max);  // so that giving back never allocates
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return {};
     pipe.read_end.reset(ends[0]);

@@ -1,5 +1,5 @@
-// Pipes to splice(2) through: bytes go from socket to socket without a visit to this process. Kept
-// in a bounded pool, lent while a stream flows. All calls belong to one thread.
+// Pipes for splice(2), which moves bytes from socket to socket without copying them into this
+// process. Kept in a bounded pool, lent while a stream flows. All calls belong to one thread.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace espora::sys {
 
 class PipePool;
 
-// One pipe on loan, with the bytes in it; or none. One that still holds bytes is closed when it is
-// given back, or they would come out in another stream.
+// A lent pipe with the bytes in it, or none. A pipe that still holds bytes is closed when it is
+// given back; otherwise they would appear in another stream.
 class LentPipe {
  public:
   LentPipe() noexcept = default;
@@ -23,20 +23,18 @@ class LentPipe {
   LentPipe& operator=(LentPipe&& other) noexcept;
   ~LentPipe() { give_back(); }
 
-  // Whether there is a pipe at all.
   [[nodiscard]] bool valid() const noexcept { return read_end_.valid(); }
-  // Bytes in it.
   [[nodiscard]] size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
-  // Takes what the socket has, up to what the pipe has room for. `again` has two meanings: while
-  // the pipe holds bytes it may be full (its 16 slots hold one fragment each, however small), else
-  // the socket is empty.
+  // Takes what the socket has, up to the pipe's free room. `again` has two meanings: if the pipe
+  // holds bytes it may be full (each of its 16 slots holds one fragment, however small); if it is
+  // empty, the socket is empty.
   IoResult fill_from(int socket) noexcept;
-  // Hands what the pipe holds to the socket; `again`: it takes nothing now. No MSG_MORE is ever
-  // implied, because no more is asked for than is there.
+  // Moves what the pipe holds to the socket; `again`: the socket takes nothing now. MSG_MORE is
+  // never implied, because no more is asked for than the pipe holds.
   IoResult empty_into(int socket) noexcept;
-  // Copies out of the pipe, for a socket that cannot be spliced into.
+  // Copies out of the pipe, for a socket that does not support splice.
   IoResult read(void* buffer, size_t bytes) noexcept;
 
   void give_back() noexcept;
@@ -52,11 +50,11 @@ class LentPipe {
   size_t size_ = 0;
 };
 
-// Whether a failed splice means that this kernel, sandbox or socket has none: ENOSYS, EINVAL, and
-// what a seccomp filter may say instead.
+// Whether a failed splice means that this kernel, sandbox or socket does not support it: ENOSYS,
+// EINVAL, and what a seccomp filter may return instead.
 bool is_splice_unsupported(int error) noexcept;
 
-// Its counters may be read from any thread. Must outlive what it lends.
+// Its counters may be read from any thread. Must outlive the pipes that it lends.
 class PipePool {
  public:
   explicit PipePool(size_t lent_max) noexcept : lent_max_(lent_max) {}
@@ -65,11 +63,12 @@ class PipePool {
   PipePool& operator=(const PipePool&) = delete;
 
   // An empty pipe; none when all are lent, when no descriptor is left, or after disable().
-  // splice(2) raises SIGPIPE and has no flag against it: the first loan blocks it for this thread.
+  // splice(2) raises SIGPIPE and has no flag against it: the first loan blocks that signal for this
+  // thread.
   LentPipe lend() noexcept;
-  // Closes what is kept, so that others get the descriptors.
+  // Closes the kept pipes, to free their descriptors.
   void trim() noexcept { kept_.clear(); }
-  // splice does not work here: nothing is lent any more.
+  // splice does not work here: no more pipes are lent.
   void disable() noexcept;
   [[nodiscard]] bool enabled() const noexcept { return lent_max_ > 0; }
 

@@ -1,4 +1,4 @@
-// This process: where it is, and its end.
+// This process: its working directory, and its end.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 
 namespace espora::sys {
 
-// `path` as it is now, whatever the working directory becomes: a relative one goes behind it, and
-// nothing else is changed (a ".." behind a symbolic link means what it means to the kernel). An
-// empty one stays empty. Any thread.
+// `path` made independent of later changes of the working directory: a relative one is appended to
+// the current directory, and nothing else is changed (".." after a symbolic link keeps the kernel's
+// meaning). An empty path stays empty. Any thread.
 Result<std::string> absolute_path(std::string path);
 
-// _exit(2): no handlers, no flushes of what may be wrong, at once. Any thread.
+// _exit(2): ends at once, without handlers and without flushing possibly wrong data. Any thread.
 [[noreturn]] void exit_now(int code) noexcept;
 
 }  // namespace espora::sys

@@ -12,7 +12,7 @@
 
 namespace espora::sys {
 
-// Outlives the resolver for as long as a thread of it is stuck in a question.
+// Outlives the resolver while a thread of it is still blocked in a lookup.
 struct Resolver::Shared {
   struct Question {
     Address address;
@@ -22,13 +22,13 @@ struct Resolver::Shared {
 
   const Ask ask;
   std::mutex mutex;
-  EventLoop* loop;  // null once the resolver is gone; guarded by mutex, like what follows
+  EventLoop* loop;  // null once the resolver is destroyed; guarded by mutex, like what follows
   std::deque<Question> questions;
   size_t threads = 0;  // that look for questions, or ask one
-  // Read and written on the loop's thread: whether answers are still wanted.
+  // Accessed on the loop's thread only: whether answers are still wanted.
   std::shared_ptr<bool> wanted = std::make_shared<bool>(true);
 
-  // With the mutex held, while there is a loop.
+  // Call with the mutex held, while there is a loop.
   void tell(Question question, Found found) {
     loop->post(
         [wanted = wanted, answer = std::move(question.answer), found = std::move(found)]() mutable {
@@ -36,7 +36,7 @@ struct Resolver::Shared {
         });
   }
 
-  // A thread: asks until there is nothing to ask.
+  // A thread: asks until no question is left.
   static void run(const std::shared_ptr<Shared>& self) {
     std::unique_lock lock(self->mutex);
     while (self->loop != nullptr && !self->questions.empty()) {
@@ -70,7 +70,7 @@ void Resolver::resolve(const Address& address, Answer answer) {
     thread.value().detach();
     ++shared_->threads;
   } else if (shared_->threads == 0) {
-    // As a name that is not known now: it is asked for again later.
+    // Treated like a name that does not resolve now: it is asked for again later.
     Shared::Question question = std::move(shared_->questions.back());
     shared_->questions.pop_back();
     shared_->tell(std::move(question), thread.status());

@@ -9,7 +9,7 @@ namespace espora::sys {
 
 namespace {
 
-// How often this thread waited for something by its own will, getrusage(2).
+// The number of voluntary context switches of this thread, getrusage(2).
 uint64_t sleeps_so_far() noexcept {
   rusage usage{};
   ::getrusage(RUSAGE_THREAD, &usage);
@@ -62,7 +62,7 @@ void Scheduling::decide(uint64_t now_ms) noexcept {
   begin_window(sleeps, now_ms);
 }
 
-// Keeps the nice value. Needs no privilege; where something forbids it all stays as it was.
+// Keeps the nice value. Needs no privilege; if it is refused nothing changes from then on.
 void Scheduling::set(bool batch) noexcept {
   const sched_param none{};
   if (::sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &none) != 0) adapts_ = false;

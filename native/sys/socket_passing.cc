@@ -16,7 +16,7 @@ namespace espora::sys {
 
 namespace {
 
-// Room for the most descriptors of one message, aligned as CMSG_FIRSTHDR wants it.
+// Room for the most descriptors of one message, aligned as CMSG_FIRSTHDR needs it.
 union ControlBuffer {
   cmsghdr align;
   char bytes[CMSG_SPACE(limits::handoff_sockets_max * sizeof(int))];
@@ -29,15 +29,15 @@ int option_of(int fd, int name) noexcept {
   return value;
 }
 
-// TCP_INFO of tcp(7) is of TCP alone, and begins with the state: mostly one call tells all. A
-// client that has reset its connection (TCP_CLOSE) was one nevertheless.
+// TCP_INFO of tcp(7) exists for TCP only, and begins with the state: usually one call is enough. A
+// connection that its client has reset (TCP_CLOSE) still counts as one.
 PassedKind kind_of(int fd) noexcept {
   uint8_t state = 0;
   socklen_t length = sizeof state;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0) {
     return state == TCP_LISTEN ? PassedKind::other : PassedKind::tcp;
   }
-  // ENOTSOCK, too, leaves -1.
+  // ENOTSOCK, too, gives -1.
   if (option_of(fd, SO_DOMAIN) != AF_UNIX || option_of(fd, SO_TYPE) != SOCK_STREAM ||
       option_of(fd, SO_ACCEPTCONN) != 0) {
     return PassedKind::other;
@@ -147,7 +147,7 @@ std::optional<uint32_t> peer_user(int fd) noexcept {
 
 uint32_t effective_user() noexcept { return ::geteuid(); }
 
-// ENOTCONN: the peer has gone, and nothing is left to be told.
+// ENOTCONN: the peer has closed, so there is nothing to shut down.
 void shutdown_read(int fd) noexcept { (void)::shutdown(fd, SHUT_RD); }
 void shutdown_both(int fd) noexcept { (void)::shutdown(fd, SHUT_RDWR); }
 

@@ -12,40 +12,39 @@
 
 namespace espora::sys {
 
-// One message with these sockets, which stay open here: 0 to limits::handoff_sockets_max. What it
-// means when it fails: EAGAIN (`again`), the channel is full; ETOOMANYREFS, more sockets of this
-// user are on their way than it may have files open; EPIPE, the peer takes no more; ECONNRESET, the
-// peer is gone (said once, what it sent before can still be received).
+// Sends one message with these sockets (0 to limits::handoff_sockets_max), which stay open here.
+// Errors: EAGAIN (`again`), the channel is full; ETOOMANYREFS, this user has more sockets in flight
+// than it may have files open; EPIPE, the peer takes no more; ECONNRESET, the peer has ended
+// (reported once; what it sent before can still be received).
 IoResult send_sockets(int channel, const void* bytes, size_t count,
                       std::span<const int> sockets) noexcept;
 
 struct SocketMessage {
-  IoResult io;             // `end`: the peer is gone or takes and says no more
-  size_t sockets = 0;      // how many came, each close-on-exec
-  bool truncated = false;  // sockets were lost: there was no room or no descriptor for them
+  IoResult io;             // `end`: the peer has ended, or shut down both directions
+  size_t sockets = 0;      // how many were received, each close-on-exec
+  bool truncated = false;  // sockets were lost for lack of room or descriptors
   bool oversized = false;  // the message was longer than `capacity`
 };
-// One message into `bytes`, its sockets into the first of `sockets`. Where descriptors run out
-// those that came first are there and the others are closed by the kernel, recvmsg(2): MSG_CTRUNC.
+// Receives one message into `bytes`, and its sockets into the first of `sockets`. If descriptors
+// run out the first sockets arrive and the kernel closes the others, recvmsg(2): MSG_CTRUNC.
 SocketMessage receive_sockets(int channel, void* bytes, size_t capacity,
                               std::span<Fd> sockets) noexcept;
 
-// What a passed descriptor is.
 enum class PassedKind : uint8_t {
-  tcp,          // a connected stream over version 4 or 6
+  tcp,          // a connected stream over IPv4 or IPv6
   unix_stream,  // a connected unix stream
   other,        // anything else: a file, a datagram socket, a listener
 };
-// Makes a stream socket non-blocking as well, where its sender had not.
+// Also makes a stream socket non-blocking if its sender had not.
 PassedKind adopt_socket(int fd) noexcept;
 
-// The user at the other end: who connected, or who called listen(2). SO_PEERCRED of unix(7).
+// The user at the other end: the one that connected or called listen(2). SO_PEERCRED of unix(7).
 std::optional<uint32_t> peer_user(int fd) noexcept;
-// The user as whom this process acts.
+// The effective user of this process.
 uint32_t effective_user() noexcept;
 
-// shutdown(2): SHUT_RD makes further sends of the peer fail, what it sent before can be read to its
-// end; SHUT_RDWR does so for both.
+// shutdown(2): after SHUT_RD further sends of the peer fail, but what it sent before can be read to
+// its end; SHUT_RDWR shuts down both directions.
 void shutdown_read(int fd) noexcept;
 void shutdown_both(int fd) noexcept;
 

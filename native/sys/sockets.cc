@@ -67,7 +67,7 @@ Result<std::vector<ResolvedAddress>> resolve_tcp(const std::string& host, uint16
   const int failure =
       ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
   if (failure != 0) {
-    // A lack of ours is none of the name's, though glibc says EAI_NONAME then.
+    // A shortage of our own says nothing about the name, though glibc then returns EAI_NONAME.
     const int error = failure == EAI_MEMORY ? ENOMEM : errno;
     const std::string where = "cannot resolve \"" + host + "\"";
     if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) {
@@ -107,7 +107,7 @@ std::optional<Endpoint> to_endpoint(const sockaddr_storage& address) noexcept {
 
 void set_no_delay(int fd) noexcept {
   const int on = 1;
-  // Without it answers are later, and no different.
+  // If it fails, answers are only later.
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
@@ -125,7 +125,7 @@ bool is_localhost(const std::string& host) noexcept {
          ::strcasecmp(host.c_str(), "localhost.") == 0;
 }
 
-// Where a listener on `host` is to be, each address once.
+// The addresses to listen on for `host`, without duplicates.
 Result<std::vector<ResolvedAddress>> addresses_to_listen_on(const std::string& host,
                                                             uint16_t port) {
   std::vector<ResolvedAddress> all;
@@ -162,20 +162,20 @@ std::string where_to_listen(const std::string& host, uint16_t port, const Resolv
   return where + " (" + to_endpoint(storage).value_or(Endpoint{}).to_string() + ")";
 }
 
-// This machine has no such address, or not this version of IP at all.
+// This machine does not have this address, or not this version of IP at all.
 bool is_not_here(int error) noexcept {
   return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == EPROTONOSUPPORT;
 }
 
-// Whether the socket at `path` may still be somebody's. Only ECONNREFUSED says that it is not: a
-// socket that we may not connect to (EACCES) or that is of another type (EPROTOTYPE) is alive.
+// Whether the socket at `path` may still be in use. Only ECONNREFUSED says that it is not: a socket
+// that we may not connect to (EACCES) or that is of another type (EPROTOTYPE) is in use.
 bool may_be_alive(const std::string& path) noexcept {
   const Connecting attempt = start_connect(unix_address(path));
   return attempt.outcome != ConnectOutcome::refused ||
          (attempt.error != ECONNREFUSED && attempt.error != ENOENT);
 }
 
-// What is wrong with a text with a '/' in it that is to be a path; null if nothing is.
+// Why a text containing '/' cannot be a path; null if it can.
 const char* why_no_path(std::string_view text) noexcept {
   const size_t colon = text.substr(0, text.find('/')).find(':');
   if (colon == std::string_view::npos) return nullptr;
@@ -281,8 +281,8 @@ Listener& Listener::operator=(Listener&& other) noexcept {
   return *this;
 }
 
-// `alone`: the only one of its name, so that an address of version 6 may take version 4 along, as
-// the system has it.
+// `alone`: this is the only address of its name, so one of version 6 may serve version 4 as well,
+// depending on the system's setting.
 Result<Listener> Listener::bound_to(const ResolvedAddress& address, bool alone,
                                     const std::string& where) {
   Listener listener;
@@ -348,7 +348,7 @@ std::string Listener::address() const {
   socklen_t length = sizeof name;
   if (::getsockname(fd(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
   const size_t bytes = length - std::min<size_t>(length, offsetof(sockaddr_un, sun_path));
-  // unix(7): a name that begins with a NUL is none of the file system's; ss(8) writes it with an @.
+  // unix(7): a name that begins with a NUL is not in the file system; ss(8) writes it with an @.
   std::string path(name.sun_path, std::min(bytes, sizeof name.sun_path));
   if (!path.empty() && path.front() == '\0') {
     path.front() = '@';
@@ -409,14 +409,14 @@ Result<Listener> Listener::unix_path(const std::string& path, uint32_t mode, Soc
                     where + ": another process listens there: stop it or choose another path");
     }
   } else if (errno != ENOENT) {
-    // What may be there must not be replaced.
+    // If something may be there it must not be replaced.
     return Status::from_errno(errno, "lstat", where);
   }
   Listener listener;
   listener.fd_.reset(::socket(AF_UNIX, type_of(type) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int fd = listener.fd();
   if (fd < 0) return Status::from_errno(errno, "socket", where);
-  // Left by a process that had our pid; what cannot be removed is told by bind().
+  // Left by a process that had our pid; if it cannot be removed bind() reports it.
   (void)::unlink(temporary.c_str());
   const ResolvedAddress address = unix_address(temporary);
   if (::bind(fd, as_sockaddr(address), address.length) != 0) {
@@ -450,7 +450,7 @@ void Listener::close() noexcept {
   struct stat current;
   if (!path_.empty() && ::lstat(path_.c_str(), &current) == 0 && current.st_dev == device_ &&
       current.st_ino == inode_) {
-    // One that stays is dead, and replaced by the next listener.
+    // A path that cannot be removed is dead, and the next listener replaces it.
     (void)::unlink(path_.c_str());
   }
 }
@@ -522,7 +522,7 @@ Accepted accept_connection(int listener) noexcept {
     case ENOMEM:
       result.outcome = AcceptOutcome::exhausted;
       break;
-    // accept(2): errors of the new connection are passed on and are to be treated like EAGAIN by
+    // accept(2): errors of the new connection are passed on and must be treated like EAGAIN by
     // retrying; EPERM is a firewall's refusal.
     case EINTR:
     case ECONNABORTED:
@@ -545,7 +545,7 @@ Accepted accept_connection(int listener) noexcept {
     case ENOTSOCK:
       ESPORA_CHECK(!"accept4 on a descriptor that does not listen");
       break;
-    // A security module's refusal, or an error that a later kernel invents: resting cannot spin.
+    // Refused by a security module, or an error of a later kernel: pausing cannot spin.
     default:
       result.outcome = AcceptOutcome::exhausted;
       break;
@@ -572,7 +572,7 @@ Connecting start_connect(const ResolvedAddress& address, SocketType type) noexce
   }
   result.error = errno;
   if (errno == EINPROGRESS || errno == EINTR) {
-    // connect(2): an interrupted connect goes on asynchronously.
+    // connect(2): an interrupted connect continues asynchronously.
     result.outcome = ConnectOutcome::in_progress;
   } else if (errno == EAGAIN && address.family == AF_UNIX) {
     result.outcome = ConnectOutcome::backlog_full;
@@ -618,17 +618,17 @@ int socket_error(int fd) noexcept {
 
 size_t unacknowledged_bytes(int fd) noexcept {
   int bytes = 0;
-  // It fails for what is no connection, where nothing is under way.
+  // Fails for a socket that is not connected, which has nothing in flight.
   if (::ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes < 0) return 0;
   return static_cast<size_t>(bytes);
 }
 
-// ENOTCONN: the peer has gone, and nothing is left to be told.
+// ENOTCONN: the peer has closed, so there is nothing to shut down.
 void shutdown_write(int fd) noexcept { (void)::shutdown(fd, SHUT_WR); }
 
 void reset_on_close(int fd) noexcept {
   const linger abort{1, 0};
-  // socket(7): of a socket it cannot fail.
+  // socket(7): on a socket this cannot fail.
   (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
 }
 

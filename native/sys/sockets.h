@@ -1,5 +1,5 @@
 // Stream sockets, TCP and unix: addresses, listeners, connects, and the reads and writes of the
-// data plane, each non-blocking and close-on-exec.
+// data plane. All are non-blocking and close-on-exec.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,6 @@
 
 namespace espora::sys {
 
-// Where a stream socket listens or connects to.
 struct Address {
   enum class Kind : uint8_t { tcp, unix_path };
   Kind kind = Kind::tcp;
@@ -24,14 +23,13 @@ struct Address {
   uint16_t port = 0;  // tcp
   std::string path;   // unix_path
 
-  // "host:port", "[v6]:port" or, when it holds a '/', the path of a unix socket. A URL is refused,
-  // and so is a path that looks like one or like a host and port: with "./" before it, it is a
-  // path.
+  // "host:port", "[v6]:port" or, if it contains a '/', the path of a unix socket. A URL is refused,
+  // and so is a path that looks like one or like a host and port; "./" before it makes it a path.
   static Result<Address> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
-  // The same for all spellings of one place, as far as the text tells.
+  // The same for all spellings of one address, as far as the text tells.
   [[nodiscard]] std::string key() const;
-  // False for a name, which may mean another address tomorrow.
+  // False for a name, which may resolve to another address tomorrow.
   [[nodiscard]] bool fixed() const;
 };
 
@@ -51,7 +49,7 @@ Result<std::vector<ResolvedAddress>> resolve(const Address& address);
 // What a unix socket carries: a stream, or messages with boundaries on a connection.
 enum class SocketType : uint8_t { stream, seqpacket };
 
-// A listening socket that removes its own path (and only its own) when it goes.
+// A listening socket that removes its own path (and no other) when it is closed.
 class Listener {
  public:
   Listener() noexcept = default;
@@ -60,19 +58,19 @@ class Listener {
   ~Listener() { close(); }
 
   // One listener for each address of `host`, all on the same port; port 0 lets the kernel choose
-  // it. Addresses that this machine does not have (no IPv6, another machine's) are passed over as
-  // long as there is another; one that is taken is an error, or a part of the clients would reach
-  // somebody else. `localhost` is 127.0.0.1 and ::1, whatever resolvers say (RFC 6761 6.3).
-  // TCP_NODELAY is set here because accepted sockets inherit it, also through a handoff.
-  // SO_REUSEADDR, no SO_REUSEPORT. At least one on success.
+  // it. Addresses that this machine does not have (no IPv6, another machine's) are skipped as long
+  // as there is another; an address in use is an error, because some clients would reach another
+  // server. `localhost` is 127.0.0.1 and ::1, whatever resolvers say (RFC 6761 6.3). TCP_NODELAY is
+  // set here because accepted sockets inherit it, also through a handoff. SO_REUSEADDR, no
+  // SO_REUSEPORT. At least one on success.
   static Result<std::vector<Listener>> tcp(const std::string& host, uint16_t port);
-  // Bound under a temporary name, chmod to `mode`, then renamed over `path`: whoever connects finds
-  // a socket that listens. A live listener on `path` (one that accepts a connection) is
+  // Bound under a temporary name, chmod to `mode`, then renamed over `path`, so that clients always
+  // find a listening socket. A live listener on `path` (one that accepts a connection) is
   // address_in_use; a dead one is replaced.
   static Result<Listener> unix_path(const std::string& path, uint32_t mode,
                                     SocketType type = SocketType::stream);
-  // Takes over a descriptor that somebody else opened and that listens already, TCP or unix: a
-  // service manager's (sd_listen_fds(3)), so that a restart refuses nobody. A path is left alone.
+  // Takes over a descriptor that another process opened and that already listens, TCP or unix: a
+  // service manager's (sd_listen_fds(3)), so that a restart refuses no connection. A path stays.
   static Result<Listener> inherited(int fd);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
@@ -80,7 +78,7 @@ class Listener {
   [[nodiscard]] bool tcp() const noexcept { return tcp_; }
   // The port in use; 0 for a unix socket.
   [[nodiscard]] uint16_t port() const noexcept { return port_; }
-  // Where clients find it, as Address is written: "127.0.0.1:80", "[::1]:80", a path.
+  // Its address for clients, written as Address is: "127.0.0.1:80", "[::1]:80", a path.
   [[nodiscard]] std::string address() const;
   // Stops listening; unlinks the path if its inode is still ours.
   void close() noexcept;
@@ -96,7 +94,7 @@ class Listener {
   uint64_t inode_ = 0;
 };
 
-// What a non-blocking call did. Exactly one of: bytes > 0, end, again, or error.
+// The result of a non-blocking call. Exactly one of: bytes > 0, end, again, or error.
 struct IoResult {
   size_t bytes = 0;
   int error = 0;       // errno of a failure that ends this direction
@@ -108,22 +106,22 @@ struct IoResult {
 IoResult receive(int fd, void* buffer, size_t bytes) noexcept;
 // As receive, but the bytes stay in the socket (MSG_PEEK).
 IoResult peek(int fd, void* buffer, size_t bytes) noexcept;
-// `end_follows`: the end of the stream is sent right behind, so that TCP can put both into one
+// `end_follows`: the end of the stream is sent directly after it, so that TCP can put both into one
 // segment (MSG_MORE). The caller must then shut down or close.
 IoResult send(int fd, const void* bytes, size_t count, bool end_follows = false) noexcept;
 
 enum class AcceptOutcome : uint8_t {
   accepted,
   none,       // EAGAIN: the queue is empty
-  retry,      // ECONNABORTED and network errors of that one connection, accept(2): take the next
-  exhausted,  // EMFILE, ENFILE, ENOBUFS, ENOMEM: rest before the next accept
+  retry,      // ECONNABORTED and network errors of that connection, accept(2): accept the next
+  exhausted,  // EMFILE, ENFILE, ENOBUFS, ENOMEM: pause before the next accept
 };
 struct Accepted {
   AcceptOutcome outcome = AcceptOutcome::none;
   int error = 0;
   Fd fd;
-  // TCP: where it comes from. Known even of a connection that its client has reset since, which
-  // getpeername(2) no longer tells.
+  // TCP: the client's address. Known even if the client has reset the connection since, when
+  // getpeername(2) no longer tells it.
   std::optional<Endpoint> peer;
 };
 // accept4(2), non-blocking and close-on-exec. An error that only a bug can cause ends the process.
@@ -131,7 +129,7 @@ Accepted accept_connection(int listener) noexcept;
 
 enum class ConnectOutcome : uint8_t {
   connected,
-  in_progress,   // wait for writable, then socket_error()
+  in_progress,   // wait for writable, then call socket_error()
   backlog_full,  // unix EAGAIN: the listener's queue is full and no event will tell, connect(2)
   local_error,   // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: says nothing about the peer
   refused,       // the peer cannot be reached: `error` says why
@@ -144,25 +142,25 @@ struct Connecting {
 // socket(2) and a non-blocking connect(2), TCP_NODELAY on TCP.
 Connecting start_connect(const ResolvedAddress& address,
                          SocketType type = SocketType::stream) noexcept;
-// Whether both ends of a TCP connection are the same address: connecting to an ephemeral port of
-// this machine where nobody listens can meet itself (simultaneous open, RFC 9293 3.5).
+// Whether both ends of a TCP connection are the same address: a connect to an ephemeral port of
+// this machine without a listener can connect to itself (simultaneous open, RFC 9293 3.5).
 bool is_connected_to_itself(int fd) noexcept;
-// The addresses of both ends of a TCP socket; nothing for other sockets, or once it is gone.
+// The addresses of the ends of a TCP socket; nothing for other sockets, or after it was closed.
 std::optional<Endpoint> peer_endpoint(int fd) noexcept;
 std::optional<Endpoint> local_endpoint(int fd) noexcept;
-// SO_ERROR: what became of a connect in progress, or the pending error of a socket; 0 for none.
+// SO_ERROR: the result of a connect in progress, or the pending error of a socket; 0 for none.
 int socket_error(int fd) noexcept;
 
-// Bytes of a TCP socket that were sent or are to be sent and that the peer's kernel has not
-// acknowledged: SIOCOUTQ of tcp(7). 0 where that cannot be said.
+// Bytes of a TCP socket, sent or waiting to be sent, that the peer's kernel has not acknowledged:
+// SIOCOUTQ of tcp(7). 0 if unknown.
 size_t unacknowledged_bytes(int fd) noexcept;
-// shutdown(SHUT_WR); errors (the peer is gone) are of no interest.
+// shutdown(SHUT_WR); errors (the peer has closed) are ignored.
 void shutdown_write(int fd) noexcept;
-// The close that follows sends an RST instead of a FIN on TCP; on unix sockets it has no effect.
+// The close that follows sends an RST instead of a FIN on TCP; no effect on unix sockets.
 void reset_on_close(int fd) noexcept;
 
-// A descriptor that stands for nothing: held in reserve, and closed to have one for something that
-// must not fail when no more can be opened. Invalid if there is none left now.
+// A descriptor without a purpose of its own: held in reserve, and closed to free one for a call
+// that must not fail when no more can be opened. Invalid if there is none left now.
 Fd open_spare_descriptor() noexcept;
 
 }  // namespace espora::sys

@@ -1,5 +1,5 @@
-// The outcome of something that the world can refuse: a stable code, the errno and system call
-// behind it, and one sentence for a person. Our own bugs are not a Status: see check.h.
+// The outcome of something that the system can refuse: a stable code, the errno and system call
+// behind it, and a sentence for people. Our own bugs are not a Status: see check.h.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,14 @@ namespace espora::sys {
 
 enum class Code : uint8_t {
   ok,
-  invalid,         // a value that the caller gave cannot be right
+  invalid,         // a value that the caller gave is wrong
   not_found,       // no such file, socket or record
-  exists,          // something is already there
+  exists,          // it already exists
   locked,          // another process holds it
   permission,      // EACCES, EPERM, EROFS
   address_in_use,  // EADDRINUSE
-  unavailable,     // nobody listens, or not now
-  no_space,        // definite refusal: ENOSPC, EDQUOT, or a store that is full; nothing else is
+  unavailable,     // nothing listens, or not now
+  no_space,        // definite refusal: ENOSPC, EDQUOT, or a full store; nothing else is
   too_large,       // above a named limit
   overloaded,      // a bounded queue is full
   io,              // a read, write or flush failed
@@ -28,12 +28,12 @@ enum class Code : uint8_t {
   indeterminate,   // it may or may not have happened
   failed,          // an earlier failure forbids this
   closed,          // the object was closed
-  unsupported,     // this kernel or file system cannot
-  unreadable,      // the device does not give back what was stored: a read error
+  unsupported,     // this kernel or file system does not support it
+  unreadable,      // the device does not return what was stored: a read error
   resources,       // no descriptor, memory or thread is left: EMFILE, ENFILE, ENOMEM, EAGAIN, …
 };
 
-// Stable spelling of a code, for logs, JSON and error codes of the library ("no_space").
+// Stable name of a code, for logs, JSON and error codes of the library ("no_space").
 std::string_view code_name(Code code) noexcept;
 
 class [[nodiscard]] Status {
@@ -43,7 +43,7 @@ class [[nodiscard]] Status {
 
   // A failed system call: "message: call: strerror (ERRNO)". The code follows from `error`.
   static Status from_errno(int error, std::string_view call, std::string_view message);
-  // The same where the place of the failure decides what it means.
+  // The same where the place of the failure decides the code.
   static Status from_errno(Code code, int error, std::string_view call, std::string_view message);
 
   [[nodiscard]] bool ok() const noexcept { return code_ == Code::ok; }
@@ -75,7 +75,7 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
-// The code that an errno means where nothing more is known.
+// The code for an errno if nothing more is known.
 Code code_from_errno(int error) noexcept;
 
 // "ENOSPC" for 28; "errno 1234" for one without a name.

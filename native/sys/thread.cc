@@ -19,7 +19,7 @@ struct Start {
 
 void* run(void* given) {
   const std::unique_ptr<Start> start(static_cast<Start*>(given));
-  (void)::prctl(PR_SET_NAME, start->name);  // for people only
+  (void)::prctl(PR_SET_NAME, start->name);  // only for diagnosis
   start->body();
   return nullptr;
 }

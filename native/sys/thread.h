@@ -1,6 +1,6 @@
-// Starts threads of the data plane: named, and with every signal blocked, so that signals always
-// reach Node's main thread and no write of a commit is interrupted. A system without room for one
-// more is a Status: std::thread would throw.
+// Starts threads of the data plane: named, and with all signals blocked, so that signals always
+// reach Node's main thread and never interrupt a commit's write. If the system has no room for
+// another thread, the result is a Status; std::thread would throw.
 #pragma once
 
 #include <pthread.h>
@@ -12,7 +12,7 @@
 
 namespace espora::sys {
 
-// A thread that has to be joined or detached before this goes, or none.
+// A thread that must be joined or detached before destruction, or none.
 class Thread {
  public:
   Thread() noexcept = default;
@@ -35,8 +35,8 @@ class Thread {
   bool joinable_ = false;
 };
 
-// `name` is at most 15 bytes, prctl(2), and stays. `resources` if the system has no room for a
-// thread: then `body` was not called, and nothing of it is kept.
+// `name` has at most 15 bytes, prctl(2), and must stay valid. `resources` if the system has no room
+// for a thread: then `body` was not called and was freed.
 Result<Thread> start_thread(const char* name, std::function<void()> body);
 
 }  // namespace espora::sys

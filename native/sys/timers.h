@@ -1,5 +1,5 @@
-// Deadlines of one event loop: a binary heap of intrusive timers. Pushing a deadline further away,
-// which every byte of traffic does, costs one store: the heap entry moves only when it fires early.
+// Deadlines of one event loop: a binary heap of intrusive timers. Postponing a deadline, which
+// every byte of traffic does, costs one store: the heap entry moves only when it fires early.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace espora::sys {
 
-// Base or member of whatever has a deadline. Not movable while armed; disarm before destruction.
+// Base or member of an object with a deadline. Not movable while armed; disarm before destruction.
 class Timer {
  public:
   using Callback = void (*)(Timer& timer, void* context);
@@ -21,7 +21,7 @@ class Timer {
   ~Timer() { ESPORA_CHECK(!armed()); }
 
   [[nodiscard]] bool armed() const noexcept { return index_ != npos; }
-  // Only while armed: when it is due, milliseconds of the loop's clock.
+  // The deadline in milliseconds of the loop's clock. Only while armed.
   [[nodiscard]] uint64_t deadline_ms() const noexcept { return deadline_ms_; }
 
  private:
@@ -42,10 +42,9 @@ class Timers {
 
   ~Timers();
 
-  // Arms or re-arms.
   void arm(Timer& timer, uint64_t deadline_ms);
   void disarm(Timer& timer) noexcept;
-  // No later than this must fire() be called; never_ms when nothing is armed. May be early.
+  // Time by which fire() must be called, possibly early; never_ms when nothing is armed.
   [[nodiscard]] uint64_t next_ms() const noexcept;
   // Disarms each timer that is due, then calls it back. A callback may arm and disarm any timer.
   void fire(uint64_t now_ms);
