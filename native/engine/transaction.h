@@ -1,4 +1,4 @@
-// The values that a transaction is made of, and what an account shows of them.
+// A transaction's values, and what an account shows of them.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace espora::engine {
 
-// Written to disk and to JSON as these letters.
+// These letters are written to disk and to JSON.
 enum class Kind : uint8_t { credit = 'c', debit = 'd' };
 
-// 1 to 10 code points, held as their UTF-8.
+// 1 to 10 code points, in UTF-8.
 class Description {
  public:
   Description() noexcept = default;
@@ -36,13 +36,13 @@ struct Transaction {
   Description description;
 };
 
-// A transaction of the past, as a statement shows it.
+// A past transaction, as shown in a statement.
 struct PastTransaction {
   uint64_t time_us = 0;
   Transaction transaction;
 };
 
-// An account as of a time. The views end with the next change of the account.
+// An account at a given time. The views are valid until the next change of the account.
 struct Statement {
   int64_t limit = 0;  // cents
   int64_t balance = 0;

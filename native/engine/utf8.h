@@ -6,8 +6,8 @@
 
 namespace espora::engine {
 
-// Bytes (1..4) of the well-formed sequence at `at`, or 0 if there is none before `end`: no overlong
-// forms, no surrogates, nothing above U+10FFFF (RFC 3629 4). `at` < `end`.
+// Size (1..4) in bytes of the well-formed sequence at `at`, or 0 if there is none before `end`: no
+// overlong forms, no surrogates, nothing above U+10FFFF (RFC 3629 4). `at` < `end`.
 [[nodiscard]] inline unsigned utf8_sequence_bytes(const char* at, const char* end) noexcept {
   const auto byte = [at](int i) { return static_cast<uint8_t>(at[i]); };
   const auto continues = [byte](int i) { return (byte(i) & 0xC0) == 0x80; };

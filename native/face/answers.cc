@@ -17,7 +17,7 @@ char* write(char* out, std::string_view text) noexcept {
 char* write(char* out, int64_t value) noexcept { return std::to_chars(out, out + 20, value).ptr; }
 
 // RFC 8259 7: quotation mark, reverse solidus and U+0000 to U+001F must be escaped; the rest is
-// well-formed UTF-8 already.
+// already well-formed UTF-8.
 char* write_escaped(char* out, std::string_view text) noexcept {
   constexpr char digits[] = "0123456789abcdef";
   for (const char byte : text) {

@@ -10,7 +10,7 @@
 
 namespace espora::face {
 
-// A body being written: fixed room for the largest answer.
+// A body being written, with fixed room for the largest answer.
 class AnswerBody {
  public:
   [[nodiscard]] std::string_view view() const noexcept { return {bytes_, size_}; }

@@ -13,7 +13,7 @@ std::span<const Error* const> all() noexcept {
       // In the order of engine::Result:
       &account_unknown, &limit_insufficient, &balance_too_large, &store_full, &store_refuses,
       &store_waits_for_space, &store_failed,
-      // What never gets as far as an engine:
+      // Found before a request reaches an engine:
       &body_not_json, &path_unknown, &method_not_allowed, &body_not_object, &member_missing,
       &member_repeated, &amount_invalid, &kind_invalid, &description_invalid};
   return table;

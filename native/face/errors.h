@@ -1,4 +1,4 @@
-// The refusals that the contest's API gives rise to, beside those of HTTP (http/error.h).
+// The refusals of the contest's API, in addition to those of HTTP (http/error.h).
 #pragma once
 
 #include <span>
@@ -34,17 +34,17 @@ inline constexpr Error balance_too_large{422, "saldo_grande_demais",
 // The write or flush of this transaction, or of what this answer reveals, failed.
 inline constexpr Error store_failed{
     503, "armazenamento_falhou", "Não se sabe se a operação chegou ao disco; o serviço vai parar."};
-// Nothing is known to have failed, and nothing can be taken just now: no descriptor, no right.
+// Nothing is known to have failed, but nothing can be written now: no descriptor or permission.
 inline constexpr Error store_refuses{503, "armazenamento_indisponivel",
                                      "O armazenamento não pode gravar agora; nada foi alterado."};
-// Opened on a full disk: the newest transactions are there, but could not be made durable yet.
+// Opened on a full disk: the newest transactions exist, but could not be made durable yet.
 inline constexpr Error store_waits_for_space{
     503, "armazenamento_espera_espaco",
     "Não há espaço em disco para assegurar as últimas transações; o serviço espera por espaço."};
 inline constexpr Error store_full{507, "armazenamento_cheio",
                                   "Não há espaço em disco; nada foi alterado."};
 
-// What a client is told of a refusal; null for what is none.
+// What a client receives for a refusal; null for any other result.
 [[nodiscard]] const Error* of(engine::Result result) noexcept;
 
 // Every error above, for tests and documentation.

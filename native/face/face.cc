@@ -44,7 +44,7 @@ void Face::on_request(const http::Request& request, const http::Tag& tag,
   exchange.answer(to_answer(outcome));
 }
 
-// What is not decided yet has no answer.
+// An undecided outcome has no answer.
 http::Answer Face::to_answer(const Outcome& outcome) {
   ESPORA_CHECK(outcome.result != Result::later);
   http::Answer answer{.error = errors::of(outcome.result), .gate = outcome.gate};

@@ -1,5 +1,5 @@
 // The contest's API as the HTTP server's handler: routes requests, reads their bodies, asks an
-// engine and writes what it says. Which engine that is makes no difference here.
+// engine and writes its answers. It works with any engine.
 #pragma once
 
 #include "engine/engine.h"
@@ -15,7 +15,7 @@ struct FaceStats {
   sys::Counter store_full;  // answers 507
 };
 
-// Each counter by its name in ts/metrics/table.ts.
+// Each counter, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const FaceStats& stats, const Each& each) {
   each("storeFull", stats.store_full);
@@ -25,7 +25,7 @@ void for_each_counter(const FaceStats& stats, const Each& each) {
 class Face final : public http::Handler, public engine::Answers {
  public:
   explicit Face(engine::Engine& engine) noexcept : engine_(engine) {}
-  // Before the first request: whose handler this is.
+  // Call before the first request: the server that this handles requests of.
   void serve(http::Server& server) noexcept { server_ = &server; }
   [[nodiscard]] const FaceStats& stats() const noexcept { return stats_; }
 

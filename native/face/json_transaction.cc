@@ -17,14 +17,14 @@ using engine::Description;
 using engine::Kind;
 using engine::Transaction;
 
-// Bytes that stand for themselves inside a string: printable ASCII but '"' and '\'.
+// Bytes that need no decoding inside a string: printable ASCII except '"' and '\'.
 constexpr std::array<bool, 256> plain = [] {
   std::array<bool, 256> bytes{};
   for (size_t byte = 0x20; byte < 0x80; ++byte) bytes[byte] = byte != '"' && byte != '\\';
   return bytes;
 }();
 
-// A string after its escapes are decoded, as far as the three members can need it.
+// A string with its escapes decoded, up to the length that the three members can need.
 struct Text {
   static constexpr size_t characters_max = limits::description_characters_max;
   static_assert(characters_max >= std::string_view("descricao").size());
@@ -45,8 +45,8 @@ struct Text {
   }
 };
 
-// Walks over a JSON text (RFC 8259). Every read_… and skip_… returns false where the text stops
-// being JSON; the walk then ends. Comments name the grammar's rules.
+// Walks over a JSON text (RFC 8259). Every read_… and skip_… returns false where the text is not
+// JSON; the walk then ends. Comments name the grammar's rules.
 class Reader {
  public:
   explicit Reader(std::string_view text) noexcept
@@ -120,7 +120,7 @@ bool Reader::read_string(Text* text) noexcept {
   }
 }
 
-// What follows a reverse solidus. Two escapes that form a surrogate pair are one character.
+// Reads what follows a reverse solidus. Two escapes that form a surrogate pair are one character.
 bool Reader::read_escape(Text* text) noexcept {
   if (at_ == end_) return false;
   uint32_t code_point = 0;
@@ -157,7 +157,7 @@ bool Reader::read_escape(Text* text) noexcept {
     uint32_t low = 0;
     at_ += 2;
     if (!read_hex4(low)) return false;
-    // Otherwise the first one is alone, and whatever the second stands for, the text is of no use.
+    // Otherwise the first surrogate is unpaired, and the text is useless whatever follows.
     if (low >= 0xDC00 && low <= 0xDFFF) {
       code_point = 0x10000 + ((code_point - 0xD800) << 10) + (low - 0xDC00);
     }
@@ -234,14 +234,12 @@ bool Reader::skip_scalar() noexcept {
   }
 }
 
-// Any value, inside `depth` open containers. Those within it are kept as one bit each: no
-// recursion.
+// Any value, inside `depth` open containers. Nested ones are kept as one bit each: no recursion.
 bool Reader::skip_value(unsigned depth) noexcept {
   static_assert(limits::json_depth_max <= 64);
   const unsigned depth_outside = depth;
   uint64_t objects = 0;  // bit 0: whether the innermost container is an object
   for (;;) {
-    // At the beginning of a value.
     if (next_is('{') || next_is('[')) {
       const bool object = *at_++ == '{';
       if (++depth > limits::json_depth_max) return false;
@@ -254,7 +252,7 @@ bool Reader::skip_value(unsigned depth) noexcept {
     } else if (!skip_scalar()) {
       return false;
     }
-    // Behind a value, or at the end of an empty container: close what closes here.
+    // After a value, or at the end of an empty container: close what closes here.
     for (;;) {
       if (depth == depth_outside) return true;
       const bool object = (objects & 1) != 0;
@@ -271,7 +269,7 @@ bool Reader::skip_value(unsigned depth) noexcept {
   }
 }
 
-// The three members of the top-level object, and the first thing that is wrong with them.
+// The three members of the top-level object, and their first error.
 class Members {
  public:
   explicit Members(Transaction& transaction) noexcept : transaction_(transaction) {}
@@ -310,7 +308,7 @@ class Members {
     if (!reader.read_number(number)) return false;
     int64_t amount = 0;
     for (const char digit : number) {
-      // A sign, a fraction or an exponent, though it may spell an integer, is no integer literal.
+      // A sign, a fraction or an exponent is no integer literal, even if its value is an integer.
       if (digit < '0' || digit > '9' || amount > limits::amount_max) {
         amount = 0;
         break;

@@ -1,5 +1,5 @@
 // Reads the body of POST /clientes/{id}/transacoes: one pass over RFC 8259 JSON that checks all of
-// it and picks the three members out of it, without allocating.
+// it and extracts the three members, without allocating.
 #pragma once
 
 #include <string_view>
@@ -9,9 +9,9 @@
 
 namespace espora::face {
 
-// Fills `transaction` and returns nullptr; otherwise returns what is wrong: errors::body_not_json
-// (400) if the body is not JSON wherever that shows, else the first 422 met in the order of the
-// text. `transaction` is then unspecified.
+// Fills `transaction` and returns nullptr; otherwise returns the error: errors::body_not_json (400)
+// if the body is not JSON anywhere, else the first 422 in the order of the text. `transaction` is
+// then unspecified.
 [[nodiscard]] const http::Error* read_transaction(std::string_view body,
                                                   engine::Transaction& transaction) noexcept;
 

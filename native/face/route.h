@@ -1,4 +1,4 @@
-// Which of the API's two resources a request means.
+// Which of the API's two resources a request is for.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,12 @@ enum class Resource : uint8_t {
   transactions,        // POST /clientes/{id}/transacoes
   statement,           // GET or HEAD /clientes/{id}/extrato
   unknown,             // 404
-  method_not_allowed,  // 405: a known path; Route::allow says which methods it has
+  method_not_allowed,  // 405: a known path; Route::allow lists its methods
 };
 
 struct Route {
   Resource resource = Resource::unknown;
-  // 0, which no account has, for an id too large to be one. Whether the account exists is not
-  // asked here.
+  // 0, which no account has, for an id that is too large. Does not tell whether the account exists.
   uint32_t account_id = 0;
   std::string_view allow;  // of method_not_allowed
 };

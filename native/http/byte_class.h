@@ -1,5 +1,5 @@
-// Which bytes may stand where in a request (RFC 9110, RFC 3986), as one table of bit sets, and the
-// scans over runs of them.
+// Which bytes are allowed where in a request (RFC 9110, RFC 3986), as one table of bit sets, and
+// the scans over runs of them.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ namespace espora::http {
 namespace byte_class {
 
 inline constexpr uint8_t token = 1;   // tchar, RFC 9110 5.6.2
-inline constexpr uint8_t target = 2;  // 0x21..0x7E without '#': what a request target may hold
+inline constexpr uint8_t target = 2;  // 0x21..0x7E without '#': the bytes of a request target
 inline constexpr uint8_t value = 4;   // field-vchar, SP, HTAB, obs-text: RFC 9110 5.5
 inline constexpr uint8_t hexadecimal = 8;
 inline constexpr uint8_t digit = 16;
@@ -73,8 +73,8 @@ inline constexpr std::array<uint8_t, 256> table = [] {
 }
 
 #if defined(__SSE2__)
-// SSE2 is part of x86-64. Each returns a bit for every byte of the 16 at `bytes` at which its scan
-// has to stop and look.
+// SSE2 is part of x86-64. Each returns one bit for every byte of the 16 at `bytes` at which its
+// scan must stop and look.
 [[nodiscard]] inline unsigned stops_of_value(const char* bytes) noexcept {
   const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
   const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);
@@ -85,13 +85,13 @@ inline constexpr std::array<uint8_t, 256> table = [] {
 }
 [[nodiscard]] inline unsigned stops_of_target(const char* bytes) noexcept {
   const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-  // Signed: bytes from 0x80 on are below 0x21.
+  // Signed comparison: bytes from 0x80 on are below 0x21.
   const __m128i visible = _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8(0x20)),
                                         _mm_cmplt_epi8(block, _mm_set1_epi8(0x7F)));
   const __m128i fragment = _mm_cmpeq_epi8(block, _mm_set1_epi8('#'));
   return static_cast<unsigned>(_mm_movemask_epi8(_mm_andnot_si128(fragment, visible))) ^ 0xFFFF;
 }
-// Letters and '-' are what names are made of; any other byte may still be of the class.
+// Names consist mostly of letters and '-'; any other byte may still be of the class.
 [[nodiscard]] inline unsigned stops_of_token(const char* bytes) noexcept {
   const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
   const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
@@ -102,7 +102,7 @@ inline constexpr std::array<uint8_t, 256> table = [] {
 }
 #endif
 
-// The same as scan_class for the long runs of a request, 16 bytes at a time where the machine can.
+// As scan_class, for the long runs of a request: 16 bytes at a time if the machine can.
 template <uint8_t Class>
 [[nodiscard]] inline size_t scan_run(const char* bytes, size_t from, size_t end) noexcept {
 #if defined(__SSE2__)

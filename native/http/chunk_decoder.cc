@@ -44,8 +44,8 @@ ChunkDecoder::Outcome ChunkDecoder::decode(std::span<char> message, size_t& read
   return Outcome::need_more;
 }
 
-// RFC 9112 7.1: chunk-size [ *( ";" token [ "=" ( token / quoted-string ) ] ) ] CR. The white space
-// that 7.1.1 allows around ';' and '=' is "bad" by its own name, and refused.
+// RFC 9112 7.1: chunk-size [ *( ";" token [ "=" ( token / quoted-string ) ] ) ] CR. The "bad
+// whitespace" that 7.1.1 allows around ';' and '=' is refused.
 const Error* ChunkDecoder::read_line_byte(char byte) noexcept {
   if (byte != '\r' && ++line_bytes_ > limits::http_chunk_lines_bytes_max) {
     return &errors::body_too_large;
@@ -95,7 +95,7 @@ const Error* ChunkDecoder::read_line_byte(char byte) noexcept {
     default:  // extension_end
       break;
   }
-  // The size, a name, a value or a quoted string ended: another extension, or the end of the line.
+  // A size, name, value or quoted string ended: another extension follows, or the line ends.
   if (byte != ';' && byte != '\r') return &errors::chunk_invalid;
   state_ = byte == ';' ? State::extension_first : State::line_feed;
   return nullptr;

@@ -1,5 +1,5 @@
 // Decoder of the chunked transfer coding (RFC 9112 7.1), incremental at every byte: it moves the
-// data of the chunks together in place. The trailer section behind the last chunk is not its part.
+// chunks' data together in place. It does not read the trailer section after the last chunk.
 #pragma once
 
 #include <cstddef>
@@ -15,18 +15,17 @@ class ChunkDecoder {
   enum class Outcome : uint8_t { need_more, last_chunk, error };
 
   // Reads message[read...] up to the end or through the line of the last chunk, moving data to
-  // message[write...]; advances both (write <= read always). `data_left_max` is how many more
-  // bytes of data are allowed: a chunk that would pass it is errors::body_too_large before its data
-  // is read, as are sizes and extensions that together pass http_chunk_lines_bytes_max.
+  // message[write...]; advances both (write <= read always). `data_left_max` is how many more bytes
+  // of data are allowed. A chunk that would exceed it is errors::body_too_large before its data is
+  // read, as are sizes and extensions that together exceed http_chunk_lines_bytes_max.
   [[nodiscard]] Outcome decode(std::span<char> message, size_t& read, size_t& write,
                                size_t data_left_max) noexcept;
 
-  // Valid after `error`.
   [[nodiscard]] const Error& error() const noexcept { return *error_; }
 
  private:
   enum class State : uint8_t {
-    size_first,       // a hexadecimal digit has to come
+    size_first,       // needs a hexadecimal digit
     size,             // more digits, ';' or CR
     extension_first,  // after ';': the first byte of a name
     extension_name,
@@ -37,12 +36,12 @@ class ChunkDecoder {
     extension_end,     // after the closing quote
     line_feed,         // after the CR of a chunk line
     data,
-    data_return,  // the CR behind the data
+    data_return,  // the CR after the data
     data_feed,
   };
 
   [[nodiscard]] Outcome fail(const Error& error) noexcept;
-  // One byte of a chunk line, which is not its LF; nullptr if it may stand there.
+  // Reads a byte of a chunk line, except its LF; nullptr if it is allowed there.
   [[nodiscard]] const Error* read_line_byte(char byte) noexcept;
 
   uint64_t size_left_ = 0;   // of the chunk's data; while its line is read: the size so far

@@ -14,11 +14,11 @@ using sys::Events;
 
 namespace {
 
-// What the loop is asked to tell of every connection. Writability only while it is waited for: a
-// unix socket reports it after each read of its peer, which would be a turn for nothing.
+// What the loop reports for every connection. Writability only while it is needed: a unix socket
+// reports it after each read of its peer, which would cost a turn for nothing.
 constexpr uint32_t basic_interest = Events::readable | Events::read_hang_up | Events::edge;
 
-// Makes the response at `begin` of `output` say that it is the connection's last.
+// Makes the response at `begin` of `output` announce that it is the connection's last.
 void insert_close(OutputBuffer& output, size_t begin) {
   constexpr std::string_view keep_alive = "\r\nConnection: keep-alive";
   const std::string_view all = output.view();
@@ -50,12 +50,12 @@ Connection::~Connection() { ESPORA_CHECK(!fd_.valid()); }
 
 void Connection::start() {
   update_deadline();
-  // Often the first request is there already: then it needs no event of its own.
+  // Often the first request has already arrived: then it needs no event of its own.
   read();
   if (!fd_.valid()) return;
   auto token = server_.loop_.add(fd_.get(), interest(), *this);
   if (!token.ok()) {
-    close();  // ENOMEM or ENOSPC of epoll_ctl(2): this client alone is refused
+    close();  // ENOMEM or ENOSPC of epoll_ctl(2): only this client is refused
     return;
   }
   token_ = token.value();
@@ -95,7 +95,7 @@ uint32_t Connection::interest() const noexcept {
   return awaits_writable_ ? basic_interest | Events::writable : basic_interest;
 }
 
-// Goes on with whatever is possible now: send, parse what waits, and in the end close.
+// Does whatever is possible now: sends, parses what waits, and finally closes.
 void Connection::go_on() {
   while (fd_.valid()) {
     if (!send()) return;
@@ -105,12 +105,12 @@ void Connection::go_on() {
   if (!fd_.valid()) return;
   if (output_.empty() && !current_.deferred && !lingering_) {
     if (input_ended_) {
-      // A request that was cut is not answered (RFC 9112 8).
+      // An incomplete request is not answered (RFC 9112 8).
       close();
       return;
     }
-    // Draining: idle now, with everything answered. One that never asked anything has a little
-    // longer, see timeout_ms().
+    // Draining: the connection is idle and everything is answered. One without a request so far
+    // gets a little longer, see timeout_ms().
     if (server_.draining_ && parser_.idle() && requests_ > 0) last_answer_ = true;
     if (last_answer_) {
       linger();
@@ -122,12 +122,12 @@ void Connection::go_on() {
 
 // --- Input ---------------------------------------------------------------------------------------
 
-// Bounded, so that a peer that sends without pause does not keep the others waiting.
+// Bounded, so that a peer that sends continuously does not keep the others waiting.
 void Connection::read() {
   for (int portion = 0; fd_.valid() && readable_ && !input_ended_; ++portion) {
     if (!lingering_ && !may_parse()) return;
     if (portion == limits::http_reads_per_turn_max) {
-      // Where it is not registered yet, the loop will report what is left by itself.
+      // If it is not registered yet, the loop will report what is left anyway.
       if (token_ != 0) server_.loop_.redispatch(token_, Events::readable);
       return;
     }
@@ -139,7 +139,7 @@ void Connection::read() {
   }
 }
 
-// Takes one portion from the socket, if there is one, and does what it asks for.
+// Reads one portion from the socket, if there is one, parses it and goes on.
 void Connection::read_portion() {
   std::vector<char>& buffer = server_.receive_buffer_;
   const size_t before = rest_.size();
@@ -151,7 +151,7 @@ void Connection::read_portion() {
     return;
   }
   if (got.error != 0) {
-    // ECONNRESET, ETIMEDOUT: whoever was to hear the answers is gone.
+    // ECONNRESET, ETIMEDOUT: the peer has closed and gets no answers.
     close();
     return;
   }
@@ -161,15 +161,15 @@ void Connection::read_portion() {
     return;
   }
   add(server_.stats_.bytes_in, got.bytes);
-  // epoll(7): a short read has emptied the socket. Not where an end of stream stands behind the
-  // bytes: its event was this one, and no other will come.
+  // epoll(7): a short read has emptied the socket. Not if an end of stream follows the bytes: this
+  // event announced it, and there will be no other.
   if (got.bytes < room && !end_announced_) readable_ = false;
   if (before != 0) std::memcpy(buffer.data(), rest_.data(), before);
   parse(buffer.data(), buffer.data() + before + got.bytes);
   go_on();
 }
 
-// While the connection lingers.
+// Reads and drops a portion while the connection lingers.
 void Connection::drop_portion() {
   std::vector<char>& buffer = server_.receive_buffer_;
   const sys::IoResult got = sys::receive(fd_.get(), buffer.data(), buffer.size());
@@ -197,8 +197,8 @@ void Connection::parse_rest() {
   parse(buffer.data(), buffer.data() + bytes);
 }
 
-// Does what [begin, end) asks for, which lies in the receive buffer and is all that was received
-// and not parsed; what is left of it goes to rest_.
+// Parses and serves [begin, end), which lies in the receive buffer and holds everything that was
+// received and not yet parsed; moves what is left of it to rest_.
 void Connection::parse(char* begin, char* end) {
   stalled_ = false;
   while (begin < end) {
@@ -226,7 +226,7 @@ void Connection::parse(char* begin, char* end) {
     }
   }
   if (last_answer_) {
-    begin = end;  // nothing behind it is a request
+    begin = end;  // nothing after the last answer is a request
     stalled_ = false;
   } else if (begin < end && current_.head_known) {
     end = begin + parser_.close_gap({begin, end});
@@ -251,8 +251,8 @@ void Connection::on_head(size_t received) {
     append_continue(output_);
   } else if (request.expects_continue &&
              request.content_length <= server_.options_.body_bytes_max) {
-    // RFC 9110 10.1.1: where the head decides, a client that would wait for 100 Continue gets the
-    // final status at once; also when its body is here already, so that cuts change nothing.
+    // RFC 9110 10.1.1: if the head decides, a client waiting for 100 Continue gets the final status
+    // at once; also if its body has already arrived, so that cuts change nothing.
     current_.refused_early = true;
     count_request();
     choose_persistence(request);
@@ -264,7 +264,7 @@ void Connection::on_complete() {
   const Request& request = parser_.request();
   progress_ = true;
   if (current_.refused_early) return;
-  current_.head_known = false;  // no more of it is to come, while its answer may
+  current_.head_known = false;  // none of it is left to read, though its answer may be deferred
   count_request();
   choose_persistence(request);
   if (current_.verdict.refusal != nullptr) {
@@ -289,11 +289,11 @@ void Connection::choose_persistence(const Request& request) {
 
 void Connection::on_parse_error() {
   if (current_.refused_early) {
-    last_answer_ = true;  // there is nothing more to say about this request
+    last_answer_ = true;  // this request is already answered
     return;
   }
   count_request();
-  // 404 and 405 come before 413 in the order of checks: they are answered with the body unread.
+  // 404 and 405 come before 413 in the order of checks: they are sent with the body unread.
   if (current_.head_known && current_.verdict.refusal != nullptr && parser_.error().status == 413) {
     append_last(*current_.verdict.refusal, current_.verdict.allow);
   } else {
@@ -317,7 +317,7 @@ void Connection::defer() {
 void Connection::answer_deferred(uint64_t request, const Answer& answer) {
   if (!current_.deferred || request != requests_) return;
   if (server_.draining_ || last_answer_) {
-    // What was true when the request came may have changed since.
+    // Persistence may have been decided before draining or the last answer.
     last_answer_ = true;
     current_.persistence = Persistence::close;
   }
@@ -347,7 +347,7 @@ void Connection::write(const ResponseHead& head, const Answer& answer) {
   append_error_response(output_, refusal, server_.date(), *answer.error);
 }
 
-// An answer after which the connection closes, whatever the client asked for.
+// An answer after which the connection closes, even if the client asked to keep it.
 void Connection::append_last(const Error& error, std::string_view allow) {
   last_answer_ = true;
   current_.persistence = Persistence::close;
@@ -386,7 +386,7 @@ void Connection::fail_held(const Error& error) {
   for (size_t i = held_first_; i < held_.size(); ++i) {
     ResponseHead head;
     head.without_body = held_[i].without_body;
-    // A deferred answer may stand behind them: then it is the last.
+    // A deferred answer may follow them: then that is the last.
     const bool last = i + 1 == held_.size() && !current_.deferred;
     head.persistence = last ? Persistence::close : Persistence::keep;
     append_error_response(output_, head, server_.date(), error);
@@ -421,7 +421,7 @@ void Connection::take_back(const Remake& remake) {
       write(head, answer);
       server_.count_answer(answer.status());
     }
-    // 100 Continue of the request behind it.
+    // 100 Continue of the request after it.
     keep(held.end, i + 1 < held_.size() ? held_[i + 1].begin : end);
   }
   server_.give_back(std::move(old));
@@ -430,7 +430,7 @@ void Connection::take_back(const Remake& remake) {
   read();
 }
 
-// The answer behind which the connection will close was made before that was known.
+// Adds "Connection: close" to the last held answer, made before that was known.
 void Connection::say_close() {
   insert_close(output_, static_cast<size_t>(held_.back().begin - sent_));
   held_.back().end = output_end();
@@ -448,7 +448,7 @@ size_t Connection::sendable_bytes() const noexcept {
   return holds() ? static_cast<size_t>(held_[held_first_].begin - sent_) : output_.size();
 }
 
-// Sends what may leave. False: the connection is gone.
+// Sends what may leave. False: the connection is closed.
 bool Connection::send() {
   while (writable_) {
     const size_t sendable = sendable_bytes();
@@ -460,7 +460,7 @@ bool Connection::send() {
       break;
     }
     if (put.error != 0) {
-      // EPIPE, ECONNRESET: nobody hears the answers any more.
+      // EPIPE, ECONNRESET: the peer receives no more answers.
       close();
       return false;
     }
@@ -481,7 +481,7 @@ void Connection::watch_writable(bool watch) {
 }
 
 // RFC 9112 9.6: after the last answer our side is shut down first, and what still arrives is read
-// and dropped: unread bytes would turn our close into a reset that takes the answer with it.
+// and dropped: unread bytes would turn our close into a reset that destroys the answer.
 void Connection::linger() {
   lingering_ = true;
   std::vector<char>().swap(rest_);
@@ -513,14 +513,14 @@ Connection::Phase Connection::current_phase() const noexcept {
 uint64_t Connection::timeout_ms(Phase phase) const noexcept {
   switch (phase) {
     case Phase::idle:
-      // While draining, a request may still be on its way from one who has only just connected.
+      // While draining, the first request of a client that just connected may be on its way.
       return server_.draining_ ? limits::http_drain_grace_ms
                                : server_.options_.keep_alive_timeout_ms;
     case Phase::head:
       return server_.options_.header_timeout_ms;
     case Phase::body:
       return server_.options_.body_timeout_ms;
-    // Not the peer's delay: when it is over the deadline is set anew.
+    // Not caused by the peer: the deadline is set anew after the answer.
     case Phase::answering:
       return server_.options_.keep_alive_timeout_ms;
     case Phase::sending:
@@ -531,8 +531,8 @@ uint64_t Connection::timeout_ms(Phase phase) const noexcept {
   return 0;
 }
 
-// A new phase, or a whole step within one, starts the time anew; single bytes do not: a peer that
-// sends one now and then is not worth waiting for.
+// A new phase, or a whole step within one, restarts the time; single bytes do not: waiting for a
+// peer that trickles bytes is not worthwhile.
 void Connection::update_deadline() {
   account(output_.capacity() + rest_.capacity() + held_.capacity() * sizeof(Held));
   const Phase phase = current_phase();
@@ -545,7 +545,7 @@ void Connection::update_deadline() {
 
 void Connection::account(size_t held_bytes) {
   if (held_bytes == accounted_bytes_) return;
-  // A difference below zero wraps around, and so does the sum.
+  // A negative difference wraps around, and so does the sum.
   add(server_.stats_.bytes_held, held_bytes - accounted_bytes_);
   accounted_bytes_ = held_bytes;
 }
@@ -567,7 +567,7 @@ void Connection::on_deadline() {
       go_on();
       return;
     case Phase::sending:
-      // A peer that takes slowly what the kernel holds for it makes no events for a long time.
+      // A peer that slowly takes what the kernel holds for it raises no events for a long time.
       if (sys::unacknowledged_bytes(fd_.get()) != untaken_bytes_) {
         progress_ = true;
         update_deadline();

@@ -1,5 +1,5 @@
-// One client of the HTTP server: reads and parses what arrives, keeps the answers in order, holds
-// back those whose gate is closed, and sees to deadlines and to a close that loses nothing.
+// One client of the HTTP server: reads and parses what arrives, keeps answers in order, holds back
+// those whose gate is closed, and handles deadlines and a close that loses nothing.
 #pragma once
 
 #include <cstdint>
@@ -20,28 +20,28 @@ class Server;
 //  out:  answers → output_ | may leave ........ | held back ........... |
 //                                               ^ held_[held_first_].begin
 //
-// Lives on the server's loop thread. close() ends it; the object goes after the loop's turn.
+// Lives on the server's loop thread. close() ends it; the object is freed after the loop's turn.
 class Connection final : public sys::Retired, private sys::EventHandler, private Exchange {
  public:
-  // `duplicated`: another process may hold a descriptor of the same socket.
+  // `duplicated`: another process may have a descriptor of the same socket.
   Connection(Server& server, uint64_t id, sys::Fd fd, bool duplicated);
   ~Connection() override;
 
-  // Serves what has arrived already, then registers with the loop. It may be closed afterwards.
+  // Serves what has already arrived, then registers with the loop. May close the connection.
   void start();
   [[nodiscard]] uint64_t id() const noexcept { return id_; }
 
-  // The deferred answer of `request`; ignored when that was answered already.
+  // The deferred answer of `request`; ignored if it was already answered.
   void answer_deferred(uint64_t request, const Answer& answer);
-  // Lets held answers up to `gate` leave. True while others stay held.
+  // Lets held answers up to `gate` leave. True while others are still held.
   bool open_gate(Gate gate);
-  // Replaces every held answer by `error`; closes after the last.
+  // Replaces every held answer by `error`, and closes after the last.
   void fail_held(const Error& error);
-  // Replaces those that wait for the gate by what `remake` says; lets all of them leave.
+  // Replaces those that wait for the gate by the results of `remake`; lets all of them leave.
   void take_back(const Remake& remake);
-  // The server began to drain: what has arrived is still answered, and told that it was the last.
+  // The server began to drain: requests that have arrived are answered, the last with a close.
   void drain();
-  // At once, whatever is owed.
+  // Closes at once, whatever is unanswered.
   void close();
 
  private:
@@ -50,26 +50,26 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
     idle,       // between requests
     head,       // a request has begun
     body,       // its head is known
-    answering,  // an answer is owed, and not the peer's fault that it is late
+    answering,  // an answer is due, and its delay is not caused by the peer
     sending,    // bytes wait for the peer to take them
-    lingering,  // everything is said; dropping what still comes
+    lingering,  // everything is sent; dropping what still arrives
   };
-  // What is known of the request that is being read or answered; of the next one nothing is, so
-  // that it begins with all of this anew.
+  // State of the request that is being read or answered. The next request starts from a fresh one,
+  // because nothing is known of it.
   struct Current {
     HeadVerdict verdict;
-    Persistence persistence = Persistence::keep;  // of the answer to it
+    Persistence persistence = Persistence::keep;  // of its answer
     bool head_known = false;
     bool to_head = false;        // it is a HEAD request
-    bool refused_early = false;  // it was answered already, its body is still being read
+    bool refused_early = false;  // already answered, its body is still being read
     bool answered = false;       // Exchange: in on_request
-    bool deferred = false;       // it waits for Server::answer
+    bool deferred = false;       // waits for Server::answer
   };
-  // An answer behind a closed gate. Offsets count from the connection's first byte out.
+  // An answer behind a closed gate. Offsets count from the first byte sent on the connection.
   struct Held {
     uint64_t begin;
     uint64_t end;
-    Gate gate;      // of what leaves before it, too
+    Gate gate;      // includes the gates of earlier answers
     Gate own_gate;  // of its content
     Tag tag;        // of the request
     uint16_t status;
@@ -121,30 +121,30 @@ class Connection final : public sys::Retired, private sys::EventHandler, private
   sys::EventLoop::Token token_ = 0;  // 0: not registered yet
 
   RequestParser parser_;
-  std::vector<char> rest_;  // received, not parsed to the end
+  std::vector<char> rest_;  // received, not fully parsed
   Current current_;
-  uint64_t requests_ = 0;  // so far; names deferred ones
+  uint64_t requests_ = 0;  // so far; identifies deferred ones
 
   OutputBuffer output_;
-  uint64_t sent_ = 0;  // bytes that left
+  uint64_t sent_ = 0;  // bytes sent
   std::vector<Held> held_;
   size_t held_first_ = 0;
 
   sys::Timer deadline_;
   Phase phase_ = Phase::idle;
-  size_t untaken_bytes_ = 0;  // sending: what the kernel held when the deadline was set
+  size_t untaken_bytes_ = 0;  // sending: bytes that the kernel held when the deadline was set
   size_t lingered_bytes_ = 0;
   size_t accounted_bytes_ = 0;  // its part of ServerStats::bytes_held
 
   const bool duplicated_;
   bool readable_ = true;          // edge-triggered: until a read finds nothing
-  bool end_announced_ = false;    // an event said that the end of the input is near
+  bool end_announced_ = false;    // an event announced the end of the input
   bool input_ended_ = false;      // the peer shut down its side
   bool writable_ = true;          // until a write finds no room
-  bool awaits_writable_ = false;  // that is part of what the loop watches for
+  bool awaits_writable_ = false;  // the loop watches for it
   bool progress_ = true;          // since the deadline was last set
   bool stalled_ = false;          // rest_ holds bytes that the parser has not seen
-  bool last_answer_ = false;      // "Connection: close" was said: no further request
+  bool last_answer_ = false;      // "Connection: close" was sent: no further request
   bool lingering_ = false;
 };
 

@@ -17,18 +17,18 @@ struct CivilTime {
   unsigned weekday;  // 0..6, Sunday is 0
 };
 
-// Times after 9999-12-31T23:59:59Z, which neither format can write, count as that second.
+// Times after 9999-12-31T23:59:59Z, which neither format can express, count as that second.
 [[nodiscard]] CivilTime civil_time(uint64_t seconds_since_1970) noexcept;
 
-// "2024-01-17T02:34:41.217753Z" (RFC 3339) into `out`, which has room for 27 bytes; returns its
-// end. `time_us` is microseconds since 1970.
+// Writes "2024-01-17T02:34:41.217753Z" (RFC 3339) to `out`, which has room for 27 bytes; returns
+// its end. `time_us` is microseconds since 1970.
 inline constexpr unsigned rfc3339_bytes = 27;
 char* write_rfc3339(char* out, uint64_t time_us) noexcept;
 
-// Keeps the IMF-fixdate (RFC 9110 5.6.7) of the second that it was last asked for. One per thread.
+// Caches the IMF-fixdate (RFC 9110 5.6.7) of the last requested second. One per thread.
 class DateCache {
  public:
-  // "Sun, 06 Nov 1994 08:49:37 GMT"; valid until the next call. `time_us` is microseconds since
+  // "Sun, 06 Nov 1994 08:49:37 GMT"; valid until the next call. `time_us` is in microseconds since
   // 1970.
   [[nodiscard]] std::string_view at(uint64_t time_us) noexcept {
     const uint64_t second = time_us / 1'000'000;

@@ -1,5 +1,5 @@
-// The refusals that HTTP itself gives rise to: status, stable code and sentence of each. Together
-// with face/errors.h this is the whole table of what a client can be told besides an answer.
+// The refusals of HTTP itself: status, stable code and sentence of each. Together with
+// face/errors.h this is the whole table of what a client can receive instead of an answer.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace espora::http {
 
-// One refusal. `code` is part of the wire contract and never changes; `message` is one sentence
-// for a person and may. Instances are constants that live as long as the program.
+// One refusal. `code` is part of the wire contract and never changes; `message` is one sentence for
+// people and may change. Instances are constants with static lifetime.
 struct Error {
   uint16_t status;
   std::string_view code;
@@ -18,7 +18,7 @@ struct Error {
 
 namespace errors {
 
-// After each of these the connection closes: what follows on it cannot be told apart any more.
+// The connection closes after each of these: the requests after it can no longer be delimited.
 inline constexpr Error request_line_invalid{400, "linha_invalida",
                                             "A linha de requisição não segue o HTTP/1.1."};
 inline constexpr Error target_invalid{

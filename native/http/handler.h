@@ -1,6 +1,6 @@
-// What the HTTP server asks of whoever knows the requests' meaning. An answer may be given at once,
-// given at once but held back until a gate opens (the flush that makes it true), or given later,
-// from the loop's thread.
+// The interface between the HTTP server and the code that knows what requests mean. An answer may
+// be given at once, given at once but held back until a gate opens (after the flush that makes it
+// true), or given later, from the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace espora::http {
 
-// An answer may leave when the server's gate has reached this number; 0: at once. Gates of one
-// connection's answers never lower the ones before them: answers leave in order.
+// An answer may leave when the server's gate has reached this number; 0: at once. On one connection
+// an answer also waits for the gates of earlier ones: answers leave in order.
 using Gate = uint64_t;
 
 // The content of a final answer. Views are copied before answer() returns.
@@ -28,37 +28,36 @@ struct Answer {
   }
 };
 
-// What a handler found out from the head of a request, in its own terms.
+// What a handler learned from the head of a request; only the handler interprets it.
 struct Tag {
   uint64_t subject = 0;
   uint8_t kind = 0;
 };
 
-// Answers the request with this tag (see HeadVerdict) once more, at once.
+// Makes the answer to the request with this tag (see HeadVerdict) again, at once.
 using Remake = std::function<Answer(const Tag& tag)>;
 
-// Names one request that is being answered; stays valid as a name when its connection is gone.
+// Identifies a request that is being answered, also after its connection has closed.
 struct Ticket {
   uint64_t connection = 0;
   uint64_t request = 0;
 };
 
-// What is known once the head of a request was read.
 struct HeadVerdict {
-  // Null: go on with the body. Otherwise the final answer; a body within the limit is read and
-  // dropped, a larger one is left unread and the connection closed.
+  // Null: go on with the body. Otherwise the final answer: a body within the limit is read and
+  // dropped, a larger one is left unread and the connection is closed.
   const Error* refusal = nullptr;
   std::string_view allow;  // with 405; must outlive the request, as a constant does
-  Tag tag;                 // given back with the whole request: nothing is found twice
+  Tag tag;                 // given back with the whole request: nothing is looked up twice
 };
 
-// One request on its way to its answer. Exists only while Handler::on_request runs.
+// One request being answered. Exists only while Handler::on_request runs.
 class Exchange {
  public:
-  // Exactly one of both, once.
+  // Exactly one of the two must be called, once.
   virtual void answer(const Answer& answer) = 0;
-  // The answer comes later through Server::answer, by ticket(). Until then nothing more of this
-  // connection is read.
+  // The answer comes later through Server::answer, with ticket(). Until then no further request of
+  // this connection is read.
   virtual void defer() = 0;
   [[nodiscard]] virtual Ticket ticket() const = 0;
 
@@ -70,8 +69,8 @@ class Exchange {
 class Handler {
  public:
   virtual HeadVerdict on_head(const Request& request) = 0;
-  // The request is complete; `tag` is the one of its HeadVerdict. The views of `request` end with
-  // this call.
+  // The request is complete; `tag` is from its HeadVerdict. The views of `request` are valid only
+  // during this call.
   virtual void on_request(const Request& request, const Tag& tag, Exchange& exchange) = 0;
 
  protected:

@@ -12,7 +12,7 @@ namespace {
 bool is_space(char byte) noexcept { return byte == ' ' || byte == '\t'; }
 
 // Takes the next element off a comma-separated list (RFC 9110 5.6.1), without the white space
-// around it; empty elements are passed over. Returns an empty view at the end of the list. Commas
+// around it; empty elements are skipped. Returns an empty view at the end of the list. Commas
 // inside quoted strings belong to the element.
 std::string_view take_element(std::string_view& list) noexcept {
   while (!list.empty() && (list[0] == ',' || is_space(list[0]))) list.remove_prefix(1);
@@ -32,8 +32,8 @@ std::string_view take_element(std::string_view& list) noexcept {
 
 bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept {
   if (text.size() != lower.size()) return false;
-  // Bit 5 tells capitals from small letters; setting it makes no other visible byte equal to one
-  // that `lower` has.
+  // Bit 5 distinguishes upper from lower case; setting it makes no other visible byte equal to a
+  // byte of `lower`.
   constexpr uint64_t bit_5 = 0x2020202020202020;
   size_t at = 0;
   for (; text.size() - at >= 8; at += 8) {
@@ -110,7 +110,7 @@ const Error* HeaderFields::add_host(std::string_view value) noexcept {
 }
 
 // RFC 9110 8.6: Content-Length = 1*DIGIT. A list or a repetition, which a recipient may merge if
-// all say the same, is refused here: whoever writes one is not to be trusted with framing.
+// all values agree, is refused here: a client that sends one cannot be trusted with framing.
 const Error* HeaderFields::add_content_length(std::string_view value) noexcept {
   if (has_content_length_ || value.empty()) return &errors::framing_ambiguous;
   has_content_length_ = true;
@@ -172,8 +172,8 @@ const Error* HeaderFields::check(unsigned minor_version) const noexcept {
   // RFC 9112 3.2: a 1.1 request without Host is answered with 400.
   if (!has_host_ && minor_version >= 1) return &errors::host_invalid;
   if (has_transfer_encoding_) {
-    // RFC 9112 6.1: chunked from HTTP/1.0, and both ways of framing at once, are to be treated as
-    // faulty; 6.3: a request whose last coding is not chunked has no knowable length.
+    // RFC 9112 6.1: chunked from HTTP/1.0, and both ways of framing at once, must be treated as
+    // faulty; 6.3: a request whose last coding is not chunked has no determinable length.
     if (minor_version == 0 || has_content_length_ || !last_coding_is_chunked_) {
       return &errors::framing_ambiguous;
     }

@@ -1,5 +1,5 @@
-// What the five header fields that HTTP itself acts on say: Host, Content-Length,
-// Transfer-Encoding, Connection and Expect. All others are checked for their bytes and ignored.
+// The values of the five header fields that HTTP itself acts on: Host, Content-Length,
+// Transfer-Encoding, Connection and Expect. In all others only the bytes are checked.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,22 @@ namespace espora::http {
 // Collects the fields of one header section, line by line.
 class HeaderFields {
  public:
-  // Whether add() does anything with a field of this name; may be true for others.
+  // False if add() ignores a field of this name; may be true for other ignored ones.
   [[nodiscard]] static bool interesting(std::string_view name) noexcept {
     constexpr uint32_t lengths = 1u << 4 | 1u << 6 | 1u << 10 | 1u << 14 | 1u << 17;
     return name.size() < 32 && (lengths >> name.size() & 1) != 0;
   }
-  // Takes one line: `name` a token, `value` without the white space around it. Returns what is
-  // wrong with it, or nullptr.
+  // Reads one line: `name` a token, `value` without the white space around it. Returns its error,
+  // or nullptr.
   [[nodiscard]] const Error* add(std::string_view name, std::string_view value) noexcept;
-  // At the end of the section: what the lines together get wrong, or nullptr. `minor_version` is
-  // that of HTTP/1.x.
+  // At the end of the section: the error of the lines together, or nullptr. `minor_version` is that
+  // of HTTP/1.x.
   [[nodiscard]] const Error* check(unsigned minor_version) const noexcept;
 
-  // Whether a field of this name may not stand in a trailer section: it frames or routes.
+  // Whether a field of this name is forbidden in a trailer section: it frames or routes.
   [[nodiscard]] static bool forbidden_in_trailers(std::string_view name) noexcept;
 
-  // These are meant to be read after check() found nothing wrong.
+  // Read these after check() found no error.
   [[nodiscard]] uint64_t content_length() const noexcept { return content_length_; }
   [[nodiscard]] bool chunked() const noexcept { return has_transfer_encoding_; }
   [[nodiscard]] bool connection_close() const noexcept { return connection_close_; }
@@ -53,11 +53,11 @@ class HeaderFields {
   bool expects_unknown_ = false;
 };
 
-// uri-host [":" port] with bytes that a host may have (RFC 9110 7.2, RFC 3986 3.2.2); may be empty.
+// uri-host [":" port] with bytes allowed in a host (RFC 9110 7.2, RFC 3986 3.2.2); may be empty.
 [[nodiscard]] bool is_host(std::string_view value) noexcept;
 
-// ASCII comparison without regard to case. `lower` consists of small letters, digits, '-', ':' and
-// '/'; `text` has no control characters (as no token and no field value has, tabs aside).
+// Case-insensitive ASCII comparison. `lower` consists of lower-case letters, digits, '-', ':' and
+// '/'; `text` has no control characters (tokens and field values have none except tabs).
 [[nodiscard]] bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept;
 
 }  // namespace espora::http

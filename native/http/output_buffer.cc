@@ -6,7 +6,7 @@ namespace espora::http {
 
 namespace {
 
-// The first piece of memory: a statement with its headers, or some twenty short answers.
+// The first allocation: a statement with its headers, or some twenty short answers.
 constexpr size_t first_capacity_bytes = 4096;
 
 }  // namespace
@@ -14,7 +14,7 @@ constexpr size_t first_capacity_bytes = 4096;
 void OutputBuffer::make_room(size_t bytes) {
   const size_t used = size();
   if (begin_ >= used && capacity_ - used >= bytes) {
-    // What left already makes room enough, and what is left fits in front of itself.
+    // The space of sent bytes is enough, and the rest fits into it without overlap.
     std::memcpy(bytes_.get(), bytes_.get() + begin_, used);
   } else {
     const size_t capacity = std::max({first_capacity_bytes, 2 * capacity_, used + bytes});

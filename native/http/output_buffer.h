@@ -1,4 +1,4 @@
-// The bytes of answers on their way out: a growable buffer that formatters write into directly.
+// The bytes of answers to be sent: a growable buffer that formatters write into directly.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 namespace espora::http {
 
 // Not a container: bytes are appended at the end and taken from the front. Movable, not copyable.
-// No thread safety of its own.
+// Not thread-safe.
 class OutputBuffer {
  public:
   OutputBuffer() noexcept = default;
@@ -30,8 +30,8 @@ class OutputBuffer {
   [[nodiscard]] size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] std::string_view view() const noexcept { return {data(), size()}; }
 
-  // Room for `bytes_max` more bytes; valid until the next call of any other member. What was
-  // written there counts once commit() is told its end.
+  // Room for `bytes_max` more bytes; valid until the next call of any other member. Bytes written
+  // there count after commit() with their end.
   [[nodiscard]] char* prepare(size_t bytes_max) {
     if (capacity_ - end_ < bytes_max) [[unlikely]]
       make_room(bytes_max);
@@ -44,13 +44,13 @@ class OutputBuffer {
   }
 
   void append(std::string_view text) {
-    if (text.empty()) return;  // memcpy(3) takes no null pointer, not even for nothing
+    if (text.empty()) return;  // memcpy(3) takes no null pointer, not even for no bytes
     char* at = prepare(text.size());
     std::memcpy(at, text.data(), text.size());
     commit(at + text.size());
   }
 
-  // Drops the first `bytes`, which left.
+  // Drops the first `bytes`, which were sent.
   void consume(size_t bytes) noexcept {
     ESPORA_CHECK(bytes <= size());
     begin_ += bytes;
@@ -58,7 +58,7 @@ class OutputBuffer {
   }
   // Drops everything, keeps the memory.
   void clear() noexcept { begin_ = end_ = 0; }
-  // Drops everything, memory too: an idle connection costs nothing.
+  // Drops everything and frees the memory, so that an idle connection costs nothing.
   void release() noexcept {
     bytes_.reset();
     begin_ = end_ = capacity_ = 0;

@@ -40,7 +40,7 @@ RequestParser::Outcome RequestParser::parse(std::span<char> message) noexcept {
 }
 
 // RFC 9112 3: request-line = method SP request-target SP HTTP-version CRLF. Exactly one space each:
-// the looser reading that 3 also allows is a known way to smuggle.
+// the lenient parsing that 3 also allows is a known way to smuggle requests.
 bool RequestParser::read_request_line(std::string_view message) noexcept {
   if (state_ <= State::start_feed && !read_empty_lines(message)) return false;
   const size_t limit =
@@ -106,7 +106,7 @@ bool RequestParser::read_target(std::string_view target, std::string_view method
     if (path == 0) return false;
     const size_t authority_end = std::min(target.find_first_of("/?", path), target.size());
     const std::string_view authority = target.substr(path, authority_end - path);
-    // RFC 9110 4.2.1: a URL without a host is invalid; 4.2.4: so, here, is one with userinfo.
+    // RFC 9110 4.2.1: a URL without a host is invalid; 4.2.4: one with userinfo is refused here.
     if (authority.empty() || authority[0] == ':' || !is_host(authority)) return false;
     path = authority_end;
   }
@@ -116,7 +116,7 @@ bool RequestParser::read_target(std::string_view target, std::string_view method
   return true;
 }
 
-// RFC 9112 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT, with capitals.
+// RFC 9112 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT, in upper case.
 bool RequestParser::read_version(std::string_view message) noexcept {
   constexpr std::string_view form = "HTTP/d.d\r\n";
   constexpr std::string_view usual = "HTTP/1.1\r\n";
@@ -202,11 +202,11 @@ bool RequestParser::read_fields(std::string_view message) noexcept {
   }
 }
 
-// Takes the line that ends at cursor_.
+// Reads the line that ends at cursor_.
 bool RequestParser::accept_field(std::string_view message) noexcept {
   const std::string_view name = message.substr(name_begin_, name_end_ - name_begin_);
   if (in_trailers_) {
-    // RFC 9110 6.5.1: nothing that frames, routes or authenticates; all other trailers are dropped.
+    // RFC 9110 6.5.1: no field that frames, routes or authenticates; all others are dropped.
     return !HeaderFields::forbidden_in_trailers(name) || fail(errors::field_invalid);
   }
   if (!HeaderFields::interesting(name)) return true;
@@ -224,10 +224,10 @@ bool RequestParser::accept_head() noexcept {
   if (const Error* error = fields_.check(is_1_1 ? 1 : 0)) return fail(*error);
   request_.content_length = fields_.content_length();
   request_.chunked = fields_.chunked();
-  // RFC 9112 9.3: 1.1 persists unless somebody says close, 1.0 only if asked to.
+  // RFC 9112 9.3: 1.1 persists unless the client says close, 1.0 only if it asks for it.
   request_.keep_alive = !fields_.connection_close() && (is_1_1 || fields_.connection_keep_alive());
   request_.says_keep_alive = !is_1_1 && request_.keep_alive;
-  // RFC 9110 10.1.1: from an HTTP/1.0 client the expectation is ignored.
+  // RFC 9110 10.1.1: the expectation of an HTTP/1.0 client is ignored.
   request_.expects_continue =
       is_1_1 && fields_.expects_continue() && (request_.chunked || request_.content_length > 0);
   trailers_bytes_max_ = fields_limit_ - (cursor_ - 2);
@@ -277,7 +277,7 @@ size_t RequestParser::close_gap(std::span<char> message) noexcept {
   if (state_ != State::chunks && !(in_trailers_ && state_ <= State::section_feed)) {
     return message.size();
   }
-  // A trailer line is read as a whole: its first bytes are still needed.
+  // A trailer line is processed as a whole: its first bytes are still needed.
   const bool in_line = state_ >= State::field_name && state_ <= State::field_feed;
   const uint32_t keep_from = in_line ? name_begin_ : cursor_;
   const uint32_t gap = keep_from - body_end_;

@@ -1,6 +1,6 @@
 // Incremental HTTP/1.x request parser (RFC 9112): bytes in, verdicts out. It owns no socket and no
-// buffer, allocates nothing, and can resume at every byte; where the bytes happen to be cut never
-// changes a verdict.
+// buffer, allocates nothing, and can resume at every byte; how the bytes are cut never changes a
+// verdict.
 #pragma once
 
 #include <cstddef>
@@ -17,22 +17,22 @@ namespace espora::http {
 
 enum class Version : uint8_t { http_1_0, http_1_1 };
 
-// What a request says. The views point into the bytes given to the parse() call that returned
-// `head` or `complete`; they hold until those bytes move or change, or parse(), next() or
-// close_gap() is called.
+// A parsed request. The views point into the bytes given to the parse() call that returned `head`
+// or `complete`; they are valid until those bytes move or change, or parse(), next() or close_gap()
+// is called.
 struct Request {
   std::string_view method;  // as sent; methods are case-sensitive (RFC 9110 9.1)
   std::string_view path;    // without query; of an absolute form only its path; "*" of OPTIONS *
   std::string_view body;    // set by `complete`; chunked: decoded
-  uint64_t content_length = 0;  // as declared; 0 when not declared or chunked
+  uint64_t content_length = 0;  // as declared; 0 if not declared, or chunked
   Version version = Version::http_1_1;
   bool chunked = false;
   bool keep_alive = true;         // whether the connection may outlive this exchange
-  bool says_keep_alive = false;   // 1.0 with keep-alive: the answer has to say it too
-  bool expects_continue = false;  // 1.1, 100-continue, and a body is to come
+  bool says_keep_alive = false;   // 1.0 with keep-alive: the answer must say it too
+  bool expects_continue = false;  // 1.1, 100-continue, and a body follows
 };
 
-// Reads one connection's requests, one after the other. The caller keeps one receive buffer and
+// Reads the requests of one connection, one after another. The caller keeps one receive buffer and
 // always passes everything from the first byte of the current request to the last byte received:
 //
 //   buffer  | answered already | current request ............ | received after it |
@@ -49,24 +49,24 @@ struct Request {
 //     }
 //   }
 //
-// - Between calls the caller may move the bytes (grow or compact its buffer), never change or drop
-//   any of [begin, end): the parser holds offsets from `begin`, not pointers. It decodes a chunked
-//   body in place, hence the mutable span.
-// - `head` is returned once per request, as soon as its last header line is there. Calling parse()
-//   again goes on with the body. A body that must be dropped (404, 405) is parsed like any other
-//   and ignored: its size is bounded.
+// - Between calls the caller may move the bytes (grow or compact its buffer), but never change or
+// drop any of [begin, end): the parser holds offsets from `begin`, not pointers. It decodes a
+// chunked body in place, hence the mutable span.
+// - `head` is returned once per request, as soon as its last header line has arrived. Calling
+// parse() again continues with the body. A body that must be dropped (404, 405) is parsed like
+// any other and ignored: its size is bounded.
 // - A body above the limit is an error only in the call after `head` (declared), or when a chunk
-//   goes past it (chunked), before its data is read. So a caller that has decided on 404 or 405
-//   answers that instead of the 413 (errors::body_too_large), and closes.
-// - After `error` the views of request() are not to be used, nor anything of it if `head` was not
-//   returned.
+// exceeds it (chunked), before its data is read. So a caller that has decided on 404 or 405
+// answers that instead of the 413 (errors::body_too_large), and closes.
+// - After `error` the views of request() must not be used, nor anything of it if `head` was not
+// returned.
 // - A buffer of receive_bytes_max() bytes can always take the rest of a request, provided that
 //   close_gap() is called when it is full.
 class RequestParser {
  public:
   enum class Outcome : uint8_t { need_more, head, complete, error };
 
-  // The most bytes that one unfinished request can need at once.
+  // The most bytes of one unfinished request at one time.
   static constexpr size_t receive_bytes_max(size_t body_bytes_max) noexcept {
     return 2 * limits::http_leading_empty_lines_max + limits::http_request_line_bytes_max + 2 +
            limits::http_fields_bytes_max + 4 + body_bytes_max + 4;
@@ -74,33 +74,32 @@ class RequestParser {
 
   explicit RequestParser(uint32_t body_bytes_max) noexcept;
 
-  // See above. `message` must not be empty after a part of the request was already given.
+  // See above. `message` must not be empty once a part of the request was given.
   [[nodiscard]] Outcome parse(std::span<char> message) noexcept;
 
   [[nodiscard]] const Request& request() const noexcept { return request_; }
-  // Valid after `error`.
   [[nodiscard]] const Error& error() const noexcept { return *error_; }
-  // Bytes of the request, head and body and framing: valid after `complete`.
+  // Bytes of the request, including head, body and framing. Valid after `complete`.
   [[nodiscard]] size_t consumed() const noexcept { return cursor_; }
-  // Forgets the request and gets ready for the one behind it.
+  // Forgets the request and prepares for the next one.
   void next() noexcept;
 
-  // No byte of a request so far (but perhaps an empty line, RFC 9112 2.2): an end of stream here is
-  // a clean one, and the idle deadline applies, not that for headers.
+  // No byte of a request so far (except perhaps an empty line, RFC 9112 2.2): an end of stream here
+  // is a clean one, and the idle deadline applies, not that for headers.
   [[nodiscard]] bool idle() const noexcept { return state_ == State::start; }
   // `head` was returned, `complete` not yet.
   [[nodiscard]] bool in_body() const noexcept { return head_end_ != 0 && state_ < State::finished; }
-  // Whether the request's method is HEAD, as far as is known: an answer to it has no body (RFC 9110
-  // 9.3.2), a refusal neither. Valid at any time, after `error` too.
+  // Whether the request's method is HEAD, as far as known: neither an answer (RFC 9110 9.3.2) nor a
+  // refusal has a body then. Valid at any time, also after `error`.
   [[nodiscard]] bool is_head() const noexcept { return is_head_; }
-  // Whether 100 Continue is due, if no final status is known: the client waits for it, the body is
-  // within the limit, and of `received` bytes since the request's first none belongs to the body
-  // (RFC 9110 10.1.1). Valid after `head`.
+  // Whether 100 Continue is due if no final status is known: the client waits for it, the body is
+  // within the limit, and none of the `received` bytes since the request's first belongs to the
+  // body (RFC 9110 10.1.1). Valid after `head`.
   [[nodiscard]] bool awaits_continue(size_t received) const noexcept;
 
   // Chunk framing and trailers already read leave a gap in the buffer. Moves the unread bytes of
-  // `message` (the same as last given to parse) down over it and returns how many bytes `message`
-  // has now. Invalidates request().
+  // `message` (as last given to parse) down over it and returns the new size of `message`.
+  // Invalidates request().
   [[nodiscard]] size_t close_gap(std::span<char> message) noexcept;
 
  private:
@@ -116,13 +115,13 @@ class RequestParser {
     field_value,
     field_feed,
     section_feed,  // after the CR of the empty line
-    body,          // of a declared length, 0 too
+    body,          // of a declared length, also 0
     chunks,
     finished,
     failed,
   };
 
-  // Each reads on from cursor_ and returns whether its part is whole now; otherwise more bytes are
+  // Each continues at cursor_ and returns whether its part is complete; otherwise more bytes are
   // needed, or state_ is `failed`.
   bool read_request_line(std::string_view message) noexcept;
   bool read_empty_lines(std::string_view message) noexcept;
@@ -135,7 +134,7 @@ class RequestParser {
   bool accept_field(std::string_view message) noexcept;
   bool accept_head() noexcept;
   void set_views(const char* message) noexcept;
-  // Where a scan stopped because the bytes ended, or at the limit of this part of the request.
+  // A scan stopped because the bytes ended, or at the limit of this part of the request.
   bool pause(size_t at, size_t end, const Error& beyond_limit) noexcept;
   bool fail(const Error& error) noexcept;
 
@@ -152,8 +151,8 @@ class RequestParser {
   uint32_t version_begin_ = 0;
   uint32_t path_begin_ = 0;
   uint32_t path_end_ = 0;
-  uint32_t fields_limit_ = 0;        // where the section's field lines end at the latest
-  uint32_t trailers_bytes_max_ = 0;  // what the header section left of their limit
+  uint32_t fields_limit_ = 0;        // latest end of the section's field lines
+  uint32_t trailers_bytes_max_ = 0;  // what the header section left of the limit
   uint32_t name_begin_ = 0;          // of the field being read
   uint32_t name_end_ = 0;
   uint32_t value_begin_ = 0;

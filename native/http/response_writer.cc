@@ -9,13 +9,13 @@ namespace espora::http {
 
 namespace {
 
-// Status line and the header that every final answer begins with.
+// A status line with the header that begins every final answer.
 struct StatusText {
   uint16_t status;
   std::string_view line;
 };
 
-// The few statuses that this server sends, most frequent first.
+// The statuses that this server sends, most frequent first.
 constexpr StatusText status_texts[] = {
     {200, "HTTP/1.1 200 OK\r\n"},
     {422, "HTTP/1.1 422 Unprocessable Content\r\n"},
@@ -46,7 +46,7 @@ char* write(char* out, std::string_view text) noexcept {
   return out + text.size();
 }
 
-// More than the fixed parts of any head need; the parts that a caller gives come on top.
+// Above the size of any head's fixed parts; the caller's parts are added to it.
 constexpr size_t fixed_head_bytes_max = 256;
 
 }  // namespace
@@ -89,7 +89,7 @@ void append_response(OutputBuffer& out, const ResponseHead& head, std::string_vi
 
 void append_error_response(OutputBuffer& out, ResponseHead head, std::string_view date,
                            const Error& error) {
-  // The texts of the table are written so that they need no escaping but that of quotes.
+  // The texts of the table need no escaping except that of quotes.
   char body[512];
   ESPORA_CHECK(error.code.size() + 2 * error.message.size() + 64 <= sizeof(body));
   char* at = write(body, "{\"erro\":\"");

@@ -1,4 +1,4 @@
-// Writes HTTP/1.1 responses (RFC 9112 4): status line, the headers that every answer has, body.
+// Writes HTTP/1.1 responses (RFC 9112 4): status line, common headers, body.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace espora::http {
 
-// How the connection goes on after this answer, as its headers say it.
+// How the connection continues after this answer, as its headers say.
 enum class Persistence : uint8_t {
-  keep,            // HTTP/1.1's default: nothing is said
+  keep,            // HTTP/1.1's default: no header
   say_keep_alive,  // to an HTTP/1.0 client that asked for it (Request::says_keep_alive)
   close,           // "Connection: close"
 };
@@ -19,7 +19,7 @@ enum class Persistence : uint8_t {
 struct ResponseHead {
   uint16_t status = 200;
   Persistence persistence = Persistence::keep;
-  bool without_body = false;  // answer to HEAD: the same headers, Content-Length too, no body
+  bool without_body = false;  // answer to HEAD: the same headers, including Content-Length, no body
   std::string_view allow;     // of a 405: the methods; otherwise empty
 };
 
@@ -27,8 +27,8 @@ struct ResponseHead {
 void append_response(OutputBuffer& out, const ResponseHead& head, std::string_view date,
                      std::string_view body);
 
-// Appends the response to a refusal: {"erro":"<code>","mensagem":"<sentence>"}. `head.status` is
-// not used, the error's is.
+// Appends the response to a refusal: {"erro":"<code>","mensagem":"<sentence>"}. The status is the
+// error's; `head.status` is ignored.
 void append_error_response(OutputBuffer& out, ResponseHead head, std::string_view date,
                            const Error& error);
 

@@ -74,7 +74,7 @@ void Server::answer(Ticket ticket, const Answer& answer) {
 void Server::open_gate(Gate gate) {
   ESPORA_CHECK(gate >= gate_);
   gate_ = gate;
-  // What opens here may let a connection go on and hold anew: that is for the next gate.
+  // Connections that continue here and hold answers again wait for the next gate.
   std::vector<uint64_t> held;
   held.swap(held_);
   for (const uint64_t id : held) {
@@ -124,7 +124,7 @@ void Server::close_all() {
   finish_drain();
 }
 
-// Unless there is something left to wait for: a connection, or clients in a listener's queue.
+// Ends draining unless a connection, or a client in a listener's queue, remains.
 void Server::finish_drain() {
   if (!draining_ || active() != 0 || acceptor_.listening()) return;
   loop_.timers().disarm(drain_timer_);

@@ -1,5 +1,5 @@
-// HTTP/1.1 server on one event loop: accepts connections (or adopts sockets that were accepted
-// elsewhere), reads requests, keeps answers in order and holds back those whose gate is closed.
+// HTTP/1.1 server on one event loop: accepts connections (or adopts sockets that another process
+// accepted), reads requests, keeps answers in order and holds back those whose gate is closed.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 
 namespace espora::http {
 
-// Defaults are in the table of options (ts/options/table.ts), of what it has.
+// Settings have their defaults in the table of options (ts/options/table.ts).
 struct ServerOptions {
   sys::ListenOptions listen;
   uint32_t connections_max = 0;
@@ -30,8 +30,8 @@ struct ServerOptions {
   uint64_t write_timeout_ms = limits::http_write_timeout_ms;  // a peer that takes nothing
 };
 
-// Counters since start, written by the loop's thread, read by any. An answer counts when its gate
-// is open, not before.
+// Counters since start, written by the loop's thread, read by any. An answer counts once its gate
+// is open.
 struct ServerStats {
   std::atomic<uint64_t> connections_accepted{0};
   std::atomic<uint64_t> connections_active{0};
@@ -43,12 +43,12 @@ struct ServerStats {
   std::atomic<uint64_t> accept_pauses{0};  // limit reached or descriptors exhausted
   std::atomic<uint64_t> bytes_in{0};
   std::atomic<uint64_t> bytes_out{0};
-  // Memory for requests that are not there to the end and answers that are not gone, now: what
-  // slow senders and readers cost.
+  // Memory currently held by unfinished requests and unsent answers: the cost of slow senders and
+  // readers.
   std::atomic<uint64_t> bytes_held{0};
 };
 
-// Each counter by its name in ts/metrics/table.ts.
+// Each counter, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const ServerStats& stats, const Each& each) {
   each("connectionsAccepted", stats.connections_accepted);
@@ -64,7 +64,7 @@ void for_each_counter(const ServerStats& stats, const Each& each) {
   each("bytesHeld", stats.bytes_held);
 }
 
-// Adds to a counter that only this thread writes.
+// Adds to a counter that only the calling thread writes.
 inline void add(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
@@ -75,39 +75,39 @@ class Server final : private sys::AcceptorOwner {
   Server(sys::EventLoop& loop, Handler& handler, ServerOptions options);
   ~Server();
 
-  // Binds and listens; nothing is accepted before start(). Before the loop runs.
+  // Binds and listens; accepts nothing before start(). Before the loop runs.
   sys::Status listen() { return acceptor_.listen(options_.listen); }
   sys::Status start() { return acceptor_.start(); }
   // The TCP port in use; 0 without TCP. Any thread, after listen().
   [[nodiscard]] uint16_t port() const noexcept { return acceptor_.port(); }
   [[nodiscard]] std::vector<std::string> addresses() const { return acceptor_.addresses(); }
 
-  // Serves a connected, non-blocking stream socket that somebody else accepted, who may still hold
-  // a descriptor of it. It counts as a connection but is never refused for want of room. What other
-  // processes hand over arrives by itself, where there is a unix socket to listen on.
+  // Serves a connected, non-blocking stream socket that another process accepted and may still have
+  // a descriptor of. It counts as a connection but is never refused for lack of room. Sockets that
+  // other processes hand over arrive by themselves if a unix socket is listened on.
   void adopt(sys::Fd fd) { serve(std::move(fd), true, {}); }
 
-  // Answers a deferred request; nothing happens when its connection is gone. Not from inside
-  // calls of the Handler.
+  // Answers a deferred request; no effect if its connection has closed. Not from inside calls of
+  // the Handler.
   void answer(Ticket ticket, const Answer& answer);
 
-  // Every answer with a gate up to `gate` leaves now. `gate` never goes back. Not from inside calls
-  // of the Handler, and neither are fail_held and take_back.
+  // Sends every answer with a gate up to `gate`, which must not decrease. Not from inside calls of
+  // the Handler; the same goes for fail_held and take_back.
   void open_gate(Gate gate);
-  // Every answer that is held back is replaced by `error`, and its connection closes after it.
+  // Replaces every held answer by `error`; its connection closes after it.
   void fail_held(const Error& error);
-  // What the gate was to open for will not be. Every answer that waits for it is made anew; those
-  // that only stand behind one are kept. All of them leave.
+  // The gate's condition will not come true. Every answer that waits for it is made again; those
+  // that are only queued after such an answer are kept. All of them leave.
   void take_back(const Remake& remake);
 
-  // What waits in the listeners' queues is still accepted and answered, then they close. Answers
-  // say that they are the last; idle connections close, others after the answer that they wait for.
-  // `done` is called once, on the loop's thread and perhaps during this call, when nothing is left
-  // or `deadline_ms` (of the loop's clock) has come and the rest was cut; it must not delete the
-  // server. A further call can only bring the deadline forward.
+  // Accepts and answers what waits in the listeners' queues, then closes the listeners. Answers
+  // announce that they are the last; idle connections close, others after the answer that is due.
+  // `done` is called once, on the loop's thread and perhaps during this call, when no connection is
+  // left or `deadline_ms` (of the loop's clock) has passed and the rest was cut off; it must not
+  // delete the server. A further call can only bring the deadline forward.
   void drain(uint64_t deadline_ms, std::function<void()> done);
   [[nodiscard]] bool draining() const noexcept { return draining_; }
-  // Closes whatever is left, unanswered.
+  // Closes all remaining connections, unanswered.
   void close_all();
 
   [[nodiscard]] const ServerStats& stats() const noexcept { return stats_; }
@@ -133,7 +133,7 @@ class Server final : private sys::AcceptorOwner {
   void on_drained() override { finish_drain(); }
   void serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin);
   [[nodiscard]] size_t active() const noexcept { return slots_.size() - free_slots_.size(); }
-  // For connections: one that ended; one that began to hold answers back; an answer that leaves.
+  // Called by connections: one that ended; one that began to hold answers; an answer that leaves.
   void on_closed(Connection& connection);
   void hold(uint64_t connection) { held_.push_back(connection); }
   void count_answer(uint16_t status) noexcept;
@@ -149,26 +149,26 @@ class Server final : private sys::AcceptorOwner {
   sys::Acceptor acceptor_;
   ServerStats stats_;
   DateCache dates_;
-  // A connection's id is its slot and, above it, the slot's generation: a late answer to one that
-  // is gone finds nobody.
+  // A connection's id is its slot and, in the upper bits, the slot's generation: a late answer to a
+  // closed connection finds none.
   struct Slot {
     std::unique_ptr<Connection> connection;
     uint32_t generation = 0;
-    sys::HandoffOrigin origin;  // who handed it to us
+    sys::HandoffOrigin origin;  // which sender handed it over
   };
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
   // Connections with held answers, in the order in which they began to hold.
   std::vector<uint64_t> held_;
-  // Where every connection receives: what a turn leaves unfinished moves to the connection.
+  // Every connection receives into this; what a turn leaves unfinished moves to the connection.
   std::vector<char> receive_buffer_;
-  // Buffers of connections that owe nothing, so that idle ones cost nothing and busy ones need not
-  // allocate.
+  // Buffers of connections without pending answers, so that idle connections cost nothing and busy
+  // ones need not allocate.
   std::vector<OutputBuffer> spare_buffers_;
   Gate gate_ = 0;
   bool draining_ = false;
   sys::Timer drain_timer_;
-  std::vector<std::function<void()>> done_;  // who waits for the end of draining
+  std::vector<std::function<void()>> done_;  // called at the end of draining
 };
 
 }  // namespace espora::http
