@@ -111,7 +111,7 @@ void Committer::run() {
 Status Committer::open() {
   auto opened = Engine::open(file_system_, options_, *this);
   if (!opened.ok()) return opened.status();
-  // Readers would be shown an older state than the one that was told to them before.
+  // Otherwise readers would see an older state than they were told of before.
   if (!opened.value()->whole()) {
     Status refused = opened.value()->unsecured();
     (void)opened.value()->close();
@@ -138,7 +138,7 @@ Status Committer::finish() {
   return closed;
 }
 
-// With the lock.
+// Call with the lock held.
 bool Committer::told_to_work() const noexcept {
   return woken_ || !queue_.empty() || (closing_ && backlog_.empty());
 }
@@ -176,7 +176,7 @@ bool Committer::turn() {
   return !closing || !backlog_.empty();
 }
 
-// Everything that waits, as far as it goes; then what is due.
+// Processes everything that waits, as far as possible; then does what is due.
 void Committer::work_off() {
   delayed_ = false;
   while (!backlog_.empty() && !delayed_) {
@@ -189,12 +189,12 @@ void Committer::work_off() {
     }
   }
   commit();
-  // Its failures poison the engine, whose refusals then carry them to whoever submits.
+  // A failure poisons the engine; its refusals then report it to every caller of submit().
   if (!engine_->poisoned()) (void)engine_->maintain().ok();
   publish();
 }
 
-// Appends, refuses or delays the next unit of `work`; false when that was the last one.
+// Appends, refuses or delays the next unit of `work`; false after its last unit.
 bool Committer::append_unit(Work& work) {
   const auto header_at = [&](size_t at) {
     SubmittedRecord header;
@@ -221,7 +221,7 @@ bool Committer::append_unit(Work& work) {
     if (delayed_) return true;
   }
   if (!reserved.ok()) {
-    // Outcomes come in the order of their units: those that were taken before it first.
+    // Outcomes come in the order of their units: commit the units accepted before this one first.
     ESPORA_DEFECT(refuse_before_commit) {
       refuse(std::move(reserved));
       work.at = end;
@@ -249,7 +249,7 @@ void Committer::commit() {
   outcome.first_seq = open_first_seq_;
   outcome.time_us = engine_->batch_time_us();
   outcome.status = engine_->commit();
-  // The store failed before anything of this was written; but what failed may be what it relied on.
+  // The store failed before any of this was written; but the failure may be in what it relied on.
   if (outcome.status.code() == Code::failed) {
     outcome.status = Status(Code::indeterminate, outcome.status.message());
   }

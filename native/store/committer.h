@@ -1,5 +1,5 @@
-// The library's driver of the engine: a thread that commits what others submit, as one batch per
-// flush, and that never makes them wait. Knows no JavaScript.
+// The library's driver of the engine: a thread that commits what other threads submit, one batch
+// per flush, and never makes them wait. It has no dependency on JavaScript.
 //
 //   submit() ──▶ queue ──▶ reserve, append, commit, …  ──▶ outcomes ──▶ take()
 //   any thread              the committer's thread            after on_progress()
@@ -23,34 +23,34 @@
 
 namespace espora::store {
 
-// The type that the library's records have on disk; readers skip others.
+// The type of the library's records on disk; readers skip others.
 inline constexpr uint16_t library_record_type = 1;
 
 // In front of each submitted record; its bytes follow, padded to 8.
 struct SubmittedRecord {
   uint32_t length = 0;
-  // With the first record of a unit, the count of its records; 0 with the others of it.
+  // In the first record of a unit, the number of its records; 0 in the others.
   uint32_t unit_records = 0;
 };
 static_assert(sizeof(SubmittedRecord) == 8);
 
-// Whether these bytes are whole units, each of one record or more: what submit() takes for granted.
+// Whether `units` are complete units of one record or more each, as submit() requires.
 bool whole_units(std::span<const std::byte> units) noexcept;
 
-// What became of units, in the order in which they were submitted; of a flush where units is 0.
+// The result of units, in the order in which they were submitted; of a flush if units is 0.
 struct Outcome {
   sys::Status status;
   uint32_t units = 0;
   uint64_t first_seq = 0;  // of the first unit's first record; the others follow without a gap
   uint64_t time_us = 0;
-  uint64_t durable_seq = 0;  // when it was known
+  uint64_t durable_seq = 0;  // at the time of this outcome
 };
 
 struct CommitterFacts {
   uint64_t last_seq = 0;
   uint64_t durable_seq = 0;
   bool appendable = true;
-  size_t unit_bytes_max = 0;  // as Engine::reservation_bytes counts
+  size_t unit_bytes_max = 0;  // in terms of Engine::reservation_bytes
   Stats stats;
 };
 
@@ -58,9 +58,9 @@ struct CommitterFacts {
 class CommitterEvents {
  public:
   virtual void on_opened(const sys::Status& status) = 0;
-  // Outcomes are there to be taken, or durable_seq() moved. Not again before the next take().
+  // Outcomes can be taken, or durable_seq() moved. Called only once between two calls of take().
   virtual void on_progress() = 0;
-  // The last call; not after a failed opening.
+  // The last call; not made after a failed opening.
   virtual void on_closed(const sys::Status& status) = 0;
 
  protected:
@@ -71,48 +71,46 @@ class Committer final : private RecordVisitor {
  public:
   Committer(sys::FileSystem& file_system, Options options, CommitterEvents& events)
       : file_system_(file_system), options_(std::move(options)), events_(events) {}
-  // close() and join().
   ~Committer() { stop(); }
   Committer(const Committer&) = delete;
   Committer& operator=(const Committer&) = delete;
 
-  // Opens the store on a new thread; without one on_opened() is not called.
+  // Opens the store on a new thread; if none can be started, on_opened() is not called.
   sys::Status start();
-  // Whole units, laid out as SubmittedRecord says.
+  // Whole units, in the layout of SubmittedRecord.
   void submit(std::vector<std::byte> units);
-  // Its outcome comes behind those of all units submitted before, when they are on the device.
+  // Its outcome follows those of all units submitted before, once they are on the device.
   void flush();
-  // Commits what was submitted, seals, unlocks; nothing may be submitted afterwards.
+  // Commits what was submitted, seals and unlocks; nothing may be submitted afterwards.
   void close();
-  // Waits until the thread is gone.
+  // Waits until the thread has ended.
   void stop();
 
-  // ---- what the thread does, for who drives it in place of start() and stop() ----
-  // open(), then turn() whenever ready() until it returns false, then finish(); all on one thread.
-  // Meanwhile engine()'s spare preparer and housekeeping are to be stepped, with wake() as their
-  // hook. on_opened() and on_closed() are not called.
+  // ---- what the thread does, for a driver that replaces start() and stop() ----
+  // Call open(), then turn() whenever ready() until it returns false, then finish(); all on one
+  // thread. Meanwhile engine()'s spare preparer and housekeeping must be stepped, with wake() as
+  // their hook. on_opened() and on_closed() are not called.
   sys::Status open();
-  // Whether there is something to do: units or a flush, a wish to close, news, or what is due.
+  // Whether there is work: units, a flush, a request to close, a wake-up, or something due.
   [[nodiscard]] bool ready() const;
-  // Does all of it that can be done now. False: nothing is left, and it is to be closed.
+  // Does everything that can be done now. False: nothing is left, and it must be closed.
   [[nodiscard]] bool turn();
   sys::Status finish();
   // Any thread.
   void wake();
   [[nodiscard]] Engine& engine() noexcept { return *engine_; }
 
-  // Moves what there is into `outcomes`.
+  // Moves all available outcomes into `outcomes`.
   void take(std::vector<Outcome>& outcomes);
   [[nodiscard]] uint64_t durable_seq() const noexcept {
     return durable_seq_.load(std::memory_order_acquire);
   }
   [[nodiscard]] CommitterFacts facts() const;
-  // Once after on_opened(): the store's directory, wherever it is by then, for whoever reads beside
-  // the committer.
+  // Once after on_opened(): the store's directory, even if moved, to read from meanwhile.
   [[nodiscard]] Directory take_directory();
 
  private:
-  // Units as they were submitted, or a flush where there are none.
+  // Units as submitted, or a flush if there are none.
   struct Work {
     std::vector<std::byte> units;
     size_t at = 0;

@@ -18,7 +18,7 @@ using sys::Status;
 
 namespace {
 
-// Writes dense segments one after the other, and at the end an empty one that they are closed by.
+// Writes dense segments one after another, and finally an empty segment that closes them.
 class DenseWriter {
  public:
   DenseWriter(Directory& directory, StoreFacts facts)
@@ -26,7 +26,7 @@ class DenseWriter {
 
   // The next record in sequence.
   Status put(const RecordView& record, bool run_begins) {
-    // Its frames, padding included, must fit where a segment's would be.
+    // Its frames, including padding, must fit into the blocks of a normal segment.
     if (encoder_ && encoder_->end_block_with(record_extent(record.bytes.size())) >
                         blocks_of(facts_.segment_bytes)) {
       if (Status ended = end(); !ended.ok()) return ended;
@@ -41,7 +41,7 @@ class DenseWriter {
     return encoder_->ready().size() >= limits::housekeeping_step_bytes ? write_ready() : Status();
   }
 
-  // Publishes the store: until then it is none.
+  // Publishes the store, which does not exist before.
   Status finish() {
     if (encoder_) {
       if (Status ended = end(); !ended.ok()) return ended;
@@ -104,7 +104,7 @@ class DenseWriter {
     if (Status wrote = write_ready(); !wrote.ok()) return wrote;
     header_.dense_last_seq = last_seq_;
     header_.dense_end_block = encoder_->end_block();
-    // Nothing was rewritten here: any value does that the successor repeats.
+    // Nothing was rewritten here: any value that the successor repeats is valid.
     header_.dense_frame_crc = static_cast<uint32_t>(header_.nonce);
     header_.dense_time_us = time_us_;
     header_.dense_index_block = encoder_->end_block();
@@ -154,12 +154,12 @@ Status check_empty(const Directory& target) {
   return Status(Code::exists, target.path() + ": is not empty, a copy needs a new directory");
 }
 
-// What both ways of copying share: where it goes, and how far it is.
+// What both kinds of copying share: the target, and the progress.
 class Copy {
  public:
   explicit Copy(sys::FileSystem& file_system) noexcept : file_system_(file_system) {}
 
-  // A store of its own, of what `source` is.
+  // Creates a new store with the properties of `source`.
   Status begin(const std::string& to, const StoreFacts& source) {
     report.source = source;
     auto opened = Directory::open(file_system_, to, true, false);
@@ -173,14 +173,14 @@ class Copy {
     return {};
   }
 
-  // The records of `frame` from the next one to `last_seq`.
+  // Copies the records of `frame` from the next expected one to `last_seq`.
   Status take(const FrameView& frame, uint64_t last_seq) {
     RecordCursor cursor(frame.header, frame.payload);
     RecordView record;
     bool first = true;
     while (cursor.next(record)) {
       if (record.seq <= report.last_seq || record.seq > last_seq) continue;
-      // A damaged clock is no reason to lose a record, and no copy has times that go back.
+      // A damaged clock is no reason to lose a record, but in a copy times never go back.
       record.time_us = std::max(record.time_us, time_us_);
       const bool begins = first || record.time_us != time_us_;
       if (Status put = writer_->put(record, begins); !put.ok()) return put;
@@ -192,7 +192,7 @@ class Copy {
     return {};
   }
 
-  // Records up to `seq` are gone: something stands in their place, so that no sequence changes.
+  // Records up to `seq` are lost: placeholders take their places, so that no sequence changes.
   Status lose(uint64_t seq, const Damage& damage) {
     report.losses.push_back({report.last_seq + 1, seq, damage.segment, damage.block, damage.what});
     for (bool first = true; report.last_seq < seq; first = false) {
@@ -213,7 +213,7 @@ class Copy {
   uint64_t time_us_ = 0;
 };
 
-// Of a sound store, beside its writer: all that a reader shows, or nothing.
+// Copies a sound store while it may be written to: everything that a reader shows, or fails.
 class Backup final : private ReadVisitor {
  public:
   explicit Backup(Directory source)
@@ -258,7 +258,7 @@ class Backup final : private ReadVisitor {
   uint64_t last_seq_ = 0;
 };
 
-// Of a damaged store that nobody has open: all that can be read, and what cannot.
+// Copies a damaged store that no process has open: all readable records, and lists the rest.
 class Repair final : private ReadVisitor, private SalvageVisitor {
  public:
   explicit Repair(Directory source)
@@ -274,7 +274,7 @@ class Repair final : private ReadVisitor, private SalvageVisitor {
       if (!facts.ok()) return facts.status();
       kind = std::move(facts).value();
     }
-    // A service would rewrite segments meanwhile, and what is missing then looks like damage.
+    // A service would rewrite segments meanwhile, and what is missing would look like damage.
     if (source_.in_use()) return in_use();
     auto salvage = Salvage::open(source_, kind ? &*kind : nullptr);
     if (!salvage.ok()) return salvage.status();
@@ -300,14 +300,14 @@ class Repair final : private ReadVisitor, private SalvageVisitor {
                       "files that stay as they are");
   }
 
-  // What is wrong with it as a store, whether or not a record was lost with that.
+  // Finds what is wrong with it as a store, whether or not a record was lost.
   Status examine(uint64_t durable_seq) {
     auto again = source_.again();
     if (!again.ok()) return again.status();
     auto reader = Reader::open(std::move(again).value(), durable_seq);
     if (reader.ok()) return reader.value()->walk(*this);
     const Code code = reader.status().code();
-    // STORE is missing or beyond reading: the salvage knows better, and says so itself.
+    // STORE is missing or unreadable: the salvage finds out more, and reports it itself.
     if (about_store(code) || code == Code::not_found) return {};
     return reader.status();
   }

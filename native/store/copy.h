@@ -1,6 +1,6 @@
-// Makes a new store out of what can be read of another: a backup of a sound one, beside its writer,
-// or what is left of a damaged one. Sequences, times and bytes of records stay; the copy is dense,
-// and a store of its own (another uuid). The source is not changed.
+// Makes a new store from the readable records of another: a backup of a sound one, even while it is
+// written to, or the rest of a damaged one. Sequences, times and bytes of records stay; the copy is
+// dense, and a separate store (another uuid). The source is not changed.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@
 namespace espora::store {
 
 enum class OnDamage : uint8_t {
-  refuse,   // the copy fails with what is wrong
-  give_up,  // what cannot be read is left out; in its place are records of lost_record_type
+  refuse,   // the copy fails with the damage
+  give_up,  // unreadable records are replaced by records of lost_record_type
 };
 
 // Records that were durable and could not be read.
 struct Loss {
-  uint64_t first_seq = 0;  // both included
+  uint64_t first_seq = 0;  // both inclusive
   uint64_t last_seq = 0;
-  // Where the damage is; segment 0 where it is about no single one.
+  // The place of the damage; segment 0 if it is in no single one.
   uint32_t segment = 0;
   uint32_t block = 0;
   std::string what;
@@ -36,21 +36,21 @@ struct CopyReport {
   std::vector<Loss> losses;
   std::vector<Finding> findings;  // of the source
 
-  // Whether the source was; with OnDamage::refuse never.
+  // Whether the source was damaged; always false with OnDamage::refuse.
   [[nodiscard]] bool damaged() const noexcept;
 };
 
-// With `give_up` nobody may have the source open (Code::locked), every record goes over that is
-// whole anywhere in it, and `like` names a store of the same kind for a file STORE that is beyond
-// help; empty for none.
+// With `give_up` no process may have the source open (Code::locked), every record that is intact
+// anywhere in it is copied, and `like` names a store of the same kind in case the file STORE cannot
+// be repaired; empty for none.
 //
-// `durable_seq` as for Reader::open(). `to` must not exist or be empty: Code::exists. It is a store
-// only when all of it is durable; what a failed copy leaves there is none, and may be removed.
-// Codes of the source: not_found, corrupt, unreadable, version (its file STORE is beyond help, or
-// `refuse`), of both: io, no_space.
+// `durable_seq` as for Reader::open(). `to` must be missing or empty: Code::exists. It becomes a
+// store only once all of it is durable; the remains of a failed copy are not one and may be
+// removed. Codes of the source: not_found, corrupt, unreadable, version (its file STORE cannot be
+// repaired, or `refuse`); of both: io, no_space.
 sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
                                    uint64_t durable_seq = 0, const std::string& like = {});
-// For a store that is not open here.
+// For a store that this process has not opened.
 sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
                                    const std::string& to, OnDamage on_damage,
                                    uint64_t durable_seq = 0, const std::string& like = {});

@@ -1,6 +1,6 @@
-// Deliberate defects, one at a time: they prove that the simulation notices when the store breaks
-// its promise. Only the simulator's own build (ESPORA_SIMULATION) knows them; in every other build
-// ESPORA_DEFECT is `if constexpr (false)`, which leaves nothing behind.
+// Deliberate defects, of which one at a time is active: they prove that the simulation notices when
+// the store breaks its promise. They exist only in the simulator's build (ESPORA_SIMULATION); in
+// every other build ESPORA_DEFECT is `if constexpr (false)`, which compiles to nothing.
 #pragma once
 
 #include <array>

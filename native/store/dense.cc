@@ -160,7 +160,7 @@ bool DenseIndex::frame(const format::IndexEntry& entry, Bytes bytes,
   ESPORA_CHECK(bytes.size() == size_t{entry.blocks} * block_bytes);
   format::FrameHeader header;
   if (!decode_frame_header(bytes, frame_seed(header_.nonce), header)) return false;
-  // What its neighbours would say is in the index and in its own header.
+  // The facts of its neighbours are in the index and in its own header.
   Chain expected{entry.block, entry.first_seq, header.previous_frame_crc, header_.previous_time_us};
   FrameWalk walk(header_, {bytes, {}, entry.block}, expected);
   return walk.next(frame) == FrameVerdict::accept && frame.blocks == entry.blocks &&

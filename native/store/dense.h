@@ -1,5 +1,4 @@
-// Dense segments, pure: building one from records, and finding a record in one by its index. See
-// FORMAT.md 6.
+// Dense segments, pure: building them, and finding a record by the index. See FORMAT.md 6.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +12,28 @@
 
 namespace espora::store {
 
-// Turns records into dense frames, and these into an index. Frames become bytes as they fill up, so
-// that a segment is never whole in memory.
+// Encodes records into dense frames, and an index of them. A frame's bytes are available as soon as
+// it is full, so that a segment is never in memory as a whole.
 class DenseEncoder {
  public:
   // `header`: number, epoch, first_seq, previous_frame_crc and the new file's nonce.
   explicit DenseEncoder(const format::SegmentHeader& header);
 
-  // The next record; `run_begins`: another batch than the one before it.
+  // Adds the next record; `run_begins`: it is from another batch than the record before it.
   void put(const RecordView& record, bool run_begins);
-  // After the last record.
+  // Call after the last record.
   void finish();
-  // At the most, end_block() with one more record of `extent` bytes, see record_extent().
+  // Upper bound of end_block() with one more record of `extent` bytes, see record_extent().
   [[nodiscard]] uint32_t end_block_with(size_t extent) const noexcept;
 
-  // Whole blocks that are ready to be written at block(); valid until the next call of anything.
+  // Whole blocks that are ready to be written at block(); valid until the next call.
   [[nodiscard]] Bytes ready() const noexcept { return ready_; }
   [[nodiscard]] uint32_t block() const noexcept { return block_; }
-  // The first `blocks` blocks of ready() were taken.
+  // The first `blocks` blocks of ready() were written.
   void taken(uint32_t blocks);
 
   [[nodiscard]] std::span<const format::IndexEntry> entries() const noexcept { return entries_; }
-  // Behind the last frame: where the index goes. After finish().
+  // The block after the last frame, where the index goes. After finish().
   [[nodiscard]] uint32_t end_block() const noexcept { return next_block_; }
 
  private:
@@ -44,8 +43,8 @@ class DenseEncoder {
   format::SegmentHeader header_;
   uint32_t seed_;
   uint32_t frame_crc_;
-  std::vector<std::byte> frame_;  // the one that is being filled; empty before its first record
-  size_t run_at_ = 0;             // where the current run's header lies in it, 0 for none
+  std::vector<std::byte> frame_;  // the frame being filled; empty before its first record
+  size_t run_at_ = 0;             // offset of the current run's header in it, 0 for none
   format::RunHeader run_{};
   uint64_t first_seq_ = 0;
   uint32_t record_count_ = 0;
@@ -56,26 +55,26 @@ class DenseEncoder {
   std::vector<format::IndexEntry> entries_;
 };
 
-// The index's blocks, behind the frames of a segment with the nonce of `header`.
+// The index's blocks, which follow the frames of a segment with the nonce of `header`.
 std::vector<std::byte> encode_index(const format::SegmentHeader& header,
                                     std::span<const format::IndexEntry> entries);
 
-// Where each frame of a dense segment is.
+// The position of each frame of a dense segment.
 class DenseIndex {
  public:
   DenseIndex() = default;
-  // `bytes` is the file from dense_index_block on. Nothing unless it is whole and agrees with
-  // `header`, which check_header() has found possible: entries follow each other without a gap.
+  // `bytes` is the file from dense_index_block on. Nothing unless the index is whole, free of gaps,
+  // and consistent with `header`, which check_header() must have accepted.
   static std::optional<DenseIndex> decode(const format::SegmentHeader& header, Bytes bytes);
 
   [[nodiscard]] std::span<const format::IndexEntry> entries() const noexcept { return entries_; }
-  // The frame that holds `seq`; nullptr for one that the segment does not hold.
+  // The frame that holds `seq`; nullptr if the segment does not hold it.
   [[nodiscard]] const format::IndexEntry* find(uint64_t seq) const noexcept;
-  // The last record of the frame of `entry`.
+  // The last sequence in the frame of `entry`.
   [[nodiscard]] uint64_t last_seq(const format::IndexEntry& entry) const noexcept;
 
   // Reads one frame by itself: `bytes` are the blocks of `entry`. False unless header, place,
-  // fields, payload and padding are right; only its link to the frame before it is not looked at.
+  // fields, payload and padding are right; only its link to the previous frame is not checked.
   [[nodiscard]] bool frame(const format::IndexEntry& entry, Bytes bytes,
                            FrameView& frame) const noexcept;
 

@@ -15,7 +15,7 @@ using sys::Status;
 
 namespace {
 
-// Everything about a record that a reader is shown, one after the other.
+// Adds everything about a record that a reader is shown to a digest of the records.
 uint64_t add_record(uint64_t sum, const RecordView& record) noexcept {
   const struct {
     uint64_t seq;
@@ -139,13 +139,13 @@ DenseRewriter::Outcome DenseRewriter::look() {
   return enter(State::remove_before);
 }
 
-// What an earlier attempt left behind; and afterwards what this one does.
+// Removes what an earlier attempt left behind, and afterwards what this one did.
 DenseRewriter::Outcome DenseRewriter::remove() {
   const Status removed = directory_.remove(name());
   if (state_ == State::remove_before) {
     return removed.ok() ? enter(State::create) : give_up(removed);
   }
-  // What stays is removed before the next attempt, or when the store is opened.
+  // If it remains it is removed before the next attempt, or when the store is opened.
   state_ = State::look;
   if (leaving_ == Outcome::damaged) number_++;
   return leaving_;
@@ -157,7 +157,7 @@ DenseRewriter::Outcome DenseRewriter::create() {
   const int file = fs.open(directory_.handle(), name().c_str(),
                            {.write = true, .create = true, .exclusive = true, .direct = direct_});
   if (file == -EINVAL && direct_) {
-    // open(2) may have made the file before it refused O_DIRECT.
+    // open(2) may have created the file before it refused O_DIRECT.
     direct_ = false;
     return enter(State::remove_before);
   }
@@ -220,7 +220,7 @@ DenseRewriter::Outcome DenseRewriter::copy() {
 
 namespace {
 
-// One write of what fits `buffer`: blocks written whole, or -errno; 0 for EINTR.
+// One write of as much as fits `buffer`: number of whole blocks, or -errno; 0 for EINTR.
 int64_t write_some(sys::FileSystem& fs, const sys::File& file, const BlockBuffer& buffer,
                    Bytes bytes, uint64_t offset) noexcept {
   const size_t count = std::min(bytes.size(), buffer.size());
@@ -237,7 +237,7 @@ DenseRewriter::Outcome DenseRewriter::write_ready() {
   const int64_t blocks = write_some(directory_.file_system(), file_, buffer_, encoder_->ready(),
                                     uint64_t{encoder_->block()} * block_bytes);
   if (blocks == -EINVAL && direct_) {
-    // Some file systems take O_DIRECT at open(2) and refuse it here.
+    // Some file systems accept O_DIRECT at open(2) and refuse it here.
     direct_ = false;
     return give_up(-EINVAL, "pwrite");
   }
@@ -246,7 +246,7 @@ DenseRewriter::Outcome DenseRewriter::write_ready() {
   return Outcome::working;
 }
 
-// The index, and the header as the very last: a file that is not whole has none.
+// Writes the index, and last of all the header: an incomplete file has none.
 DenseRewriter::Outcome DenseRewriter::write_tail(State then) {
   const int64_t blocks = write_some(directory_.file_system(), file_, buffer_, tail_, tail_at_);
   if (blocks < 0) return give_up(static_cast<int>(blocks), "pwrite");
@@ -268,8 +268,7 @@ DenseRewriter::Outcome DenseRewriter::sync() {
   return enter(State::reopen);
 }
 
-// Through another descriptor, by the same code that any reader uses: O_DIRECT, or with the page
-// cache dropped.
+// Reads back as every reader does: through another descriptor, with O_DIRECT or a dropped cache.
 DenseRewriter::Outcome DenseRewriter::reopen() {
   saved_bytes_ =
       static_cast<int64_t>(source_.bytes()) - static_cast<int64_t>(header_.dense_file_bytes);
@@ -311,7 +310,7 @@ DenseRewriter::Outcome DenseRewriter::compare() {
 DenseRewriter::Outcome DenseRewriter::rename() {
   const int result = directory_.file_system().rename(directory_.handle(), name().c_str(),
                                                      segment_name(number_).c_str());
-  // Whichever of the two files the name stands for now holds the same records.
+  // Whichever of the two files now has the name, it holds the same records.
   if (result < 0) return give_up(result, "rename");
   return enter(State::sync_directory);
 }

@@ -1,5 +1,5 @@
-// Rewrites closed segments densely, one after the other, each under a temporary name and over its
-// own in the end. A step machine, driven by Housekeeping.
+// Rewrites closed segments densely, one after another, each under a temporary name that finally
+// replaces the segment's. A step machine, driven by Housekeeping.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,14 @@ namespace espora::store {
 // Belongs to the driver's thread. `directory` and `store` must outlive it.
 class DenseRewriter {
  public:
-  // What a step came to.
+  // The result of a step.
   enum class Outcome : uint8_t {
     working,
     rewritten,  // renamed, and the directory flushed
     passed,     // nothing to do for this segment
     damaged,    // the source contradicts itself or cannot be read: reported and kept
-    failed,     // abandoned, harmlessly; tried again later
-    fatal,      // the directory's flush failed: nobody may rely on it any more
+    failed,     // abandoned without harm; tried again later
+    fatal,      // the directory's flush failed: it can no longer be relied upon
   };
 
   DenseRewriter(Directory& directory, const StoreFacts& store)
@@ -34,19 +34,19 @@ class DenseRewriter {
         source_(directory, limits::housekeeping_step_bytes),
         check_(directory, limits::housekeeping_step_bytes) {}
 
-  // The segment that it works on, or will look at next.
+  // The segment being rewritten, or the next one to look at.
   [[nodiscard]] uint32_t number() const noexcept { return number_; }
   // Between two segments.
   [[nodiscard]] bool idle() const noexcept { return state_ == State::look; }
   // At most one system call that changes anything, or one portion that is read. Segment number()
   // must have a durable successor.
   Outcome step();
-  // Closes and removes what is unfinished.
+  // Closes and removes the unfinished file.
   void abandon();
 
   // Of the last outcome damaged, failed or fatal.
   [[nodiscard]] const sys::Status& status() const noexcept { return status_; }
-  // Of the last segment that was rewritten: what its file shrank by; negative if it grew.
+  // How much the last rewritten segment's file shrank; negative if it grew.
   [[nodiscard]] int64_t saved_bytes() const noexcept { return saved_bytes_; }
 
  private:
@@ -78,11 +78,11 @@ class DenseRewriter {
   Outcome sync_directory();
   Outcome remove();
   void put(const FrameView& frame);
-  // The source is at fault, or the environment, by what `status` says.
+  // Gives up because of the source or of the environment, depending on `status`.
   Outcome give_up_source(sys::Status status);
   Outcome give_up(sys::Status status);
   Outcome give_up(int result, const char* call);
-  // Keeps the outcome until the temporary file is gone.
+  // Returns `outcome` only after the temporary file has been removed.
   Outcome leave(Outcome outcome, sys::Status status);
   void forget();
   [[nodiscard]] std::string name() const { return dense_temporary_name(number_); }
@@ -96,13 +96,13 @@ class DenseRewriter {
   SegmentStream check_;
   std::optional<DenseEncoder> encoder_;
   format::SegmentHeader header_{};     // of the new file
-  format::SegmentHeader successor_{};  // as its file has it
+  format::SegmentHeader successor_{};  // as in its file
   bool source_ended_ = false;
   uint64_t source_digest_ = 0;
   uint64_t check_digest_ = 0;
   sys::File file_;
   BlockBuffer buffer_;
-  std::vector<std::byte> tail_;  // index, then header, as far as they are not written
+  std::vector<std::byte> tail_;  // index, then header, without what is already written
   uint64_t tail_at_ = 0;
   Outcome leaving_ = Outcome::working;
   sys::Status status_;

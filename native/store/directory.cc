@@ -59,7 +59,7 @@ Status Directory::error(int64_t result, std::string_view call, std::string_view 
 
 namespace {
 
-// Makes every missing part of `path`. Directory::sync_path makes them durable.
+// Creates every missing part of `path`. Directory::sync_path makes them durable.
 Status make_path(sys::FileSystem& fs, const std::string& path) {
   for (size_t end = 1; end <= path.size(); end++) {
     if (end != path.size() && path[end] != '/') continue;
@@ -129,14 +129,14 @@ Status Directory::list(Listing& listing) const {
     }
   }
   std::sort(listing.segments.begin(), listing.segments.end());
-  // A file that is replaced while the directory is read may show twice, readdir(3).
+  // A file that is replaced while the directory is read may appear twice, readdir(3).
   listing.segments.erase(std::unique(listing.segments.begin(), listing.segments.end()),
                          listing.segments.end());
   std::sort(listing.snapshots.begin(), listing.snapshots.end());
   return {};
 }
 
-// Who has the store open, as far as LOCK says it.
+// Which process has the store open, according to LOCK.
 std::string Directory::holder() const {
   sys::FileSystem& fs = file_system_;
   const sys::File file(fs, fs.open(handle_.get(), lock_name, {.no_follow = true}));
@@ -156,7 +156,7 @@ Status Directory::wait_for(const sys::File& file, std::string_view name,
   while ((locked = fs.try_lock(file.get())) != 0) {
     if (locked == -EINTR) continue;
     if (locked == -EBADF || locked == -EINVAL || locked == -EOPNOTSUPP || locked == -ENOSYS) {
-      // Without it two processes could write to one store.
+      // Without locks two processes could write to one store.
       return Status::from_errno(
           Code::unsupported, -locked, "flock",
           path_ + ": this file system has no locks, put the store on one that has");
@@ -181,13 +181,12 @@ sys::Result<StoreLock> Directory::lock(uint32_t retry_ms) const {
   if (own.valid()) {
     if (Status locked = wait_for(own, "", give_up_ns); !locked.ok()) return locked;
   }
-  // What a link points at is somebody else's, and would be written to.
+  // The target of a link is not the store's, and would be written to.
   sys::File file(
       fs, fs.open(handle_.get(), lock_name, {.write = true, .create = true, .no_follow = true}));
   if (!file.valid()) return error(file.get(), "open", lock_name);
   if (Status locked = wait_for(file, lock_name, give_up_ns); !locked.ok()) return locked;
-  // Fixed width, so that a longer number from before leaves nothing behind. For people only: an
-  // error takes nothing from the lock.
+  // Fixed width, so that nothing of a longer number remains. For people: errors are ignored.
   char text[32];
   const std::string pid = std::to_string(fs.process_id());
   std::memset(text, ' ', sizeof text);
@@ -207,7 +206,7 @@ bool Directory::in_use() const {
   };
   const auto directory = again();
   if (!directory.ok() || held(directory.value().handle_)) return true;
-  // By a version that knows nothing but LOCK.
+  // An earlier version locks only LOCK.
   const sys::File file(fs, fs.open(handle_.get(), lock_name, {.no_follow = true}));
   return file.valid() ? held(file) : file.get() != -ENOENT;
 }
@@ -225,7 +224,7 @@ Status Directory::sync_path() const {
   for (int64_t i = 0; i < parts; i++) {
     const int from = at.valid() ? at.get() : handle_.get();
     sys::File parent(fs, fs.open(from, "..", {.directory = true}));
-    // Not ours to look at: then it was not we who made anything in it.
+    // Not accessible: then no attempt of this process created anything in it.
     if (parent.get() == -EACCES) break;
     if (!parent.valid()) return error(parent.get(), "open", "..");
     const int synced = fs.fsync(parent.get());
@@ -248,7 +247,7 @@ Status Directory::remove(const std::string& name) const {
 Status Directory::check_passable(const std::string& name) const {
   sys::FileSystem& fs = file_system_;
   const sys::File file(fs, fs.open(handle_.get(), name.c_str(), {.no_follow = true}));
-  // Any other name is unlinked, whatever it stands for.
+  // Under any other name it is unlinked, whatever it is.
   const bool other = file.get() == -ENXIO || file.get() == -ELOOP;
   if (file.get() == -EISDIR || (other && name == lock_name)) return error(file.get(), "open", name);
   return {};
@@ -265,13 +264,13 @@ sys::Result<ReadFile> Directory::open_for_reading(std::string name) {
     handle = fs.open(handle_.get(), file.name.c_str(), {});
   }
   if (handle == -ENOENT) {
-    // A link to nothing is something that is there.
+    // A dangling link does exist.
     const sys::File link(fs, fs.open(handle_.get(), file.name.c_str(), {.no_follow = true}));
     if (link.get() == -ELOOP) handle = -ELOOP;
   }
   if (handle < 0) return error(handle, "open", file.name);
   file.file = sys::File(fs, handle);
-  // Only advice, but without it a buffered read shows what memory has, not what the device has.
+  // Only advice, but without it a buffered read shows the page cache, not the device.
   if (!file.direct) (void)fs.drop_cache(handle);
   return file;
 }
@@ -284,7 +283,7 @@ int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t 
         fs.pread(file.file.get(), bytes.data() + done, bytes.size() - done, offset + done);
     if (got == -EINTR) continue;
     if (got == -EINVAL && file.direct) {
-      // Some file systems take O_DIRECT at open(2) and refuse it here.
+      // Some file systems accept O_DIRECT at open(2) and refuse it here.
       direct_ = false;
       auto again = open_for_reading(file.name);
       if (!again.ok()) return got;
@@ -295,7 +294,7 @@ int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t 
     if (got < 0) return got;
     if (got == 0) break;
     done += static_cast<size_t>(got);
-    // At the end of a file O_DIRECT returns a part of a block; going on from there is not aligned.
+    // At the end of a file O_DIRECT may return part of a block; reading on would not be aligned.
     if (file.direct && done % format::block_bytes != 0) break;
   }
   return static_cast<int64_t>(done);
@@ -477,7 +476,7 @@ sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
   auto opened = open_segment(number, 0);
   if (!opened.ok()) return opened.status();
   const uint64_t size = opened.value().bytes;
-  opened.value().segment_bytes = size;  // what it should be is known from nowhere else
+  opened.value().segment_bytes = size;  // nothing else tells what it should be
   auto header = read_header(opened.value());
   if (!header.ok()) return header.status();
   const uint64_t bytes = header.value().segment_bytes;
@@ -501,7 +500,7 @@ sys::Result<bool> Directory::holds_no_frame(uint32_t number) {
 Status Directory::publish_store(const StoreFacts& facts) const {
   sys::FileSystem& fs = file_system_;
   const std::string bytes = encode_store(facts);
-  // Left over from an attempt of this same opening.
+  // Left over from an earlier attempt of this opening.
   if (Status removed = remove(store_temporary_name); !removed.ok()) return removed;
   const sys::File file(fs, fs.open(handle_.get(), store_temporary_name,
                                    {.write = true, .create = true, .exclusive = true}));

@@ -1,5 +1,5 @@
-// A store's directory: finding, reading and publishing its files, with O_DIRECT where the file
-// system has it. What the bytes mean is decided in recovery.h.
+// A store's directory: finding, reading and publishing its files, with O_DIRECT if the file system
+// supports it. What the bytes mean is decided in recovery.h.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace espora::store {
 
-// Memory whose address is a whole block, as O_DIRECT wants it. Not initialised.
+// Memory aligned to a whole block, as O_DIRECT needs it. Not initialised.
 class BlockBuffer {
  public:
   BlockBuffer() noexcept = default;
@@ -35,18 +35,18 @@ class BlockBuffer {
   size_t size_ = 0;
 };
 
-// True for what a Status says about the store itself and not about what is around it.
+// True if a Status is about the store itself, not about its environment.
 constexpr bool about_store(sys::Code code) noexcept {
   return code == sys::Code::corrupt || code == sys::Code::unreadable;
 }
-// True for what no restart can mend.
+// True for what no restart can repair.
 constexpr bool ends_for_good(sys::Code code) noexcept {
   return about_store(code) || code == sys::Code::version;
 }
 
-// What a failed call on something in a store's directory, at `where`, means; `result` is -errno. It
-// is never the caller's usage: Code::corrupt where the store's name is that of another thing than a
-// file, Code::io for what else no value of the caller's can be the reason of.
+// The meaning of a failed call on something in a store's directory, at `where`; `result` is -errno.
+// Never the caller's mistake: Code::corrupt if the store's name belongs to something that is not a
+// file, Code::io for everything else that no argument of the caller can cause.
 sys::Status failure_of(int64_t result, std::string_view call, std::string where);
 
 // What a directory holds.
@@ -55,7 +55,7 @@ struct Listing {
   std::vector<uint32_t> segments;   // ascending
   std::vector<uint64_t> snapshots;  // ascending
   std::vector<std::string> temporaries;
-  std::vector<std::string> foreign;  // neither read nor touched
+  std::vector<std::string> foreign;  // neither read nor changed
 };
 
 // A file open for reading.
@@ -64,24 +64,24 @@ struct ReadFile {
   sys::File file;
   bool direct = false;
   uint64_t bytes = 0;          // its size; of a segment
-  uint64_t segment_bytes = 0;  // what STORE says that it should be, unless it is dense
+  uint64_t segment_bytes = 0;  // its size according to STORE, unless it is dense
 };
 
-// What the device did not give back.
+// Blocks that the device failed to return.
 struct RefusedBlocks {
   std::vector<uint32_t> blocks;  // ascending
   int error = 0;                 // errno of the first one
 };
 
-// What it means that a file ends before the blocks that are read.
+// What it means if a file ends before the blocks that are read.
 enum class Missing : uint8_t {
   is_damage,  // Code::corrupt
-  is_zeros,   // it was cut short, and that is known
+  is_zeros,   // it is known to have been cut short
 };
 
-// Keeps every other writer out. What excludes is the lock on the directory itself: it goes wherever
-// the directory is renamed to, and nobody can take it away without taking the store away. The file
-// LOCK says whose it is, and keeps versions out that know nothing else.
+// Excludes all other writers. The lock on the directory itself is the one that excludes: it stays
+// valid if the directory is renamed, and cannot be removed without removing the store. The file
+// LOCK names the holder, and excludes versions that lock nothing else.
 class StoreLock {
  public:
   StoreLock() noexcept = default;
@@ -93,11 +93,11 @@ class StoreLock {
   }
 
  private:
-  sys::File directory_;  // a description of its own, so that no other one is the lock too
+  sys::File directory_;  // a separate open file description, which alone holds the lock
   sys::File file_;
 };
 
-// One open directory. Belongs to one thread. Every function says in its Status which file it was.
+// One open directory. Belongs to one thread. Every Status names the file that it is about.
 class Directory {
  public:
   // `path` is for messages.
@@ -107,64 +107,60 @@ class Directory {
         path_(std::move(path)),
         direct_(direct) {}
 
-  // With `create` every missing part is made: sync_path() before anything in it is relied upon.
+  // With `create` missing parts are created: call sync_path() before relying on anything in it.
   static sys::Result<Directory> open(sys::FileSystem& file_system, const std::string& path,
                                      bool create, bool direct);
 
-  // The same directory, wherever it is by now, through a descriptor of its own, for another thread:
-  // each descriptor is told of a failed flush once, fsync(2). Any thread.
+  // The same directory, even if it was moved since, through a descriptor of its own, for another
+  // thread: each descriptor reports a failed flush once, fsync(2). Any thread.
   sys::Result<Directory> again() const;
 
   [[nodiscard]] sys::FileSystem& file_system() const noexcept { return file_system_; }
   [[nodiscard]] int handle() const noexcept { return handle_.get(); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  // False once the file system refused O_DIRECT.
+  // False once the file system has refused O_DIRECT.
   [[nodiscard]] bool direct() const noexcept { return direct_; }
   void set_direct(bool direct) noexcept { direct_ = direct; }
 
   sys::Status list(Listing& listing) const;
-  // Code::locked, naming the holder, after trying for `retry_ms`; unsupported where the file system
-  // has no locks.
+  // Code::locked with the holder, after trying for `retry_ms`; unsupported without file locks.
   sys::Result<StoreLock> lock(uint32_t retry_ms) const;
-  // Whether somebody holds that lock just now, or it can't be told. Nothing stays locked.
+  // Whether a process holds that lock now, or this cannot be determined. Leaves nothing locked.
   [[nodiscard]] bool in_use() const;
   sys::Status sync() const;
-  // Flushes every directory above this one that opening may have made an entry in, now or in an
-  // attempt that was cut short.
+  // Flushes all directories above this one in which opening, even if cut short, made entries.
   sys::Status sync_path() const;
   sys::Status sync_file(const ReadFile& file) const;
   sys::Status remove(const std::string& name) const;
-  // Code::corrupt where something has the name of a temporary file, or of LOCK, that no start can
-  // remove or lock.
+  // Code::corrupt if a temporary file's name or LOCK is something that opening cannot remove or
+  // lock.
   sys::Status check_passable(const std::string& name) const;
 
-  // `sync_first`: what is read is on the device. Otherwise nothing is changed.
+  // `sync_first`: flushes what is read, so that it is on the device. Otherwise changes nothing.
   sys::Result<StoreFacts> read_store(bool sync_first);
-  // By the rule of publication: a temporary file, flushed, renamed, the directory flushed.
+  // As every publication: a temporary file, flushed, renamed, then the directory flushed.
   sys::Status publish_store(const StoreFacts& facts) const;
 
-  // For reading. Its size is checked by read_header(), because a dense segment's is in its header.
+  // For reading. read_header() checks its size, because a dense segment's is in its header.
   sys::Result<ReadFile> open_segment(uint32_t number, uint64_t segment_bytes) {
     return open_segment_as(segment_name(number), segment_bytes);
   }
   sys::Result<ReadFile> open_segment_as(std::string name, uint64_t segment_bytes);
-  // For a segment without STORE beside it: number 1, a valid header, and no frame, not even a torn
-  // one's header. Codes as for the functions around this one.
+  // For a segment without STORE: whether it has number 1, a valid header, and no frame, not even
+  // the header of a torn one. Codes as for the functions around it.
   sys::Result<bool> holds_no_frame(uint32_t number);
-  // Code::corrupt for a damaged header and a file of another size, version for another one,
-  // unreadable, io.
+  // Code::corrupt for a damaged header or wrong file size, version for another one, unreadable, io.
   sys::Result<format::SegmentHeader> read_header(ReadFile& file);
-  // Of a dense segment whose header is possible: Code::corrupt, unreadable, io.
+  // Of a dense segment with a possible header: Code::corrupt, unreadable, io.
   sys::Result<DenseIndex> read_index(ReadFile& file, const format::SegmentHeader& header);
-  // Whole blocks from `block` on. Those that the device refuses are added to `refused`, with zeros
-  // in their place; any other failure is a Status.
+  // Whole blocks from `block` on. Blocks that the device refuses are added to `refused` and zero in
+  // `bytes`; any other failure is a Status.
   sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
                           Missing missing, RefusedBlocks& refused);
   [[nodiscard]] sys::Status unreadable(const ReadFile& file, uint32_t block, int error) const;
-  // The whole file STORE as it lies there, up to the size that one can have. Code::unreadable, io.
+  // The file STORE as it is, up to the largest possible size. Code::unreadable, io.
   sys::Result<std::vector<std::byte>> read_store_bytes(bool sync_first);
-  // The whole file SNAP-<seq>; `state` views into `bytes`. Code::not_found, corrupt, version,
-  // unreadable, io.
+  // The file SNAP-<seq>, `state` within `bytes`. Code::not_found, corrupt, version, unreadable, io.
   sys::Result<format::SnapshotHeader> read_snapshot(uint64_t seq, std::vector<std::byte>& bytes,
                                                     Bytes& state) {
     return read_snapshot_as(snapshot_name(seq), bytes, state);
@@ -176,7 +172,7 @@ class Directory {
   [[nodiscard]] std::string holder() const;
   sys::Status wait_for(const sys::File& file, std::string_view name, uint64_t give_up_ns) const;
   sys::Result<ReadFile> open_for_reading(std::string name);
-  // Reads as much as there is of `bytes`, retrying what was interrupted; count or -errno.
+  // Reads as much of `bytes` as there is, and retries interrupted reads; count or -errno.
   int64_t read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset);
   [[nodiscard]] sys::Status error(int64_t result, std::string_view call,
                                   std::string_view name) const;
@@ -187,9 +183,8 @@ class Directory {
   bool direct_;
 };
 
-// Writes all of `bytes` (whole blocks) at `offset`, at most one block-wise continuation per short
-// write: 0, or -errno; -EIO for a write of nothing. For files that are not published: any error
-// means that the file must be given up.
+// Writes all of `bytes` (whole blocks) at `offset`; continues short writes block by block. 0 or
+// -errno; -EIO for a write of nothing. For unpublished files: an error means giving the file up.
 int write_all(sys::FileSystem& file_system, int file, Bytes bytes, uint64_t offset) noexcept;
 
 }  // namespace espora::store

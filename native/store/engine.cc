@@ -137,7 +137,7 @@ Status Engine::adopt(const Status& installed) {
 
 Status Engine::poison(Code code) const { return Status(code, failure_.message()); }
 
-// Whether housekeeping made the store unusable; takes its failure over.
+// Whether housekeeping made the store unusable; copies its failure.
 bool Engine::housekeeping_failed() {
   if (!housekeeping_->failed()) [[likely]]
     return false;
@@ -145,8 +145,8 @@ bool Engine::housekeeping_failed() {
   return true;
 }
 
-// Why there is no next segment. It is prepared anew each second, so that what kept it back is no
-// failure of the store: nothing was changed, whatever it was.
+// Why there is no next segment. It is prepared again each second, so the obstacle is no failure of
+// the store: whatever it was, nothing was changed.
 Status Engine::no_segment(const Status& why) const {
   Code code = why.code();
   switch (code) {
@@ -162,7 +162,7 @@ Status Engine::no_segment(const Status& why) const {
   return Status(code, directory_.path() + ": there is no next segment: " + why.message());
 }
 
-// Why nothing can be appended, whatever its size.
+// Why nothing of any size can be appended.
 Status Engine::refusal() const {
   if (closed_) return Status(Code::closed, directory_.path() + ": the store is closed");
   if (poisoned()) return poison(Code::failed);
@@ -287,8 +287,8 @@ bool Engine::begin_commit() noexcept {
 }
 
 #ifdef ESPORA_SIMULATION
-// Defect::rewrite_partial_block: the open batch and the last frame become one, in the place of that
-// frame, where both fit into its last block.
+// Defect::rewrite_partial_block: merges the open batch into the last frame, in the place of that
+// frame, if both fit into its last block.
 void Engine::absorb_last_frame() noexcept {
   const format::FrameHeader& last = work_.frame;
   const size_t last_bytes = last.payload_bytes;
@@ -330,7 +330,7 @@ bool Engine::begin_seal() noexcept {
   if (work_.kind != WorkKind::none || open_.records != 0 || housekeeping_failed() || !can_seal()) {
     return false;
   }
-  open_.reserved = 0;  // the block may be the one that was reserved
+  open_.reserved = 0;  // the reserved block may be the one that the seal takes
   begin(WorkKind::seal, Phase::flush_before);
   work_.frame = {};
   work_.frame.type = static_cast<uint16_t>(format::FrameType::seal);
@@ -349,8 +349,7 @@ Status Engine::complete() {
   if (work_.refused_in != Phase::idle) [[unlikely]]
     return complete_refused(kind);
   if (work_.error != 0) {
-    // What failed may have taken effect or not: nothing in memory above durable_seq counts any
-    // more.
+    // The failed call may have taken effect: nothing in memory above durable_seq counts any more.
     housekeeping_->stop();
     failure_ = Status::from_errno(Code::io, work_.error, work_.call, work_.file);
     return Status::from_errno(Code::indeterminate, work_.error, work_.call, work_.file);
@@ -370,7 +369,7 @@ Status Engine::complete() {
     unsealed_ = true;
     stats_.batches++;
     stats_.records += acknowledged_seq_ - before;
-    // A roll flushed what came before this batch.
+    // A roll flushed everything before this batch.
     if (work_.roll && current_.durable_seq != acknowledged_seq_) unflushed_since_ns_ = now_ns;
   } else if (kind == WorkKind::seal) {
     unsealed_ = false;
@@ -381,7 +380,7 @@ Status Engine::complete() {
   return {};
 }
 
-// Nothing of what was in work counts, and its place is free again.
+// Nothing that was in work counts, and its place is free again.
 Status Engine::complete_refused(WorkKind kind) {
   const int error = std::exchange(work_.error, 0);
   next_block_ = work_.block_before;
@@ -393,7 +392,7 @@ Status Engine::complete_refused(WorkKind kind) {
   spares_->set_used(uint64_t{next_block_} * block_bytes);
   durable_seq_ = current_.durable_seq;
   const uint64_t now_ns = file_system_.monotonic_ns();
-  // What a seal says is so without it.
+  // What a seal states is true without it.
   if (kind == WorkKind::seal) {
     idle_since_ns_ = now_ns;
     return {};
@@ -407,12 +406,12 @@ Status Engine::complete_refused(WorkKind kind) {
   return full_;
 }
 
-// Where the next batch goes after one that should have gone into a new segment.
+// Decides where the next batch goes after one that should have gone into a new segment.
 void Engine::settle_refused_roll() {
   switch (work_.refused_in) {
     case Phase::rename:
-      // The successor's header says where the current segment ends, and its name may yet appear:
-      // nothing more is written there, and every further batch tries to publish it first.
+      // The successor's header names the end of the current segment, and its name may still appear:
+      // nothing more is written here, and every further batch first tries to publish the successor.
       half_rolled_ = true;
       [[fallthrough]];
     case Phase::header:
@@ -423,12 +422,12 @@ void Engine::settle_refused_roll() {
       reserved_spare_ = std::move(work_.spare);
       return;
     case Phase::header_flush:
-      // A second flush of it may report success for what the first one dropped.
+      // A second flush of it may report success for data that the first one dropped.
       work_.spare.file.reset();
       (void)directory_.remove(work_.spare.name);
       return;
     default:
-      // The new segment is there, without this batch.
+      // The new segment is published, without this batch.
       next_block_ = 1;
       torn_ = work_.torn;
       stats_.rolls++;
@@ -511,7 +510,7 @@ void Engine::step() noexcept {
     case Phase::directory_flush: {
       if (Status synced = directory_.sync(); !synced.ok())
         return fail(-synced.error(), "fsync", ".");
-      // Its failed flush may have covered this rename too.
+      // Its failed flush may have covered this rename, too.
       if (housekeeping_->failed()) return fail(-EIO, "fsync", ".");
       adopt_spare();
       return next_phase(Phase::write);
@@ -594,13 +593,13 @@ void Engine::write_frame() noexcept {
   if (wrote <= 0) {
     const int result = wrote == 0 ? -EIO : static_cast<int>(wrote);
     const std::string file = segment_name(current_.header.number);
-    // Of a seal nothing has to be known: it says what is so, whether it is there or not.
+    // The result of a seal does not matter: it states what is true with or without it.
     if (is_full(wrote) && frame.record_count == 0) return refuse(result, "pwrite", file);
     fail(result, "pwrite", file);
     if (is_full(wrote)) next_phase(Phase::look_back);
     return;
   }
-  // A block that was written in part is written again: it is not durable yet.
+  // A partly written block is written again: it is not durable yet.
   work_.written += static_cast<size_t>(wrote) / block_bytes * block_bytes;
   if (work_.written < work_.bytes) return;
   current_.frame_crc = frame.header_crc;
@@ -614,11 +613,10 @@ void Engine::write_frame() noexcept {
   next_phase(flushes ? Phase::flush : Phase::idle);
 }
 
-// There was no space for a batch that had its place: is it there all the same? If it is whole
-// nobody knows what will become of it, and the error stays. Otherwise it is refused, and never
-// becomes whole: the next frame has another header, in the same place. Where only its own header is
-// there, that one has to go first, or a batch with the same bytes behind it, torn itself, could
-// complete it.
+// There was no space for a batch whose place was allocated: was it written nevertheless? If it is
+// whole its fate is unknown, and the error stands. Otherwise it is refused, and never becomes
+// whole, because the next frame has another header, in the same place. If its header was written,
+// that must be erased first: a torn batch with the same bytes after it could otherwise complete it.
 void Engine::look_back() noexcept {
   const std::byte* meant = work_.buffer.data() + work_.looked;
   const int64_t got = file_system_.pread(current_.file.get(), header_block_.data(), block_bytes,
@@ -640,7 +638,7 @@ void Engine::look_back() noexcept {
   next_phase(Phase::idle);
 }
 
-// Before anything is written over a header whose batch was refused.
+// Erases the header of a refused batch before its place is overwritten.
 void Engine::erase() noexcept {
   std::memset(header_block_.data(), 0, block_bytes);
   current_.dirty = true;
@@ -711,7 +709,7 @@ Status Engine::close() {
   ESPORA_CHECK(work_.kind == WorkKind::none);
   if (closed_) return {};
   Status status = commit();
-  // What was refused for lack of space changes nothing for the rest.
+  // A refusal for lack of space does not affect the rest.
   const bool goes_on = status.ok() || status.code() == Code::no_space;
   if (Status flushed = goes_on ? flush() : Status(); !flushed.ok()) status = std::move(flushed);
   if (Status sealed = goes_on ? seal() : Status(); !sealed.ok()) status = std::move(sealed);

@@ -157,7 +157,7 @@ bool decode_frame_header(Bytes block, uint32_t seed, format::FrameHeader& header
 }
 
 uint64_t digest(Bytes bytes, uint64_t seed) noexcept {
-  // Multiply and rotate, word by word; the length goes in, so that zeros at the end count.
+  // Multiply and rotate, word by word; including the length, so that zeros at the end count.
   constexpr uint64_t odd_a = 0x9E3779B97F4A7C15;
   constexpr uint64_t odd_b = 0xC2B2AE3D27D4EB4F;
   uint64_t sum = seed ^ (bytes.size() * odd_a);

@@ -94,7 +94,7 @@ Status Housekeeping::begin() {
 }
 
 // A segment is rewritten before its records go into the snapshot, because they are then read from
-// the smaller file; unless rewriting is behind, or rests.
+// the smaller file; unless rewriting is behind, or pauses after a failure.
 Housekeeping::Chore Housekeeping::choose(uint32_t closed, uint64_t now_ns) const noexcept {
   const bool rewrite =
       rewriter_ != nullptr && rewriter_->number() <= closed && now_ns >= retry_rewrite_ns_;
@@ -182,8 +182,8 @@ uint64_t Housekeeping::step_maker(uint32_t closed) {
   return resume_ns(maker_->backlog(closed));
 }
 
-// Gentle while one segment is due, a quarter of the pause with each further one: what is written
-// faster than this can follow must not pile up.
+// The full pause while one segment is due, a quarter of it for each further one: segments must not
+// pile up if they are written faster than this can follow.
 uint64_t Housekeeping::resume_ns(uint32_t backlog) const noexcept {
   if (backlog > limits::housekeeping_backlog_max) return 0;
   const uint32_t further = backlog == 0 ? 0 : backlog - 1;
@@ -211,7 +211,7 @@ uint64_t Housekeeping::fail_for_good(const Status& status) {
   return never_ns;
 }
 
-// What stays behind is removed when the store is opened next.
+// Files that cannot be removed are removed when the store is opened next.
 void Housekeeping::discard() {
   const bool poisoned = stopped_.exchange(true, std::memory_order_acq_rel) || failed();
   if (!poisoned && rewriter_ != nullptr) rewriter_->abandon();

@@ -42,7 +42,7 @@ void HousekeepingThread::let_go() {
   }
 }
 
-// A spare that somebody waits for comes before everything else.
+// A spare that an append waits for comes before everything else.
 uint64_t HousekeepingThread::step() {
   const uint64_t due_ns = spares_.step();
   if (due_ns == 0 || housekeeping_ == nullptr) return due_ns;

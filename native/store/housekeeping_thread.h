@@ -1,4 +1,4 @@
-// The thread that prepares a store's segments beside the thread that writes them, rewrites them
+// The thread that prepares a store's segments alongside the thread that writes them, rewrites them
 // when they are closed, and makes snapshots.
 #pragma once
 
@@ -14,12 +14,12 @@
 namespace espora::store {
 
 // Runs from construction to stop() or destruction, which must come before the engine's close() and
-// destruction; not at all where started() says so.
+// destruction; not at all if started() is a failure.
 class HousekeepingThread {
  public:
-  // Takes all hooks of `spares` and `housekeeping` (which may be null). `on_ready` (may be empty)
-  // is called on the new thread whenever a spare became ready, an attempt failed, or housekeeping
-  // failed for good: it should wake whoever keeps delayed appends and calls Engine::maintain().
+  // Takes all hooks of `spares` and `housekeeping` (which may be null). The new thread calls
+  // `on_ready` (may be empty) when a spare became ready, an attempt failed, or housekeeping failed
+  // for good: it should wake the thread with delayed appends, which calls Engine::maintain().
   HousekeepingThread(sys::FileSystem& file_system, SparePreparer& spares,
                      std::function<void()> on_ready, Housekeeping* housekeeping = nullptr);
   ~HousekeepingThread() { stop(); }
@@ -27,7 +27,7 @@ class HousekeepingThread {
   HousekeepingThread& operator=(const HousekeepingThread&) = delete;
 
   [[nodiscard]] const sys::Status& started() const noexcept { return started_; }
-  // Waits for the system call that is under way; idempotent.
+  // Waits for the running system call to end; idempotent.
   void stop();
 
  private:

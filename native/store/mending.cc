@@ -22,7 +22,7 @@ uint32_t actual_crc(std::span<const std::byte> bytes) noexcept {
   return sys::crc32c(bytes.subspan(format::header_crc_from));
 }
 
-// Whether two words differ in one byte only.
+// Whether two words differ in exactly one byte.
 bool differ_in_a_byte(uint32_t a, uint32_t b) noexcept {
   const uint32_t difference = a ^ b;
   if (difference == 0) return false;
@@ -56,7 +56,7 @@ bool mend_header(std::span<std::byte> bytes, const std::array<char, 8>& magic, s
     return take();
   }
   const auto wrong = sys::crc32c_wrong_byte(bytes.subspan(format::header_crc_from), crc);
-  // Behind `used` there are zeros, and making them so did not help.
+  // The bytes from `used` on are zero, and making them so did not help.
   if (!wrong || format::header_crc_from + wrong->at >= used) return false;
   mended[format::header_crc_from + wrong->at] = wrong->right;
   return take();

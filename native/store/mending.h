@@ -1,5 +1,5 @@
-// What a damaged header was, where its own checksum still tells: pure. For repair only; whatever
-// opens a store takes a damaged header for what it is.
+// Restores a damaged header if its own checksum still determines it: pure. Only for repair; opening
+// a store takes a damaged header as damage.
 #pragma once
 
 #include <array>
@@ -10,13 +10,13 @@
 
 namespace espora::store {
 
-// Puts right the one byte of `bytes` (block 0 of a segment, or a whole file STORE) that is wrong,
-// whatever was damaged of its magic, and what must be zero from `used` on. False where the checksum
-// does not vouch for the result; then nothing was changed. A byte is named by chance once in some
-// thousand headers of which more is damaged: the fields have to be possible, too.
+// Corrects the one wrong byte of `bytes` (block 0 of a segment, or a whole file STORE), any damage
+// of its magic, and bytes from `used` on that must be zero. False if the checksum does not confirm
+// the result; then nothing was changed. If more is damaged, a wrong correction passes once in some
+// thousand headers: the caller must also check that the fields are possible.
 bool mend_header(std::span<std::byte> bytes, const std::array<char, 8>& magic, size_t used);
 
-// The same for a file STORE, whose header says itself how much of it is used.
+// The same for a file STORE, whose header gives the size that is used.
 bool mend_store(std::span<std::byte> file);
 
 }  // namespace espora::store

@@ -104,7 +104,7 @@ Status Opening::recover() {
   uint64_t proven = listing_.snapshots.empty() ? 0 : listing_.snapshots.back();
   for (const format::SegmentHeader& header : headers) proven = std::max(proven, proven_by(header));
 
-  // The end of the log first: what it proves can then be shown while it is read, once.
+  // The end of the log first: what it proves durable can then be shown in a single pass.
   const format::SegmentHeader& last = headers.back();
   if (Status opened = look_at(last); !opened.ok()) return opened;
   Evidence evidence;
@@ -143,7 +143,7 @@ Status Opening::recover() {
   // Nothing was appended since STORE was published last, if it was: the directory's flush may have
   // failed then, and with it the schema that records would need from now on be lost.
   publish_store_ = publish_store_ || tail.end.last_seq() <= last.durable_seq;
-  // Its directory's flush may have failed when the store was made.
+  // The directory's flush may have failed when the store was made.
   if (last.number == 1 && tail.proven_seq == 0) {
     publish_store_ = true;
     return directory_.sync_path();
@@ -357,7 +357,7 @@ Status Opening::make_fresh(SparePreparer& spares) {
 // that publishes the fresh segment makes the name durable.
 Status Opening::make_reserve() {
   ESPORA_DEFECT(no_reserve) return {};
-  // What a link points at is somebody else's, and would be written to.
+  // The target of a link is not the store's, and would be written to.
   const sys::File there(file_system_,
                         file_system_.open(directory_.handle(), reserve_name, {.no_follow = true}));
   if (there.valid()) {
@@ -365,10 +365,10 @@ Status Opening::make_reserve() {
     if (size < 0) return reserve_failure(size, "fstat");
     if (static_cast<uint64_t>(size) == store_.segment_bytes) return {};
   }
-  // Where an attempt of this same opening could not remove it.
+  // In case an earlier attempt of this opening could not remove it.
   if (Status removed = directory_.remove(reserve_temporary_name); !removed.ok()) return removed;
   Status written = write_reserve();
-  // A full disk would fill further.
+  // Otherwise a full disk would fill further.
   if (!written.ok()) (void)directory_.remove(reserve_temporary_name);
   return written;
 }
@@ -395,7 +395,7 @@ Status Opening::write_reserve() {
     result = write_all(file_system_, file.get(), part, at);
     if (result < 0) return failed(result, "pwrite");
   }
-  // It has a segment's size, but room for its beginning only.
+  // It has a segment's size, but allocated space only at its beginning.
   result = write_all(file_system_, file.get(), zeros.first(block_bytes),
                      store_.segment_bytes - block_bytes);
   if (result < 0) return failed(result, "pwrite");
@@ -434,7 +434,7 @@ Status Opening::secure() {
   std::swap(fresh_, least_);
   Status status = publish(std::move(reserve));
   if (status.ok()) status = show_copied();
-  // What it took the place of, if it did, gives its space back: it is what is copied from now on.
+  // A replaced segment gives its space back, so copies are now taken from the new one.
   if (status.ok()) status = look_at(fresh_.header);
   if (status.ok()) fresh_.copied_from = start_of(fresh_.header);
   opened_.current.file.reset();
@@ -461,7 +461,7 @@ Status Opening::publish(Spare spare) {
   if (Status wrote = write_fresh(spare, copies); !wrote.ok()) return give_up(std::move(wrote));
   result = file_system_.fsync(spare.file.get());
   if (result < 0) return give_up(spare_failure(spare, result, "fsync"));
-  // From here on the name may stand for the new file, whatever the calls return.
+  // From here on the name may refer to the new file, whatever the calls return.
   const std::string name = segment_name(fresh_.header.number);
   result = file_system_.rename(directory_.handle(), spare.name.c_str(), name.c_str());
   if (result < 0) {

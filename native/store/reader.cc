@@ -23,7 +23,7 @@ Finding note_of(std::string what) {
   return {Severity::note, Code::ok, {0, 0, 0, false, std::move(what)}};
 }
 
-// How often a service may be met that comes and goes while the store is looked at.
+// How often to look again because a service started or stopped in the meantime.
 constexpr int looks_max = 4;
 
 std::string records_text(uint64_t first, uint64_t last) {
@@ -31,7 +31,7 @@ std::string records_text(uint64_t first, uint64_t last) {
                        : "records " + std::to_string(first) + " to " + std::to_string(last);
 }
 
-// What it means that there is no STORE: no store, one whose creation was cut short, or damage.
+// What a missing STORE means: no store, an interrupted creation, or damage.
 Status without_store(Directory& directory, const Listing& listing) {
   bool one_and_empty = false;
   if (listing.snapshots.empty() && listing.segments.size() == 1) {
@@ -81,13 +81,13 @@ sys::Result<std::unique_ptr<Reader>> Reader::open(Directory directory, uint64_t 
   return reader;
 }
 
-// The listing is taken anew, after STORE was read: a store that is just being made has its segment
-// before its STORE. And twice: a service that renames meanwhile may hide a name from one of them,
-// and a snapshot seen by the first has its segments in the second.
+// The directory is listed again after STORE was read, because a new store gets its segment before
+// its STORE. It is listed twice: a concurrent rename may hide a name from one listing, and a
+// snapshot in the first has its segments in the second.
 //
-// Whether somebody has the store open is asked when the last segment was opened, and then whether
-// it is the last one still. If nobody has, and it is, nobody writes to it ever again: whoever opens
-// the store from now on writes into a segment of its own. `changed`: it is not, look again.
+// After the last segment was opened, checks whether a process has the store open, and then whether
+// that segment is still the last. If no process has, and it is, it is never written to again: every
+// later opening writes into a segment of its own. `changed`: it is not the last, look again.
 Status Reader::look(bool may_look_again, bool& changed) {
   proven_seq_ = last_seq_ = 0;
   segments_.clear();
@@ -127,7 +127,7 @@ Status Reader::look(bool may_look_again, bool& changed) {
   return look_at_snapshots(listing);
 }
 
-// Whether the file with this header is still there under its name, and no other behind it.
+// Whether the file with this header is still there under its name, and still the last.
 sys::Result<bool> Reader::is_last(const format::SegmentHeader& header) const {
   Listing listing;
   if (Status listed = directory_.list(listing); !listed.ok()) return listed;
@@ -142,13 +142,13 @@ sys::Result<bool> Reader::is_last(const format::SegmentHeader& header) const {
   return found.ok() && found.value().nonce == header.nonce;
 }
 
-// No record is in it, but the next start is refused.
+// It holds no record, but the next start will be refused.
 void Reader::note_obstacle(const std::string& name) {
   const Status passable = directory_.check_passable(name);
   if (!passable.ok()) findings_.push_back(note_of(passable.message() + " before the next start"));
 }
 
-// True if it was about the store, and is a finding now.
+// True if the failure was about the store, and is now a finding.
 bool Reader::note_failure(uint32_t number, uint32_t block, const Status& status) {
   if (!about_store(status.code())) return false;
   findings_.push_back({Severity::damage,
@@ -194,8 +194,8 @@ Status Reader::look_at_headers(const Listing& listing) {
   return {};
 }
 
-// Only evidence is taken from this reading: what it shows of the records themselves may be older
-// than the evidence, read a moment later, that they are durable.
+// Only evidence is taken from this pass: the records seen in it may be older than the evidence,
+// read a moment later, that they are durable.
 Status Reader::take_evidence(bool in_use) {
   const SegmentFacts& last = segments_.back();
   std::optional<Tail> tail;
@@ -232,8 +232,8 @@ Status Reader::take_evidence(bool in_use) {
   return {};
 }
 
-// After the segments: one that was made meanwhile has a successor that is not known here, but then
-// its name was not in the listing either.
+// After the segments: a snapshot made meanwhile may have a successor that is not known here, but
+// then its name was not in the listing either.
 Status Reader::look_at_snapshots(const Listing& listing) {
   for (const uint64_t seq : listing.snapshots) {
     SnapshotFacts facts;
@@ -241,7 +241,7 @@ Status Reader::look_at_snapshots(const Listing& listing) {
     std::vector<std::byte> bytes;
     Bytes state;
     auto header = directory_.read_snapshot(seq, bytes, state);
-    if (header.status().code() == Code::not_found) continue;  // a newer one took its place
+    if (header.status().code() == Code::not_found) continue;  // replaced by a newer one
     if (!header.ok()) {
       if (!about_store(header.status().code())) return header.status();
       findings_.push_back(
@@ -262,7 +262,7 @@ Status Reader::look_at_snapshots(const Listing& listing) {
   return {};
 }
 
-// Nothing where the successor's header cannot be read: that is a finding of its own.
+// Nothing if the successor's header cannot be read, which is a finding of its own.
 std::optional<Damage> Reader::misplaced(const format::SnapshotHeader& snapshot) const {
   const uint64_t successor = uint64_t{snapshot.segment} + 1;
   for (const SegmentFacts& segment : segments_) {
@@ -288,8 +288,8 @@ Status Reader::walk(ReadVisitor& visitor, uint32_t first_segment) {
   return {};
 }
 
-// Where the frames of a segment must reach: the end that the next segment's header gives, or, in
-// the last one, what is proven. Where the next header is missing or damaged nothing says how far.
+// Where the frames of a segment must reach: the end given by the next segment's header or, in the
+// last segment, last_seq(). If the next header is missing or damaged the end is unknown.
 struct Reader::Extent {
   const format::SegmentHeader* successor = nullptr;
   bool last = false;
@@ -306,8 +306,8 @@ Reader::Extent Reader::extent_of(size_t index) const noexcept {
   return {&next.header, false, next.header.previous_last_seq};
 }
 
-// For the window. `header`: of the file that is read. It may have been rewritten since its header
-// was looked at.
+// Opens a segment for the window. `header` is that of the opened file, which may have been
+// rewritten since its header was first read.
 Status Reader::open_segment(size_t index, const Extent& extent, ReadFile& file,
                             format::SegmentHeader& header) {
   header = segments_[index].header;
@@ -334,7 +334,7 @@ Status Reader::open_segment(size_t index, const Extent& extent, ReadFile& file,
   return {};
 }
 
-// The frames of a dense segment are whole; its index must be so too.
+// The frames of a dense segment are intact; its index must be, too.
 Status Reader::check_index(size_t index, const format::SegmentHeader& header,
                            ReadVisitor& visitor) {
   auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
@@ -402,8 +402,8 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   return {};
 }
 
-// Behind the end of the log nothing is taken, but opening the store would stumble over a frame that
-// is whole and does not belong there, or over a block that the device does not give back.
+// Nothing after the end of the log is used, but opening the store would fail at an intact frame
+// that does not belong there, or at a block that the device does not return.
 Status Reader::look_behind(FrameWalk& walk, uint64_t known_seq, ReadVisitor& visitor) {
   const Chain& end = walk.chain();
   if (end.last_seq() == known_seq) {
@@ -498,7 +498,7 @@ class Counter final : public ReadVisitor {
     finding(note_of("sequences " + from + " to " + std::to_string(lost_to_) +
                     " are lost: a repair could not read these records"));
   }
-  // Ends where records are missing: that is a finding already, and nothing follows from the rest.
+  // Ends where records are missing: that is already a finding, and later states would be wrong.
   void replay(const RecordView& record, const format::FrameHeader& frame) {
     if (record.seq != ++replayed_seq_) return state_.reset();
     if (Status seen = state_->apply(record); !seen.ok()) {
@@ -528,7 +528,7 @@ class Counter final : public ReadVisitor {
   std::unique_ptr<SnapshotState> state_;
   std::vector<format::SnapshotHeader> snapshots_;
   uint64_t replayed_seq_ = 0;
-  uint64_t lost_from_ = 0;  // of the run of lost records that goes on; 0 where none does
+  uint64_t lost_from_ = 0;  // of the current run of lost records; 0 for none
   uint64_t lost_to_ = 0;
 };
 

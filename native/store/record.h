@@ -1,4 +1,4 @@
-// Records as they lie in a batch's payload, and as callers see them.
+// Records as stored in a batch's payload, and as callers see them.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace espora::store {
 
-// Takes the place of a record that repair had to give up, so that sequences keep their meaning.
+// Replaces a record that repair had to give up, so that sequences keep their meaning.
 inline constexpr uint16_t lost_record_type = 0xffff;
 
 struct RecordView {
@@ -18,21 +18,21 @@ struct RecordView {
   uint64_t time_us = 0;  // of its batch, since 1970, never decreasing
   uint16_t type = 0;
   uint16_t flags = 0;
-  Bytes bytes;  // valid as long as what they were read from
+  Bytes bytes;  // valid as long as the bytes they were read from
 };
 
-// Writes header and zero padding at `at`, which has record_extent(size) bytes; returns the place of
-// the record's `size` bytes.
+// Writes header and zero padding at `at`, which has record_extent(size) bytes; returns the place
+// for the record's `size` bytes.
 inline std::byte* put_record(std::byte* at, uint16_t type, uint16_t flags, size_t size) noexcept {
   const format::RecordHeader header{static_cast<uint32_t>(size), type, flags};
   const uint64_t zero = 0;
-  // The padding is within the last eight bytes; the record's own bytes come after it.
+  // The padding is within the last eight bytes; the record's own bytes are written afterwards.
   if (size != 0) std::memcpy(at + record_extent(size) - sizeof zero, &zero, sizeof zero);
   std::memcpy(at, &header, sizeof header);
   return at + sizeof header;
 }
 
-// Walks a frame's payload, a dense one's runs included.
+// Walks a frame's payload, including a dense frame's runs.
 class RecordCursor {
  public:
   RecordCursor(const format::FrameHeader& frame, Bytes payload) noexcept
@@ -41,7 +41,7 @@ class RecordCursor {
         time_us_(frame.time_us),
         dense_(frame.type == static_cast<uint16_t>(format::FrameType::dense)) {}
 
-  // False at the end, and where the next record does not fit: then damaged().
+  // False at the end, and if the next record does not fit: then damaged().
   bool next(RecordView& record) noexcept {
     if (dense_ && run_records_ == 0 && !next_run()) return false;
     if (payload_.empty()) return false;
@@ -59,7 +59,7 @@ class RecordCursor {
   }
 
   [[nodiscard]] bool damaged() const noexcept { return damaged_; }
-  // Records of the current run that are still to come; nothing but 0 in a frame that is not dense.
+  // Remaining records of the current run; always 0 in a frame that is not dense.
   [[nodiscard]] uint32_t run_records() const noexcept { return run_records_; }
 
  private:
@@ -76,7 +76,7 @@ class RecordCursor {
     time_us_ = run.time_us;
     return !damaged_;
   }
-  // The last record of a run ends it, and no other does.
+  // The last record of a run must end it, and no other may.
   bool take_of_run(size_t extent) noexcept {
     if (extent > run_bytes_) return false;
     run_bytes_ -= static_cast<uint32_t>(extent);

@@ -21,7 +21,7 @@ sys::Result<std::unique_ptr<RecordReader>> RecordReader::open(Directory director
   return reader;
 }
 
-// The headers of segments that are not known yet.
+// Reads the headers of segments that are not known yet.
 Status RecordReader::look() {
   Listing listing;
   if (Status listed = directory_.list(listing); !listed.ok()) return listed;
@@ -45,7 +45,7 @@ Status RecordReader::look() {
 }
 
 Status RecordReader::read(const ReadPortion& portion, RecordSink& sink) {
-  window_of_ = nullptr;  // the writer may have gone on in what it holds
+  window_of_ = nullptr;  // the writer may have extended the blocks that it holds
   uint32_t records = 0;
   size_t bytes = 0;
   const auto full = [&] { return records >= portion.records_max || bytes >= portion.bytes_max; };
@@ -85,7 +85,7 @@ Status RecordReader::read(const ReadPortion& portion, RecordSink& sink) {
   return {};
 }
 
-// The frame that holds `seq`, valid until the next call.
+// Finds the frame that holds `seq`; valid until the next call.
 Status RecordReader::find(uint64_t seq, FrameView& frame) {
   auto found = segment_of(seq);
   if (!found.ok()) return found.status();
@@ -114,7 +114,7 @@ sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
     return static_cast<uint32_t>(after - first_seqs_.begin());
   };
   uint32_t number = number_of();
-  // The last one known may have got successors since.
+  // The last known segment may have successors now.
   if (number == first_seqs_.size()) {
     const auto known = std::find_if(open_.begin(), open_.end(),
                                     [&](const auto& each) { return each->number == number; });
@@ -167,7 +167,7 @@ void RecordReader::look_at(Segment& segment) {
   window_of_ = &segment;
 }
 
-// Takes frames behind the known ones until `seq` is among them.
+// Reads frames after the known ones until one contains `seq`.
 Status RecordReader::extend(Segment& segment, uint64_t seq) {
   look_at(segment);
   FrameWalk walk(segment.header, {}, segment.end);
@@ -204,11 +204,11 @@ Status RecordReader::load(Segment& segment, const format::IndexEntry& entry, Fra
   const Bytes bytes = image.bytes.subspan(size_t{entry.block - image.first_block} * block_bytes,
                                           size_t{entry.blocks} * block_bytes);
   if (segment.dense) {
-    // The index's own entry: its neighbour says where it ends.
+    // The index's own entry: the entry after it tells where it ends.
     const format::IndexEntry* own = segment.dense->find(entry.first_seq);
     if (own != nullptr && segment.dense->frame(*own, bytes, frame)) return {};
   } else {
-    // Its link to the frame before it was looked at when it became known.
+    // Its link to the previous frame was checked when it became known.
     format::FrameHeader header;
     if (decode_frame_header(bytes, frame_seed(segment.header.nonce), header)) {
       FrameWalk walk(segment.header, {bytes, {}, entry.block},

@@ -1,4 +1,4 @@
-// Finds records by sequence number while a writer goes on: ranges in both directions, a bounded
+// Finds records by sequence number while a writer appends: ranges in both directions, a bounded
 // portion at a time. Reads only what the caller knows to be durable.
 #pragma once
 
@@ -19,43 +19,42 @@
 
 namespace espora::store {
 
-// What one call of RecordReader::read() takes, and where it left off.
+// What one call of RecordReader::read() should read.
 struct ReadPortion {
-  uint64_t first = 0;  // both ends included
+  uint64_t first = 0;  // both ends inclusive
   uint64_t last = 0;   // known to be durable
   bool reverse = false;
   uint32_t records_max = 0;
-  size_t bytes_max = 0;  // of records; at least one is read
+  size_t bytes_max = 0;  // of records; at least one record is read
 };
 
 class RecordSink {
  public:
-  // Valid during the call.
+  // `record` is valid during the call.
   virtual void record(const RecordView& record) = 0;
 
  protected:
   ~RecordSink() = default;
 };
 
-// Used by one thread at a time. Reads through the page cache: everything it may read was flushed.
+// Used by one thread at a time. Reads through the page cache: all that it may read was flushed.
 class RecordReader {
  public:
   static sys::Result<std::unique_ptr<RecordReader>> open(Directory directory);
 
-  // Gives the first records of the portion, from its first or, with `reverse`, from its last on.
-  // Codes: corrupt, unreadable, io.
+  // Gives the first records of the portion, from its first one on or, with `reverse`, backwards
+  // from its last. Codes: corrupt, unreadable, io.
   sys::Status read(const ReadPortion& portion, RecordSink& sink);
 
  private:
-  // Where frames are in one segment. A closed one is known whole; of the current one as much as was
-  // asked for.
+  // The frame positions of one segment: all of a closed one; of the current one those read so far.
   struct Segment {
     uint32_t number = 0;
     ReadFile file;
     format::SegmentHeader header{};
     std::vector<format::IndexEntry> frames;  // with records, ascending
     std::optional<DenseIndex> dense;
-    Chain end;  // behind the last frame that is known
+    Chain end;  // after the last known frame
     bool last = false;
   };
 
@@ -71,11 +70,11 @@ class RecordReader {
 
   Directory directory_;
   StoreFacts store_;
-  // Every segment by number - 1, as far as known: the first sequence in it.
+  // The first sequence of every known segment, by number - 1.
   std::vector<uint64_t> first_seqs_;
   std::deque<std::unique_ptr<Segment>> open_;  // the least recently used first
   SegmentWindow window_{directory_};
-  const Segment* window_of_ = nullptr;  // null where what it holds is not to be used
+  const Segment* window_of_ = nullptr;  // null if the window's content must not be used
 };
 
 }  // namespace espora::store

@@ -27,7 +27,7 @@ Verdict judge(const std::array<Case<facts, Verdict>, rows>& cases,
 }
 
 bool all_zero(Bytes bytes) noexcept {
-  // Compares the bytes with themselves, one further: no table of zeros of any size is needed.
+  // Compares the bytes with themselves shifted by one: needs no table of zeros.
   return bytes.empty() || (bytes[0] == std::byte{0} &&
                            std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
@@ -127,7 +127,7 @@ bool FrameWalk::readable(uint32_t block, uint32_t count) const noexcept {
 
 namespace {
 
-// Fields that do not depend on the frame's neighbours, in a segment that is dense or not.
+// Whether fields that do not depend on neighbouring frames are possible; `dense`: the segment is.
 bool possible(const format::FrameHeader& frame, bool dense, uint64_t payload_room,
               uint64_t time_us) noexcept {
   const bool many = frame.type == static_cast<uint16_t>(format::FrameType::dense) &&
@@ -143,8 +143,8 @@ bool possible(const format::FrameHeader& frame, bool dense, uint64_t payload_roo
          frame.time_us >= time_us && frame.first_seq + frame.record_count > frame.record_count;
 }
 
-// As many records as the header says; in a dense frame their times go from the frame before it up
-// to its own and never back.
+// Whether there are as many records as the header says; in a dense frame their times rise from the
+// previous frame's up to its own.
 bool records_whole(const FrameView& frame, uint64_t time_us) noexcept {
   RecordCursor cursor(frame.header, frame.payload);
   RecordView record;
@@ -238,7 +238,7 @@ Damage FrameWalk::damage(FrameVerdict verdict, std::string what) const {
 
 namespace {
 
-// What the flag demands of the fields that come with it.
+// Whether the dense fields are consistent with the flag.
 bool dense_possible(const format::SegmentHeader& header) noexcept {
   if (!is_dense(header)) {
     return header.dense_last_seq == 0 && header.dense_end_block == 0 &&
@@ -314,8 +314,7 @@ std::optional<Damage> check_last_header(const format::SegmentHeader& header) {
 bool ends_where(const Chain& end, const format::SegmentHeader& header,
                 const format::SegmentHeader& successor) noexcept {
   if (is_dense(header)) {
-    // Its frames are others than those that the successor follows on; where they came from is what
-    // the header keeps.
+    // Its frames are not those that the successor follows; the header keeps the original end.
     return end.block == header.dense_index_block && end.last_seq() == header.dense_last_seq &&
            end.time_us == header.dense_time_us && dense_ends_where(header, successor);
   }
@@ -378,7 +377,7 @@ std::optional<Damage> check_snapshot_place(const format::SnapshotHeader& snapsho
 
 namespace {
 
-// Blocks from `first` to `end`, of which no frame is expected to be whole.
+// Looks at blocks from `first` to `end`, in which frames may be incomplete.
 Status look_at(const format::SegmentHeader& header, SegmentBlocks& blocks, uint32_t first,
                uint32_t end, Evidence& evidence) {
   SegmentImage image;
@@ -453,7 +452,7 @@ Status examine_tail(const format::SegmentHeader& header, SegmentBlocks& blocks,
     tail.stop = FrameVerdict::nothing;
     tail.proven_seq = std::min(tail.proven_seq, tail.end.last_seq());
   }
-  // What only something far behind it proves.
+  // Then the batches that only later evidence proves durable.
   FrameWalk again(header, {}, tail.proven.end);
   bool split = false;
   while (tail.proven.count < tail.all.count && again.chain().last_seq() < tail.proven_seq) {

@@ -1,6 +1,6 @@
 // What the bytes of a store mean when it is opened: pure decisions, each a table of cases of which
-// exactly one meets every combination of facts. No call here touches a file: a segment's blocks are
-// asked for, a piece at a time (SegmentBlocks).
+// exactly one matches every combination of facts. No call here touches a file: a segment's blocks
+// are requested, a piece at a time (SegmentBlocks).
 #pragma once
 
 #include <array>
@@ -20,10 +20,10 @@
 
 namespace espora::store {
 
-// A fact's value in a case: a bit, or one that does not matter.
+// A fact's value in a case: no, yes, or irrelevant.
 enum class Trit : uint8_t { no, yes, any };
 
-// A row of a table: the verdict where every fact has the row's value.
+// A row of a table: the verdict if every fact has the row's value.
 template <size_t facts, typename Verdict>
 struct Case {
   std::array<Trit, facts> when;
@@ -39,12 +39,12 @@ struct Case {
 
 // ---- the directory ----------------------------------------------------------------------------
 
-// In this order: STORE is there; a segment is there; a snapshot is there; the one segment that is
-// there has number 1, a valid header and not a single frame.
+// In this order: STORE exists; a segment exists; a snapshot exists; there is exactly one segment,
+// with number 1, a valid header and no frame.
 using DirectoryFacts = std::array<bool, 4>;
 enum class DirectoryVerdict : uint8_t {
   nothing,     // no store here
-  unfinished,  // its creation was cut short before anything was stored: starts anew
+  unfinished,  // its creation was interrupted before anything was stored: starts anew
   open,
   without_store,     // corrupt: records or a snapshot, but no STORE
   without_segments,  // corrupt: STORE, but no segment
@@ -56,23 +56,23 @@ DirectoryVerdict judge_directory(const DirectoryFacts& facts) noexcept;
 
 // At the place where the next frame is expected: its blocks can be read; a header with the right
 // magic and CRC is there; it names this segment, block and epoch; it continues the sequence; it
-// continues the chain of CRCs; its other fields are possible; payload and padding are whole; the
-// payload is as many records as it says.
+// continues the chain of CRCs; its other fields are possible; payload and padding are intact; the
+// payload consists of as many records as it says.
 using FrameFacts = std::array<bool, 8>;
 enum class FrameVerdict : uint8_t {
   accept,
-  nothing,          // no frame was completely begun here: the log ends, if nothing proves more
-  torn,             // a frame was begun here and not completed: likewise
-  unreadable,       // the device refuses: never taken for an end
+  nothing,          // no whole header here: the log ends, if nothing proves more
+  torn,             // a whole header here, but not the whole frame: likewise
+  unreadable,       // the device refuses: never taken as the end
   misplaced,        // corrupt: a valid frame of another place
   out_of_sequence,  // corrupt: a gap or a repeat
-  out_of_chain,     // corrupt: does not follow the frame before it
+  out_of_chain,     // corrupt: does not follow the previous frame
   impossible,       // corrupt: fields that no engine writes
-  malformed,        // corrupt: whole, but not records
+  malformed,        // corrupt: intact, but not records
 };
 extern const std::array<Case<8, FrameVerdict>, 9> frame_cases;
 FrameVerdict judge_frame(const FrameFacts& facts) noexcept;
-// True for the verdicts that the log may end with.
+// True for the verdicts with which the log may end.
 constexpr bool ends_log(FrameVerdict verdict) noexcept {
   return verdict == FrameVerdict::nothing || verdict == FrameVerdict::torn;
 }
@@ -80,15 +80,14 @@ std::string_view verdict_text(FrameVerdict verdict) noexcept;
 
 // ---- a segment --------------------------------------------------------------------------------
 
-// The largest frame, in a dense segment or not.
+// The largest frame of any segment.
 inline constexpr uint32_t frame_blocks_max = blocks_of(limits::dense_frame_bytes_max);
 static_assert(limits::batch_bytes_max <= limits::dense_frame_bytes_max);
 
 // A piece of a segment's file.
 struct SegmentImage {
   Bytes bytes;                           // from `first_block` on, whole blocks
-  std::span<const uint32_t> unreadable;  // blocks that the device refused, ascending; their bytes
-                                         // here mean nothing
+  std::span<const uint32_t> unreadable;  // refused by the device, ascending; bytes undefined
   uint32_t first_block = 0;
 
   [[nodiscard]] uint32_t end_block() const noexcept {
@@ -96,16 +95,16 @@ struct SegmentImage {
   }
 };
 
-// Gives a segment's blocks, a piece at a time: no more than that need be in memory.
+// Provides a segment's blocks a piece at a time, so that not all are in memory.
 class SegmentBlocks {
  public:
   virtual ~SegmentBlocks() = default;
-  // Blocks from here on are none of its business.
+  // The blocks end here.
   [[nodiscard]] virtual uint32_t end_block() const noexcept = 0;
-  // Of all that were asked for so far those that the device refused, ascending.
+  // The blocks that the device refused among all requested so far, ascending.
   [[nodiscard]] virtual std::span<const uint32_t> unreadable() const noexcept = 0;
-  // `image` has `count` blocks from `block` on, or all up to the end where that is nearer, and
-  // perhaps more. Valid until the next call. Fails for other reasons than blocks that are refused.
+  // `image` has `count` blocks from `block` on, or all up to the end if that is nearer, and perhaps
+  // more. Valid until the next call. Fails for other reasons than refused blocks.
   virtual sys::Status show(uint32_t block, uint32_t count, SegmentImage& image) = 0;
 };
 
@@ -123,7 +122,7 @@ struct FrameView {
 // Sees one batch, or dense frame; any Status but ok ends the walk.
 using BatchVisitor = std::function<sys::Status(const FrameView& batch)>;
 
-// Where acceptance stands: the next frame's block, and what it must continue.
+// The state of a walk: the next frame's block, and what it must continue.
 struct Chain {
   uint32_t block = 1;
   uint64_t next_seq = 1;
@@ -133,7 +132,7 @@ struct Chain {
   [[nodiscard]] uint64_t last_seq() const noexcept { return next_seq - 1; }
 };
 
-// Where the first frame of a segment stands.
+// The state before the first frame of a segment.
 constexpr Chain start_of(const format::SegmentHeader& header) noexcept {
   return {1, header.first_seq, header.previous_frame_crc, header.previous_time_us};
 }
@@ -142,7 +141,7 @@ constexpr Chain start_of(const format::SegmentHeader& header) noexcept {
 struct Damage {
   uint32_t segment = 0;
   uint32_t block = 0;
-  uint64_t seq = 0;  // the sequence that should be found there
+  uint64_t seq = 0;  // the sequence expected there
   bool unreadable = false;
   std::string what;
 
@@ -150,32 +149,31 @@ struct Damage {
   [[nodiscard]] std::string text() const;
 };
 
-// Takes frames one by one from the start of a segment.
+// Reads frames one by one from the start of a segment.
 class FrameWalk {
  public:
   FrameWalk(const format::SegmentHeader& header, const SegmentImage& image) noexcept;
   // From `chain` on: somewhere inside the segment.
   FrameWalk(const format::SegmentHeader& header, const SegmentImage& image,
             const Chain& chain) noexcept;
-  // The same where the nonce was lost, and the seed is known.
+  // The same if the nonce was lost but the seed is known.
   FrameWalk(const format::SegmentHeader& header, const SegmentImage& image, const Chain& chain,
             uint32_t seed) noexcept
       : header_(header), image_(image), seed_(seed), chain_(chain) {}
 
-  // Looks at the next place; `frame` is filled, and the chain advanced, only if accepted.
-  // `nothing` where no block is left.
+  // Looks at the next place; only accept fills `frame` and advances. `nothing` if no block is left.
   FrameVerdict next(FrameView& frame) noexcept;
-  // The same with the piece that it takes; fails as SegmentBlocks::show() does.
+  // The same, requesting its piece from `blocks`; fails as SegmentBlocks::show() does.
   sys::Status next(SegmentBlocks& blocks, FrameView& frame, FrameVerdict& verdict);
   [[nodiscard]] const Chain& chain() const noexcept { return chain_; }
-  // Goes on in another part of the file; the block at chain() must be in it, with as much behind it
-  // as the largest frame has, or all that the file has.
+  // Continues in another part of the file, which must contain the block at chain() and enough
+  // blocks for the largest frame after it, or all that the file has.
   void move_to(const SegmentImage& image) noexcept { image_ = image; }
-  // Where the contradiction lies when next() returned `verdict` at chain().
+  // The place of the contradiction, after next() returned `verdict` at chain().
   [[nodiscard]] Damage damage(FrameVerdict verdict, std::string what) const;
 
-  // The header at `block` if it is one of this segment that lies where it says; whether its payload
-  // is whole does not matter: what it claims was true when it was built.
+  // The header at `block` if it is one of this segment in its right place; its payload need not be
+  // intact, because its statements were true when it was built.
   [[nodiscard]] std::optional<format::FrameHeader> evidence_at(uint32_t block) const noexcept;
 
  private:
@@ -191,16 +189,14 @@ class FrameWalk {
   Chain chain_;
 };
 
-// Checks `header` of the file named with `number` against STORE and the header before it (null for
-// the first).
+// Checks a header of the file with `number` against STORE and the header before it (or null).
 std::optional<Damage> check_header(const format::SegmentHeader& header, uint32_t number,
                                    const StoreFacts& store, const format::SegmentHeader* before);
 
-// For the last segment's header, and what must not be there: only a segment with a successor is
-// ever rewritten.
+// The last segment's header must not be dense: only segments with a successor are rewritten.
 std::optional<Damage> check_last_header(const format::SegmentHeader& header);
 
-// What a header alone proves durable.
+// The sequence that a header alone proves durable.
 constexpr uint64_t proven_by(const format::SegmentHeader& header) noexcept {
   return header.durable_seq > header.previous_last_seq ? header.durable_seq
                                                        : header.previous_last_seq;
@@ -212,12 +208,12 @@ constexpr uint32_t frames_end(const format::SegmentHeader& header,
   return is_dense(header) ? header.dense_index_block : successor.previous_end_block;
 }
 
-// Whether a segment whose frames were all taken up to `end` ends where its successor says.
+// Whether a segment whose frames were all accepted up to `end` ends where its successor says.
 bool ends_where(const Chain& end, const format::SegmentHeader& header,
                 const format::SegmentHeader& successor) noexcept;
 
-// A segment with a successor: frames up to exactly the end that the successor's header gives, or
-// that a dense segment's own header gives. `image` needs no more blocks than that. Takes each
+// A segment with a successor: its frames must reach exactly the end given by the successor's
+// header, or by a dense segment's own header. `image` needs no more blocks than that. Returns each
 // batch, or dense frame, in order.
 class ClosedWalk {
  public:
@@ -228,7 +224,7 @@ class ClosedWalk {
         successor_(successor),
         end_block_(frames_end(header, successor)) {}
 
-  // False at the end, and at damage. Seals are passed over.
+  // False at the end, and at damage. Seals are skipped.
   bool next(FrameView& batch);
   [[nodiscard]] const std::optional<Damage>& damage() const noexcept { return damage_; }
 
@@ -248,39 +244,39 @@ class ClosedWalk {
 
 // ---- snapshots --------------------------------------------------------------------------------
 
-// Checks the snapshot whose name has `seq` against STORE.
+// Checks the snapshot with `seq` in its name against STORE.
 std::optional<Damage> check_snapshot(const format::SnapshotHeader& snapshot, uint64_t seq,
                                      const StoreFacts& store);
-// Checks it against the header of the segment that follows on the one it ends with.
+// Checks it against the header of the segment after the one that it ends with.
 std::optional<Damage> check_snapshot_place(const format::SnapshotHeader& snapshot,
                                            const format::SegmentHeader& successor);
 
 // ---- the last segment -------------------------------------------------------------------------
 
 // In this order: some block cannot be read; the chain ends at a frame that contradicts it; the last
-// accepted sequence is below what is proven durable; what is proven ends inside a batch; something
-// but zeros lies behind the end.
+// accepted sequence is below the proven one; the proven records end inside a batch; there are bytes
+// other than zero after the end.
 using TailFacts = std::array<bool, 5>;
 enum class TailVerdict : uint8_t { clean, torn, corrupt, unreadable };
 extern const std::array<Case<5, TailVerdict>, 6> tail_cases;
 TailVerdict judge_tail(const TailFacts& facts) noexcept;
 
-// What a segment proves, as far as its blocks were looked at from the back.
+// What a segment proves, as far as its blocks were read from the back.
 struct Evidence {
-  uint64_t proven_seq = 0;   // the highest sequence that anything proves durable
-  uint32_t first_block = 0;  // was looked at from here on
-  uint32_t used_blocks = 0;  // behind the last block that is not zero; 0 for none
-  bool any = false;          // a frame was begun there
+  uint64_t proven_seq = 0;   // the highest sequence that is proven durable
+  uint32_t first_block = 0;  // blocks were read from here on
+  uint32_t used_blocks = 0;  // end of the last block that is not zero; 0 for none
+  bool any = false;          // the header of a frame was found there
 };
 
-// Looks from the back until something is found: the newest frames, which prove everything before
-// them. `evidence` begins with what headers and snapshots prove.
+// Reads from the back until a frame is found: the newest frames prove everything before them.
+// `evidence` must contain what headers and snapshots prove.
 sys::Status look_from_behind(const format::SegmentHeader& header, SegmentBlocks& blocks,
                              Evidence& evidence);
 
-// The first batches of a segment, seals left out.
+// The first batches of a segment, without seals.
 struct BatchRange {
-  Chain end;  // behind the last of them
+  Chain end;  // after the last of them
   uint64_t count = 0;
   uint64_t payload_bytes = 0;
   uint64_t blocks = 0;
@@ -291,21 +287,19 @@ struct BatchRange {
 struct Tail {
   TailVerdict verdict = TailVerdict::clean;
   FrameVerdict stop = FrameVerdict::nothing;
-  Chain end;                     // behind the last accepted frame
-  uint64_t proven_seq = 0;       // the highest sequence that anything proves durable
-  BatchRange all;                // that were accepted
-  BatchRange proven;             // those of them that lie at or below proven_seq
+  Chain end;                     // after the last accepted frame
+  uint64_t proven_seq = 0;       // the highest sequence that is proven durable
+  BatchRange all;                // all accepted batches
+  BatchRange proven;             // those at or below proven_seq
   std::optional<Damage> damage;  // with corrupt and unreadable
 };
 
-// Takes the frames from the first on, and what lies behind them. `show` gets each batch that is
-// proven, in order, while it is read: where the store turns out to be damaged, some were shown
-// nevertheless.
+// Reads the frames from the first on, and what follows them. `show` gets each proven batch, in
+// order, while it is read: if the store turns out to be damaged, some were already shown.
 sys::Status examine_tail(const format::SegmentHeader& header, SegmentBlocks& blocks,
                          const Evidence& evidence, const BatchVisitor& show, Tail& tail);
 
-// Goes again through batches that were accepted, from `from` on up to `last_seq`. `damage` where
-// one of them is not there any more.
+// Reads accepted batches again, from `from` up to `last_seq`. `damage` if one has disappeared.
 sys::Status walk_again(const format::SegmentHeader& header, SegmentBlocks& blocks,
                        const Chain& from, uint64_t last_seq, const BatchVisitor& visitor,
                        std::optional<Damage>& damage);
@@ -313,28 +307,27 @@ sys::Status walk_again(const format::SegmentHeader& header, SegmentBlocks& block
 // ---- the segment that opening makes -----------------------------------------------------------
 
 // In this order: the last segment holds a record that is proven durable; all of its records fit in
-// one batch; it holds a record that was written after its publication. Without one nothing tells
-// that the flush of the directory which published it succeeded: a successor would outlive it.
+// one batch; it holds a record that was written after its publication. Without one, nothing proves
+// that the directory's flush which published it succeeded: a successor might survive it.
 using PlacementFacts = std::array<bool, 3>;
 enum class Placement : uint8_t {
-  replace,  // the same number: everything that the last one holds is copied
-  follow,   // the next number: what is not proven is copied
+  replace,  // the same number: all records of the last segment are copied
+  follow,   // the next number: unproven records are copied
 };
 extern const std::array<Case<3, Placement>, 4> placement_cases;
 Placement judge_placement(const PlacementFacts& facts) noexcept;
 
 struct FreshSegment {
-  // The nonce is still to come.
+  // The nonce is filled in later.
   format::SegmentHeader header{};
-  // The batches of the last segment that move into it, with their sequences and times: from here
-  // on, up to header.durable_seq.
+  // The last segment's batches to copy, with their sequences and times: up to header.durable_seq.
   Chain copied_from;
   uint64_t copied_blocks = 0;
   uint64_t proven_seq = 0;  // the highest sequence that was durable before the copy
 };
 
 FreshSegment plan_first_segment(const StoreFacts& store) noexcept;
-// `least`: where space is short, copies nothing that may stay where it is.
+// `least`: if space is short, copies only what must be copied.
 FreshSegment plan_fresh_segment(const format::SegmentHeader& last, const Tail& tail,
                                 bool least = false);
 

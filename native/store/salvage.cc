@@ -17,7 +17,7 @@ using sys::Status;
 
 namespace {
 
-// The key that most have; nothing for none.
+// The most frequent key; nothing if there is none.
 template <typename Key>
 std::optional<Key> most(const std::map<Key, uint32_t>& votes) {
   const auto best = std::max_element(
@@ -25,7 +25,7 @@ std::optional<Key> most(const std::map<Key, uint32_t>& votes) {
   return best == votes.end() ? std::nullopt : std::optional(best->first);
 }
 
-// A header's own fields, where STORE is not known yet.
+// Whether a header's own fields are possible, while STORE is not known yet.
 bool header_possible(const format::SegmentHeader& header) {
   StoreFacts own;
   own.uuid = header.uuid;
@@ -35,7 +35,7 @@ bool header_possible(const format::SegmentHeader& header) {
          !check_header(header, header.number, own, nullptr);
 }
 
-// The highest sequence that a header speaks of.
+// The highest sequence that a header mentions.
 uint64_t claimed_seq(const format::SegmentHeader& header) {
   return std::max(
       {header.first_seq, header.durable_seq, header.previous_last_seq, header.dense_last_seq});
@@ -72,7 +72,7 @@ void Salvage::note(std::string what) {
 
 // ---- headers ----------------------------------------------------------------------------------
 
-// Takes the header as it is, or as it was where it can be mended; without one the frames tell.
+// Takes the header as it is, or repaired; without one the frames must tell.
 Status Salvage::look_at(uint32_t number) {
   Part part;
   part.number = number;
@@ -124,8 +124,8 @@ void Salvage::choose_uuid() {
   segment_bytes_ = most(sizes).value_or(0);
 }
 
-// STORE as it is; as it was, where one byte of it is wrong and the segments agree with that; or as
-// another store of the kind has it.
+// Reads STORE as it is, or with one byte corrected if the segments agree with the result, or takes
+// it from another store of the same kind.
 Status Salvage::read_store(const Listing& listing, const StoreFacts* like) {
   const std::string name = std::string("/") + store_name;
   std::string what = " is missing";
@@ -167,8 +167,8 @@ Status Salvage::read_store(const Listing& listing, const StoreFacts* like) {
   return {};
 }
 
-// The newest one that there was room for, by its name; above that only one that is whole. How many
-// segments there were is taken from their headers: an empty file has a number, too.
+// The newest snapshot whose name is possible for the segments' size; beyond that only an intact
+// one. The number of segments comes from their headers: an empty file has a number, too.
 Status Salvage::look_at_snapshots(const Listing& listing) {
   uint64_t most = 0;
   for (const Part& part : parts_) {
@@ -207,8 +207,8 @@ Status Salvage::look() {
     }
     if (Status found = find_frames(part); !found.ok()) return found;
   }
-  // Under a wrong name it is still what its header says. Of two with the same number the one with
-  // the right name goes first, and the other only where that one holds nothing.
+  // A file under a wrong name is what its header says. Of two with the same number the one with the
+  // right name is used, unless only the other one has frames.
   for (Part& part : parts_) {
     if (part.header) part.number = part.header->number;
   }
@@ -224,8 +224,8 @@ Status Salvage::look() {
   return {};
 }
 
-// A frame at `block` that is whole with some seed: header and payload were given a CRC with the
-// same one, and the one that the header's CRC needs fits the payload's.
+// A frame at `block` that is intact with some seed: the CRCs of header and payload have the same
+// one, so the seed derived from the header's CRC must fit the payload's.
 std::optional<format::FrameHeader> Salvage::seeded_frame(SegmentWindow& window, uint32_t block,
                                                          uint32_t number, uint32_t& seed) {
   SegmentImage image;
@@ -244,8 +244,7 @@ std::optional<format::FrameHeader> Salvage::seeded_frame(SegmentWindow& window, 
   return header;
 }
 
-// Without a header its nonce is lost, and with it what the CRCs begin with: but every frame that is
-// whole gives that away.
+// The nonce is lost with the header, and with it the CRCs' seed: every intact frame reveals it.
 Status Salvage::assume_header(Part& part, SegmentWindow& window) {
   std::map<uint32_t, uint32_t> seeds;
   std::map<uint32_t, format::FrameHeader> examples;
@@ -315,7 +314,7 @@ Status Salvage::find_frames(Part& part) {
 
 // ---- the log ----------------------------------------------------------------------------------
 
-// Goes through the parts in order, and gives each record or says that it is lost.
+// Walks through the parts in order, and reports each record as read or lost.
 class Salvage::Walk {
  public:
   Walk(Salvage& salvage, SalvageVisitor& visitor, uint64_t durable_seq, bool damaged)
@@ -351,9 +350,9 @@ class Salvage::Walk {
   }
 
  private:
-  // What is known to have been there when a frame of this part is not: then it is damage, and what
-  // lies behind it belongs to the log. Otherwise the log ended there once, and what lies behind is
-  // the rest of writes that were cut short.
+  // Records up to here are known to have existed. If a frame of them is missing it is damage, and
+  // the frames after it belong to the log. Otherwise the log ended there, and what follows is left
+  // over from interrupted writes.
   [[nodiscard]] uint64_t known_seq(size_t index, uint64_t limit) const noexcept {
     const std::vector<Part>& parts = salvage_.parts_;
     if (index + 1 == parts.size()) return damaged_ ? UINT64_MAX : proven_seq_;
@@ -375,9 +374,9 @@ class Salvage::Walk {
     window.look_at(file, blocks_of(file.bytes), Missing::is_zeros);
     const uint64_t limit = limits_[index];
     const uint64_t known = known_seq(index, limit);
-    uint32_t block = 1;  // where the next frame should be
+    uint32_t block = 1;  // place of the next frame
     for (const Place& place : part.places) {
-      // A seal, or what came before already: it only shows where the next one should be.
+      // A seal, or an earlier record: only tells where the next frame should be.
       if (place.last_seq < next_seq_) {
         if (place.whole && place.block == block) block += place.blocks;
         continue;
@@ -423,7 +422,7 @@ class Salvage::Walk {
     return visitor_.records(frame, first_seq, last_seq);
   }
 
-  // Why there is no whole frame at `block`.
+  // Determines why there is no intact frame at `block`.
   Status suspect(const Part& part, SegmentWindow& window, uint32_t block) {
     SegmentImage image;
     FrameVerdict verdict = FrameVerdict::nothing;
@@ -454,9 +453,9 @@ class Salvage::Walk {
   const bool damaged_;
   uint64_t proven_seq_;
   std::vector<uint64_t> limits_;  // of each part: records from here on are in a later one
-  uint64_t claimed_seq_ = 0;      // by a frame that is not whole
+  uint64_t claimed_seq_ = 0;      // by a frame that is not intact
   uint64_t next_seq_ = 1;
-  std::optional<Damage> suspect_;  // what the next loss is put down to
+  std::optional<Damage> suspect_;  // the reason given for the next loss
 };
 
 Status Salvage::walk(SalvageVisitor& visitor, uint64_t durable_seq, bool damaged) {

@@ -1,5 +1,5 @@
-// What can still be read of a damaged store: every file is taken at its own word, whatever became
-// of those beside it, and every frame that is whole where it lies is found. For repair.
+// Reads what can still be read of a damaged store: every file is taken by itself, whatever the
+// state of the others, and every frame that is intact in its place is found. For repair.
 #pragma once
 
 #include <algorithm>
@@ -21,32 +21,32 @@ namespace espora::store {
 class SalvageVisitor {
  public:
   virtual ~SalvageVisitor() = default;
-  // Of `frame` the records from `first_seq` to `last_seq`.
+  // The records of `frame` from `first_seq` to `last_seq`.
   virtual sys::Status records(const FrameView& frame, uint64_t first_seq, uint64_t last_seq) = 0;
-  // Those up to `last_seq` were there and cannot be read.
+  // Records up to `last_seq` existed and cannot be read.
   virtual sys::Status lost(uint64_t last_seq, const Damage& damage) = 0;
 };
 
-// Belongs to one thread. Nobody may change the store meanwhile.
+// Belongs to one thread. Nothing may change the store meanwhile.
 class Salvage {
  public:
-  // What the records are is in STORE alone: where that is beyond help, `like` says it (of another
-  // store of the same kind), or this fails with Code::corrupt. `directory` must outlive this.
+  // Only STORE tells what the records are: if it cannot be repaired, `like` does (of another store
+  // of the same kind), or this fails with Code::corrupt. `directory` must outlive this.
   static sys::Result<std::unique_ptr<Salvage>> open(Directory& directory, const StoreFacts* like);
 
   [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
-  // What was put right to get here. Damage of segments and snapshots is the reader's to find.
+  // What was corrected so far. Damage of segments and snapshots is left for the reader to find.
   [[nodiscard]] const std::vector<Finding>& findings() const noexcept { return findings_; }
 
-  // `durable_seq`: what else is known to have been there. `damaged`: the store is known to be so;
-  // what is missing at its end then counts as lost, and not as a write that was cut short.
+  // `durable_seq`: records known to have existed from elsewhere. `damaged`: the store is known to
+  // be damaged; what is missing at its end then counts as lost, not as an interrupted write.
   sys::Status walk(SalvageVisitor& visitor, uint64_t durable_seq, bool damaged);
 
  private:
-  // A frame whose header is right where it lies; a seal's last_seq is below its first_seq.
+  // A frame whose header is right for its place; a seal's last_seq is below its first_seq.
   struct Place {
     uint32_t block = 0;
-    uint32_t blocks = 0;  // where it is whole
+    uint32_t blocks = 0;  // if it is intact
     uint64_t first_seq = 0;
     uint64_t last_seq = 0;
     bool whole = false;
@@ -56,12 +56,12 @@ class Salvage {
     uint32_t number = 0;
     std::string name;
     std::optional<format::SegmentHeader> header;
-    // As its frames have it, where there is no header.
+    // Derived from its frames if there is no header.
     format::SegmentHeader assumed{};
     uint32_t seed = 0;
     std::vector<Place> places;
-    uint64_t durable_seq = 0;       // that its frames prove
-    std::optional<Damage> failure;  // why there is nothing in it
+    uint64_t durable_seq = 0;       // proven by its frames
+    std::optional<Damage> failure;  // why nothing of it is used
 
     [[nodiscard]] uint64_t lowest_seq() const noexcept;
   };
@@ -70,8 +70,8 @@ class Salvage {
   explicit Salvage(Directory& directory) noexcept : directory_(directory) {}
 
   sys::Status look();
-  // The highest sequence that the segments up to this one have room for: what claims more is not
-  // believed, so that no wrong number makes a repair that never ends.
+  // The highest sequence for which the segments up to this one have room: anything that claims more
+  // is ignored, so that a wrong number cannot cause an endless repair.
   [[nodiscard]] uint64_t seq_max(uint32_t number) const noexcept {
     return number * (std::max(store_.segment_bytes, file_bytes_max_) / record_extent(0));
   }
@@ -89,8 +89,8 @@ class Salvage {
   StoreFacts store_;
   std::vector<Finding> findings_;
   std::vector<Part> parts_;      // ascending
-  uint64_t snapshot_seq_ = 0;    // of the newest snapshot that is believed
-  std::optional<Uuid> uuid_;     // as most headers have it
+  uint64_t snapshot_seq_ = 0;    // of the newest snapshot that is trusted
+  std::optional<Uuid> uuid_;     // of most headers
   uint64_t segment_bytes_ = 0;   // likewise
   uint64_t file_bytes_max_ = 0;  // of the segments' files
 };

@@ -1,4 +1,4 @@
-// Reads one closed segment in portions, whatever its layout.
+// Reads one closed segment of either layout in portions.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +17,21 @@ class SegmentStream {
  public:
   enum class Next : uint8_t {
     frame,  // `frame` is the next batch or dense frame, valid until the next call
-    read,   // a portion was read, one system call: ask again
-    end,    // everything was seen, and it ends where the successor says
+    read,   // a portion was read, with one system call: ask again
+    end,    // everything was read, and it ends where the successor says
     failed,
   };
 
-  // `portion_bytes`: of one read.
+  // `portion_bytes`: the size of one read.
   SegmentStream(Directory& directory, size_t portion_bytes) noexcept
       : directory_(directory), window_(directory, portion_bytes) {}
 
-  // Opens segment `number`, whose successor must exist, and looks at both headers. Codes: corrupt,
-  // unreadable, version, and what the environment has.
+  // Opens segment `number`, whose successor must exist, and checks both headers. Codes: corrupt,
+  // unreadable, version, and those of the environment.
   sys::Status open(uint32_t number, const StoreFacts& store);
-  // The same where both headers are known.
+  // The same if both headers are known.
   sys::Status open(const format::SegmentHeader& header, const format::SegmentHeader& successor);
-  // The same for a file that has another name while it is made, and must have this header.
+  // The same for an unpublished file with another name, which must have this header.
   sys::Status open_as(const std::string& name, const format::SegmentHeader& header,
                       const format::SegmentHeader& successor, const StoreFacts& store);
   Next next(FrameView& frame);
@@ -39,7 +39,7 @@ class SegmentStream {
 
   [[nodiscard]] const format::SegmentHeader& header() const noexcept { return header_; }
   [[nodiscard]] const format::SegmentHeader& successor() const noexcept { return successor_; }
-  // Of the file.
+  // The size of the file.
   [[nodiscard]] uint64_t bytes() const noexcept { return file_.bytes; }
   // After `failed`: corrupt, unreadable, io.
   [[nodiscard]] const sys::Status& status() const noexcept { return status_; }

@@ -65,7 +65,7 @@ Status SegmentWindow::look_through(uint32_t block) {
 
 Status SegmentWindow::read(uint32_t block, uint32_t count) {
   ESPORA_CHECK(count <= std::max(frame_blocks_max, portion_blocks_) && !holds(block, count));
-  // Room for what is asked for and a portion behind it, twice: moved to the front now and then.
+  // Room for the request and a portion after it, twice; moved to the front when it is full.
   const uint32_t room = 2 * (std::max(frame_blocks_max, portion_blocks_) + portion_blocks_);
   if (buffer_.size() == 0) buffer_ = BlockBuffer(size_t{room} * block_bytes);
   const bool onward = blocks_ != 0 && block >= first_;

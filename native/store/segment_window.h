@@ -1,6 +1,5 @@
-// The piece of a segment's file that is in memory. Whoever reads frames, to open a store, beside
-// its writer, or to copy what is left of one, reads them through here: what that takes is the same
-// for every size of a segment.
+// The part of a segment's file that is in memory. All code that reads frames (opening, readers,
+// repair) uses it, with the same memory for every segment size.
 #pragma once
 
 #include <cstdint>
@@ -14,35 +13,35 @@
 
 namespace espora::store {
 
-// Belongs to one thread. `directory`, and the file that it looks at, must outlive it.
+// Belongs to one thread. `directory` and the file in use must outlive it.
 class SegmentWindow final : public SegmentBlocks {
  public:
-  // `portion_bytes`: of one read, at most.
+  // `portion_bytes`: the most bytes of one read.
   explicit SegmentWindow(Directory& directory,
                          size_t portion_bytes = limits::store_read_bytes) noexcept
       : directory_(directory), portion_blocks_(blocks_of(portion_bytes)) {}
 
-  // From now on at the blocks of `file` before `end_block`.
+  // From now on provides the blocks of `file` before `end_block`.
   void look_at(ReadFile& file, uint32_t end_block, Missing missing = Missing::is_damage) noexcept;
-  // What it holds may have changed.
+  // Its content may be out of date.
   void forget() noexcept;
-  // Gives the memory back.
+  // Frees the memory.
   void close() noexcept;
 
   [[nodiscard]] uint32_t end_block() const noexcept override { return end_block_; }
   [[nodiscard]] std::span<const uint32_t> unreadable() const noexcept override {
     return refused_.blocks;
   }
-  // Code::unreadable where one of these blocks was refused.
+  // Code::unreadable if one of these blocks was refused.
   [[nodiscard]] sys::Status readable(uint32_t block, uint32_t count) const;
 
-  // At most as many blocks as the largest frame or one read has. Where it goes on from what it
-  // holds it reads ahead; elsewhere it reads what was asked for.
+  // At most as many blocks as the largest frame or one read has. Reads ahead if the request
+  // continues its content; otherwise reads only what is requested.
   sys::Status show(uint32_t block, uint32_t count, SegmentImage& image) override;
-  // All from `block` on, only for what the device refuses of it.
+  // Reads everything from `block` on, only to find blocks that the device refuses.
   sys::Status look_through(uint32_t block);
-  // show() in steps: whether they are there; a read of some that are not, one system call unless
-  // the device refuses blocks; what there is.
+  // show() in steps: whether the blocks are there; reads some that are not, with one system call
+  // unless the device refuses blocks; the content.
   [[nodiscard]] bool holds(uint32_t block, uint32_t count) const noexcept;
   sys::Status read(uint32_t block, uint32_t count);
   [[nodiscard]] SegmentImage image() const noexcept {
@@ -61,8 +60,8 @@ class SegmentWindow final : public SegmentBlocks {
   Missing missing_ = Missing::is_damage;
   uint32_t end_block_ = 0;
   BlockBuffer buffer_;
-  uint32_t first_ = 0;   // where what it holds lies in the file
-  uint32_t blocks_ = 0;  // how many these are
+  uint32_t first_ = 0;   // position of its content in the file
+  uint32_t blocks_ = 0;  // number of blocks of its content
   RefusedBlocks refused_;
 };
 

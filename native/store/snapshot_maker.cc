@@ -92,7 +92,7 @@ SnapshotMaker::Outcome SnapshotMaker::give_up(int result, const char* call) {
   return give_up(failure_of(result, call, directory_.path() + "/" + name()));
 }
 
-// The state may hold a part of the segment by now.
+// The state may already contain a part of the segment.
 SnapshotMaker::Outcome SnapshotMaker::damaged(Status status) {
   status_ = std::move(status);
   source_.close();
@@ -112,7 +112,7 @@ SnapshotMaker::Outcome SnapshotMaker::choose(uint32_t closed) {
     newest_.reset();
   }
   if (replayed_ >= closed) {
-    // The last attempt to publish what there is failed.
+    // The last attempt to publish the current state failed.
     return published_segment_ < replayed_ ? enter(State::remove_before) : Outcome::passed;
   }
   if (Status opened = source_.open(replayed_ + 1, store_); !opened.ok()) {
@@ -153,7 +153,7 @@ SnapshotMaker::Outcome SnapshotMaker::replay() {
   header_.segment = successor.previous_number;
   header_.frame_crc = successor.previous_frame_crc;
   source_.close();
-  // A segment without a record leaves the state, and its name, as they are.
+  // A segment without records changes neither the state nor its name.
   if (!more) {
     published_segment_ = replayed_;
     return enter(State::choose);
@@ -163,7 +163,7 @@ SnapshotMaker::Outcome SnapshotMaker::replay() {
 
 // ---- the file ---------------------------------------------------------------------------------
 
-// What an earlier attempt left behind; and afterwards what this one does.
+// Removes what an earlier attempt left behind, and afterwards what this one did.
 SnapshotMaker::Outcome SnapshotMaker::remove() {
   const Status removed = directory_.remove(name());
   if (state_ == State::remove_before && removed.ok()) return enter(State::create);
@@ -178,7 +178,7 @@ SnapshotMaker::Outcome SnapshotMaker::create() {
   const int file = fs.open(directory_.handle(), name().c_str(),
                            {.write = true, .create = true, .exclusive = true, .direct = direct_});
   if (file == -EINVAL && direct_) {
-    // open(2) may have made the file before it refused O_DIRECT.
+    // open(2) may have created the file before it refused O_DIRECT.
     direct_ = false;
     return enter(State::remove_before);
   }
@@ -231,7 +231,7 @@ SnapshotMaker::Outcome SnapshotMaker::compare() {
 SnapshotMaker::Outcome SnapshotMaker::rename() {
   const int result = directory_.file_system().rename(directory_.handle(), name().c_str(),
                                                      snapshot_name(header_.seq).c_str());
-  // The name may be there now or not: whole, and true, in either case.
+  // The name may exist now or not: in either case it is complete and true.
   if (result < 0) return give_up(result, "rename");
   return enter(State::sync_directory);
 }
@@ -248,7 +248,7 @@ SnapshotMaker::Outcome SnapshotMaker::sync_directory() {
   return Outcome::made;
 }
 
-// Never one of the newest; whether it really goes does not matter.
+// Never removes one of the newest; whether the removal succeeds does not matter.
 SnapshotMaker::Outcome SnapshotMaker::prune() {
   if (published_.size() <= limits::snapshots_kept) {
     state_ = State::choose;

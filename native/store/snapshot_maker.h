@@ -1,5 +1,5 @@
-// Makes snapshots: replays closed segments on top of the newest one, and publishes what comes out.
-// A step machine, driven by Housekeeping.
+// Makes snapshots: replays closed segments on top of the newest one, and publishes the result. A
+// step machine, driven by Housekeeping.
 #pragma once
 
 #include <cstdint>
@@ -21,22 +21,21 @@ class SnapshotMaker {
     working,
     made,     // renamed, and the directory flushed
     passed,   // nothing is left to do
-    damaged,  // a segment contradicts itself or its records do: no more snapshots
-    failed,   // abandoned, harmlessly; tried again later
-    fatal,    // the directory's flush failed: nobody may rely on it any more
+    damaged,  // a segment or its records contradict themselves: no more snapshots
+    failed,   // abandoned without harm; tried again later
+    fatal,    // the directory's flush failed: it can no longer be relied upon
   };
 
-  // `newest` (may be null) is what the store was opened from; `published` all that there are,
-  // ascending. `state` is as new.
+  // `newest` (may be null) is the one that the store was opened from; `published` all existing
+  // ones, ascending. `state` is empty.
   SnapshotMaker(Directory& directory, const StoreFacts& store, std::unique_ptr<SnapshotState> state,
                 std::unique_ptr<Snapshot> newest, std::vector<uint64_t> published);
 
-  // Closed segments that the newest snapshot does not hold yet, where `closed` is the number of the
-  // last one that is closed.
+  // How many closed segments, up to number `closed`, the newest snapshot does not cover yet.
   [[nodiscard]] uint32_t backlog(uint32_t closed) const noexcept;
   [[nodiscard]] uint32_t published_segment() const noexcept { return published_segment_; }
   [[nodiscard]] bool idle() const noexcept { return state_ == State::choose; }
-  // False once a segment was damaged: whatever follows on it would be wrong.
+  // False once a segment was damaged: every later state would be wrong.
   [[nodiscard]] bool usable() const noexcept { return usable_; }
   // At most one system call that changes anything, or one portion that is read.
   Outcome step(uint32_t closed);
@@ -78,17 +77,17 @@ class SnapshotMaker {
   Directory& directory_;
   const StoreFacts& store_;
   std::unique_ptr<SnapshotState> made_of_;
-  std::unique_ptr<Snapshot> newest_;  // until it was restored
+  std::unique_ptr<Snapshot> newest_;  // until it is restored
   std::vector<uint64_t> published_;
   State state_ = State::choose;
   bool usable_ = true;
   bool direct_ = true;
   SegmentStream source_;
-  uint32_t replayed_ = 0;            // the last segment that made_of_ holds
-  uint32_t published_segment_ = 0;   // the last one that a snapshot holds
-  format::SnapshotHeader header_{};  // of the state as it stands
+  uint32_t replayed_ = 0;            // the last segment that made_of_ contains
+  uint32_t published_segment_ = 0;   // the last one that a snapshot covers
+  format::SnapshotHeader header_{};  // of the current state
   sys::File file_;
-  std::vector<std::byte> bytes_;  // of the file that is made
+  std::vector<std::byte> bytes_;  // of the file being made
   BlockBuffer buffer_;
   size_t written_ = 0;
   sys::Status status_;

@@ -64,8 +64,8 @@ void SparePreparer::hurry() {
 
 // ---- the driver's side ------------------------------------------------------------------------
 
-// state_ is written under the mutex, because take() reads it; outside `ready` only the driver
-// changes it, so it may read it without.
+// state_ is written under the mutex, because take() reads it; in all states but `ready` only the
+// driver changes it, so the driver may read it without.
 uint64_t SparePreparer::step() {
   State before;
   {
@@ -106,7 +106,7 @@ uint64_t SparePreparer::create() {
       directory_, spare_.name.c_str(),
       {.write = true, .create = true, .exclusive = true, .direct = direct_, .in_place = true});
   if (file == -EINVAL && direct_) {
-    // open(2) may have made the file before it refused O_DIRECT.
+    // open(2) may have created the file before it refused O_DIRECT.
     direct_ = false;
     return enter(State::remove);
   }
@@ -118,7 +118,7 @@ uint64_t SparePreparer::create() {
 uint64_t SparePreparer::allocate() {
   const int result = file_system_.allocate(spare_.file.get(), segment_bytes_);
   if (result == -EINTR) return 0;
-  // Filling allocates too; this only finds out earlier whether there is room.
+  // Filling allocates, too; this only finds out earlier whether there is room.
   if (result == 0 || result == -EOPNOTSUPP || result == -ENOSYS) return enter(State::fill);
   return fail(result, "fallocate");
 }
@@ -129,7 +129,7 @@ uint64_t SparePreparer::fill() {
   const int64_t wrote = file_system_.pwrite(spare_.file.get(), zeros_.data(), count, filled_bytes_);
   if (wrote == -EINTR) return 0;
   if (wrote == -EINVAL && direct_) {
-    // Some file systems take O_DIRECT at open(2) and refuse it here.
+    // Some file systems accept O_DIRECT at open(2) and refuse it here.
     direct_ = false;
     return enter(State::remove);
   }
@@ -164,7 +164,7 @@ Status SparePreparer::failure_of_call(int result, const char* call) const {
   return failure_of(result, call, path_ + "/" + spare_.name);
 }
 
-// A file that saw an error is never continued: a second flush of it may report success for pages
+// A file that had an error is never continued: a second flush of it may report success for pages
 // that the first one dropped.
 uint64_t SparePreparer::fail(int result, const char* call) {
   retry_ns_ = file_system_.monotonic_ns() + limits::spare_retry_ns;
@@ -177,7 +177,7 @@ uint64_t SparePreparer::fail(int result, const char* call) {
   return 0;
 }
 
-// No new file before this one is gone, or a full disk would fill further.
+// No new file before this one is removed, or a full disk would fill further.
 uint64_t SparePreparer::remove() {
   spare_.file.reset();
   const int result = file_system_.unlink(directory_, spare_.name.c_str());
@@ -186,7 +186,7 @@ uint64_t SparePreparer::remove() {
     return retry_ns_;
   }
   retry_ns_ = file_system_.monotonic_ns() + limits::spare_retry_ns;
-  // A file that O_DIRECT was refused for had no failure so far.
+  // Being removed because of O_DIRECT was not a failure.
   const std::lock_guard lock(mutex_);
   if (failure_.ok()) failure_ = failure_of_call(result, "unlink");
   return retry_ns_;
@@ -217,7 +217,7 @@ void SparePreparer::discard() {
   }
   if (!spare.file.valid()) return;
   spare.file.reset();
-  // What stays behind is removed when the store is opened next.
+  // If it cannot be removed it is removed when the store is opened next.
   (void)file_system_.unlink(directory_, spare.name.c_str());
 }
 
