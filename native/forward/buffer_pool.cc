@@ -42,7 +42,7 @@ LentBuffer BufferPool::lend(const std::byte* bytes, size_t count) {
   ESPORA_CHECK(can_lend() && count > 0 && count <= buffer_bytes_);
   std::unique_ptr<std::byte[]> buffer;
   if (kept_.empty()) {
-    kept_.reserve(limits::relay_buffers_kept_max);  // so that taking back never allocates
+    kept_.reserve(limits::relay_buffers_kept_max);  // so that giving back never allocates
     buffer = std::make_unique_for_overwrite<std::byte[]>(buffer_bytes_);
   } else {
     buffer = std::move(kept_.back());

@@ -1,5 +1,5 @@
-// Buffers that are lent while a socket does not take what was read for it, at most so many at once
-// over all sessions: what bounds the memory of a forwarder.
+// Buffers that are lent while a socket does not take what was read for it. The number lent at once,
+// over all sessions, is limited: this bounds a forwarder's memory.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@ namespace espora::forward {
 
 class BufferPool;
 
-// One buffer on loan, with the bytes in it that are still to be sent; or none. Gives the buffer
-// back when the last byte is taken and when it goes.
+// A lent buffer with the bytes in it that are still to be sent, or none. Gives the buffer back when
+// its last byte was sent, and on destruction.
 class LentBuffer {
  public:
   LentBuffer() noexcept = default;
@@ -40,10 +40,10 @@ class LentBuffer {
   size_t end_ = 0;
 };
 
-// Belongs to one thread; its counters may be read from any. Must outlive what it lends.
+// Belongs to one thread; its counters may be read from any. Must outlive the buffers it lends.
 class BufferPool {
  public:
-  // `lent_max` buffers of `buffer_bytes` each, made when first needed.
+  // `lent_max` buffers of `buffer_bytes` each, allocated when first needed.
   BufferPool(size_t buffer_bytes, size_t lent_max) noexcept
       : buffer_bytes_(buffer_bytes), lent_max_(lent_max) {}
   ~BufferPool();
@@ -51,7 +51,7 @@ class BufferPool {
   BufferPool& operator=(const BufferPool&) = delete;
 
   [[nodiscard]] bool can_lend() const noexcept { return in_use_.get() < lent_max_; }
-  // A buffer that holds a copy of these bytes: 1 to buffer_bytes of them. Only while can_lend().
+  // A buffer with a copy of these bytes: 1 to buffer_bytes of them. Only while can_lend().
   LentBuffer lend(const std::byte* bytes, size_t count);
 
   [[nodiscard]] const sys::Counter& in_use() const noexcept { return in_use_; }

@@ -24,8 +24,8 @@ using sys::Status;
 
 namespace {
 
-// Whether clients mostly speak before they are accepted. Then the first read comes right after the
-// connect and saves an event; else it would only cost a system call.
+// Whether clients usually send before they are accepted. If so, reading right after the connect
+// saves an event; otherwise it would only cost a system call.
 class FirstBytes {
  public:
   bool expected() noexcept { return hits_ >= 0 || ++skipped_ % probe_every == 0; }
@@ -196,12 +196,12 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   BufferPool buffer_pool_;
   sys::PipePool pipe_pool_;
   Upstreams upstreams_;
-  std::vector<Session*> sessions_;  // each knows its index
+  std::vector<Session*> sessions_;  // each has its index
   const ForwardMode mode_;
   std::unique_ptr<Handoff> handoff_;  // in that mode
   FirstBytes first_bytes_;
-  // Held so that a connection that was accepted can get its upstream socket when descriptors run
-  // out between the two; accepting waits until it is there.
+  // Held in reserve so that an accepted connection gets its upstream socket even if descriptors run
+  // out between the two; accepting pauses until it is available again.
   sys::Fd spare_;
   sys::Timer shortage_timer_;
   uint64_t shortage_quiet_until_ms_ = 0;
@@ -220,7 +220,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   sys::Counter limit_pauses_;
   std::array<sys::Counter, static_cast<size_t>(SessionEnd::count_)> ends_;
 
-  sys::Acceptor acceptor_;  // last, so that it goes first
+  sys::Acceptor acceptor_;  // last, so that it is destroyed first
 };
 
 Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
@@ -262,7 +262,7 @@ Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
 
 Forwarder::Impl::~Impl() {
   cut_all();
-  handoff_.reset();  // it tells of clients' ends
+  handoff_.reset();  // it reports ends of clients
   loop.timers().disarm(shortage_timer_);
   loop.timers().disarm(drain_timer_);
 }
@@ -358,14 +358,14 @@ void Forwarder::Impl::on_header_refused(const std::optional<sys::Endpoint>& clie
 }
 
 void Forwarder::Impl::leave_after_handoff(size_t index, bool held, uint64_t elapsed_ms) {
-  // What its client and it said to each other nobody here has seen.
+  // What the client and the upstream sent each other is unknown here.
   if (held) upstreams_.on_session_end(index, {}, SessionFacts{.by_us = true}, elapsed_ms * 1000);
   upstreams_.leave(index);
 }
 
 void Forwarder::Impl::on_handoff_taken(size_t index, uint64_t elapsed_ms) {
   upstreams_.on_connected(index, elapsed_ms * 1000);
-  upstreams_.on_first_byte(index, {});  // it lives: only its own loop says that it took a client
+  upstreams_.on_first_byte(index, {});  // it is alive: only its own loop acknowledges a client
   if (draining_) finish_drain_if_empty();
 }
 
@@ -408,10 +408,10 @@ void Forwarder::Impl::cut_all() {
   if (handoff_ != nullptr) handoff_->cut();
 }
 
-// `done` is posted, because it may delete us and sessions of ours may be at work.
+// `done` is posted, because it may delete this object while its sessions are on the stack.
 void Forwarder::Impl::finish_drain_if_empty() {
   if (!draining_ || acceptor_.listening() || !sessions_.empty()) return;
-  // Whoever was handed a client drains it.
+  // A client that was handed over is drained by the process that holds it.
   if (handoff_ != nullptr && handoff_->ours() != 0) return;
   loop.timers().disarm(drain_timer_);
   loop.timers().disarm(shortage_timer_);

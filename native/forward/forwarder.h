@@ -1,6 +1,6 @@
-// A layer-4 forwarder: takes connections on its listeners and relays each to one of its upstreams,
-// or hands it over to one, chosen in exact round robin or by fewest connections. It is the whole
-// data plane of the services `balancer` and `api`.
+// A layer-4 forwarder: accepts connections on its listeners and relays each to one of its
+// upstreams, or hands it over to one, chosen in exact round robin or by fewest connections. It is
+// the whole data plane of the services `balancer` and `api`.
 #pragma once
 
 #include <cstddef>
@@ -24,24 +24,24 @@ namespace espora::forward {
 
 enum class ForwardMode : uint8_t {
   relay,    // bytes are copied between two sockets
-  handoff,  // the client's socket itself is passed to the upstream, which is on this machine
+  handoff,  // the client's socket is passed to the upstream, which must be on this machine
 };
 
-// Defaults are in the table of options (ts/options/table.ts) alone; what is 0 here is not set.
+// Settings have their defaults in the table of options (ts/options/table.ts); 0 here means not set.
 struct ForwarderOptions {
   std::string name;                     // for messages: "balancer", "api 1"
   sys::ListenOptions listen;            // TCP, unix, or both: sys/acceptor.h
   std::vector<sys::Address> upstreams;  // 1 to limits::upstreams_max
-  std::vector<uint32_t> weights;        // one for each of them; none: all have 1
+  std::vector<uint32_t> weights;        // one for each of them; empty: all have 1
   Balance balance = Balance::round_robin;
   ForwardMode mode = ForwardMode::relay;  // handoff: every upstream is a unix socket's path
-  uint64_t connect_timeout_ms = 0;        // for each upstream that is tried; at least 1
+  uint64_t connect_timeout_ms = 0;        // per upstream tried; at least 1
   uint64_t idle_timeout_ms = 0;           // no byte in either direction; 0: never
   uint64_t half_close_timeout_ms = 0;     // one side ended and no byte moved; 0: never
-  uint64_t session_timeout_ms = 0;        // from connect to end, however busy; 0: never
-  uint64_t eject_silence_ms = 0;          // silence of an upstream that is a failure; 0: none is
-  uint32_t connections_max = 0;           // at once; accepting pauses there. At least 1
-  uint32_t upstream_connections_max = 0;  // the same at each upstream; 0: any number
+  uint64_t session_timeout_ms = 0;        // from connect to end, even if busy; 0: never
+  uint64_t eject_silence_ms = 0;          // an upstream's silence that counts as a failure; 0: none
+  uint32_t connections_max = 0;           // at once; accepting pauses at it. At least 1
+  uint32_t upstream_connections_max = 0;  // the same per upstream; 0: unlimited
   HealthOptions health;
   CheckOptions check;
   uint64_t resolve_interval_ms = 0;           // see UpstreamsOptions
@@ -50,45 +50,44 @@ struct ForwarderOptions {
   size_t pipes_max = limits::pipes_max;  // 0: streams are copied, too
 };
 
-// Counters since the start unless said otherwise. A snapshot: each is exact, together they may be
-// some nanoseconds apart.
+// Counters since start unless stated otherwise. Each is exact, but they may be some ns apart.
 struct ForwarderStats : HandoffCounters {
   uint64_t accepted = 0;
-  uint64_t active = 0;         // sessions now, connecting ones included
+  uint64_t active = 0;         // current sessions, including connecting ones
   uint64_t bytes_up = 0;       // from clients, accepted by upstream sockets
   uint64_t bytes_down = 0;     // from upstreams, accepted by client sockets
-  uint64_t retries = 0;        // connects to a further upstream after one failed
-  uint64_t backlog_waits = 0;  // rests because all that could be tried were full
+  uint64_t retries = 0;        // connects to another upstream after one failed
+  uint64_t backlog_waits = 0;  // pauses because all usable backlogs were full
   uint64_t local_errors = 0;   // our own shortages: descriptors, memory, ports
-  uint64_t accept_pauses = 0;  // accepting rested for lack of descriptors or memory
-  uint64_t limit_pauses = 0;   // accepting rested at a limit on connections
-  uint64_t accept_errors = 0;  // connections that were gone before they were accepted
-  // Ends of sessions by reason; they add up to accepted - active.
+  uint64_t accept_pauses = 0;  // pauses of accepting for lack of descriptors or memory
+  uint64_t limit_pauses = 0;   // pauses of accepting at a limit on connections
+  uint64_t accept_errors = 0;  // connections that ended before they were accepted
+  // Ends of sessions by reason; they sum up to accepted - active.
   uint64_t ended_normally = 0;     // both sides ended their streams
   uint64_t ended_by_client = 0;    // the client's socket failed: reset or vanished
   uint64_t ended_by_upstream = 0;  // the upstream's socket failed
   uint64_t ended_unreachable = 0;  // no upstream took the connection
   uint64_t ended_connect_timeout = 0;
   uint64_t ended_idle = 0;
-  uint64_t ended_half_closed = 0;   // the second side did not end in time
-  uint64_t ended_lifetime = 0;      // lasted for session_timeout_ms
-  uint64_t ended_proxy_header = 0;  // owed a PROXY header, and sent none or a wrong one
-  uint64_t ended_by_stop = 0;       // cut by a drain's deadline
-  uint64_t ended_local_error = 0;   // our own shortage left no way to go on
-  uint64_t ended_at_holder = 0;     // handed over, and gone from there (or no longer reported)
-  sys::HandoffReceiver::Counters receiving;  // what is received counts as accepted, too
+  uint64_t ended_half_closed = 0;            // the second side did not end in time
+  uint64_t ended_lifetime = 0;               // reached session_timeout_ms
+  uint64_t ended_proxy_header = 0;           // sent no valid PROXY header, though required
+  uint64_t ended_by_stop = 0;                // cut off at a drain's deadline
+  uint64_t ended_local_error = 0;            // our own shortage made it impossible to continue
+  uint64_t ended_at_holder = 0;              // handed over, and ended there (or no longer reported)
+  sys::HandoffReceiver::Counters receiving;  // received connections count as accepted, too
   // Memory.
-  uint64_t buffers_in_use = 0;  // lent now
+  uint64_t buffers_in_use = 0;  // currently lent
   uint64_t buffers_peak = 0;    // most lent at once
-  uint64_t pipes_in_use = 0;    // the same of pipes, for streams
+  uint64_t pipes_in_use = 0;    // the same for pipes, for streams
   uint64_t pipes_peak = 0;
   // Time.
   Durations connect;  // connects that succeeded
-  Durations session;  // sessions that were connected, from accept to end
+  Durations session;  // connected sessions, from accept to end
   std::vector<UpstreamStats> upstreams;
 };
 
-// Each counter of all upstreams together by its name in ts/metrics/table.ts.
+// Each counter of all upstreams together, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const ForwarderStats& stats, const Each& each) {
   each("accepted", stats.accepted);
@@ -121,21 +120,21 @@ void for_each_counter(const ForwarderStats& stats, const Each& each) {
   for_each_counter(static_cast<const HandoffCounters&>(stats), each);
 }
 
-// What an owner may want to log. Called on the loop's thread, between system calls of the data
-// path: return at once.
+// Events that an owner may want to log. Called on the loop's thread, between system calls of the
+// data path: return at once.
 class ForwarderEvents {
  public:
-  // The first failure after a success, or the first at all; with the reason.
+  // The first failure ever or after a success, with its reason.
   virtual void on_upstream_unreachable(size_t upstream, const std::string& address,
                                        const sys::Status& reason) = 0;
   // The first success after a failure.
   virtual void on_upstream_reachable(size_t upstream, const std::string& address) = 0;
-  // Its state or its health is another.
+  // Its state or health changed.
   virtual void on_upstream_change(const UpstreamChange& change) = 0;
-  // Accepting rests for lack of descriptors or memory; said once per shortage.
+  // Accepting pauses for lack of descriptors or memory; reported once per shortage.
   virtual void on_accept_paused(const sys::Status& reason) = 0;
-  // A client owed a PROXY header, and sent none or a wrong one; said at most once within
-  // limits::refusal_report_ms, with how many more there were since it was said before.
+  // A client sent no valid PROXY header, though required; reported at most once within
+  // limits::refusal_report_ms, with the number of further ones since the last report.
   virtual void on_header_refused(const std::string& message) = 0;
 
  protected:
@@ -144,14 +143,14 @@ class ForwarderEvents {
 
 class Forwarder {
  public:
-  // Asks for names (and waits for none), opens the listeners and registers them. Call it
+  // Starts resolving names (without waiting), opens the listeners and registers them. Call it
   // before the loop runs, or on its thread. `events` may be null; both references must outlive the
   // forwarder. An upstream whose name cannot be resolved is down, not an error. Fails with
-  // `invalid` for options that cannot be right, else with what the listener met.
+  // `invalid` for invalid options, otherwise with the listener's error.
   static sys::Result<std::unique_ptr<Forwarder>> start(sys::EventLoop& loop,
                                                        ForwarderOptions options,
                                                        ForwarderEvents* events);
-  // On the loop's thread or after the loop ended; cuts what is still connected.
+  // On the loop's thread or after the loop ended; cuts off what is still connected.
   ~Forwarder();
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
@@ -159,18 +158,17 @@ class Forwarder {
   // --- from any thread ---
   // The TCP port in use; 0 without a TCP listener.
   [[nodiscard]] uint16_t port() const noexcept;
-  // Where clients find its listeners, as sys::Listener::address.
+  // The addresses of its listeners for clients, see sys::Listener::address.
   [[nodiscard]] std::vector<std::string> addresses() const;
   [[nodiscard]] ForwarderStats stats() const;
-  // Takes what waits in the listeners' queues, closes them, lets sessions end by themselves for at
-  // most `patience_ms` milliseconds, then cuts those that are left; calls `done` once, on the
-  // loop's thread, where it may delete the forwarder. 0 stops at once. A later call can only
-  // shorten the patience; its `done` is called as well. None is called once the forwarder is gone.
+  // Accepts what waits in the listeners' queues, closes them, lets sessions end by themselves for
+  // at most `patience_ms` milliseconds, then cuts off the rest. Calls `done` once, on the loop's
+  // thread, where it may delete the forwarder. 0 stops at once. A later call can only shorten the
+  // patience; its `done` is called as well. None is called after the forwarder was destroyed.
   void drain(uint64_t patience_ms, std::function<void()> done);
 
-  // Changes of upstreams while connections are open, which they do not touch; see Upstreams. `done`
-  // is called on the loop's thread, with `closed` if the forwarder is gone by then; it is dropped
-  // if the loop has ended.
+  // Changes upstreams without affecting open connections; see Upstreams. Calls `done` on the loop's
+  // thread, with `closed` if the forwarder was destroyed; drops it if the loop has ended.
   using Done = std::function<void(const sys::Status&)>;
   void set_upstream(std::string address, std::optional<UpstreamState> state,
                     std::optional<uint32_t> weight, Done done);
@@ -181,7 +179,7 @@ class Forwarder {
   void change(std::function<sys::Status(Upstreams&)> apply, Done done);
   class Impl;
   explicit Forwarder(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;  // shared with posted work only, which holds it weakly
+  std::shared_ptr<Impl> impl_;  // shared with posted work only, which has a weak pointer
 };
 
 }  // namespace espora::forward

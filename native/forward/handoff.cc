@@ -64,14 +64,14 @@ Handoff::Door& Handoff::door_of(size_t upstream) {
   Door& door = doors_[upstream];
   const std::string& path = host_.handoff_path(upstream);
   if (door.path != path) {
-    // Another upstream has this number now: what the old one holds is reported by its own channel.
+    // Another upstream now has this index; the old channel still reports what the old one holds.
     retire_channel(door);
     door.path = path;
   }
   return door;
 }
 
-// No further client goes there, what it holds is still reported.
+// No more clients go there; what it holds is still reported.
 void Handoff::retire_channel(Door& door) {
   if (door.channel == nullptr) return;
   const uint64_t id = door.channel->id();
@@ -92,7 +92,7 @@ void Handoff::pass(sys::Fd client, const sys::HandoffOrigin& origin) {
   free_.pop_back();
   Client& one = clients_[slot];
   const uint32_t generation = one.generation + 1;
-  one = Client{};  // of whoever had the slot nothing is left
+  one = Client{};  // nothing remains of the slot's previous client
   one.generation = generation;
   one.fd = std::move(client);
   one.origin = origin;
@@ -109,7 +109,7 @@ Handoff::Client* Handoff::find(uint64_t id) noexcept {
   return one.state != Client::State::free && one.generation == generation_of(id) ? &one : nullptr;
 }
 
-// Goes through the upstreams until one is offered this client, or none is left for now.
+// Tries the upstreams until one is offered this client, or none is left for now.
 void Handoff::place(uint64_t id) {
   Client* one = find(id);
   ESPORA_CHECK(one != nullptr);
@@ -132,13 +132,13 @@ void Handoff::place(uint64_t id) {
   wait(id);
 }
 
-// Queues it for that upstream, or notes whether it may be worth another try.
+// Queues it for that upstream, or notes whether trying again later may help.
 bool Handoff::offer(uint64_t id, size_t upstream) {
   Client& one = *find(id);
   Door& door = door_of(upstream);
   const Opened opened = door.channel != nullptr ? Opened::yes : open(upstream);
   if (opened == Opened::no) {
-    one.timed_out = false;  // what the last of them did says how it ends
+    one.timed_out = false;  // the last attempt decides how it ends
     return false;
   }
   if (opened == Opened::later || door.channel->state() != HandoffChannel::State::ready) {
@@ -179,7 +179,7 @@ void Handoff::wait(uint64_t id) {
   }
 }
 
-// Whether another process listens for its upstream by now, which was never asked.
+// Whether another process, which was not asked yet, now listens for its upstream.
 bool Handoff::has_successor(const Client& client) const noexcept {
   const auto door = doors_.find(client.upstream);
   return door != doors_.end() && door->second.channel != nullptr &&
@@ -187,11 +187,11 @@ bool Handoff::has_successor(const Client& client) const noexcept {
          door->second.channel->state() == HandoffChannel::State::ready;
 }
 
-// The upstream has it not, and never will.
+// The upstream did not take this client and no longer can.
 void Handoff::take_back(uint64_t id, bool again_later) {
   Client& one = *find(id);
   host_.leave_after_handoff(one.upstream, false, 0);
-  // Who had no room when this one was chosen may have it by now: they come before it.
+  // Upstreams that had no room when this one was chosen may have some now: they come before it.
   one.tried &= ~one.passed_over;
   one.later &= ~one.passed_over;
   one.passed_over.reset();
@@ -218,8 +218,8 @@ void Handoff::release(uint64_t id, SessionEnd reason) {
   host_.on_handoff_end(origin, reason);
 }
 
-// Those that wait, in the order in which they came. `all`: each gets its turn, and those that have
-// waited too long end; otherwise until one finds no room.
+// Serves waiting clients in the order in which they came. `all`: each gets its turn, and those that
+// have waited too long end; otherwise stops at the first that finds no room.
 void Handoff::serve_waiting(bool all) {
   if (std::exchange(serving_, true)) return;
   for (size_t left = waiting_.size(); left > 0 && !waiting_.empty(); --left) {
@@ -307,7 +307,7 @@ void Handoff::flush() {
   for (auto& [upstream, door] : doors_) {
     if (!door.queue.empty()) flush(door);
   }
-  // Behind the clients that go out, which wait.
+  // After the clients that go out, because they are waiting.
   read_answers();
 }
 
@@ -335,18 +335,18 @@ void Handoff::flush(Door& door) {
     }
     if (sent == HandoffChannel::Sent::full) ++counters_.pass_full;
     if (sent == HandoffChannel::Sent::shortage) ++counters_.pass_shortages;
-    // It is about to go. Whoever takes its place listens for channels of its own.
+    // It is about to end. Its successor listens for channels of its own.
     if (sent == HandoffChannel::Sent::leaving) retire_channel(door);
-    // Elsewhere, and here again later.
+    // They go elsewhere, and may be offered to it again later.
     for (; begin < queue.size(); ++begin) take_back(queue[begin], true);
   }
   arm_answers();
 }
 
-// Each answer would be an event, and mostly a wake-up, of its own, just when the receiver could
-// serve the client. They are read when the next clients go out instead, or a moment later when
-// there are none. An answer is watched for where it makes room (clients are counted exactly, or
-// much is under way), and where it may be a refusal, so that a client must go elsewhere.
+// Each answer would be an event of its own, usually with a wake-up, just when the receiver could
+// serve the client. Answers are read when the next clients go out instead, or a moment later if
+// there are none. An answer is watched for if it makes room (clients are counted exactly, or many
+// are unacknowledged), or if it may be a refusal, so that a client must go elsewhere.
 void Handoff::watch_answers(HandoffChannel& channel, bool needs_exact_counts) {
   const bool much = 2 * channel.unacknowledged().size() > limits::handoff_unacknowledged_max;
   channel.watch_answers(needs_exact_counts || much || channel.refused_lately());
@@ -379,7 +379,7 @@ void Handoff::on_refused(HandoffChannel&, uint64_t id) {
 
 void Handoff::on_client_ended(HandoffChannel& channel, uint64_t id) {
   Client* one = find(id);
-  // A receiver that reports what it never had gets no answer worth giving.
+  // A receiver that reports a client that it never had is ignored.
   if (one == nullptr || one->state != Client::State::held || one->channel != channel.id()) return;
   --counters_.passed_active;
   host_.leave_after_handoff(one->upstream, true, loop_.now_ms() - one->since_ms);
@@ -398,11 +398,11 @@ void Handoff::on_channel_ended(HandoffChannel& channel) {
     owned = std::move(found->second);
     leaving_.erase(found);
   }
-  // Somebody is still there, so that the upstream is.
+  // Offers were unanswered, so that its end is a failure of the upstream.
   if (!closing_ && !owned->unacknowledged().empty()) {
     host_.on_handoff_failed(channel.upstream(), ECONNRESET);
   }
-  // What it holds lives on, or died with it: it is no longer ours to count.
+  // What it holds lives on or died with it: it can no longer be counted here.
   for (uint32_t slot = 0; slot < clients_.size(); ++slot) {
     Client& one = clients_[slot];
     if (one.state != Client::State::held || one.channel != channel.id()) continue;
@@ -417,7 +417,7 @@ void Handoff::on_channel_ended(HandoffChannel& channel) {
   loop_.retire(std::move(owned));
 }
 
-// --- answers that do not come ----------------------------------------------------------------
+// --- missing answers -------------------------------------------------------------------------
 
 bool Handoff::others_ready(const HandoffChannel& channel) const noexcept {
   return std::any_of(doors_.begin(), doors_.end(), [&](const auto& each) {
@@ -426,7 +426,7 @@ bool Handoff::others_ready(const HandoffChannel& channel) const noexcept {
   });
 }
 
-// Whether the oldest of what it was offered has waited too long.
+// Whether the oldest offer to it has waited too long.
 bool Handoff::is_late(const HandoffChannel& channel) const noexcept {
   if (channel.unacknowledged().empty()) return false;
   const uint64_t patience_ms =
@@ -434,15 +434,15 @@ bool Handoff::is_late(const HandoffChannel& channel) const noexcept {
   return patience_ms != 0 && loop_.now_ms() - channel.unacknowledged().front().at_ms >= patience_ms;
 }
 
-// A stopped receiver answers no more. Where somebody else can take what it was offered it is given
-// up: its channel is cut, so that it can't take them after all when it goes on.
+// A stopped receiver does not answer. If another one can take its offers it is given up: its
+// channel is cut, so that it cannot take these clients when it continues.
 void Handoff::check_answers() {
   read_answers();
   std::vector<HandoffChannel*> late;
   for (auto& [upstream, door] : doors_) {
     if (door.channel != nullptr && is_late(*door.channel)) late.push_back(door.channel.get());
   }
-  // One that takes no more can get stuck as well, with a successor beside it.
+  // One that takes no more clients can hang as well, next to its successor.
   for (auto& [id, channel] : leaving_) {
     if (is_late(*channel)) late.push_back(channel.get());
   }
@@ -456,7 +456,7 @@ void Handoff::check_answers() {
   arm_answers();
 }
 
-// Only while there is something to wait for.
+// Only while an answer is outstanding.
 void Handoff::arm_answers() {
   if (answers_timer_.armed() || counters_.pass_unacknowledged == 0) return;
   const uint64_t look_ms = std::max<uint64_t>(1, options_.connect_timeout_ms / 4);

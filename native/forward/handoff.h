@@ -1,13 +1,13 @@
 // Hands clients to upstreams instead of relaying for them: chooses an upstream, passes the socket,
-// keeps a copy until the upstream says that it has it, and remembers who holds it until that one
-// says that it is gone. After that the hop costs nothing per request.
+// keeps a copy until the upstream acknowledges it, and remembers which upstream holds it until that
+// reports its end. After that the hop costs nothing per request.
 //
 //   pass() ──▶ waiting ──▶ offered ──taken──▶ held by the upstream ──ended──▶ gone
 //                 ▲           │
 //                 └───────────┘ refused, or its channel ended
 //
-// A client belongs to this process until it is taken, and is never read here. It is in no epoll: a
-// client that vanishes meanwhile is noticed by whoever takes it.
+// A client belongs to this process until it is taken, and is never read here. It is in no epoll: if
+// a client closes meanwhile, the process that takes it notices.
 #pragma once
 
 #include <cstddef>
@@ -33,27 +33,27 @@
 namespace espora::forward {
 
 struct HandoffOptions {
-  uint64_t connect_timeout_ms;  // for an upstream that is there: to take what it was offered
-  uint64_t idle_timeout_ms;     // the same while nobody else could take it; 0: never
+  uint64_t connect_timeout_ms;  // for a live upstream to take what it was offered
+  uint64_t idle_timeout_ms;     // the same while no other could take it; 0: never
   std::vector<uint32_t> users;  // besides our own, whose processes may be receivers
 };
 
-// Counters since the start unless said otherwise.
+// Counters since the start unless stated otherwise.
 struct HandoffCounters {
   sys::Counter passed;               // taken by an upstream
-  sys::Counter passed_active;        // now: taken, and not yet reported gone
+  sys::Counter passed_active;        // now: taken, and not yet reported ended
   sys::Counter pass_unacknowledged;  // now: offered and not answered
   sys::Counter pass_messages;        // that carried sockets
   sys::Counter pass_refused;         // an upstream had no room; offered again elsewhere or later
   sys::Counter pass_returned;        // a channel ended before the answer; offered again
-  sys::Counter pass_full;            // an upstream was passed over: as much under way as fits
+  sys::Counter pass_full;            // an upstream was skipped: too many unacknowledged
   sys::Counter pass_shortages;       // ETOOMANYREFS and the like
   sys::Counter pass_unreported;      // clients held by an upstream whose channel ended
   sys::Counter channels_lost;        // that ended while they were in use
-  sys::Counter channels_cut;         // we gave up on: no answer in time, or one without sense
+  sys::Counter channels_cut;         // that we gave up: no answer in time, or an invalid one
 };
 
-// Each counter by its name in ts/metrics/table.ts.
+// Each counter, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const HandoffCounters& counters, const Each& each) {
   each("passed", counters.passed);
@@ -72,11 +72,11 @@ void for_each_counter(const HandoffCounters& counters, const Each& each) {
 // What a forwarder does for it. On the loop's thread.
 class HandoffHost {
  public:
-  // Who takes this client; it counts there until leave().
+  // The upstream that takes this client, which is counted there until leave_after_handoff().
   virtual UpstreamChooser::Choice choose_for_handoff(const UpstreamChooser::Tried& tried) = 0;
-  // `held`: it had been taken. `elapsed_ms`: since the client came.
+  // `held`: it had been taken. `elapsed_ms`: since the client arrived.
   virtual void leave_after_handoff(size_t upstream, bool held, uint64_t elapsed_ms) = 0;
-  // Whether this upstream is to report at once when clients end: the number of them matters now.
+  // Whether this upstream must report ended clients at once, because their number matters now.
   virtual bool handoff_counts_matter(size_t upstream) = 0;
   // The path of an upstream's unix socket.
   virtual const std::string& handoff_path(size_t upstream) = 0;
@@ -85,7 +85,7 @@ class HandoffHost {
   virtual void on_handoff_retry() = 0;
   // A shortage of our own. True if something was freed for it: try the same again, once.
   virtual bool on_handoff_shortage(int error) = 0;
-  // A client is gone, or nobody took it.
+  // A client has ended, or no upstream took it.
   virtual void on_handoff_end(const sys::HandoffOrigin& origin, SessionEnd reason) = 0;
   // There may be room for more clients.
   virtual void on_handoff_room() = 0;
@@ -102,18 +102,18 @@ class Handoff final : private HandoffChannelOwner {
   Handoff(const Handoff&) = delete;
   Handoff& operator=(const Handoff&) = delete;
 
-  // Where the service at this path listens for channels.
+  // The address at which the service at this path listens for channels.
   [[nodiscard]] static sys::Address receiver_of(const std::string& path);
   // Opens a channel to this upstream, so that it is ready for the first client.
   void prepare(size_t upstream);
   void pass(sys::Fd client, const sys::HandoffOrigin& origin);
-  // Clients, those that upstreams hold included.
+  // All clients, including those that upstreams hold.
   [[nodiscard]] size_t clients() const noexcept { return clients_.size() - free_.size(); }
-  // Those that nobody has taken yet.
+  // Clients that no upstream has taken yet.
   [[nodiscard]] size_t ours() const noexcept { return clients() - counters_.passed_active; }
   // False while many wait for room.
   [[nodiscard]] bool has_room() const noexcept;
-  // Ends those that nobody has taken.
+  // Ends the clients that no upstream has taken.
   void cut();
 
   [[nodiscard]] const HandoffCounters& counters() const noexcept { return counters_; }
@@ -122,27 +122,26 @@ class Handoff final : private HandoffChannelOwner {
   struct Client {
     enum class State : uint8_t { free, waiting, queued, offered, held };
     State state = State::free;
-    bool at_limit = false;   // upstreams have as many clients as they may
-    bool only_full = false;  // waiting: all that it waits for is room under way
+    bool at_limit = false;   // upstreams are at their limit of clients
+    bool only_full = false;  // waiting: only because upstreams are full
     uint32_t generation = 0;
     sys::Fd fd;  // until it is held
     sys::HandoffOrigin origin;
     uint64_t since_ms = 0;
-    uint64_t rest_ms = 0;          // before it is tried again
-    uint64_t channel = 0;          // queued, offered, held: whose
-    size_t upstream = 0;           // the same
-    UpstreamChooser::Tried tried;  // upstreams that are out of the question
-    UpstreamChooser::Tried later;  // those among them to be tried again
-    UpstreamChooser::Tried
-        passed_over;         // those among them that were never asked: not ready, or full
-    bool timed_out = false;  // the last that it was offered did not answer in time
+    uint64_t rest_ms = 0;                // pause before it is tried again
+    uint64_t channel = 0;                // queued, offered, held: the channel
+    size_t upstream = 0;                 // the same: the upstream
+    UpstreamChooser::Tried tried;        // upstreams that must not be tried
+    UpstreamChooser::Tried later;        // of these, those to be tried again
+    UpstreamChooser::Tried passed_over;  // of these, those never asked: not ready, or full
+    bool timed_out = false;  // the last upstream it was offered to did not answer in time
   };
-  // An upstream's present channel, and what goes out on it at the end of this turn.
+  // An upstream's current channel, and the clients that leave on it at the end of this turn.
   struct Door {
-    std::string path;  // of the upstream's unix socket: another may get its number
+    std::string path;  // of the upstream's unix socket: its index may be reused
     std::unique_ptr<HandoffChannel> channel;
     std::vector<uint64_t> queue;
-    size_t sent = 0;  // clients since answers were read: they can hardly be answered yet
+    size_t sent = 0;  // clients sent since answers were read: unlikely to be answered yet
   };
 
   void on_ready(HandoffChannel& channel) override;
@@ -153,8 +152,8 @@ class Handoff final : private HandoffChannelOwner {
 
   enum class Opened : uint8_t {
     yes,
-    no,     // nobody listens there, which the host was told
-    later,  // its queue is full, or a shortage of our own: neither says anything about it
+    no,     // nothing listens there; the host was told
+    later,  // its queue is full, or a shortage of our own: not its fault
   };
 
   Client* find(uint64_t id) noexcept;
@@ -187,14 +186,14 @@ class Handoff final : private HandoffChannelOwner {
   std::vector<uint32_t> free_;
   std::deque<uint64_t> waiting_;
   std::map<size_t, Door> doors_;
-  // Channels that take no more: they still report what they hold.
+  // Channels that take no more clients, but still report what they hold.
   std::unordered_map<uint64_t, std::unique_ptr<HandoffChannel>> leaving_;
   uint64_t next_channel_ = 1;
   bool closing_ = false;
-  bool serving_ = false;      // those that wait
-  sys::Timer flush_timer_;    // due at once: it fires behind the events of its turn
-  sys::Timer reading_timer_;  // answers that are not watched for
-  sys::Timer retry_timer_;    // those that wait try again
+  bool serving_ = false;      // in serve_waiting()
+  sys::Timer flush_timer_;    // due at once: fires after the events of its turn
+  sys::Timer reading_timer_;  // for answers that are not watched for
+  sys::Timer retry_timer_;    // waiting clients try again
   sys::Timer answers_timer_;  // an offer has waited too long for its answer
 };
 

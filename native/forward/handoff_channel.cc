@@ -35,8 +35,8 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
   if (sent.error == ETOOMANYREFS || sent.error == ENOMEM || sent.error == ENOBUFS) {
     return Sent::shortage;
   }
-  // EPIPE, ECONNRESET, ENOTCONN: it shut down its side, or is gone. Acknowledgements may wait, so
-  // its end is what reading says.
+  // EPIPE, ECONNRESET, ENOTCONN: it shut down its side, or has ended. Acknowledgements may be
+  // queued, so only reading decides when it has ended.
   state_ = State::leaving;
   watch_answers(true);
   loop_.redispatch(token_, sys::Events::readable);
@@ -44,19 +44,19 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
 }
 
 void HandoffChannel::on_events(uint32_t) {
-  // Level-triggered: if there is more it is reported again, which costs less than asking.
+  // Level-triggered: what is left is reported again, which costs less than asking.
   read_packet(false);
 }
 
 bool HandoffChannel::read_packet(bool failed_before) {
   std::array<char, sys::handoff::packet_bytes_max> bytes;
   for (int tries = 0; state_ != State::ended; ++tries) {
-    // No descriptor has any business here: what comes is closed at once.
+    // No descriptors are expected here: any that arrive are closed at once.
     std::array<sys::Fd, 1> unwanted;
     const sys::SocketMessage got =
         sys::receive_sockets(fd_.get(), bytes.data(), bytes.size(), unwanted);
-    // unix(7) has it not: the first call after a peer left with something unread says ECONNRESET,
-    // and what it said before that can be read behind it. So an error is no end.
+    // Not documented in unix(7): after a peer closed with unread data the first call returns
+    // ECONNRESET, but what it sent before can still be read. So an error is not the end.
     if (got.io.error != 0 && tries < limits::handoff_reads_after_error_max) {
       failed_before = true;
       continue;
@@ -64,7 +64,7 @@ bool HandoffChannel::read_packet(bool failed_before) {
     if (got.io.again && !failed_before) return false;
     const bool whole = got.io.bytes > 0 && !got.oversized;
     if (whole && understand({bytes.data(), got.io.bytes})) return state_ != State::ended;
-    // What cannot be understood is not to be trusted with a client either.
+    // A peer that sends nonsense cannot be trusted with clients either.
     if (got.io.bytes > 0 && state_ != State::ended) {
       cut();
     } else {
@@ -75,12 +75,12 @@ bool HandoffChannel::read_packet(bool failed_before) {
   return false;
 }
 
-// False: it is nothing that a receiver says now.
+// False: no valid message of a receiver in its current state.
 bool HandoffChannel::understand(std::string_view packet) {
   while (!packet.empty()) {
     const auto message = sys::handoff::take_message(packet);
     if (!message.has_value() || !understand(*message)) return false;
-    // The owner has closed it meanwhile, and what it had to say with it.
+    // The owner has closed it meanwhile, so the rest of the packet is irrelevant.
     if (state_ == State::ended) return true;
   }
   return true;
@@ -133,7 +133,7 @@ void HandoffChannel::watch_answers(bool wanted) {
 }
 
 void HandoffChannel::read_answers(size_t unanswered) {
-  // Bounded: a receiver may say more and more of clients that ended, and answer nothing.
+  // Bounded: a receiver may keep reporting ended clients without answering.
   size_t left = limits::handoff_unacknowledged_max;
   while (left-- > 0 && offered_.size() > unanswered && read_packet(false)) {
   }

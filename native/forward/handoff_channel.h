@@ -1,6 +1,6 @@
-// The sending end of one handoff channel: a connection to an upstream over which client sockets go,
-// and over which it says which of them it took, refused, or saw the end of. Knows no clients but
-// their ids; sys/handoff_protocol.h has the messages.
+// The sending end of one handoff channel: a connection to an upstream that carries client sockets
+// to it, and its reports on which of them it took, refused, or saw end. Knows only the clients'
+// ids; sys/handoff_protocol.h has the messages.
 #pragma once
 
 #include <cstddef>
@@ -24,14 +24,13 @@ class HandoffChannel;
 class HandoffChannelOwner {
  public:
   virtual void on_ready(HandoffChannel& channel) = 0;
-  // It has this client now: our copy of the socket is to be closed.
+  // It has taken this client: our copy of the socket must be closed.
   virtual void on_taken(HandoffChannel& channel, uint64_t client) = 0;
   // It has no room for this client.
   virtual void on_refused(HandoffChannel& channel, uint64_t client) = 0;
-  // This client, which it had taken, is gone.
+  // This client, which it had taken, has ended.
   virtual void on_client_ended(HandoffChannel& channel, uint64_t client) = 0;
-  // All that it ever said was heard: what is unacknowledged() is nobody's but ours again. Last
-  // call.
+  // Everything it sent was read: clients in unacknowledged() are ours again. Last call.
   virtual void on_channel_ended(HandoffChannel& channel) = 0;
 
  protected:
@@ -41,16 +40,16 @@ class HandoffChannelOwner {
 class HandoffChannel final : public sys::Retired, private sys::EventHandler {
  public:
   enum class State : uint8_t {
-    greeting,  // connected; the receiver has not said that it lives
+    greeting,  // connected; the receiver has not sent its hello
     ready,
     leaving,  // takes no more clients, and still reports
     ended,
   };
   enum class Sent : uint8_t {
     sent,
-    full,      // it, or the number of sockets under way, is at a limit
+    full,      // the channel or the number of unacknowledged sockets is at a limit
     shortage,  // ETOOMANYREFS, ENOMEM, ENOBUFS: our own
-    leaving,   // it takes no more
+    leaving,   // it takes no more clients
   };
 
   // `fd`: connected to the receiver of `upstream`.
@@ -58,15 +57,15 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
                  sys::Fd fd)
       : loop_(loop), owner_(owner), upstream_(upstream), id_(id), fd_(std::move(fd)) {}
 
-  // False: it cannot be watched.
+  // False if it cannot be watched.
   [[nodiscard]] bool start();
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] size_t upstream() const noexcept { return upstream_; }
   [[nodiscard]] uint64_t id() const noexcept { return id_; }
 
-  // One message: these clients and their sockets, 1 to limits::handoff_sockets_max. The sockets
-  // stay open here until on_taken().
-  // `report_at_once`: those of its clients that end matter now, handoff_protocol.h.
+  // Sends one message: these clients and their sockets, 1 to limits::handoff_sockets_max. The
+  // sockets stay open here until on_taken(). `report_at_once`: ended clients must be reported at
+  // once, see handoff_protocol.h.
   Sent send(std::span<const uint64_t> clients, std::span<const int> sockets, uint64_t now_ms,
             bool report_at_once);
   // Offered and neither taken nor refused, oldest first.
@@ -76,14 +75,14 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   };
   [[nodiscard]] const std::deque<Offered>& unacknowledged() const noexcept { return offered_; }
   [[nodiscard]] bool refused_lately() const noexcept { return loop_.now_ms() < refusing_until_ms_; }
-  // Whether the loop reports each packet that came. Where it does not, packets wait for
-  // read_answers(); the end of the receiver is reported in any case.
+  // Whether the loop reports each packet. If not, packets wait for read_answers(); the receiver's
+  // end is reported in any case.
   void watch_answers(bool wanted);
   [[nodiscard]] bool watched() const noexcept { return watched_; }
-  // Reads what came, until no more than that many offers are unanswered.
+  // Reads packets until at most `unanswered` offers are unanswered.
   void read_answers(size_t unanswered);
-  // Gives up on it: from here on nothing that it says reaches us, so that it closes unread what it
-  // has not taken. What it said before is heard first; then on_channel_ended().
+  // Gives up on it: nothing that it sends from now on arrives, so that it closes what it has not
+  // taken unread. What it sent before is read first; then on_channel_ended().
   void cut();
 
  private:
@@ -102,7 +101,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   sys::Fd fd_;
   sys::EventLoop::Token token_ = 0;
   bool watched_ = true;
-  uint64_t refusing_until_ms_ = 0;  // of the loop's clock; 0: it refused nobody
+  uint64_t refusing_until_ms_ = 0;  // of the loop's clock; 0: it never refused
   State state_ = State::greeting;
   std::deque<Offered> offered_;
 };

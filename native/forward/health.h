@@ -1,15 +1,15 @@
-// Whether an upstream is fit to be used, by what sessions met at it and what checks of it found.
-// Pure: time comes in as a number, what follows goes out as a state.
+// Whether an upstream is fit to be used, as decided from its sessions and health checks. Pure: the
+// time is an argument, the result is a state.
 //
-//   sessions   failures in a row ──▶ ejected for a time that grows ──▶ on probation ──▶ fit
-//                                          ▲                              │ one failure
-//                                          └──────────────────────────────┘
-//   checks     `fall` failures in a row ──▶ failed ──▶ `rise` successes in a row ──▶ fit
+//   sessions   consecutive failures ──▶ ejected for a growing time ──▶ on probation ──▶ fit
+//                                           ▲                              │ one failure
+//                                           └──────────────────────────────┘
+//   checks     `fall` consecutive failures ──▶ failed ──▶ `rise` consecutive successes ──▶ fit
 //
-// What counts is what the upstream did: it refused, closed first, or said nothing for a time of
-// ours. Shortages of our own never count, and neither does what a client does: one that asks and
-// leaves says nothing about the upstream. The last fit upstream is not ejected: the caller says
-// whether another is fit.
+// Only what the upstream did counts: it refused, closed first, or was silent for one of our
+// timeouts. Shortages of our own never count, nor does what a client does: one that sends a request
+// and leaves says nothing about the upstream. The last fit upstream is not ejected: the caller
+// tells whether another is fit.
 #pragma once
 
 #include <array>
@@ -20,37 +20,37 @@
 
 namespace espora::forward {
 
-// What a session met.
+// The failure of a session.
 enum class Failure : uint8_t {
-  refused,  // no connection came about: refused, unreachable, or not in time
-  silent,   // a connection, and not one byte of an answer: a stopped process still accepts
+  refused,  // no connection: refused, unreachable, or not in time
+  silent,   // connected, but no byte of an answer: a stopped process still accepts
 };
 
-// How an upstream is asked whether it is fit.
+// How an upstream is checked.
 enum class Check : uint8_t {
   none,
-  connect,  // it takes a connection
+  connect,  // it accepts a connection
   http,     // it answers GET with the expected status
 };
 
-// Defaults are in the table of options (ts/options/table.ts); without any, nothing is ejected and
-// nothing fails.
+// Settings have their defaults in the table of options (ts/options/table.ts); with none set,
+// nothing is ejected and nothing fails.
 struct HealthOptions {
-  // Failures of sessions in a row, all within `eject_window_ms`, that eject it; 0: never. At most
-  // limits::eject_after_max.
+  // Consecutive failed sessions within `eject_window_ms` (at most eject_after_max) that eject it;
+  // 0: never.
   uint32_t eject_after = 0;
   uint64_t eject_window_ms = 0;
-  // The first ejection; each further one that follows without a recovery is twice as long.
+  // The first ejection; each further one without a recovery in between is twice as long.
   uint64_t eject_time_ms = 0;
   uint64_t eject_time_max_ms = 0;
-  // Successes in a row that end the probation after an ejection; at least 1.
+  // Consecutive successes that end the probation after an ejection; at least 1.
   uint32_t readmit_after = 0;
-  // Checks in a row that fail, or heal, it; fall 0: checks never fail it.
+  // Consecutive checks that make it fail, or recover; fall 0: checks never make it fail.
   uint32_t fall = 0;
   uint32_t rise = 0;
 };
 
-// Of one upstream. The calls that take a time want it to never go back.
+// Of one upstream. Times passed to its calls must never decrease.
 class Health {
  public:
   enum class State : uint8_t { fit, probation, ejected, failed };
@@ -58,24 +58,24 @@ class Health {
 
   explicit Health(const HealthOptions& options) noexcept : options_(options) {}
 
-  // Ejected or failed: to be used only where nobody else is left.
+  // False if ejected or failed: then it is used only if no other is left.
   [[nodiscard]] bool usable() const noexcept { return !ejected_ && !failed_; }
   [[nodiscard]] State state() const noexcept;
 
-  // A session met a failure. `others_usable`: whether anybody else is fit. True if it was ejected.
+  // A session failed. `others_usable`: whether another upstream is fit. True if it was ejected.
   bool on_failure(Failure failure, uint64_t now_ms, bool others_usable) noexcept;
-  // A session got a first byte: proof of life, which ends an ejection as well.
+  // A session received a first byte: a proof of life, which also ends an ejection.
   void on_success() noexcept;
-  // A check came to its end. A good one ends an ejection at once, unless it only connected and the
-  // ejection was for silence: a stopped process takes connections too.
+  // A check completed. A good one ends an ejection at once, unless it only connected and the
+  // ejection was for silence: a stopped process accepts connections, too.
   void on_check(Check check, bool good) noexcept;
-  // To be called at next_ms() or later.
+  // Call at next_ms() or later.
   void on_time(uint64_t now_ms) noexcept;
   // When an ejection ends; never_ms if none does.
   [[nodiscard]] uint64_t next_ms() const noexcept {
     return ejected_ ? ejected_until_ms_ : never_ms;
   }
-  // What the ejection is for. Only while ejected.
+  // The reason of the ejection. Only while ejected.
   [[nodiscard]] Failure ejected_for() const noexcept { return ejected_for_; }
 
  private:
@@ -91,25 +91,24 @@ class Health {
   uint64_t ejected_until_ms_ = 0;
   uint32_t ejections_in_row_ = 0;
   uint32_t successes_ = 0;                                        // on probation
-  uint64_t failures_ = 0;                                         // of sessions, in a row
-  std::array<uint64_t, limits::eject_after_max> failed_at_ms_{};  // the last of them, a ring
-  uint32_t checks_failed_ = 0;                                    // in a row
+  uint64_t failures_ = 0;                                         // of sessions, consecutive
+  std::array<uint64_t, limits::eject_after_max> failed_at_ms_{};  // of the last failures, a ring
+  uint32_t checks_failed_ = 0;                                    // consecutive
   uint32_t checks_good_ = 0;
 };
 
-// How a session ended, as far as it says something about its upstream.
+// How a session ended, as far as it concerns its upstream.
 struct SessionFacts {
   bool upstream_spoke = false;        // at least one byte came from it
   bool client_spoke = false;          // at least one byte reached it
   bool upstream_ended_first = false;  // its stream ended or broke before the client's
   bool early = false;                 // within limits::early_end_ms of the connect
-  bool silent_too_long = false;       // ended because nothing moved for a time of ours
-  bool by_us = false;                 // cut by a stop or by a shortage of our own
+  bool silent_too_long = false;       // ended because nothing moved for one of our timeouts
+  bool by_us = false;                 // cut off by a stop or by a shortage of our own
 };
 
-// Whether the upstream failed the session: it said nothing, and closed first or let our time pass.
-// One that closes on a client that says nothing, either, has only lost patience, unless it did so
-// at once.
+// Whether the upstream failed the session: it sent nothing, and closed first or let our timeout
+// pass. One that closes on a silent client only timed out that client, unless it closed at once.
 constexpr bool is_failure(const SessionFacts& facts) noexcept {
   if (facts.upstream_spoke || facts.by_us) return false;
   if (facts.silent_too_long) return facts.client_spoke;

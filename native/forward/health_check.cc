@@ -37,7 +37,7 @@ std::optional<unsigned> StatusReader::read(std::string_view bytes) noexcept {
       }
       continue;
     }
-    // A status line is known before this is full.
+    // A status line is recognised before this is full.
     if (line_bytes_ == sizeof line_) return 0;
     line_[line_bytes_++] = c;
     const auto status = parse_status_line({line_, line_bytes_});
@@ -51,7 +51,7 @@ std::optional<unsigned> StatusReader::read(std::string_view bytes) noexcept {
 }
 
 std::string check_request(const CheckOptions& options, const std::string& upstream_name) {
-  // A unix socket has no host, and its path may hold what a Host field may not.
+  // A unix socket has no host, and its path may contain characters that Host may not.
   const bool unix_socket = upstream_name.find('/') != std::string::npos;
   const std::string host =
       !options.host.empty() ? options.host : (unix_socket ? "localhost" : upstream_name);
@@ -83,7 +83,7 @@ void HealthCheck::start(Check check, const sys::ResolvedAddress& address) {
   switch (attempt.outcome) {
     case ConnectOutcome::connected:
     case ConnectOutcome::in_progress: {
-      // Also where it is connected already: the loop then says at once that it is writable.
+      // Even if it is already connected: the loop then reports at once that it is writable.
       auto token = loop_.add(now_.fd.get(), Events::writable, *this);
       if (!token.ok()) {
         finish_soon(Outcome::unknown, {});
@@ -93,7 +93,7 @@ void HealthCheck::start(Check check, const sys::ResolvedAddress& address) {
       return;
     }
     case ConnectOutcome::backlog_full:
-      // It is behind with accepting: busy, which is no failure of a check that only connects.
+      // It accepts too slowly: busy, which is no failure of a check that only connects.
       finish_soon(now_.check == Check::connect ? Outcome::unknown : Outcome::bad,
                   "found its queue of connections full");
       return;
@@ -134,7 +134,7 @@ void HealthCheck::on_connected() {
   loop_.modify(now_.token, now_.fd.get(), Events::readable);
 }
 
-// Both fit into any socket's buffer, so what is not taken at once is a failure.
+// Both fit into every socket's buffer, so a partial send is a failure.
 bool HealthCheck::ask() {
   std::byte header[limits::proxy_header_written_bytes];
   if (options_.send_proxy) {

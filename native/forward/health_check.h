@@ -1,5 +1,5 @@
-// One active check of one upstream at a time: connects, and where asked sends a GET and looks at
-// the status of the answer. Says once how it went; when to check is somebody else's business.
+// One active check of one upstream at a time: connects, and optionally sends a GET and evaluates
+// the status of the answer. Reports the result once; the caller decides when to check.
 #pragma once
 
 #include <cstddef>
@@ -18,35 +18,34 @@
 
 namespace espora::forward {
 
-// Defaults are in the table of options (ts/options/table.ts).
+// Settings have their defaults in the table of options (ts/options/table.ts).
 struct CheckOptions {
   Check check = Check::none;
   uint64_t interval_ms = 0;
   uint64_t timeout_ms = 0;  // for connect and answer together
   std::string path;         // http
   std::string host;         // http: the Host field; empty: the upstream's own
-  uint32_t status_min = 0;  // http: what counts as good
+  uint32_t status_min = 0;  // http: the range of good statuses
   uint32_t status_max = 0;
   bool send_proxy = false;  // begin with a PROXY header (LOCAL), as sessions do
 };
 
-// The status code that begins an HTTP/1 answer: nothing while the line is not whole, 0 if it is
-// none. RFC 9112 4. Pure.
+// The status code of the HTTP/1 answer that begins with `begin`: nothing while the line is
+// incomplete, 0 if it is not one. RFC 9112 4. Pure.
 std::optional<unsigned> parse_status_line(std::string_view begin) noexcept;
-// Finds the status of an answer in its bytes. Interim answers (1xx) are skipped, RFC 9110 15.2, but
-// for 101, which no other follows. Pure.
+// Finds the status of an answer in its bytes. Interim answers (1xx) are skipped, RFC 9110 15.2,
+// except 101, which is not followed by another answer. Pure.
 class StatusReader {
  public:
-  // Nothing while more is needed, 0 if it is no HTTP; nothing is to be read behind either.
+  // Nothing while more is needed, 0 if it is not HTTP; after any status do not call it again.
   std::optional<unsigned> read(std::string_view bytes) noexcept;
 
  private:
-  size_t line_bytes_ = 0;  // of the status line; while skipping, of the present line
+  size_t line_bytes_ = 0;  // of the status line; while skipping, of the current line
   bool skipping_ = false;  // an interim answer, up to its empty line
   unsigned skipped_ = 0;
   char line_[limits::check_answer_bytes_max];
 };
-// The request of a check. Pure.
 std::string check_request(const CheckOptions& options, const std::string& upstream_name);
 
 class HealthCheck final : private sys::EventHandler {
@@ -58,7 +57,7 @@ class HealthCheck final : private sys::EventHandler {
   };
   class Owner {
    public:
-    // On the loop's thread, never within start(). `why` completes "the check …" where it was bad.
+    // On the loop's thread, never within start(). `why` completes "the check …" if it was bad.
     virtual void on_checked(Check check, Outcome outcome, const std::string& why) = 0;
 
    protected:
@@ -71,7 +70,7 @@ class HealthCheck final : private sys::EventHandler {
   HealthCheck(const HealthCheck&) = delete;
   HealthCheck& operator=(const HealthCheck&) = delete;
 
-  // Begins one; only while none is under way. `check` may ask for less than the options.
+  // Begins a check; only while none is running. `check` may be simpler than in the options.
   void start(Check check, const sys::ResolvedAddress& address);
   [[nodiscard]] bool under_way() const noexcept { return under_way_; }
 
@@ -90,11 +89,11 @@ class HealthCheck final : private sys::EventHandler {
   Owner& owner_;
   sys::Timer timer_;
   bool under_way_ = false;
-  // Of one check: each begins with none of what the last one left.
+  // The state of one check; each starts from a fresh one.
   struct Attempt {
     Check check = Check::none;
     bool connected = false;
-    std::optional<Outcome> decided;  // start() knew at once; told by the timer
+    std::optional<Outcome> decided;  // known within start(); reported by the timer
     std::string why;
     sys::Fd fd;
     sys::EventLoop::Token token = 0;

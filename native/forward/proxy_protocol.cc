@@ -18,7 +18,7 @@ using Bytes = std::span<const std::byte>;
 constexpr std::array<uint8_t, 12> signature{0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D,
                                             0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A};
 constexpr std::string_view first_word = "PROXY ";
-// Section 2.1: the longest line with both addresses, its CRLF included.
+// Section 2.1: the longest line with both addresses, including CRLF.
 constexpr size_t line_bytes_max = 107;
 constexpr size_t fixed_bytes = 16;
 constexpr size_t inet_bytes = 12;
@@ -42,11 +42,11 @@ uint16_t big_endian_16(Bytes bytes, size_t index) noexcept {
 
 // --- version 1 -------------------------------------------------------------------------------
 
-// The words of a line, one space between each two.
+// The words of a line, separated by exactly one space.
 class Words {
  public:
   explicit Words(std::string_view line) noexcept : rest_(line) {}
-  // Empty at the end, or where two spaces meet.
+  // Empty at the end, and between two adjacent spaces.
   std::string_view next() noexcept {
     const size_t space = std::min(rest_.find(' '), rest_.size());
     const std::string_view word = rest_.substr(0, space);
@@ -72,7 +72,7 @@ ProxyHeader parse_line(std::string_view line, size_t bytes) noexcept {
   ProxyHeader header{ProxyParse::complete, bytes, "", std::nullopt};
   Words words(line.substr(first_word.size()));
   const std::string_view family = words.next();
-  // Whatever follows UNKNOWN is to be ignored.
+  // Everything after UNKNOWN must be ignored.
   if (family == "UNKNOWN") return header;
   if (family != "TCP4" && family != "TCP6") return invalid("has an unknown family");
   const auto source = sys::IpAddress::parse(words.next());
@@ -111,7 +111,7 @@ sys::IpAddress ip_at(Bytes bytes, size_t index, bool v6) noexcept {
   return ip;
 }
 
-// Section 2.2.3: the CRC-32C of the whole header, taken with its own four bytes as zero.
+// Section 2.2.3: the CRC-32C of the whole header, with its own four bytes taken as zero.
 bool checksum_holds(Bytes header, size_t value_at) noexcept {
   constexpr std::array<std::byte, 4> zeros{};
   uint32_t crc = sys::crc32c(header.first(value_at));
@@ -122,7 +122,7 @@ bool checksum_holds(Bytes header, size_t value_at) noexcept {
   return crc == told;
 }
 
-// Null if the extensions from `at` on are whole, else what is wrong.
+// Null if the extensions from `at` on are complete, else the error.
 const char* problem_of_extensions(Bytes header, size_t at) noexcept {
   while (at < header.size()) {
     if (header.size() - at < 3) return "ends inside an extension";
@@ -152,7 +152,7 @@ ProxyHeader parse_version_2(Bytes bytes) noexcept {
   if (bytes.size() < length) return {};
   const Bytes header = bytes.first(length);
   ProxyHeader result{ProxyParse::complete, length, "", std::nullopt};
-  // LOCAL: the proxy talks for itself, and everything else in the header is to be ignored.
+  // LOCAL: the proxy's own connection; everything else in the header must be ignored.
   if ((version_command & 0x0F) == 0) return result;
   size_t addresses = 0;
   switch (family) {
@@ -171,7 +171,7 @@ ProxyHeader parse_version_2(Bytes bytes) noexcept {
       return invalid("is not about a stream");
   }
   if (length - fixed_bytes < addresses) return invalid("ends inside its addresses");
-  // Of an unknown family nothing further is known either.
+  // Of an unknown family the rest is unknown, too.
   if (family != 0x00) {
     const char* problem = problem_of_extensions(header, fixed_bytes + addresses);
     if (problem != nullptr) return invalid(problem);
@@ -231,7 +231,7 @@ size_t write_proxy_header(const std::optional<ProxiedConnection>& connection,
     writer.put_16(0);
     return writer.size();
   }
-  // Both ends must be of one family; a dual-stack listener shows both of version 4 as mapped.
+  // Both ends must have one family; a dual-stack listener shows both of IPv4 as mapped.
   const sys::IpAddress source = connection->source.ip.unmapped();
   const sys::IpAddress destination = connection->destination.ip.unmapped();
   const bool plain = !source.v6 && !destination.v6;

@@ -1,6 +1,6 @@
-// The PROXY protocol, versions 1 and 2: how a proxy tells the next hop who the client is. Pure:
-// reads from and writes to bytes. The rules are those of HAProxy's proxy-protocol.txt, sections 2.1
-// and 2.2; where it leaves a choice, this is the stricter side.
+// The PROXY protocol, versions 1 and 2: how a proxy tells the next hop which client it serves.
+// Pure: reads from and writes to bytes. The rules are those of HAProxy's proxy-protocol.txt,
+// sections 2.1 and 2.2; where it leaves a choice, the stricter one is implemented.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 
 namespace espora::forward {
 
-// Who talks to whom, as the first proxy saw it; nothing where that is not known or not on IP: a
-// health check of the proxy itself (LOCAL), a unix socket, UNKNOWN.
+// Both ends of a connection, as the first proxy saw it; nothing if unknown or not on IP: a health
+// check by the proxy itself (LOCAL), a unix socket, UNKNOWN.
 struct ProxiedConnection {
   sys::Endpoint source;
   sys::Endpoint destination;
@@ -29,13 +29,13 @@ struct ProxyHeader {
   std::optional<ProxiedConnection> connection;
 };
 
-// What `bytes`, the begin of a stream, say. `incomplete` only where more bytes could make it whole,
-// so never from limits::proxy_header_bytes_max bytes on. A header that is not there is invalid: the
-// specification forbids to guess.
+// Parses `bytes`, the beginning of a stream. `incomplete` only if more bytes could complete it, so
+// never from limits::proxy_header_bytes_max bytes on. A missing header is invalid: the
+// specification forbids guessing.
 ProxyHeader parse_proxy_header(std::span<const std::byte> bytes) noexcept;
 
-// Writes a version 2 header with command PROXY, of no known family without a connection (the
-// receiver then takes the socket's own addresses), and returns its length.
+// Writes a version 2 header with command PROXY, of unknown family without a connection (the
+// receiver then uses the socket's own addresses), and returns its length.
 size_t write_proxy_header(const std::optional<ProxiedConnection>& connection,
                           std::span<std::byte, limits::proxy_header_written_bytes> out) noexcept;
 // The same with command LOCAL: the connection is our own, a health check.

@@ -9,9 +9,9 @@ using sys::Events;
 using sys::IoResult;
 using sys::Status;
 
-// Edge-triggered: one registration for the life of a connection. Writability is asked for only
-// after a socket was full: a unix socket would otherwise report it at each message that its peer
-// takes, and every socket when it is registered.
+// Edge-triggered: one registration for the life of a connection. Writability is requested only
+// after a socket was full: otherwise a unix socket would report it for each message that its peer
+// takes, and every socket on registration.
 uint32_t Relay::interest(const Side& side) noexcept {
   const uint32_t always = Events::readable | Events::urgent | Events::read_hang_up | Events::edge;
   return side.wants_writable ? always | Events::writable : always;
@@ -24,7 +24,7 @@ Status Relay::start(bool read_first) {
   }
   for (Side* side : {&upstream, &client}) {
     if (side->token != 0) continue;
-    // Whatever happened before this is reported by it: epoll looks at a socket that it is given.
+    // Registering reports everything that happened before: epoll checks a newly added socket.
     auto token = loop_.add(side->fd.get(), interest(*side), *side);
     if (!token.ok()) return token.status();
     side->token = token.value();
@@ -36,7 +36,7 @@ Status Relay::start(bool read_first) {
 void Relay::on_events(Side& side, uint32_t events) {
   if (state_ == State::ended) return;
   if (state_ == State::resetting) {
-    // It was to be reset and is gone by itself.
+    // It was about to be reset and closed by itself.
     if ((events & (Events::error | Events::hang_up)) != 0) state_ = State::ended;
     return;
   }
@@ -44,7 +44,7 @@ void Relay::on_events(Side& side, uint32_t events) {
   if ((events & (Events::readable | Events::urgent | ending)) != 0) side.readable = true;
   if ((events & (Events::urgent | ending)) != 0) side.read_on = true;
   if ((events & Events::hang_up) != 0) side.hung_up = true;
-  // An error behind the end of the stream is not seen by reading any more.
+  // An error after the end of the stream can no longer be seen by reading.
   if ((events & Events::error) != 0 && side.read_done && !side.failed &&
       sys::socket_error(side.fd.get()) != 0) {
     fail(side);
@@ -56,11 +56,11 @@ void Relay::on_events(Side& side, uint32_t events) {
   settle();
 }
 
-// Moves what `from` has until it has no more, `to` takes no more, or others should get their turn.
+// Moves what `from` has until it has no more, `to` takes no more, or others must get their turn.
 //
 // epoll(7): with edge-triggered stream sockets a short read means that everything was read, so the
-// read that would say EAGAIN is saved. That does not hold when an end or an error lies behind the
-// bytes, and not around urgent data, where recv(2) stops early: then `read_on` is set.
+// read that would return EAGAIN is saved. That does not hold if an end or an error follows the
+// bytes, nor around urgent data, where recv(2) stops early: then `read_on` is set.
 void Relay::pump(Side& from) {
   Side& to = other(from);
   for (int reads = 0; from.readable && !from.read_done && !to.blocked && !to.failed; ++reads) {
@@ -102,7 +102,7 @@ void Relay::move_copied(Side& from, Side& to) {
   const bool end_follows = to.tcp && from.read_done && !from.failed;
   const IoResult sent = sys::send(to.fd.get(), scratch_.data(), count, end_follows);
   if (sent.error != 0) {
-    fail(to);  // and with it what was read: nobody is there to take it
+    fail(to);  // what was read is dropped: it can no longer be delivered
     return;
   }
   to.sent_bytes->add(sent.bytes);
@@ -128,7 +128,7 @@ void Relay::move_peeked(Side& from, Side& to) {
   for (size_t left = sent.bytes; left > 0;) {
     const IoResult taken = sys::receive(from.fd.get(), scratch_.data(), left);
     if (taken.bytes == 0) {
-      // Bytes that were there cannot go away; were they to, nothing may be sent twice.
+      // Peeked bytes cannot disappear; if they do, nothing may be sent twice.
       end_reading(from);
       fail(from);
       return;
@@ -144,8 +144,8 @@ void Relay::move_peeked(Side& from, Side& to) {
   }
 }
 
-// Around an end, an error or urgent data (`read_on`) bytes are copied: there splice(2) says 0 or
-// EAGAIN for several things, and at a byte of urgent data it stops for good.
+// Around an end, an error or urgent data (`read_on`) bytes are copied: there the results 0 and
+// EAGAIN of splice(2) are ambiguous, and at a byte of urgent data it stops for good.
 bool Relay::can_splice(const Side& from, Side& to) noexcept {
   if (!from.streams || from.read_on) return false;
   if (!to.pipe.valid()) to.pipe = pipes_.lend();
@@ -165,7 +165,7 @@ void Relay::move_spliced(Side& from, Side& to) {
   empty_pipe(to);
 }
 
-// Nothing came although the pipe was empty.
+// Nothing was spliced although the pipe was empty.
 void Relay::note_splice_stop(Side& from, const IoResult& result) noexcept {
   if (result.again) {
     from.readable = false;
@@ -175,13 +175,13 @@ void Relay::note_splice_stop(Side& from, const IoResult& result) noexcept {
     }
     from.streamed_bytes = 0;
   } else if (result.end) {
-    from.streams = false;  // what follows is read, which knows an end from an error
+    from.streams = false;  // what follows is read, which distinguishes an end from an error
   } else if (sys::is_splice_unsupported(result.error)) {
     pipes_.disable();
   } else {
     from.readable = false;
     end_reading(from);
-    fail(from);  // a second look would not show the error again
+    fail(from);  // a second attempt would not report the error again
   }
 }
 
@@ -205,7 +205,7 @@ void Relay::empty_pipe(Side& to) {
   }
 }
 
-// A socket that takes no splice, with bytes for it in the pipe: at most a buffer full.
+// For a socket that does not support splice, with bytes in its pipe: at most one buffer.
 void Relay::copy_out_of_pipe(Side& to) {
   size_t count = 0;
   while (!to.pipe.empty()) {
@@ -241,7 +241,7 @@ void Relay::block(Side& side) {
   side.blocked = true;
   if (side.wants_writable) return;
   side.wants_writable = true;
-  // Looks at the socket again: it may have become writable since it was full.
+  // Makes epoll check the socket again: it may have become writable since it was full.
   if (side.token != 0) loop_.modify(side.token, side.fd.get(), interest(side));
 }
 
@@ -264,14 +264,14 @@ void Relay::unblock(Side& side) {
   if (!side.pipe.empty()) empty_pipe(side);
   if (side.blocked || side.failed) return;
   pump(other(side));
-  // TCP reports writability only after it was full, so there the interest can stay.
+  // TCP reports writability only after it was full, so the interest can stay.
   if (!side.blocked && !side.tcp && side.wants_writable && !side.failed) {
     side.wants_writable = false;
     loop_.modify(side.token, side.fd.get(), interest(side));
   }
 }
 
-// Nothing can be sent to `side` any more. What it has sent before is still read and delivered.
+// Nothing more can be sent to `side`. What it sent before is still read and delivered.
 void Relay::fail(Side& side) noexcept {
   if (side.failed) return;
   side.failed = true;
@@ -284,7 +284,7 @@ void Relay::fail(Side& side) noexcept {
   side.read_on = true;
 }
 
-// Draws the conclusions: passes on an end, a failure, or ends the relay.
+// Propagates an end or a failure to the other side, or ends the relay.
 void Relay::settle() {
   if (client.failed && upstream.failed) {
     state_ = State::ended;
@@ -297,11 +297,11 @@ void Relay::settle() {
       return;
     }
   }
-  if (client.failed || upstream.failed) return;  // the rest of what it said is on its way
+  if (client.failed || upstream.failed) return;  // the rest of its stream is being sent
 
   const bool client_ended = client.read_done && !upstream.owed();
   const bool upstream_ended = upstream.read_done && !client.owed();
-  // A side that has hung up takes nothing: with its stream delivered, nothing is left to do.
+  // A side that has hung up takes nothing: once its stream is delivered, nothing is left.
   if ((client_ended && (upstream_ended || client.hung_up)) ||
       (upstream_ended && upstream.hung_up)) {
     state_ = State::ended;
@@ -319,8 +319,8 @@ void Relay::pass_on_end(Side& to) noexcept {
   progress_ = true;
 }
 
-// A reset overtakes what the kernel has not yet delivered, so it waits for the acknowledgement.
-// Unix sockets have no reset, and nothing on its way: there closing says it all.
+// A reset overtakes what the kernel has not yet delivered, so it waits for acknowledgement. Unix
+// sockets have no reset and nothing in flight: closing is enough there.
 void Relay::begin_reset(Side& survivor) noexcept {
   survivor_ = &survivor;
   state_ = State::resetting;

@@ -1,20 +1,20 @@
-// Moves bytes between two connected stream sockets, each way, until both streams have ended or one
-// socket failed. Knows no upstreams, no deadlines and no counters of a service.
+// Moves bytes between two connected stream sockets, both ways, until both streams have ended or one
+// socket failed. It handles no upstreams, deadlines or service counters.
 //
 //            client.fd ──recv──▶ scratch ──send──▶ upstream.fd
 //                                   │ what the socket did not take
 //                                   ▼
 //                              upstream.out (lent; the client is not read while it holds bytes)
 //
-// and the same the other way round. One scratch buffer serves all relays of a loop: an idle or a
-// fast connection holds no memory.
+// and the same in the other direction. One scratch buffer serves all relays of a loop: idle and
+// fast connections hold no memory.
 //
-// A direction that filled the scratch buffer several times in a row is a stream, and goes another
-// way until it pauses; below that, splice costs more than it saves:
+// A direction that filled the scratch buffer several times in a row counts as a stream, and is
+// spliced until it pauses; below that, splice costs more than it saves:
 //
 //            client.fd ──splice──▶ upstream.pipe (lent) ──splice──▶ upstream.fd
 //
-// Of `out` and `pipe` at most one holds bytes, so their order is that in which they came.
+// At most one of `out` and `pipe` holds bytes, so the order is kept.
 #pragma once
 
 #include <cstddef>
@@ -41,7 +41,7 @@ class SideOwner {
   ~SideOwner() = default;
 };
 
-// One of the two sockets, with what is known about it.
+// One of the two sockets and its state.
 struct Side final : sys::EventHandler {
   explicit Side(SideOwner& owner_in) noexcept : owner(owner_in) {}
   void on_events(uint32_t events) override { owner.on_side_events(*this, events); }
@@ -52,22 +52,22 @@ struct Side final : sys::EventHandler {
   sys::Counter* sent_bytes = nullptr;  // bytes that this socket took, shared with other sessions
   LentBuffer out;                      // read from the other side, not yet taken by this socket
   sys::LentPipe pipe;                  // the same, for a stream
-  size_t streamed_bytes = 0;           // spliced from it since it last paused
-  unsigned full_buffers = 0;           // read from it in a row
-  bool streams = false;                // what comes from it is worth a splice
+  size_t streamed_bytes = 0;           // spliced from it since its last pause
+  unsigned full_buffers = 0;           // consecutive reads that filled the buffer
+  bool streams = false;                // data from it is worth splicing
   bool spoke = false;                  // at least one byte came from it
   bool tcp = false;
-  bool shared = false;          // another process may hold a descriptor of it
+  bool shared = false;          // another process may have a descriptor of it
   bool readable = false;        // there may be bytes, an end or an error to read
-  bool read_on = false;         // a short read does not mean that nothing is left, see pump()
-  bool hung_up = false;         // EPOLLHUP: its peer takes nothing any more
+  bool read_on = false;         // a short read does not mean that it is empty, see pump()
+  bool hung_up = false;         // EPOLLHUP: its peer takes no more data
   bool read_done = false;       // its stream was read to the end, or to an error
   bool write_done = false;      // we have shut down our stream towards it
   bool failed = false;          // an error was seen: nothing can be sent to it
   bool blocked = false;         // it takes nothing until it is reported writable
-  bool wants_writable = false;  // that is part of our interest
+  bool wants_writable = false;  // writability is part of our interest
 
-  // Whether bytes wait that this socket has not taken.
+  // Whether bytes are waiting for this socket.
   [[nodiscard]] bool owed() const noexcept { return !out.empty() || !pipe.empty(); }
 };
 
@@ -77,10 +77,10 @@ class Relay {
     open,
     half_closed,  // one stream has ended
     resetting,    // one socket failed; the other is reset once it acknowledged what came before
-    ended,        // nothing more will happen: close()
+    ended,        // nothing more will happen: call close()
   };
 
-  // `scratch` is used within calls only. All must outlive the relay.
+  // `scratch` is used only within calls. All must outlive the relay.
   Relay(sys::EventLoop& loop, BufferPool& buffers, sys::PipePool& pipes,
         std::span<std::byte> scratch, SideOwner& owner) noexcept
       : client(owner),
@@ -90,13 +90,13 @@ class Relay {
         pipes_(pipes),
         scratch_(scratch) {}
 
-  // Begins with `fd`, `tcp` and `sent_bytes` of both set; a side that is registered already (token)
-  // stays so. `read_first`: the client has probably spoken, look before it is registered. Fails
-  // when a socket cannot be registered; then close().
+  // Needs `fd`, `tcp` and `sent_bytes` of both sides; a side that is already registered (token)
+  // stays so. `read_first`: the client has probably sent something, so read before registering.
+  // Fails if a socket cannot be registered; then call close().
   sys::Status start(bool read_first);
-  // What the loop reported about a side.
+  // Handles the events of a side.
   void on_events(Side& side, uint32_t events);
-  // While resetting: whether the other side has now acknowledged everything; then it has ended.
+  // While resetting: whether the other side has acknowledged everything; then it has ended.
   bool check_reset() noexcept;
   // Closes both sockets and gives back what was lent.
   void close() noexcept;
@@ -107,10 +107,10 @@ class Relay {
   [[nodiscard]] bool take_progress() noexcept { return std::exchange(progress_, false); }
   // The side that failed first; null if none did.
   [[nodiscard]] const Side* failed_side() const noexcept { return failed_side_; }
-  // The side whose stream ended or broke first; null while both go on.
+  // The side whose stream ended or broke first; null while both are open.
   [[nodiscard]] const Side* first_ended() const noexcept { return first_ended_; }
 
-  // What each side's registration asks for.
+  // The events that a side is registered for.
   [[nodiscard]] static uint32_t interest(const Side& side) noexcept;
 
   Side client;
@@ -144,7 +144,7 @@ class Relay {
   bool progress_ = false;
   Side* failed_side_ = nullptr;
   Side* first_ended_ = nullptr;
-  Side* survivor_ = nullptr;  // resetting: the side that is to be reset
+  Side* survivor_ = nullptr;  // resetting: the side that must be reset
 };
 
 }  // namespace espora::forward

@@ -42,7 +42,7 @@ void Session::open() {
   if (relay_.client.tcp && proxy.send) {
     const auto destination = sys::local_endpoint(relay_.client.fd.get());
     if (!peer_.has_value() || !destination.has_value()) {
-      // It is gone, and upstreams would take our own address for its.
+      // It has closed, and upstreams would take our own address for the client's.
       end(SessionEnd::client);
       return;
     }
@@ -76,8 +76,8 @@ void Session::arm(uint64_t delay_ms) {
   }
 }
 
-// Something moved just now: the next may take `silence_ms` (0: any time), and an upstream that was
-// asked has its time to answer anew.
+// Something has just moved: nothing may move for another `silence_ms` (0: no limit), and the
+// upstream's time for an answer starts again.
 void Session::arm_relay(uint64_t silence_ms) {
   const uint64_t now_ms = host_.loop.now_ms();
   const auto in = [&](uint64_t delay_ms) { return delay_ms == 0 ? never_ms : now_ms + delay_ms; };
@@ -105,7 +105,7 @@ void Session::on_side_events(Side& side, uint32_t events) {
   }
   if (phase_ == Phase::connecting) {
     finish_connect(events);
-    // The same edge may have told of bytes as well.
+    // The same event may have reported bytes as well.
     if (phase_ != Phase::relaying) return;
   }
   relay_.on_events(side, events);
@@ -142,7 +142,7 @@ void Session::await_header() {
   arm(limits::proxy_header_wait_ms);
 }
 
-// The bytes stay in the socket until the header is whole, and what follows it stays there anyway.
+// The bytes stay in the socket until the header is complete; what follows it stays anyway.
 void Session::read_header(uint32_t events) {
   const sys::IoResult seen =
       sys::peek(relay_.client.fd.get(), host_.scratch.data(), limits::proxy_header_bytes_max);
@@ -162,7 +162,7 @@ void Session::read_header(uint32_t events) {
     return;
   }
   if (header.outcome == ProxyParse::incomplete) return;
-  // One that names nobody (LOCAL, UNKNOWN) leaves the socket's own addresses.
+  // One without addresses (LOCAL, UNKNOWN) leaves the socket's own addresses in effect.
   if (header.connection.has_value()) proxied_ = header.connection;
   take_header(header.bytes);
 }
@@ -176,13 +176,13 @@ void Session::take_header(size_t bytes) {
     }
     left -= taken.bytes;
   }
-  // The relay registers it anew, and is told then whatever happens meanwhile.
+  // The relay registers it again, and is then told what happened meanwhile.
   host_.loop.remove(std::exchange(relay_.client.token, 0), relay_.client.fd.get());
   host_.loop.timers().disarm(timer_);
   dial();
 }
 
-// Begins the upstream's stream with who the client is. 0 or an errno.
+// Begins the upstream's stream with the client's address. 0 or an errno.
 int Session::send_header() noexcept {
   if (!host_.proxy.send) return 0;
   std::byte header[limits::proxy_header_written_bytes];
@@ -194,7 +194,7 @@ int Session::send_header() noexcept {
 
 // --- finding an upstream ---------------------------------------------------------------------
 
-// Goes on with the attempts until one is under way, one succeeded, or none is left.
+// Continues the attempts until one is under way, one succeeded, or none is left.
 void Session::dial() {
   for (;;) {
     if (!upstream_.has_value() && !choose_upstream()) {
@@ -259,22 +259,22 @@ Connecting Session::connect_once(const sys::ResolvedAddress& address) {
   return attempt;
 }
 
-// The address that was tried last does not take us.
+// The address that was tried last did not accept.
 void Session::address_failed(int error) {
   drop_attempt();
   error_ = error;
   host_.upstreams.on_address_failed(*upstream_, addresses_);
 }
 
-// Says nothing about the address: its queue is full (unix sockets tell by no event when it no
-// longer is) or we are short of something. Another address or upstream first, then this one again.
+// Says nothing about the address: its queue is full (unix sockets have no event for its end) or we
+// lack a resource. Another address or upstream is tried first, then this one again.
 void Session::postpone(int error) {
   drop_attempt();
   later_error_ = error;
   postponed_ = true;
 }
 
-// None of its addresses took us.
+// None of its addresses accepted.
 void Session::give_up_upstream() {
   if (postponed_) {
     later_.set(*upstream_);
@@ -409,7 +409,7 @@ SessionFacts Session::facts(SessionEnd reason) const noexcept {
       .upstream_ended_first = relay_.first_ended() == &relay_.upstream,
       .early = host_.loop.now_ms() - connected_ms_ <= limits::early_end_ms,
       .silent_too_long = reason == SessionEnd::idle || reason == SessionEnd::half_closed,
-      // That it let its time pass was told already.
+      // A timeout of its answer was already reported.
       .by_us = reason == SessionEnd::stopped || reason == SessionEnd::local_error || silence_told_,
   };
 }
@@ -419,7 +419,7 @@ SessionEnd Session::reason() const noexcept {
   return relay_.failed_side() == &relay_.client ? SessionEnd::client : SessionEnd::upstream;
 }
 
-// A peer that takes slowly what the kernel holds for it makes no events for a long time.
+// A peer that slowly takes what the kernel holds for it raises no events for a long time.
 bool Session::still_moves() noexcept {
   const size_t before = unread_bytes_;
   unread_bytes_ = sys::unacknowledged_bytes(relay_.client.fd.get()) +

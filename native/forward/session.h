@@ -1,5 +1,5 @@
-// One client's connection: finds an upstream that takes it, relays, and ends. Sessions belong to a
-// SessionHost, live on its loop's thread, and delete themselves through EventLoop::retire.
+// One client's connection: finds an upstream that accepts it, relays, and ends. Sessions belong to
+// a SessionHost, live on its loop's thread, and delete themselves through EventLoop::retire.
 #pragma once
 
 #include <cstddef>
@@ -29,13 +29,13 @@ enum class SessionEnd : uint8_t {
   client,           // the client's socket failed
   upstream,         // the upstream's socket failed
   unreachable,      // no upstream took the connection
-  connect_timeout,  // nor in time
+  connect_timeout,  // none within the connect timeout
   idle,
   half_closed,
-  lifetime,      // it lasted as long as a session may
-  proxy_header,  // the client owed a PROXY header, and sent none or a wrong one
+  lifetime,      // reached the longest duration of a session
+  proxy_header,  // the client sent no valid PROXY header, though required
   stopped,
-  handed,       // over to an upstream, and gone from there
+  handed,       // handed over to an upstream, and ended there
   local_error,  // a shortage of our own
   count_,
 };
@@ -45,17 +45,17 @@ struct SessionDeadlines {
   uint64_t idle_ms;         // 0: never
   uint64_t half_closed_ms;  // 0: never
   uint64_t lifetime_ms;     // 0: never
-  uint64_t answer_ms;       // how long an upstream may say nothing that was asked; 0: never
+  uint64_t answer_ms;       // longest silence of an upstream that was sent something; 0: no limit
 };
 
-// Who must say on whose behalf it connects, and whether we say so.
+// Which clients must send a PROXY header, and whether upstreams get one.
 struct ProxyOptions {
-  std::vector<sys::IpNetwork> from;  // clients that begin with a PROXY header
-  bool from_unix = false;            // those on unix sockets do too
+  std::vector<sys::IpNetwork> from;  // clients that must begin with a PROXY header
+  bool from_unix = false;            // so must clients on unix sockets
   bool send = false;                 // upstreams get one, version 2
 
-  // Whether a client has to begin with a header. One that cannot be told from those that have to
-  // has to: nobody gets in by being gone.
+  // Whether a client must begin with a header. A client whose address is unknown must do so, so
+  // that closing early does not circumvent the rule.
   [[nodiscard]] bool owed_by(bool tcp, const std::optional<sys::Endpoint>& peer) const noexcept;
 };
 
@@ -85,13 +85,13 @@ class SessionHost {
   virtual void on_backlog_wait() = 0;
   // A shortage of our own. True if something was freed for it: try the same again, once.
   virtual bool on_local_error(int error) = 0;
-  // Whether clients of late had spoken before they were accepted.
+  // Whether clients recently sent something before they were accepted.
   virtual bool expects_first_bytes() = 0;
   virtual void on_first_read(bool had_bytes) = 0;
-  // A client owed a PROXY header and did not send one that is right: `why` completes the sentence
-  // "the PROXY header …".
+  // A client that must send a PROXY header sent none or an invalid one: `why` completes the
+  // sentence "the PROXY header …".
   virtual void on_header_refused(const std::optional<sys::Endpoint>& client, const char* why) = 0;
-  // Last call of a session; the host forgets it here.
+  // Last call of a session, in which the host must forget it.
   virtual void on_end(Session& session, SessionEnd reason) = 0;
 
  protected:
@@ -100,8 +100,8 @@ class SessionHost {
 
 class Session final : public sys::Retired, private SideOwner {
  public:
-  // `peer`: where a TCP client comes from, if that is known already. `client_shared`: another
-  // process may hold a descriptor of the client's socket.
+  // `peer`: the address of a TCP client, if already known. `client_shared`: another process may
+  // have a descriptor of the client's socket.
   Session(SessionHost& host, sys::Fd client, bool client_tcp,
           const std::optional<sys::Endpoint>& peer, bool client_shared);
 
@@ -109,14 +109,14 @@ class Session final : public sys::Retired, private SideOwner {
   void open();
   void end(SessionEnd reason);
 
-  size_t index = 0;           // the host's own
-  sys::HandoffOrigin origin;  // the same: who handed the client to us
+  size_t index = 0;           // for the host
+  sys::HandoffOrigin origin;  // for the host: which sender handed the client over
 
  private:
   enum class Phase : uint8_t {
-    header,      // a PROXY header is to come
+    header,      // a PROXY header must arrive
     connecting,  // a connect is under way
-    waiting,     // rests before it tries again
+    waiting,     // pauses before it tries again
     relaying,
     resetting,  // see Relay::State
     ended,
@@ -162,29 +162,29 @@ class Session final : public sys::Retired, private SideOwner {
   sys::Timer timer_;
   Phase phase_ = Phase::connecting;
   bool connected_ = false;
-  bool answered_ = false;                // a byte came from the upstream, and it was told
-  bool silence_told_ = false;            // the upstream said nothing for too long, and it was told
-  bool full_ = false;                    // upstreams had as many connections as they may
-  uint64_t rest_ms_ = 0;                 // waiting, resetting: how long the last rest was
+  bool answered_ = false;                // a byte came from the upstream, and was reported
+  bool silence_told_ = false;            // the upstream's silence was too long, and was reported
+  bool full_ = false;                    // upstreams were at their limit of connections
+  uint64_t rest_ms_ = 0;                 // waiting, resetting: length of the last pause
   uint64_t give_up_at_ms_ = 0;           // waiting, resetting: when to stop
-  UpstreamChooser::Tried tried_;         // upstreams that are out of the question
-  UpstreamChooser::Tried later_;         // those among them to be tried again after a rest
-  int later_error_ = 0;                  // why, of the last of them
-  std::optional<size_t> upstream_;       // which one is being tried or used
-  Upstreams::TriedAddresses addresses_;  // of that upstream, with the one that is tried or used
-  bool postponed_ = false;               // one of them says nothing about it now
-  int error_ = 0;                        // why the last of them failed
-  uint64_t accepted_ns_ = 0;             // of the monotonic clock, as is the next
+  UpstreamChooser::Tried tried_;         // upstreams that must not be tried
+  UpstreamChooser::Tried later_;         // of these, those to be tried again after a pause
+  int later_error_ = 0;                  // the error of the last of these
+  std::optional<size_t> upstream_;       // the one being tried or used
+  Upstreams::TriedAddresses addresses_;  // of that upstream, including the one tried or used
+  bool postponed_ = false;               // one of them could not be judged now
+  int error_ = 0;                        // the error of the last failed one
+  uint64_t accepted_ns_ = 0;             // of the monotonic clock, like the next
   uint64_t dialled_ns_ = 0;
   uint64_t connected_ms_ = 0;
   // Relaying, of the loop's clock:
-  uint64_t ends_at_ms_ = never_ms;            // when the session has lasted long enough
-  uint64_t silent_at_ms_ = never_ms;          // when nothing has moved for too long
-  uint64_t answer_at_ms_ = never_ms;          // when the upstream has said nothing for too long
-  uint64_t silence_ms_ = 0;                   // how long it may be silent now; 0: for ever
-  size_t unread_bytes_ = SIZE_MAX;            // what the peers had not taken at the last look
-  std::optional<sys::Endpoint> peer_;         // where a TCP client comes from, if that is known
-  std::optional<ProxiedConnection> proxied_;  // what upstreams are told; nothing: nobody knows
+  uint64_t ends_at_ms_ = never_ms;     // when the session's longest duration is reached
+  uint64_t silent_at_ms_ = never_ms;   // when nothing has moved for too long
+  uint64_t answer_at_ms_ = never_ms;   // when the upstream has been silent for too long
+  uint64_t silence_ms_ = 0;            // longest silence now; 0: no limit
+  size_t unread_bytes_ = SIZE_MAX;     // bytes that the peers had not taken at the last check
+  std::optional<sys::Endpoint> peer_;  // the address of a TCP client, if known
+  std::optional<ProxiedConnection> proxied_;  // what upstreams are told; nothing: unknown
 };
 
 }  // namespace espora::forward

@@ -1,4 +1,4 @@
-// One upstream of a forwarder: where it is, how it does, and its counters.
+// One upstream of a forwarder: its address, its health, and its counters.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@
 
 namespace espora::forward {
 
-// Counters since the start unless said otherwise.
+// Counters since the start unless stated otherwise.
 struct UpstreamCounts {
   sys::Counter connections;       // connects that succeeded
   sys::Counter active;            // now
   sys::Counter connect_failures;  // refused, unreachable or timed out; never our own shortages
-  sys::Counter silent_sessions;   // ended without one byte from it, though it was asked
+  sys::Counter silent_sessions;   // ended without a byte from it, though it was sent something
   sys::Counter ejections;
   sys::Counter checks;
   sys::Counter checks_failed;
@@ -27,7 +27,7 @@ struct UpstreamCounts {
   sys::Counter bytes_from;
 };
 
-// Each count by its name in ts/metrics/table.ts.
+// Each count, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const UpstreamCounts& counts, const Each& each) {
   each("connections", counts.connections);
@@ -41,7 +41,7 @@ void for_each_counter(const UpstreamCounts& counts, const Each& each) {
   each("bytesFrom", counts.bytes_from);
 }
 
-// They only grow: one that is removed and added again goes on counting where it was.
+// They only grow: an upstream that is removed and added again continues its counters.
 struct UpstreamCounters : UpstreamCounts {
   sys::Histogram connect_us;
   sys::Histogram session_us;
@@ -59,10 +59,10 @@ struct Upstream {
         counters(std::move(counters_in)) {}
 
   sys::Address address;
-  std::string name;  // its address, as it was given
+  std::string name;  // its address, as given
   std::string key;   // the same for all spellings of it
   bool tcp;
-  AddressList addresses;  // none while the name cannot be resolved
+  AddressList addresses;  // empty while the name cannot be resolved
   bool failing = false;   // the last connect to it failed
   Health health;
 

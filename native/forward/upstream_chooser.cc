@@ -34,7 +34,7 @@ void UpstreamChooser::remove(size_t upstream) noexcept {
   forget_credits();
 }
 
-// Credits add up to 0, and what one earned is not another's: after a change turns begin anew.
+// Credits must add up to 0 and belong to one constellation: after a change turns start over.
 void UpstreamChooser::forget_credits() noexcept {
   for (Slot& slot : slots_) slot.credit = 0;
 }
@@ -80,7 +80,7 @@ bool UpstreamChooser::has_room() const noexcept {
   return !found.any || found.candidates.any();
 }
 
-// Those with the smallest connections / weight, compared without dividing.
+// The upstreams with the smallest connections / weight, compared without dividing.
 UpstreamChooser::Tried UpstreamChooser::fewest_connections(const Tried& candidates) const noexcept {
   Tried fewest;
   const Slot* best = nullptr;
@@ -99,9 +99,9 @@ UpstreamChooser::Tried UpstreamChooser::fewest_connections(const Tried& candidat
   return fewest;
 }
 
-// Smooth weighted round robin: everybody gets its weight as credit, the richest is chosen and pays
-// what was handed out. Exact over each cycle, never in bursts, and plain turns where weights are
-// equal.
+// Smooth weighted round robin: each candidate gets its weight as credit; the one with the most is
+// chosen and pays the sum of what was given. Exact over each cycle, never in bursts, and plain
+// turns if weights are equal.
 size_t UpstreamChooser::take_turn(const Tried& candidates) noexcept {
   int64_t handed_out = 0;
   Slot* richest = nullptr;

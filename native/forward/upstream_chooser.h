@@ -1,10 +1,10 @@
-// Which upstream a connection goes to: weighted round robin, exact per connection, or the fewest
-// connections. Pure: no clock, no socket. Whoever moves connections says when one begins and ends
-// at an upstream, whichever process holds it meanwhile.
+// Chooses the upstream of a connection: weighted round robin, exact per connection, or the fewest
+// connections. Pure: no clock, no socket. The caller reports when a connection begins and ends at
+// an upstream, even if another process holds it meanwhile.
 //
-// Two tiers: as long as an upstream that is healthy has not been tried, only healthy ones are
-// chosen; after that the others, because a connection that nobody takes is lost for certain. So
-// checks that fail everywhere (a slow database behind all of them) take nothing out of service.
+// Two tiers: while a healthy upstream has not been tried, only healthy ones are chosen; after that
+// the others, because a connection that no upstream takes is certainly lost. So checks that fail
+// everywhere (a slow database behind all of them) take nothing out of service.
 #pragma once
 
 #include <array>
@@ -19,13 +19,13 @@ namespace espora::forward {
 
 enum class Balance : uint8_t {
   round_robin,        // in turn, in proportion to weights
-  least_connections,  // the fewest connections for its weight; in turn where that is equal
+  least_connections,  // the fewest connections for its weight; in turn if equal
 };
 
-// What an operator wants of an upstream. Connections that it has are left alone in any case.
+// The state that an operator sets. Existing connections are not affected.
 enum class UpstreamState : uint8_t {
   up,
-  draining,  // gets no new connections, because it is about to go
+  draining,  // gets no new connections, because it is about to be removed
   down,      // gets no new connections
 };
 
@@ -37,32 +37,32 @@ class UpstreamChooser {
   struct Choice {
     enum class Kind : uint8_t {
       chosen,
-      full,  // those that could take it have as many connections as they may, or one whose name is
-             // not known yet could: later
-      none,  // nobody is left
+      full,  // all that could take it are at their limit of connections, or one that could has a
+             // name that is not resolved yet: try again later
+      none,  // no upstream is left
     };
     Kind kind = Kind::none;
     size_t upstream = 0;  // chosen
   };
 
-  // `connections_max` of each upstream at once; 0: any number.
+  // `connections_max`: of each upstream at once; 0: unlimited.
   explicit UpstreamChooser(Balance balance = Balance::round_robin,
                            uint32_t connections_max = 0) noexcept
       : balance_(balance), connections_max_(connections_max) {}
 
   // A new upstream, up, healthy and reachable: its index, or nothing if there is no room for more.
-  // An index is used again once its upstream was removed and has no connections.
+  // An index is reused once its upstream was removed and has no connections.
   std::optional<size_t> add(uint32_t weight) noexcept;
   // It is never chosen again.
   void remove(size_t upstream) noexcept;
 
-  // Who takes the next connection. Each choice moves the turn on, so a connection that needed a
-  // second one does not give the upstream behind a dead one a double share.
+  // The upstream of the next connection. Each choice advances the turn, so a connection that needs
+  // a second choice does not give the upstream after a dead one a double share.
   Choice next(const Tried& tried) noexcept;
-  // Whether a new connection would find an upstream with room for it, or none at all.
+  // Whether a new connection would find an upstream with room, or no usable one at all.
   [[nodiscard]] bool has_room() const noexcept;
 
-  // A connection goes to this upstream, from the attempt on; and is no longer there.
+  // A connection is at this upstream from the attempt on, until end().
   void begin(size_t upstream) noexcept;
   void end(size_t upstream) noexcept;
 
@@ -70,12 +70,12 @@ class UpstreamChooser {
   // 1 to limits::upstream_weight_max.
   void set_weight(size_t upstream, uint32_t weight) noexcept;
   void set_healthy(size_t upstream, bool healthy) noexcept { at(upstream).healthy = healthy; }
-  // False while nobody knows its address: then not even the second tier has it.
+  // False while its address is unknown: then it is not even in the second tier.
   void set_reachable(size_t upstream, bool reachable) noexcept {
     at(upstream).reachable = reachable;
   }
 
-  // Whether its name was asked for and no answer came yet, for the first time: it may be reachable.
+  // Whether its name is being resolved for the first time: it may turn out to be reachable.
   void set_awaited(size_t upstream, bool awaited) noexcept { at(upstream).awaited = awaited; }
 
   [[nodiscard]] bool exists(size_t upstream) const noexcept { return slots_[upstream].exists; }
@@ -84,13 +84,13 @@ class UpstreamChooser {
   [[nodiscard]] uint64_t connections(size_t upstream) const noexcept {
     return slots_[upstream].connections;
   }
-  // Whether the end of one of its connections may soon decide about another: balancing counts them,
-  // or half of those that it may have are there.
+  // Whether the end of one of its connections may soon decide about another: balancing counts
+  // connections, or it has at least half of its limit.
   [[nodiscard]] bool needs_exact_counts(size_t upstream) const noexcept {
     return balance_ == Balance::least_connections ||
            (connections_max_ != 0 && 2 * connections(upstream) >= connections_max_);
   }
-  // Whether somebody other than `upstream` is up, reachable and healthy.
+  // Whether an upstream other than `upstream` is up, reachable and healthy.
   [[nodiscard]] bool others_healthy(size_t upstream) const noexcept;
 
  private:

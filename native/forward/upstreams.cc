@@ -89,12 +89,12 @@ struct Upstreams::Entry final : HealthCheck::Owner {
   HealthCheck check;
   sys::Timer timer;
   uint64_t next_check_ms = 0;
-  size_t checked_address = 0;  // of the check that is under way, and of which list
+  size_t checked_address = 0;  // of the running check, and of which list
   uint64_t checked_version = 0;
-  uint64_t resolve_after_ms = 0;              // not before, also where it fails
-  uint64_t resolve_at_ms = Health::never_ms;  // whatever happens
+  uint64_t resolve_after_ms = 0;              // not before, even if it fails
+  uint64_t resolve_at_ms = Health::never_ms;  // at the latest
   bool resolving = false;
-  bool answered = false;  // its name was asked for, and something was said
+  bool answered = false;  // its name was resolved, successfully or not
   bool removed = false;
   // For readers on other threads.
   std::atomic<bool> shown_removed{false};
@@ -111,8 +111,8 @@ Upstreams::Upstreams(sys::EventLoop& loop, std::string name, UpstreamsOptions op
       owner_(owner),
       chooser_(options_.balance, options_.connections_max_each),
       resolver_(loop, options_.resolve) {
-  // Without checks that were asked for there are only looks at ejected ones, and those find nobody
-  // guilty.
+  // Without configured checks there are only checks of ejected upstreams and resting addresses, and
+  // these never make an upstream fail.
   if (options_.check.check == Check::none) options_.health.fall = 0;
 }
 
@@ -124,14 +124,14 @@ Status Upstreams::start(const std::vector<UpstreamAddress>& upstreams) {
     auto inserted = insert(each);
     if (!inserted.ok()) return inserted.status();
     Entry& entry = *entries_[inserted.value()];
-    // Spread over the interval, or all of them would be checked in one burst for ever.
+    // Spread over the interval; otherwise all of them would always be checked in one burst.
     entry.next_check_ms = loop_.now_ms() + options_.check.interval_ms * count++ / upstreams.size();
     locate(entry);
   }
   return {};
 }
 
-// Those of an upstream that was there before go on. With the mutex held.
+// Counters of an earlier upstream with this key continue. Call with the mutex held.
 std::shared_ptr<UpstreamCounters> Upstreams::counters_of(const std::string& key) {
   if (const auto known = counters_.find(key); known != counters_.end()) return known->second;
   if (counters_.size() >= limits::upstream_counters_max) {
@@ -187,7 +187,7 @@ void Upstreams::leave(size_t upstream) {
 
 const sys::ResolvedAddress* Upstreams::next_address(size_t upstream, TriedAddresses& tried) {
   AddressList& addresses = at(upstream).addresses;
-  // Others than before: none of them was tried.
+  // The addresses changed: none of the new ones was tried.
   if (tried.version != addresses.version()) tried = {{}, addresses.version(), 0};
   const auto next = addresses.next(tried.indexes, loop_.now_ms());
   if (!next.has_value()) return nullptr;
@@ -201,8 +201,8 @@ void Upstreams::on_address_failed(size_t upstream, const TriedAddresses& tried) 
   AddressList& addresses = entry.upstream.addresses;
   if (tried.version != addresses.version()) return;
   addresses.on_connect_failed(tried.current, loop_.now_ms());
-  schedule(entry);  // it is to be looked at
-  // Its name may mean something else by now.
+  schedule(entry);  // it must be checked
+  // Its name may mean another address now.
   if (!entry.removed && !entry.upstream.address.fixed() &&
       loop_.now_ms() >= entry.resolve_after_ms) {
     resolve(entry);
@@ -269,7 +269,7 @@ void Upstreams::on_silence(size_t upstream, const TriedAddresses& tried) {
 
 // --- names -----------------------------------------------------------------------------------
 
-// What is no name is known at once, and is no question to anybody.
+// A numeric address or a path is known at once, without asking a name server.
 void Upstreams::locate(Entry& entry) {
   if (entry.upstream.address.fixed()) {
     on_resolved(entry.index, entry.id, sys::resolve(entry.upstream.address));
@@ -318,7 +318,7 @@ void Upstreams::on_resolved(size_t index, uint64_t id,
 
 // --- checks ----------------------------------------------------------------------------------
 
-// What to look for at the next look; none where no look is due ever.
+// The kind of the next check; none if no check will ever be due.
 Check Upstreams::wanted_check(const Entry& entry) const noexcept {
   if (entry.removed || entry.upstream.addresses.empty()) return Check::none;
   if (options_.check.check != Check::none) return options_.check.check;
@@ -328,13 +328,13 @@ Check Upstreams::wanted_check(const Entry& entry) const noexcept {
   return refused || looks_due(entry) ? Check::connect : Check::none;
 }
 
-// Where all there are rest, each session is a look.
+// If all addresses rest, each session serves as a check.
 bool Upstreams::looks_due(const Entry& entry) const noexcept {
   const AddressList& addresses = entry.upstream.addresses;
   return addresses.size() > 1 && addresses.next_look().due_ms != AddressList::never_ms;
 }
 
-// When the next check begins, where one is wanted; never while one is under way.
+// When the next check begins, if one is wanted; never while one is running.
 uint64_t Upstreams::next_check_ms(const Entry& entry) const noexcept {
   if (entry.check.under_way()) return Health::never_ms;
   const bool looking = options_.check.check == Check::none &&
@@ -343,7 +343,7 @@ uint64_t Upstreams::next_check_ms(const Entry& entry) const noexcept {
                  : entry.next_check_ms;
 }
 
-// When its name is asked for again.
+// When its name is resolved again.
 uint64_t Upstreams::next_question_ms(const Entry& entry) const noexcept {
   if (entry.resolving || entry.upstream.address.fixed()) return Health::never_ms;
   return entry.upstream.addresses.empty() ? std::min(entry.resolve_after_ms, entry.resolve_at_ms)
@@ -361,8 +361,8 @@ void Upstreams::on_timer(Entry& entry) {
   update(entry, "its ejection is over");
 }
 
-// Where checks were asked for each address is checked once in an interval. Otherwise those are
-// looked at that took no connection.
+// If checks are configured each address is checked once in an interval. Otherwise only the
+// addresses that accepted no connection are checked.
 void Upstreams::begin_check(Entry& entry, Check check) {
   AddressList& addresses = entry.upstream.addresses;
   const uint64_t now_ms = loop_.now_ms();
@@ -396,7 +396,7 @@ void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outco
     ++upstream.counters->checks_failed;
     if (same) addresses.on_connect_failed(entry.checked_address, loop_.now_ms());
     if (!upstream.address.fixed() && loop_.now_ms() >= entry.resolve_after_ms) resolve(entry);
-    // Of several addresses one that fails says nothing about the upstream.
+    // If only some of its addresses fail, that says nothing about the upstream.
     if (!addresses.all_rest(loop_.now_ms())) {
       update(entry, "the check " + why);
       return;
@@ -406,7 +406,7 @@ void Upstreams::on_checked(Entry& entry, Check check, HealthCheck::Outcome outco
   update(entry, good ? "a check succeeded" : "the check " + why);
 }
 
-// Tells everybody what an entry has become.
+// Propagates the new state of an entry.
 void Upstreams::update(Entry& entry, const std::string& reason) {
   const Upstream& upstream = entry.upstream;
   const size_t index = entry.index;
@@ -513,7 +513,7 @@ void Upstreams::free_if_unused(size_t index) {
 
 // --- from any thread -------------------------------------------------------------------------
 
-// Whether it was removed, and is there again: both count in one place.
+// Whether it was removed and added again: both count in one place.
 bool Upstreams::has_successor(const Entry& gone) const {
   return gone.shown_removed &&
          std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {

@@ -1,9 +1,9 @@
-// The upstreams of a forwarder at work: which one takes a connection, how each does, active checks,
-// names that resolve anew, and changes while connections are open. What to conclude is decided by
-// UpstreamChooser and Health; this brings them clock, sockets and timers.
+// The upstreams of a forwarder in operation: which one takes a connection, their health, active
+// checks, repeated name resolution, and changes while connections are open. UpstreamChooser and
+// Health make the decisions; this class provides them with clock, sockets and timers.
 //
-// Whatever holds a connection calls choose() when it looks for an upstream, then what the class
-// lists under "connections" as it happens, and leave() when it is no longer there.
+// The owner of a connection calls choose() to get an upstream, then the functions listed under
+// "connections" as things happen, and leave() when the connection is no longer there.
 #pragma once
 
 #include <array>
@@ -31,14 +31,14 @@ namespace espora::forward {
 
 struct UpstreamsOptions {
   Balance balance = Balance::round_robin;
-  uint32_t connections_max_each = 0;  // at once; 0: any number
+  uint32_t connections_max_each = 0;  // at once; 0: unlimited
   HealthOptions health;
   CheckOptions check;
-  uint64_t resolve_interval_ms = 0;           // names are asked for again; 0: only where it fails
+  uint64_t resolve_interval_ms = 0;           // names are resolved again; 0: only on failure
   sys::Resolver::Ask resolve = sys::resolve;  // of names; on other threads
 };
 
-// Where an upstream is, and how much it is to get.
+// The address of an upstream, and its share.
 struct UpstreamAddress {
   sys::Address address;
   uint32_t weight = 1;
@@ -49,11 +49,10 @@ std::string_view name_of(UpstreamHealth health) noexcept;
 std::string_view name_of(UpstreamState state) noexcept;
 std::optional<UpstreamState> upstream_state_of(std::string_view name) noexcept;
 
-// invalid, told by `name`, for a weight that no upstream can have.
+// invalid, with `name` in the message, for a weight that no upstream can have.
 sys::Status check_weight(const std::string& name, uint32_t weight);
 
-// How long something took, over all times it was done, in microseconds. Percentiles are at most a
-// sixteenth too high.
+// Durations of all occurrences, in microseconds. Percentiles are at most a sixteenth too high.
 struct Durations {
   uint64_t count = 0;
   uint64_t sum_us = 0;
@@ -68,7 +67,7 @@ struct Durations {
 
 struct UpstreamStats : UpstreamCounts {
   std::string address;
-  UpstreamState state = UpstreamState::up;  // as the operator wants it
+  UpstreamState state = UpstreamState::up;  // as set by the operator
   UpstreamHealth health = UpstreamHealth::fit;
   bool up = false;  // gets connections: state up, and neither ejected, failed nor unresolved
   uint32_t weight = 1;
@@ -76,7 +75,7 @@ struct UpstreamStats : UpstreamCounts {
   Durations session;
 };
 
-// All upstreams together, those that were removed included.
+// All upstreams together, including removed ones.
 struct UpstreamTotals {
   uint64_t bytes_to = 0;
   uint64_t bytes_from = 0;
@@ -94,75 +93,75 @@ struct UpstreamChange {
   std::string reason;  // one clause; may be empty
 };
 
-// On the loop's thread, in the middle of other work: nothing may be removed from within.
+// On the loop's thread, in the middle of other work: do not remove anything in these calls.
 class UpstreamsOwner {
  public:
-  // The first connect that failed after a success, or the first at all; and the reverse.
+  // The first failed connect ever or after a success; and the reverse.
   virtual void on_upstream_unreachable(size_t upstream, const sys::Status& reason) = 0;
   virtual void on_upstream_reachable(size_t upstream) = 0;
   virtual void on_upstream_change(const UpstreamChange& change) = 0;
-  // Somebody may have room again.
+  // An upstream may have room again.
   virtual void on_upstream_room() = 0;
 
  protected:
   ~UpstreamsOwner() = default;
 };
 
-// All on the loop's thread, or before it runs, unless said otherwise.
+// All on the loop's thread, or before it runs, unless stated otherwise.
 class Upstreams {
  public:
-  // `name` begins messages. Everything must outlive this.
+  // `name` begins messages. All references must outlive this.
   Upstreams(sys::EventLoop& loop, std::string name, UpstreamsOptions options,
             UpstreamsOwner& owner);
   ~Upstreams();
   Upstreams(const Upstreams&) = delete;
   Upstreams& operator=(const Upstreams&) = delete;
 
-  // Asks for names and waits for none: connections wait for them, see choose(). One that cannot be
-  // resolved is asked for again later; a path that no socket can have is an error.
+  // Starts resolving names without waiting: connections wait for them, see choose(). A name that
+  // cannot be resolved is tried again later; a path that no socket can have is an error.
   sys::Status start(const std::vector<UpstreamAddress>& upstreams);
 
   // --- connections ---
-  // Who takes this connection; it counts there from here until leave().
+  // The upstream of this connection, which is counted there from here until leave().
   UpstreamChooser::Choice choose(const UpstreamChooser::Tried& tried) noexcept;
   [[nodiscard]] bool needs_exact_counts(size_t index) const noexcept {
     return chooser_.needs_exact_counts(index);
   }
   void leave(size_t upstream);
-  // Whether a connection that is accepted now would find room (or nobody at all).
+  // Whether a connection that is accepted now would find room (or no upstream at all).
   [[nodiscard]] bool has_room() const noexcept { return chooser_.has_room(); }
-  // Stays where it is until the last connection has left.
+  // The reference is valid until the last connection has left.
   [[nodiscard]] Upstream& at(size_t upstream) noexcept;
-  // `elapsed_us`: since the connect began. Between this and the last leave() it is active.
+  // `elapsed_us`: since the connect began. From this call to the last leave() it is active.
   void on_connected(size_t upstream, uint64_t elapsed_us);
-  // The address of it that a connection tries next; nothing if it tried all of them. `tried` is of
+  // The address that a connection tries next; nothing if it tried all of them. `tried` belongs to
   // one connection and one upstream.
   struct TriedAddresses {
     AddressList::Tried indexes;
     uint64_t version = 0;
-    size_t current = 0;  // the last that next_address() named
+    size_t current = 0;  // the last that next_address() returned
   };
   const sys::ResolvedAddress* next_address(size_t upstream, TriedAddresses& tried);
-  // What became of it.
+  // The result of trying it.
   void on_address_failed(size_t upstream, const TriedAddresses& tried);
   void on_address_connected(size_t upstream, const TriedAddresses& tried);
-  // It could not be reached, for a reason that is its own.
+  // It could not be reached, for a reason of its own.
   void on_connect_failed(size_t upstream, int error);
   // The first byte of a connection came from it.
   void on_first_byte(size_t upstream, const TriedAddresses& tried);
-  // It was asked on a connection, and said nothing for too long; the connection goes on.
+  // It was sent something, and was silent for too long; the connection goes on.
   void on_silence(size_t upstream, const TriedAddresses& tried);
-  // A connection that on_connected() told of is over; leave() follows.
+  // A connection reported by on_connected() has ended; leave() follows.
   void on_session_end(size_t upstream, const TriedAddresses& tried, const SessionFacts& facts,
                       uint64_t elapsed_us);
 
   // --- changes ---
-  // The upstream at that address, however it is spelled; `not_found` if there is none, and `exists`
-  // for one more at the same. Connections that are open stay.
+  // The upstream at that address, in any spelling; `not_found` if there is none, and `exists` for
+  // adding one twice. Open connections stay.
   sys::Status set_state(const std::string& address, UpstreamState state);
   sys::Status set_weight(const std::string& address, uint32_t weight);
   sys::Status add(const UpstreamAddress& upstream);
-  // It gets no further connections, and goes with its last.
+  // It gets no further connections, and is deleted after its last one.
   sys::Status remove(const std::string& address);
 
   // --- from any thread ---
@@ -199,7 +198,7 @@ class Upstreams {
   UpstreamChooser chooser_;
   sys::Resolver resolver_;
   uint64_t next_id_ = 1;
-  // The loop's thread changes which entries there are, under the lock; others read under the lock.
+  // The loop's thread changes the set of entries under the lock; others read it under the lock.
   mutable std::mutex entries_mutex_;
   std::array<std::unique_ptr<Entry>, limits::upstreams_max> entries_;
   std::map<std::string, std::shared_ptr<UpstreamCounters>> counters_;  // under the lock, too
