@@ -1,5 +1,5 @@
-// The door between JavaScript and the rooms: registers everything the addon exports. Each service's
-// class lives in a file of its own beside this one.
+// The interface between JavaScript and the rooms: registers everything that the addon exports. Each
+// service's class is in a file of its own in this folder.
 
 #include <napi.h>
 
@@ -11,8 +11,8 @@
 namespace espora::binding {
 namespace {
 
-// The version this binary was built from. The loader compares it with package.json, so that a
-// binary of another version is an error with a name and not a crash later.
+// The version that this binary was built from. The loader compares it with package.json, so that a
+// binary of another version causes a clear error and not a crash later.
 Napi::Value version(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), ESPORA_VERSION);
 }

@@ -20,7 +20,7 @@ namespace espora::binding {
 
 namespace {
 
-// After the store failed: for the 503s to leave and for the log, before the process ends.
+// After the store failed: time to send the 503s and to log, before the process ends.
 constexpr uint64_t failure_grace_ms = 300;
 
 ledger::AccountTable to_accounts(const Napi::Object& options) {
@@ -38,7 +38,7 @@ ledger::AccountTable to_accounts(const Napi::Object& options) {
   return std::move(table).value();
 }
 
-// The settings that are numbers, by their names in the table of options.
+// The numeric settings, by their names in the table of options.
 template <typename Settings, typename Options>
 void for_each_setting(const Settings& settings, Options& options) {
   settings.count("connectionsMax", options.connections_max);
@@ -89,8 +89,8 @@ Napi::Object show_settings(Napi::Env env, const Settings& options) {
   return shown;
 }
 
-// The books, the teller, its face and the server, on an event loop, which commits at the end of
-// each turn and maintains the store when it is due. All calls on the loop's thread.
+// Books, teller, face and server on an event loop, which commits at the end of each turn and
+// maintains the store when that is due. All calls on the loop's thread.
 class Service final : private sys::TurnHook {
  public:
   using Emit = std::function<void(const char* name, const std::string& message)>;
@@ -109,11 +109,11 @@ class Service final : private sys::TurnHook {
     loop_.timers().disarm(failure_timer_);
   }
 
-  // Recovers the store (this takes as long as it takes), then listens: nothing is accepted before.
+  // Recovers the store, which may take long, then listens: no connection is accepted before.
   sys::Status start() {
     if (sys::Status opened = books.open(); !opened.ok()) return opened;
     store::Engine& store = books.store();
-    // Its hook fires on its own thread, when a segment is ready or a try for one failed.
+    // Its hook fires on its own thread, when a segment is ready or preparing one failed.
     housekeeping_ = std::make_unique<store::HousekeepingThread>(
         file_system_, store.spare_preparer(), [this] { loop_.post([this] { maintain(); }); },
         &store.housekeeping());
@@ -147,13 +147,13 @@ class Service final : private sys::TurnHook {
     teller.maintain();
     plan_maintenance();
     if (teller.failed()) return tell_of_failure();
-    // A person should know of it; nothing that is served depends on it.
+    // The operator should know of it, but no request depends on it.
     std::string failure = books.store().housekeeping().last_failure();
     if (failure.empty() || failure == housekeeping_told_) return;
     housekeeping_told_ = std::move(failure);
     emit_("warning", housekeeping_told_);
   }
-  // Never again once the store failed.
+  // Never again after the store failed.
   void plan_maintenance() {
     const uint64_t due_ns = books.store().maintenance_due_ns();
     if (due_ns == UINT64_MAX) return loop_.timers().disarm(maintenance_);
@@ -171,11 +171,11 @@ class Service final : private sys::TurnHook {
   sys::Timer maintenance_{[](sys::Timer&, void* self) { static_cast<Service*>(self)->maintain(); },
                           this};
   sys::Timer failure_timer_{[](sys::Timer&, void*) { sys::exit_now(1); }, nullptr};
-  std::string housekeeping_told_;  // the failure of it that was told last
+  std::string housekeeping_told_;  // its last failure that was reported
   std::unique_ptr<store::HousekeepingThread> housekeeping_;
 };
 
-// What start() found, for its promise.
+// The results of start(), for its promise.
 struct Opened {
   uint16_t port = 0;
   std::vector<std::string> addresses;
@@ -229,7 +229,7 @@ class Database final : public Napi::ObjectWrap<Database>, private LoopService {
     return result;
   }
 
-  // What it runs with: the options as they were understood, which the service is made with.
+  // The effective options, as passed to the service.
   Napi::Value settings(const Napi::CallbackInfo& info) {
     return show_settings(info.Env(), options_);
   }
@@ -279,9 +279,9 @@ class Database final : public Napi::ObjectWrap<Database>, private LoopService {
   Settings options_;
   sys::PosixFileSystem file_system_;
   Opened opened_;
-  // Made and freed on the loop's thread; JavaScript's thread reads its atomics while it runs.
+  // Created and freed on the loop's thread; JavaScript's thread reads its atomics meanwhile.
   std::unique_ptr<Service> service_;
-  LoopThread thread_;  // last: its end must come before that of what it uses
+  LoopThread thread_;  // last: it must be destroyed before everything that it uses
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// JavaScript class `Database`: the ledger's service on a thread of its own.
+// The JavaScript class `Database`: the ledger's service on a thread of its own.
 #pragma once
 
 #include <napi.h>

@@ -41,7 +41,7 @@ void for_each_setting(const Settings& settings, Options& options) {
   settings.choice("proxyProtocolSend", options.proxy.send, {{"off", false}, {"v2", true}});
 }
 
-// Those of a balancer alone: where there is one upstream there is none to prefer to it.
+// The settings of a balancer alone: they need more than one upstream.
 template <typename Settings, typename Options>
 void for_each_balancer_setting(const Settings& settings, Options& options) {
   using forward::Balance;
@@ -134,8 +134,8 @@ void set_durations(Napi::Object object, const char* name, const forward::Duratio
   object.Set(name, each);
 }
 
-// What a promise of JavaScript waits for. Rejects with `closed` if it goes without an answer: work
-// that was posted is dropped with the loop.
+// A pending JavaScript promise. Rejects with `closed` if it is destroyed unanswered, because posted
+// work is dropped with the loop.
 class PendingChange {
  public:
   PendingChange(Napi::Env env, std::shared_ptr<JsChannel> channel)
@@ -203,8 +203,8 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     return result;
   }
 
-  // Whether a client that comes from the address of the argument (one without a '/' and an IP
-  // address, or else a unix socket's) has to begin with a PROXY header.
+  // Whether a client from the address in the argument (an IP address, or a unix socket's) must
+  // begin with a PROXY header.
   Napi::Value owes_header(const Napi::CallbackInfo& info) {
     const auto from = sys::Address::parse(std::string(info[0].ToString()));
     const auto ip = from.ok() ? sys::IpAddress::parse(from.value().host) : std::nullopt;
@@ -212,7 +212,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
     return Napi::Boolean::New(info.Env(), options_.proxy.owed_by(ip.has_value(), peer));
   }
 
-  // What it runs with: the options as they were understood, which the forwarder is made with.
+  // The effective options, as passed to the forwarder.
   Napi::Value settings(const Napi::CallbackInfo& info) {
     return show_settings(info.Env(), options_);
   }
@@ -276,7 +276,7 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   Napi::Value apply(const Napi::CallbackInfo& info, const Change& change) {
     auto pending = std::make_shared<PendingChange>(info.Env(), JsChannel::of(info.Env()));
     const Napi::Promise promise = pending->promise();
-    if (!thread_.running()) return promise;  // which the end of `pending` rejects
+    if (!thread_.running()) return promise;  // destroying `pending` rejects it
     change([pending = std::move(pending)](const sys::Status& status) { pending->settle(status); });
     return promise;
   }
@@ -333,9 +333,9 @@ class Forwarder final : public Napi::ObjectWrap<Forwarder>,
   forward::ForwarderOptions options_;
   uint16_t port_ = 0;
   std::vector<std::string> addresses_;
-  // Made and freed on the loop's thread; JavaScript's thread reads its counters while it runs.
+  // Created and freed on the loop's thread; JavaScript's thread reads its counters meanwhile.
   std::unique_ptr<forward::Forwarder> forwarder_;
-  LoopThread thread_;  // last: its end must come before that of what it uses
+  LoopThread thread_;  // last: it must be destroyed before everything that it uses
 };
 
 }  // namespace

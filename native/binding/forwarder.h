@@ -1,4 +1,4 @@
-// JavaScript class `Forwarder`: the data plane of `balancer` and `api`, on a thread of its own.
+// The JavaScript class `Forwarder`: the data plane of `balancer` and `api`, on its own thread.
 #pragma once
 
 #include <napi.h>

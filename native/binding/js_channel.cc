@@ -8,7 +8,7 @@ namespace espora::binding {
 
 namespace {
 
-// What Napi::Env::SetInstanceData keeps: dies with the environment.
+// Stored with Napi::Env::SetInstanceData: freed with the environment.
 struct InstanceData {
   std::shared_ptr<JsChannel> channel;
 };
@@ -24,14 +24,14 @@ std::shared_ptr<JsChannel> JsChannel::of(Napi::Env env) {
   if (data->channel == nullptr) {
     std::shared_ptr<JsChannel> channel(new JsChannel);
     channel->env_ = env;
-    // Queue size 0: no bound, because a post must never block the data plane; what is posted is one
-    // message per start, stop or event, not per request.
+    // Queue size 0: unbounded, because a post must never block the data plane; there is one message
+    // per start, stop or event, not per request.
     const napi_status made = napi_create_threadsafe_function(
         env, nullptr, nullptr, Napi::String::New(env, "espora"), 0, 1, nullptr, nullptr,
         channel.get(), &JsChannel::call_js, &channel->function_);
     if (made != napi_ok) throw Napi::Error::New(env, "cannot create a thread-safe function");
     napi_unref_threadsafe_function(env, channel->function_);
-    // After the function, so that it runs before Node tears the function down.
+    // Added after the function, so that it runs before Node destroys the function.
     napi_add_env_cleanup_hook(env, &JsChannel::on_cleanup, channel.get());
     data->channel = std::move(channel);
   }
@@ -62,14 +62,13 @@ void JsChannel::let_go() {
 
 void JsChannel::call_js(napi_env env, napi_value, void*, void* data) {
   const std::unique_ptr<Work> work(static_cast<Work*>(data));
-  if (env == nullptr) return;  // the environment ends: only the memory is ours to free
+  if (env == nullptr) return;  // the environment ends: only free the memory
   const Napi::Env wrapped(env);
   const Napi::HandleScope scope(wrapped);
   try {
     (*work)(wrapped);
   } catch (const Napi::Error& error) {
-    // Thrown by a callback of the user's: it belongs to 'uncaughtException', where it would not
-    // arrive by itself from here.
+    // Thrown by a user's callback: from here it would not reach 'uncaughtException' by itself.
     napi_fatal_exception(env, error.Value());
   } catch (const std::exception& error) {
     napi_fatal_exception(env, Napi::Error::New(wrapped, error.what()).Value());

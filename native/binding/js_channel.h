@@ -1,5 +1,5 @@
 // From any thread to the JavaScript thread of one environment: work posted here runs there, in
-// order. There is one per environment (main thread or worker); nothing of it is global.
+// order. There is one channel per environment (main thread or worker), and no global state.
 #pragma once
 
 #include <napi.h>
@@ -14,16 +14,16 @@ class JsChannel {
  public:
   using Work = std::function<void(Napi::Env)>;
 
-  // The channel of this environment, made at the first call. JavaScript's thread.
+  // The channel of this environment, created by the first call. JavaScript's thread.
   static std::shared_ptr<JsChannel> of(Napi::Env env);
   ~JsChannel() = default;
   JsChannel(const JsChannel&) = delete;
   JsChannel& operator=(const JsChannel&) = delete;
 
-  // Any thread. Dropped, without a word, once the environment ends.
+  // Any thread. The work is silently dropped once the environment ends.
   void post(Work work);
 
-  // JavaScript's thread. While anybody holds it the event loop of the environment stays alive.
+  // JavaScript's thread. While it is held the event loop of the environment stays alive.
   void hold();
   void let_go();
 

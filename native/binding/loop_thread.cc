@@ -41,7 +41,7 @@ Napi::Value LoopThread::start(const Napi::CallbackInfo& info) {
     loop_.reset();
     return refuse(thread.status());
   }
-  // What the thread tells comes to this thread, and so not before all of this is there.
+  // Messages of the thread arrive on this thread, so not before all of this is set.
   thread_ = std::move(thread).value();
   state_ = State::starting;
   start_promise_ = deferred;
@@ -65,13 +65,13 @@ Napi::Value LoopThread::stop(const Napi::CallbackInfo& info) {
   }
   stop_promises_.push_back(deferred);
   if (state_ == State::running) state_ = State::stopping;
-  // While it still starts this waits in the loop's queue.
+  // If it is still starting, this waits in the loop's queue.
   loop_->post(
       [this, patience_ms] { service_.drain(*loop_, patience_ms, [this] { loop_->stop(); }); });
   return deferred.Promise();
 }
 
-// The thread.
+// Runs on the thread.
 void LoopThread::run() {
   const sys::Status started = service_.start(*loop_);
   if (!started.ok()) {
@@ -122,7 +122,7 @@ void LoopThread::on_finished(Napi::Env env, const sys::Status& status) {
   }
   stop_promises_.clear();
   on_event_.Reset();
-  // Last: it lets go of the JavaScript object, and so of this one.
+  // Last: it releases the JavaScript object, and so this one.
   object_.Unref();
 }
 

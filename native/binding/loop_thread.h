@@ -17,33 +17,33 @@
 
 namespace espora::binding {
 
-// What runs on the loop. All but started() is called on the loop's thread.
+// The service that runs on the loop. All but started() is called on the loop's thread.
 class LoopService {
  public:
-  // Opens and listens. A failed start is followed by nothing but the end of the thread.
+  // Opens and listens. After a failed start only abandon() is called, and the thread ends.
   virtual sys::Status start(sys::EventLoop& loop) = 0;
-  // No new work; `done` when the old is done, at the latest after `patience_ms`. May come again,
-  // with less patience.
+  // Takes no new work; calls `done` when the old work is done, at the latest after `patience_ms`.
+  // May be called again, with less patience.
   virtual void drain(sys::EventLoop& loop, uint64_t patience_ms, std::function<void()> done) = 0;
-  // After the loop's last turn; frees everything.
+  // Called after the loop's last turn; frees everything.
   virtual sys::Status finish() = 0;
-  // Frees what a failed start left.
+  // Frees what remains of a failed start.
   virtual void abandon() = 0;
-  // JavaScript's thread: what the promise of a start that succeeded resolves with.
+  // JavaScript's thread: the value that the promise of a successful start resolves with.
   virtual Napi::Value started(Napi::Env env) = 0;
 
  protected:
   ~LoopService() = default;
 };
 
-// Promises settle, and events arrive, on JavaScript's thread. From a start that found a thread to
-// the end of it the object around this is kept, and so is what it calls back; no longer: an object
-// that is never started, or was stopped, is nobody's.
+// Promises settle, and events arrive, on JavaScript's thread. From the creation of the thread to
+// its end the surrounding object, and with it its callback, is kept alive; an object that was never
+// started, or was stopped, can be collected.
 class LoopThread {
  public:
   LoopThread(Napi::Env env, const char* name, LoopService& service,
              Napi::Reference<Napi::Object>& object);
-  // Stops at once and waits for the thread: an environment that ends leaves no thread behind.
+  // Stops at once and waits for the thread, so that an environment that ends leaves none behind.
   ~LoopThread();
 
   // start(onEvent): a promise
@@ -51,7 +51,7 @@ class LoopThread {
   // stop(patienceMs): a promise
   Napi::Value stop(const Napi::CallbackInfo& info);
 
-  // The loop's thread: onEvent(name, detail), where `fill` gives the detail its members.
+  // The loop's thread: calls onEvent(name, detail), with members set by `fill`.
   void emit(std::string name, std::function<void(Napi::Object& detail)> fill);
 
   // Between a successful start and the end. JavaScript's thread.
@@ -64,14 +64,14 @@ class LoopThread {
   void on_started(Napi::Env env, const sys::Status& status);
   void on_finished(Napi::Env env, const sys::Status& status);
 
-  // `work` on JavaScript's thread, where this is still there by then.
+  // Runs `work` on JavaScript's thread, unless this was destroyed by then.
   void tell(std::function<void(Napi::Env)> work);
 
   const char* name_;
   LoopService& service_;
   Napi::Reference<Napi::Object>& object_;
   std::shared_ptr<JsChannel> channel_;
-  // Lets messages that outlive this object find that out; read on JavaScript's thread only.
+  // Tells messages that outlive this object; read on JavaScript's thread only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<sys::EventLoop> loop_;
   sys::Thread thread_;

@@ -1,4 +1,4 @@
-// Work on libuv's pool behind a promise: what JavaScript asks of a disk without waiting for it.
+// Work on libuv's pool behind a promise: disk operations that JavaScript does not wait for.
 #pragma once
 
 #include <napi.h>
@@ -12,7 +12,7 @@ namespace espora::binding {
 
 class PromiseWorker : public Napi::AsyncWorker {
  public:
-  // Makes a `Worker`, which deletes itself when it is done, and returns its promise.
+  // Creates a `Worker`, which deletes itself when it is done, and returns its promise.
   template <typename Worker, typename... Arguments>
   static Napi::Promise queue(Napi::Env env, Arguments&&... arguments) {
     auto* worker = new Worker(env, std::forward<Arguments>(arguments)...);
@@ -29,7 +29,7 @@ class PromiseWorker : public Napi::AsyncWorker {
  private:
   // On a thread of the pool.
   virtual sys::Status work() = 0;
-  // On JavaScript's thread, after work() that succeeded: what the promise resolves with.
+  // On JavaScript's thread, after a successful work(): the value that the promise resolves with.
   virtual Napi::Value value(Napi::Env env) = 0;
 
   void Execute() final { status_ = work(); }
@@ -41,7 +41,7 @@ class PromiseWorker : public Napi::AsyncWorker {
       deferred_.Reject(to_error(Env(), status_).Value());
       return;
     }
-    // An exception from here would leave the promise open for ever.
+    // An exception from here would leave the promise pending forever.
     try {
       deferred_.Resolve(value(Env()));
     } catch (const Napi::Error& error) {

@@ -50,7 +50,7 @@ store::Options to_store_options(const Napi::Object& given) {
 
 // --- reading -------------------------------------------------------------------------------------
 
-// Shared with portions that are still read when their store goes away.
+// Shared with reads that are still running when their store is closed.
 struct ReaderShare {
   explicit ReaderShare(store::Directory opened) : directory(std::move(opened)) {}
   const store::Directory directory;
@@ -58,7 +58,7 @@ struct ReaderShare {
   std::unique_ptr<store::RecordReader> reader;  // guarded by mutex
 };
 
-// A record in the bytes that JavaScript gets; its own follow, padded to 8.
+// The header of a record in the bytes that JavaScript gets; its data follows, padded to 8.
 struct DeliveredRecord {
   double seq;
   double time_us;
@@ -83,7 +83,7 @@ class PortionReading final : public PromiseWorker, private store::RecordSink {
       share_->reader = std::move(opened).value();
     }
     sys::Status status = share_->reader->read(portion_, *this);
-    // What it remembers may be what is wrong.
+    // What it remembers may be wrong.
     if (!status.ok()) share_->reader.reset();
     return status;
   }
@@ -168,7 +168,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
       deferred.Reject(to_error(info.Env(), status).Value());
       return deferred.Promise();
     }
-    // What the thread tells comes to this thread, and so not before all of this is there.
+    // Messages of the thread arrive on this thread, so not before all of this is set.
     state_ = State::opening;
     open_promise_ = deferred;
     on_progress_ = Napi::Persistent(info[0].As<Napi::Function>());
@@ -215,9 +215,9 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     return PromiseWorker::queue<PortionReading>(info.Env(), reader_, portion);
   }
 
-  // What was durable at the call, of this very directory, whatever its path stands for by now.
+  // What was durable at the call, in this very directory, whatever its path now refers to.
   Napi::Value verify(const Napi::CallbackInfo& info) {
-    // First: where the store is closed there is no committer to ask.
+    // This comes first: if the store is closed there is no committer to ask.
     store::Directory directory = open_again(info.Env());
     return verify_directory(info.Env(), std::move(directory), committer_->durable_seq());
   }
@@ -254,7 +254,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     return deferred.Promise();
   }
 
-  // For process.on('exit'): nothing can be told any more, but what was submitted is committed.
+  // For process.on('exit'): nothing can be reported any more, but submitted records are committed.
   void close_now(const Napi::CallbackInfo&) {
     if (state_ == State::open) {
       state_ = State::closing;
@@ -315,7 +315,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     open_promise_->Resolve(to_object(env, committer_->facts()));
   }
 
-  // One call for all outcomes that are there.
+  // One call for all available outcomes.
   void progressed(Napi::Env env) {
     if (committer_ == nullptr) return;
     committer_->take(outcomes_);
@@ -340,8 +340,8 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
     end();
   }
 
-  // Lets go of everything: what is left is an object that says that it is closed. Portions that are
-  // still read keep their reader until they are done.
+  // Releases everything: what is left is an object that reports that it is closed. Running reads
+  // keep their reader until they are done.
   void end() {
     state_ = State::closed;
     durable_seq_at_end_ = committer_->durable_seq();
@@ -370,7 +370,7 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   }
 
   std::shared_ptr<JsChannel> channel_;
-  // Lets messages that outlive this object find that out; read on JavaScript's thread only.
+  // Tells messages that outlive this object; read on JavaScript's thread only.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::string path_;
   Napi::FunctionReference on_progress_;
@@ -379,8 +379,8 @@ class Store final : public Napi::ObjectWrap<Store>, private store::CommitterEven
   std::optional<Napi::Promise::Deferred> close_promise_;
   std::vector<store::Outcome> outcomes_;
   uint64_t durable_seq_at_end_ = 0;
-  std::shared_ptr<ReaderShare> reader_;          // once it is open
-  std::unique_ptr<store::Committer> committer_;  // last: its end must come before what it uses
+  std::shared_ptr<ReaderShare> reader_;          // once the store is open
+  std::unique_ptr<store::Committer> committer_;  // last: it must be destroyed before what it uses
 };
 
 }  // namespace

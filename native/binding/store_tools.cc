@@ -26,12 +26,12 @@ namespace espora::binding {
 
 namespace {
 
-// Items handed to JavaScript in one call: enough to make the call cheap, few enough to be little
+// Items passed to JavaScript in one call: enough to make the call cheap, few enough to take little
 // memory and to keep JavaScript's thread responsive.
 constexpr size_t items_per_call = 512;
 
 constexpr const char* ledger_kind = "ledger";
-// Of the library's typed records, whose schema is JSON.
+// The library's typed records, whose schema is JSON.
 constexpr const char* records_kind = "records";
 
 Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
@@ -69,7 +69,7 @@ Napi::Object to_object(Napi::Env env, const store::Finding& finding) {
 
 // --- inspect -------------------------------------------------------------------------------------
 
-// What a walk came by, kept until JavaScript's thread turns it into an object.
+// A result of the walk, kept until JavaScript's thread turns it into an object.
 struct RecordItem {
   uint64_t seq;
   uint64_t time_us;
@@ -186,8 +186,8 @@ Napi::Object to_object(Napi::Env env, const Item& item, bool ledger) {
   return to_object(env, std::get<RecordItem>(item), ledger);
 }
 
-// One call of inspectStore, from its promise to its end. The thread walks; whenever it has a
-// handful of items it waits until JavaScript has taken them.
+// One call of inspectStore, from its promise to its end. The thread walks; after every
+// `items_per_call` items or so it waits until JavaScript has taken them.
 class Inspection final : private store::ReadVisitor {
  public:
   Inspection(Napi::Env env, InspectOptions options, const Napi::Function& on_items)
@@ -200,7 +200,7 @@ class Inspection final : private store::ReadVisitor {
     const Napi::Promise promise = inspection->deferred_.Promise();
     inspection->channel_->hold();
     Inspection* running = inspection.get();
-    // The thread's end is told on this thread: not before `thread_` is set.
+    // The thread's end is reported on this thread, so not before `thread_` is set.
     auto thread = sys::start_thread("espora-inspect", [running] { running->run(); });
     if (!thread.ok()) {
       inspection->channel_->let_go();
@@ -216,7 +216,7 @@ class Inspection final : private store::ReadVisitor {
   void run() {
     sys::Status status = walk();
     if (status.ok()) deliver();
-    // Deletes itself there; where the environment is gone it stays, and so does the process's end.
+    // Deletes itself there; if the environment has ended it is never freed.
     channel_->post([this, status = std::move(status)](Napi::Env env) { end(env, status); });
   }
 
@@ -289,7 +289,7 @@ class Inspection final : private store::ReadVisitor {
       }
     });
     taken.reset();
-    done.wait();  // also when the work is dropped: then its promise is broken
+    done.wait();  // also if the work is dropped: then its promise is broken
     items_.clear();
     held_bytes_ = 0;
   }
@@ -311,20 +311,20 @@ class Inspection final : private store::ReadVisitor {
   std::shared_ptr<JsChannel> channel_;
   Napi::Promise::Deferred deferred_;
   Napi::FunctionReference on_items_;
-  std::optional<Napi::Error> error_;  // what the callback threw
+  std::optional<Napi::Error> error_;  // thrown by the callback
   sys::Thread thread_;
-  // The thread's; JavaScript's thread touches them only while the thread waits for it.
+  // The thread's; JavaScript's thread accesses them only while the thread waits for it.
   store::StoreFacts facts_;
   uint64_t proven_seq_ = 0;
   uint64_t last_seq_ = 0;
   uint64_t shown_ = 0;
   std::vector<Item> items_;
-  size_t held_bytes_ = 0;  // of records among them
+  size_t held_bytes_ = 0;  // size of the records among them
   bool delivered_ = false;
   bool failed_ = false;
 };
 
-// The ledger that the records of a store must give, and its snapshots hold.
+// The state that a store's records must give and its snapshots contain, for a ledger.
 std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store) {
   if (store.kind != ledger_kind) return nullptr;
   const auto table = ledger::AccountTable::decode(
@@ -335,7 +335,7 @@ std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store)
 
 // --- verify --------------------------------------------------------------------------------------
 
-// Where a tool works: a path that nobody here has open, or the directory of an open store.
+// Where a tool works: a path that this process has not opened, or an open store's directory.
 using Place = std::variant<std::string, store::Directory>;
 
 sys::Result<store::Directory> open_place(Place& place) {

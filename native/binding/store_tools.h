@@ -1,5 +1,5 @@
 // JavaScript functions that read a store without opening it: `inspectStore`, `verifyStore`,
-// `copyStore`. All work beside a running service, on a thread of their own.
+// `copyStore`. All work alongside a running service, on a thread of their own.
 #pragma once
 
 #include <napi.h>
@@ -19,8 +19,8 @@ Napi::Value verify_store(const Napi::CallbackInfo& info);
 // copyStore(from, to, giveUp, like?): Promise<report>
 Napi::Value copy_store(const Napi::CallbackInfo& info);
 
-// The same for a store that is open in this process: its own directory, and what its engine knows
-// to be durable.
+// The same for a store that is open in this process: its own directory, and the sequence that its
+// engine knows to be durable.
 Napi::Value verify_directory(Napi::Env env, store::Directory directory, uint64_t durable_seq);
 Napi::Value back_up_directory(Napi::Env env, store::Directory from, std::string to,
                               uint64_t durable_seq);

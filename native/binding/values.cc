@@ -8,7 +8,7 @@ namespace espora::binding {
 
 namespace {
 
-// Where descriptors begin that a service manager opened, sd_listen_fds(3).
+// The first descriptor that a service manager opened, sd_listen_fds(3).
 constexpr int first_inherited = 3;
 
 }  // namespace
@@ -90,7 +90,7 @@ Napi::Array get_array(const Napi::Object& object, const char* name) {
 }
 
 void set(Napi::Object object, const char* name, uint64_t value) {
-  // Exact up to 2^53: counters of bytes reach that after centuries.
+  // Exact up to 2^53, which byte counters reach after centuries.
   object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
 }
 

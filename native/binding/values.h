@@ -1,5 +1,5 @@
-// Between JavaScript values and ours. TypeScript has validated what arrives here with messages for
-// people; these checks only keep a wrong caller from undefined behaviour.
+// Converts between JavaScript values and C++ values. TypeScript has already validated them, with
+// messages for people; these checks only keep an incorrect caller from undefined behaviour.
 #pragma once
 
 #include <napi.h>
@@ -21,10 +21,10 @@ Napi::Error to_error(Napi::Env env, const sys::Status& status);
 
 // Each throws a TypeError that names the property.
 [[noreturn]] void refuse(const Napi::Object& object, const char* name, const char* expected);
-// Whether there is nothing under that name: undefined or null.
+// Whether the property is undefined or null.
 bool absent(const Napi::Object& object, const char* name);
 std::string get_string(const Napi::Object& object, const char* name);
-// A path that stays what it is when the program changes its working directory.
+// A path made independent of later changes of the working directory.
 std::string get_path(const Napi::Object& object, const char* name);
 std::string to_path(Napi::Env env, const Napi::Value& value);
 std::string get_string_or(const Napi::Object& object, const char* name, const char* absent);
@@ -35,24 +35,24 @@ bool get_boolean_or(const Napi::Object& object, const char* name, bool absent);
 Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 
-// { port?, unixSocket?, addresses }: where a service listens that was started with `listen`.
+// { port?, unixSocket?, addresses }: where a service started with `listen` can be reached.
 void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
                    const std::vector<std::string>& addresses);
 void set(Napi::Object object, const char* name, uint64_t value);
-// For for_each_counter() of whatever counts: sets each counter under its name.
+// For any for_each_counter(): sets each counter under its name.
 inline auto counters_into(Napi::Object object) {
   return [object](const char* name, uint64_t value) { set(object, name, value); };
 }
 
 // --- settings ------------------------------------------------------------------------------------
-// A service's settings cross the border under their names in the table of options
-// (ts/options/table.ts), durations in milliseconds. Each service has one list of them, which a
-// SettingsReader fills from JavaScript's object and a SettingsWriter shows as they are in force.
+// A service's settings keep their names from the table of options (ts/options/table.ts) across this
+// border, durations in milliseconds. Each service has one list of them, which a SettingsReader
+// fills from JavaScript's object and a SettingsWriter shows as they are in force.
 
 // The longest duration: a day, as in the table.
 constexpr uint64_t milliseconds_max = 24 * 60 * 60 * 1000;
 
-// The spellings of a setting that is one of several.
+// The names of a setting's possible values.
 template <typename Value>
 using Choices = std::initializer_list<std::pair<const char*, std::type_identity_t<Value>>>;
 
@@ -68,7 +68,7 @@ class SettingsReader {
   void milliseconds(const char* name, uint64_t& value) const {
     number(name, value, milliseconds_max);
   }
-  // Absent: empty.
+  // If absent: empty.
   void text(const char* name, std::string& value) const { value = get_string_or(given_, name, ""); }
   template <typename Value>
   void choice(const char* name, Value& value, Choices<Value> choices) const {

@@ -18,27 +18,27 @@ struct AccountLimit {
   friend bool operator==(const AccountLimit&, const AccountLimit&) = default;
 };
 
-// Accounts by ascending id, each once. Immutable.
+// Accounts by ascending id, without duplicates. Immutable.
 class AccountTable {
  public:
   AccountTable() = default;  // no accounts
 
-  // Checks ids, limits, repetitions and the number of accounts (`accounts_max`); any order.
+  // Checks ids, limits, duplicates and the number of accounts (`accounts_max`); any order.
   static sys::Result<AccountTable> create(std::vector<AccountLimit> accounts);
   // The five accounts of the contest.
   static AccountTable contest();
 
-  // This table and those accounts of `more` that are not in it; what is in it stays as it is.
-  // Code::invalid if that is more than `accounts_max`.
+  // This table plus those accounts of `more` that are not in it; existing accounts do not change.
+  // Code::invalid for more than `accounts_max` in total.
   [[nodiscard]] sys::Result<AccountTable> with(const AccountTable& more) const;
   // nullptr if there is no such account.
   [[nodiscard]] const AccountLimit* find(uint32_t id) const noexcept;
 
-  // Bytes that decode() turns into the same table; equal tables have equal bytes. Little-endian:
+  // An encoding that decode() reverses; equal tables have equal bytes. Little-endian:
   //   magic "ACCT" | version u16 | reserved u16 | count u32 | reserved u32 |
   //   count x { id u32 | reserved u32 | limit i64 }
   [[nodiscard]] std::vector<std::byte> encode() const;
-  // Code::corrupt for bytes that no table encodes to, Code::version for another version's.
+  // Code::corrupt for bytes that encode() never returns, Code::version for another version's.
   static sys::Result<AccountTable> decode(std::span<const std::byte> bytes);
 
   [[nodiscard]] std::span<const AccountLimit> accounts() const noexcept { return accounts_; }

@@ -11,7 +11,7 @@ using engine::Result;
 
 namespace {
 
-// The limits that were given and are not the store's, as one sentence; empty if there are none.
+// The given limits that differ from the store's, as one sentence; empty if there are none.
 std::string other_limits(const AccountTable& stored, const AccountTable& given) {
   std::string text;
   size_t count = 0;
@@ -50,13 +50,12 @@ sys::Status Books::open() {
 
 // --- Recovery ------------------------------------------------------------------------------------
 
-// A store keeps its own table: a flag that was forgotten, or another limit in it, changes nothing
-// that is there.
+// A store keeps its own table: a missing or different flag changes no existing account.
 sys::Result<std::vector<std::byte>> Books::schema_changed(store::Bytes stored, store::Bytes) {
   auto table = AccountTable::decode(stored);
   if (!table.ok()) return table.status();
   accounts_ = std::move(table).value();
-  // The history was written under the stored table: it is replayed with that one.
+  // The history was written under the stored table, so it is replayed with that one.
   ledger_ = Ledger(accounts_);
   if (options_.accounts.has_value()) {
     if (std::string other = other_limits(accounts_, *options_.accounts); !other.empty()) {
@@ -79,7 +78,7 @@ sys::Status Books::record(const store::RecordView& record) {
   return replay_record(ledger_, record);
 }
 
-// Not before the table that names them is on disk, and the last record was replayed.
+// Only after the table that names them is on disk, and the last record was replayed.
 void Books::make_accounts() {
   if (store_->appendable() && ledger_.accounts().size() != accounts_.accounts().size()) {
     ledger_.extend(accounts_);
@@ -120,7 +119,7 @@ Result Books::post(Account& account, const Transaction& transaction) {
   return Result::applied;
 }
 
-// The file system may have had no room for a batch that had its place: nothing of it is stored.
+// The file system may have had no room even for an allocated place: then nothing is stored.
 sys::Status Books::settle(sys::Status status) {
   if (status.code() == sys::Code::no_space) {
     ledger_.revert();

@@ -26,7 +26,7 @@ sys::Status corrupt(const char* what) {
   return {sys::Code::corrupt, std::string("ledger entry: ") + what};
 }
 
-// 1 to 10 code points of well-formed UTF-8.
+// Whether it has 1 to 10 code points of well-formed UTF-8.
 bool is_description(std::string_view text) noexcept {
   size_t characters = 0;
   const char* at = text.data();
@@ -58,7 +58,7 @@ size_t encode_entry(const Entry& entry, std::span<std::byte> out) noexcept {
   store_u64(at + amount_at, static_cast<uint64_t>(entry.transaction.amount));
   store_u64(at + balance_at, static_cast<uint64_t>(entry.balance_after));
   store_u64(at + time_at, entry.time_us);
-  store_u64(at + bytes - 8, 0);  // the padding; what is no padding of it is written over
+  store_u64(at + bytes - 8, 0);  // the padding; its other bytes are overwritten below
   std::memcpy(at + entry_fixed_bytes, description.data(), description.size());
   if (!entry.key.empty()) {
     std::memcpy(at + entry_fixed_bytes + description.size(), entry.key.data(), entry.key.size());

@@ -1,5 +1,5 @@
-// A transaction as bytes of one store record. Integers are little-endian; the store's own record
-// header (length u32 | type u16 | flags u16) is not part of them.
+// A transaction as the bytes of a store record. Integers are little-endian; the store's own record
+// header (length u32 | type u16 | flags u16) is not included.
 #pragma once
 
 #include <cstddef>
@@ -18,16 +18,16 @@ using engine::Kind;
 using engine::PastTransaction;
 using engine::Transaction;
 
-// The record type under which entries are stored.
+// The record type of entries.
 inline constexpr uint16_t entry_record_type = 1;
 
-// A transaction that took effect.
+// A transaction that was applied.
 struct Entry {
   uint32_t account_id = 0;
   int64_t balance_after = 0;  // cents
   uint64_t time_us = 0;       // since 1970; never decreases within an account
   Transaction transaction;
-  // Idempotency key, at most entry_key_bytes_max bytes; nothing sets one yet.
+  // Idempotency key, at most entry_key_bytes_max bytes; not set anywhere yet.
   std::string_view key;
 };
 
@@ -46,12 +46,12 @@ inline constexpr size_t entry_bytes_max =
     entry_fixed_bytes + limits::description_bytes_max + limits::entry_key_bytes_max;
 static_assert(entry_bytes_max % 8 == 0);
 
-// Bytes that encode_entry() writes: a multiple of 8.
+// The number of bytes that encode_entry() writes: a multiple of 8.
 [[nodiscard]] size_t encoded_entry_bytes(const Entry& entry) noexcept;
-// Writes to `out`, which has room for encoded_entry_bytes(); returns how many that were.
+// Writes to `out`, which has room for encoded_entry_bytes(); returns that number.
 size_t encode_entry(const Entry& entry, std::span<std::byte> out) noexcept;
 // `bytes` is the whole record. The key's view points into it. Code::corrupt for bytes that no entry
-// encodes to: a decoded entry encodes to the same bytes again.
+// encodes to: a decoded entry always encodes to the same bytes.
 [[nodiscard]] sys::Result<Entry> decode_entry(std::span<const std::byte> bytes);
 
 }  // namespace espora::ledger

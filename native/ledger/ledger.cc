@@ -25,7 +25,7 @@ const PastTransaction& Account::past(size_t age) const noexcept {
 }
 
 engine::Statement Account::statement(uint64_t now_us) const noexcept {
-  // The newest are in front of the next one's place, those that are left of the last round behind.
+  // The newest are before the next one's place, the rest of the last round after it.
   const size_t wrapped = past_count_ - std::min(past_count_, past_next_);
   return {.limit = limit_,
           .balance = balance_,
@@ -56,7 +56,7 @@ Decision decide(const Account& account, const Transaction& transaction) noexcept
 Ledger::Ledger(const AccountTable& table) { extend(table); }
 
 const Account* Ledger::find(uint32_t id) const noexcept {
-  // The usual table numbers its accounts from 1 on: a guess that is right then, and cheap.
+  // Accounts are usually numbered from 1 on: then this cheap guess is right.
   const size_t guess = id - size_t{1};
   if (guess < accounts_.size() && accounts_[guess].id() == id) return &accounts_[guess];
   const auto at = std::lower_bound(

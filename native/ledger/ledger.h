@@ -1,5 +1,5 @@
-// The rules of the accounts as a state machine in memory: no clock, no disk, no threads. What it
-// accepted is an Entry; the same entries replayed give the same state.
+// The rules of the accounts as a state machine in memory: no clock, no disk, no threads. An
+// accepted transaction is an Entry; replaying the same entries gives the same state.
 #pragma once
 
 #include <array>
@@ -17,18 +17,18 @@
 
 namespace espora::ledger {
 
-// One account. Read by everybody, changed by Ledger only.
+// One account. Only Ledger changes it.
 class Account {
  public:
   [[nodiscard]] uint32_t id() const noexcept { return id_; }
   [[nodiscard]] int64_t limit() const noexcept { return limit_; }
   [[nodiscard]] int64_t balance() const noexcept { return balance_; }
   // Sequence of the record that last changed this account; 0 if none did. Nothing computed from
-  // this account may leave before that sequence is durable.
+  // this account may be sent before that sequence is durable.
   [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }
   [[nodiscard]] uint64_t last_time_us() const noexcept { return last_time_us_; }
 
-  // How many of the last transactions are kept: up to statement_transactions_max.
+  // How many past transactions are kept: up to statement_transactions_max.
   [[nodiscard]] size_t past_count() const noexcept { return past_count_; }
   // `age` 0 is the newest; below past_count().
   [[nodiscard]] const PastTransaction& past(size_t age) const noexcept;
@@ -42,7 +42,7 @@ class Account {
               uint64_t sequence) noexcept;
 
   uint32_t id_;
-  uint8_t past_next_ = 0;  // where in the ring the next one goes
+  uint8_t past_next_ = 0;  // place of the next one in the ring
   uint8_t past_count_ = 0;
   int64_t limit_;
   int64_t balance_ = 0;
@@ -56,7 +56,7 @@ struct Decision {
   int64_t balance_after = 0;                        // if it may be applied
 };
 
-// What would happen, changing nothing.
+// The result that apply() would have; changes nothing.
 [[nodiscard]] Decision decide(const Account& account, const Transaction& transaction) noexcept;
 
 // All accounts. Used by one thread.
@@ -69,67 +69,65 @@ class Ledger {
   [[nodiscard]] Account* find(uint32_t id) noexcept {
     return const_cast<Account*>(std::as_const(*this).find(id));
   }
-  // Where an account is: the same for as long as the ledger is, and below accounts().size().
+  // An account's index: constant for the lifetime of the ledger, and below accounts().size().
   [[nodiscard]] size_t place(const Account& account) const noexcept {
     return static_cast<size_t>(&account - accounts_.data());
   }
   [[nodiscard]] Account& at(size_t place) noexcept { return accounts_[place]; }
 
-  // Lets an accepted transaction take effect as of the store's record `sequence`, and returns the
-  // entry to write there. Its time is `now_us`, or the account's last one if the clock went back.
-  // Only after decide() allowed it for this state; the caller has reserved its space before.
+  // Applies an accepted transaction as the store's record `sequence`, and returns the entry to
+  // write there. Its time is `now_us`, or the account's last one if the clock went back. Only after
+  // decide() allowed it for this state, and after its space was reserved.
   [[nodiscard]] Entry apply(Account& account, const Transaction& transaction, int64_t balance_after,
                             uint64_t now_us, uint64_t sequence) noexcept;
 
-  // Before apply(), where its record may yet be refused for lack of space: see revert(). Kept until
-  // settle().
+  // Call before apply() if its record may still be refused: see revert(). Kept until settle().
   void remember(const Account& account, uint64_t sequence);
-  // Records up to `sequence` are there for good.
+  // Records up to `sequence` are final.
   void settle(uint64_t sequence) noexcept;
-  // Takes back everything that was remembered and not settled, the newest first.
+  // Reverts everything that was remembered and not settled, newest first.
   void revert() noexcept;
 
-  // Recovery: applies an entry read back. Code::corrupt, with nothing changed, if it does not
-  // follow from the state: unknown account, a balance that is not the sum, a time that goes back, a
-  // sequence that does not grow. Limits are not asked: they may have been others then. The first
-  // entry of an account behind a lost record is believed: its balance is what the lost ones made.
+  // Recovery: applies an entry that was read back. Code::corrupt, with nothing changed, if it does
+  // not follow from the state: unknown account, a balance that is not the sum, a time that goes
+  // back, a sequence that does not grow. Limits may have been different then and are not checked.
+  // An account's first entry after a lost record is accepted with its balance, which includes lost
+  // ones.
   [[nodiscard]] sys::Status replay(const Entry& entry, uint64_t sequence);
-  // The record `sequence` was there and could not be read any more (store::lost_record_type): any
-  // account may have changed with it.
+  // Record `sequence` cannot be read any more (lost_record_type): it may have changed any account.
   void lose(uint64_t sequence) noexcept;
-  // By how much the entry that was replayed last corrected its account's balance, for records that
-  // were lost before it; 0 for nearly all.
+  // How much the last replayed entry corrected its balance for lost records; usually 0.
   [[nodiscard]] int64_t correction() const noexcept { return correction_; }
-  // Whether records that were lost since the account changed last may have changed it.
+  // Whether records lost since the account's last change may have changed it.
   [[nodiscard]] bool doubtful(const Account& account) const noexcept {
     return account.last_change_seq() < last_lost_seq_;
   }
 
-  // Makes the accounts of `table` that are not there yet. Those that are stay as they are, their
-  // limits and places too. Invalidates what find() returned.
+  // Creates the accounts of `table` that do not exist yet. Existing ones do not change, including
+  // their limits and places. Invalidates what find() returned.
   void extend(const AccountTable& table);
 
-  // The state that replay() made, for a snapshot: what every account with history has, its limit
-  // left out. Equal states have equal bytes. See ledger_state.h.
+  // The state made by replay(), for a snapshot: all data of every account with history, except its
+  // limit. Equal states have equal bytes. See ledger_state.h.
   [[nodiscard]] std::vector<std::byte> encode_state() const;
-  // Before the first replay(): Code::corrupt, with nothing to be used any more, for bytes that no
-  // state encodes to, and for accounts that the table does not have.
+  // Call before the first replay(). Code::corrupt, after which the ledger is unusable, for bytes
+  // that no state encodes to, and for accounts that are not in the table.
   [[nodiscard]] sys::Status restore_state(std::span<const std::byte> bytes);
 
   // The newest record that changed anything; 0 if none did.
   [[nodiscard]] uint64_t last_change_seq() const noexcept { return last_change_seq_; }
-  // In the order in which they were made; the first ones by ascending id.
+  // In order of creation; the first ones by ascending id.
   [[nodiscard]] const std::vector<Account>& accounts() const noexcept { return accounts_; }
 
  private:
-  // What apply() is about to change.
+  // What apply() is about to overwrite.
   struct Before {
     uint64_t sequence;  // of the record
     uint64_t last_change_seq;
     uint64_t ledger_last_change_seq;
     uint64_t last_time_us;
     int64_t balance;
-    PastTransaction past;  // in the place of the next one
+    PastTransaction past;  // at the place of the next one
     uint32_t place;
     uint8_t past_next;
     uint8_t past_count;
@@ -137,7 +135,7 @@ class Ledger {
 
   std::vector<Account> accounts_;
   std::vector<uint32_t> by_id_;  // places, by ascending id
-  std::vector<Before> before_;   // as many as a batch, or two, has records
+  std::vector<Before> before_;   // at most the records of two batches
   uint64_t last_change_seq_ = 0;
   uint64_t last_lost_seq_ = 0;
   int64_t correction_ = 0;

@@ -39,7 +39,7 @@ void put_past(std::vector<std::byte>& bytes, const PastTransaction& past) {
   std::memcpy(place + past_fixed_bytes, description.data(), description.size());
 }
 
-// Takes a past transaction from the front of `bytes`; false if none is there.
+// Takes a past transaction from the front of `bytes`; false if there is none.
 bool take_past(std::span<const std::byte>& bytes, PastTransaction& past) noexcept {
   if (bytes.size() < past_fixed_bytes) return false;
   const size_t description = std::to_integer<size_t>(bytes[17]);
@@ -61,7 +61,7 @@ sys::Status replay_record(Ledger& ledger, const store::RecordView& record) {
     ledger.lose(record.seq);
     return {};
   }
-  if (record.type != entry_record_type) return {};  // of a later version, and skippable
+  if (record.type != entry_record_type) return {};  // of a later version; can be skipped
   const auto entry = decode_entry(record.bytes);
   if (!entry.ok()) return entry.status();
   return ledger.replay(entry.value(), record.seq);
@@ -156,7 +156,7 @@ sys::Status Ledger::restore_state(std::span<const std::byte> given) {
     }
     account->last_time_us_ = last_time_us;
   }
-  // Whatever else is wrong, repetitions and reserved bytes included, encodes to other bytes.
+  // Any other error, including duplicates and reserved bytes, encodes to different bytes.
   const std::vector<std::byte> again = encode_state();
   if (!std::equal(again.begin(), again.end(), given.begin(), given.end())) {
     return corrupt("it contradicts itself");

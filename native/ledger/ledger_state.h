@@ -1,4 +1,4 @@
-// The ledger as the store's snapshots hold it.
+// The ledger as stored in snapshots.
 //
 //   magic "LEDG" | version u16 | reserved u16 | count u32 | reserved u32 | last change u64 |
 //   in version 2: last lost record u64 |
@@ -7,8 +7,8 @@
 //             transactions x { time u64 | amount u64 | kind u8 | description: bytes u8 |
 //                              description, zeros up to a multiple of 8 bytes of the whole } }
 //
-// Little-endian. Version 1, or 2 where a record was lost. Accounts with history only, by ascending
-// id; transactions oldest first.
+// Little-endian. Version 1, or 2 if a record was lost. Only accounts with history, by ascending id;
+// transactions oldest first.
 #pragma once
 
 #include <cstddef>
@@ -22,12 +22,11 @@
 
 namespace espora::ledger {
 
-// What one record of the store does to a ledger: entries are replayed, lost ones leave the balances
-// open, other types are passed over.
+// Applies one record of the store to a ledger: entries are replayed, lost records leave the
+// balances uncertain, other types are skipped.
 [[nodiscard]] sys::Status replay_record(Ledger& ledger, const store::RecordView& record);
 
-// A ledger that sees closed segments only. Its table must have every account with history; limits
-// do not matter.
+// A ledger that sees only closed segments. Its table must have every account with history.
 class LedgerState final : public store::SnapshotState {
  public:
   explicit LedgerState(const AccountTable& table) : ledger_(table) {}

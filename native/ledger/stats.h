@@ -1,23 +1,23 @@
-// What the local engine counts.
+// The counters of the local engine.
 #pragma once
 
 #include "sys/counter.h"
 
 namespace espora::ledger {
 
-// Counters since start, written by the loop's thread, read by any. All of it is durable, or in a
-// relaxed mode acknowledged, when it shows here.
+// Counters since start, written by the loop's thread, read by any. Everything counted is durable,
+// or acknowledged in a relaxed mode.
 struct Stats {
   sys::Counter transactions;
   sys::Counter acknowledged_seq;
   sys::Counter durable_seq;
   sys::Counter commits;
-  sys::Counter commit_ns;  // all commits together
+  sys::Counter commit_ns;  // sum over all commits
   sys::Counter commit_ns_max;
   sys::Counter flushes;
   sys::Counter bytes_written;
   sys::Counter parked;  // requests that had to wait for space or for a batch
-  // Of the store's housekeeping: see store::HousekeepingStats.
+  // From the store's housekeeping: see store::HousekeepingStats.
   sys::Counter segments_rewritten;
   sys::Counter rewrite_saved_bytes;
   sys::Counter rewrite_failures;
@@ -26,7 +26,7 @@ struct Stats {
   sys::Counter snapshot_failures;
 };
 
-// Each counter by its name in ts/metrics/table.ts.
+// Each counter, under its name in ts/metrics/table.ts.
 template <typename Each>
 void for_each_counter(const Stats& stats, const Each& each) {
   each("transactions", stats.transactions);

@@ -25,7 +25,7 @@ AccountRef Teller::find(uint32_t id) const noexcept {
 
 std::optional<Result> Teller::refusal() const noexcept {
   if (failed_) return Result::store_failed;
-  // What the ledger holds may be older than what was answered before the start.
+  // The ledger may be older than what was answered before the start.
   if (!books_.store().whole()) return Result::store_waits_for_space;
   return {};
 }
@@ -51,7 +51,7 @@ Outcome Teller::statement(AccountRef ref, engine::Ticket) {
   return outcome;
 }
 
-// A refusal tells something about the balance, so it waits for what made the balance.
+// A refusal reveals the balance, so it waits for the records that made it.
 Outcome Teller::transact(AccountRef ref, const Transaction& transaction) {
   Account& account = at(ref);
   const Result result = books_.post(account, transaction);
@@ -65,7 +65,7 @@ bool Teller::turn_over() {
   if (books_.store().has_open_batch()) commit();
   if (!failed_) decide_waiting();
   ESPORA_DEFECT(leave_batch_open) return false;
-  // Opening the gate, or a request that waited, may have begun the next batch.
+  // Opening the gate, or deciding a waiting request, may have begun the next batch.
   return !failed_ && books_.store().has_open_batch();
 }
 
@@ -85,7 +85,7 @@ void Teller::commit() {
   let_answers_leave();
 }
 
-// As far as it goes. What an answer lets a connection ask comes behind those that wait already.
+// As many as possible. Requests that an answer triggers queue behind those already waiting.
 void Teller::decide_waiting() {
   while (!waiting_.empty()) {
     const Waiting& first = waiting_.front();
@@ -105,7 +105,7 @@ void Teller::maintain() {
   let_answers_leave();
 }
 
-// What was not durable is indeterminate, and the state that it made is never shown again.
+// What was not durable is indeterminate, and its state is never shown again.
 void Teller::fail() {
   failed_ = true;
   answers_->fail_held();

@@ -1,6 +1,6 @@
-// The engine whose books are on this machine: decides, appends what was accepted, keeps what must
-// wait for the store in its order, and commits all of a turn once. Without sockets, threads and
-// timers: the event loop drives it, and so does the simulation.
+// The engine with its books on this machine: decides, appends what was accepted, keeps in order
+// what must wait for the store, and commits once per turn. Without sockets, threads and timers:
+// driven by the event loop or by the simulation.
 #pragma once
 
 #include <cstdint>
@@ -12,34 +12,34 @@
 
 namespace espora::ledger {
 
-// All calls on one thread, the one of the books.
+// All calls on one thread, that of the books.
 class Teller final : public engine::Engine {
  public:
   explicit Teller(Books& books) : books_(books) {}
 
-  // Before the first request: the books are open, and what they hold may be shown.
+  // Call before the first request: the books are open, and their state may be shown.
   void open(engine::Answers& answers);
 
   [[nodiscard]] engine::AccountRef find(uint32_t id) const noexcept override;
   [[nodiscard]] std::optional<engine::Result> refusal() const noexcept override;
-  // None is decided while an earlier one waits.
+  // No transaction is decided while an earlier one waits.
   [[nodiscard]] engine::Outcome post(engine::AccountRef account, const Transaction& transaction,
                                      engine::Ticket ticket) override;
-  // Is not decided, so it waits for nobody.
+  // Needs no decision, so it does not wait for others.
   [[nodiscard]] engine::Outcome statement(engine::AccountRef account, engine::Ticket) override;
 
-  // After all requests of a turn: commits, lets answers leave, and decides what waited. True: there
-  // is more to commit, so the next turn must come without an event.
+  // Call after all requests of a turn: commits, lets answers leave, and decides what waited. True:
+  // there is more to commit, so the next turn must not wait for an event.
   [[nodiscard]] bool turn_over();
-  // Between turns, when the store is due or has a segment ready.
+  // Call between turns when the store has work due or a segment ready.
   void maintain();
-  // The store failed, and says why: what waited was answered with that, and so is everything from
-  // now on. The process has to end soon: state that is not durable must not be used again.
+  // The store failed: waiting requests were answered with that, and so is everything from now on.
+  // The process must end soon: state that is not durable must not be used again.
   [[nodiscard]] bool failed() const noexcept { return failed_; }
   [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
 
  private:
-  // A transaction that is not decided yet.
+  // An undecided transaction.
   struct Waiting {
     engine::Ticket ticket;
     engine::AccountRef account;
@@ -59,7 +59,7 @@ class Teller final : public engine::Engine {
   Books& books_;
   engine::Answers* answers_ = nullptr;
   Stats stats_;
-  std::deque<Waiting> waiting_;  // in the order in which they came
+  std::deque<Waiting> waiting_;  // in order of arrival
   bool failed_ = false;
 };
 
