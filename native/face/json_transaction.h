@@ -9,9 +9,8 @@
 
 namespace espora::face {
 
-// Fills `transaction` and returns nullptr; otherwise returns the error: errors::body_not_json (400)
-// if the body is not JSON anywhere, else the first 422 in the order of the text. `transaction` is
-// then unspecified.
+// Fills `transaction` and returns nullptr; otherwise returns the error and leaves `transaction`
+// unspecified: errors::body_not_json (400) if any part is not JSON, else the first 422 in the text.
 [[nodiscard]] const http::Error* read_transaction(std::string_view body,
                                                   engine::Transaction& transaction) noexcept;
 

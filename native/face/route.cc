@@ -8,8 +8,7 @@ namespace {
 
 constexpr std::string_view prefix = "/clientes/";
 
-// Takes a canonical decimal integer off the front of `path`: no sign, no leading zero. 0 if it is
-// larger than any id.
+// Takes a decimal integer without sign or leading zero off `path`; 0 if larger than any id.
 std::optional<uint32_t> take_id(std::string_view& path) noexcept {
   size_t digits = 0;
   uint64_t id = 0;

@@ -73,8 +73,7 @@ inline constexpr std::array<uint8_t, 256> table = [] {
 }
 
 #if defined(__SSE2__)
-// SSE2 is part of x86-64. Each returns one bit for every byte of the 16 at `bytes` at which its
-// scan must stop and look.
+// SSE2 is part of x86-64. Each returns a bit for each of 16 bytes at which its scan must stop.
 [[nodiscard]] inline unsigned stops_of_value(const char* bytes) noexcept {
   const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
   const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);

@@ -21,6 +21,7 @@ class ChunkDecoder {
   [[nodiscard]] Outcome decode(std::span<char> message, size_t& read, size_t& write,
                                size_t data_left_max) noexcept;
 
+  // Valid after `error`.
   [[nodiscard]] const Error& error() const noexcept { return *error_; }
 
  private:

@@ -28,8 +28,7 @@ char* write_rfc3339(char* out, uint64_t time_us) noexcept;
 // Caches the IMF-fixdate (RFC 9110 5.6.7) of the last requested second. One per thread.
 class DateCache {
  public:
-  // "Sun, 06 Nov 1994 08:49:37 GMT"; valid until the next call. `time_us` is in microseconds since
-  // 1970.
+  // "Sun, 06 Nov 1994 08:49:37 GMT"; valid until the next call. `time_us`: since 1970.
   [[nodiscard]] std::string_view at(uint64_t time_us) noexcept {
     const uint64_t second = time_us / 1'000'000;
     if (second != second_) [[unlikely]]

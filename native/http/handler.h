@@ -56,8 +56,7 @@ class Exchange {
  public:
   // Exactly one of the two must be called, once.
   virtual void answer(const Answer& answer) = 0;
-  // The answer comes later through Server::answer, with ticket(). Until then no further request of
-  // this connection is read.
+  // The answer comes later through Server::answer, by ticket(). Nothing is parsed until then.
   virtual void defer() = 0;
   [[nodiscard]] virtual Ticket ticket() const = 0;
 
@@ -69,8 +68,7 @@ class Exchange {
 class Handler {
  public:
   virtual HeadVerdict on_head(const Request& request) = 0;
-  // The request is complete; `tag` is from its HeadVerdict. The views of `request` are valid only
-  // during this call.
+  // The request is complete; `tag` is from its HeadVerdict. `request` is valid during this call.
   virtual void on_request(const Request& request, const Tag& tag, Exchange& exchange) = 0;
 
  protected:

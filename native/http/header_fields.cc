@@ -32,8 +32,7 @@ std::string_view take_element(std::string_view& list) noexcept {
 
 bool equals_ignoring_case(std::string_view text, std::string_view lower) noexcept {
   if (text.size() != lower.size()) return false;
-  // Bit 5 distinguishes upper from lower case; setting it makes no other visible byte equal to a
-  // byte of `lower`.
+  // Bit 5 turns upper into lower case and makes no other visible byte equal to one of `lower`.
   constexpr uint64_t bit_5 = 0x2020202020202020;
   size_t at = 0;
   for (; text.size() - at >= 8; at += 8) {
@@ -124,8 +123,7 @@ const Error* HeaderFields::add_content_length(std::string_view value) noexcept {
   return nullptr;
 }
 
-// RFC 9112 6.1, 7: the codings of all lines form one list; chunked must be its last, once, and has
-// no parameters.
+// RFC 9112 6.1, 7: all lines form one list of codings; chunked is its last, once, no parameters.
 const Error* HeaderFields::add_transfer_encoding(std::string_view value) noexcept {
   has_transfer_encoding_ = true;
   for (std::string_view coding = take_element(value); !coding.empty();

@@ -17,11 +17,9 @@ class HeaderFields {
     constexpr uint32_t lengths = 1u << 4 | 1u << 6 | 1u << 10 | 1u << 14 | 1u << 17;
     return name.size() < 32 && (lengths >> name.size() & 1) != 0;
   }
-  // Reads one line: `name` a token, `value` without the white space around it. Returns its error,
-  // or nullptr.
+  // Reads one line: a token, and a value without white space around it. Its error, or nullptr.
   [[nodiscard]] const Error* add(std::string_view name, std::string_view value) noexcept;
-  // At the end of the section: the error of the lines together, or nullptr. `minor_version` is that
-  // of HTTP/1.x.
+  // At the section's end: the error of all lines together, or nullptr; for HTTP/1.minor_version.
   [[nodiscard]] const Error* check(unsigned minor_version) const noexcept;
 
   // Whether a field of this name is forbidden in a trailer section: it frames or routes.

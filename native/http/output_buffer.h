@@ -10,8 +10,7 @@
 
 namespace espora::http {
 
-// Not a container: bytes are appended at the end and taken from the front. Movable, not copyable.
-// Not thread-safe.
+// Not a container: bytes are appended at the end and taken from the front. Not thread-safe.
 class OutputBuffer {
  public:
   OutputBuffer() noexcept = default;

@@ -147,8 +147,7 @@ bool RequestParser::read_version(std::string_view message) noexcept {
 
 // RFC 9112 5: field-line = field-name ":" OWS field-value OWS, each ended by CRLF, the section by
 // an empty line. A space before the colon (5.1) and a folded line (5.2) fail as invalid names; a
-// bare CR, a bare LF and NUL (9110 5.5) as invalid values. Header and trailer section share their
-// limits.
+// bare CR, a bare LF and NUL (9110 5.5) as invalid values. Both kinds of section share limits.
 bool RequestParser::read_fields(std::string_view message) noexcept {
   const char* bytes = message.data();
   const size_t end = message.size();

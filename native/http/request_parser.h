@@ -1,6 +1,5 @@
-// Incremental HTTP/1.x request parser (RFC 9112): bytes in, verdicts out. It owns no socket and no
-// buffer, allocates nothing, and can resume at every byte; how the bytes are cut never changes a
-// verdict.
+// Incremental HTTP/1.x request parser (RFC 9112). It owns no socket and no buffer, allocates
+// nothing, and can resume at every byte; how the bytes are cut never changes a verdict.
 #pragma once
 
 #include <cstddef>
@@ -50,16 +49,16 @@ struct Request {
 //   }
 //
 // - Between calls the caller may move the bytes (grow or compact its buffer), but never change or
-// drop any of [begin, end): the parser holds offsets from `begin`, not pointers. It decodes a
-// chunked body in place, hence the mutable span.
+//   drop any of [begin, end): the parser holds offsets from `begin`, not pointers. It decodes a
+//   chunked body in place, hence the mutable span.
 // - `head` is returned once per request, as soon as its last header line has arrived. Calling
-// parse() again continues with the body. A body that must be dropped (404, 405) is parsed like
-// any other and ignored: its size is bounded.
+//   parse() again continues with the body. A body that must be dropped (404, 405) is parsed like
+//   any other and ignored: its size is bounded.
 // - A body above the limit is an error only in the call after `head` (declared), or when a chunk
-// exceeds it (chunked), before its data is read. So a caller that has decided on 404 or 405
-// answers that instead of the 413 (errors::body_too_large), and closes.
+//   exceeds it (chunked), before its data is read. So a caller that has decided on 404 or 405
+//   answers that instead of the 413 (errors::body_too_large), and closes.
 // - After `error` the views of request() must not be used, nor anything of it if `head` was not
-// returned.
+//   returned.
 // - A buffer of receive_bytes_max() bytes can always take the rest of a request, provided that
 //   close_gap() is called when it is full.
 class RequestParser {
@@ -78,6 +77,7 @@ class RequestParser {
   [[nodiscard]] Outcome parse(std::span<char> message) noexcept;
 
   [[nodiscard]] const Request& request() const noexcept { return request_; }
+  // Valid after `error`.
   [[nodiscard]] const Error& error() const noexcept { return *error_; }
   // Bytes of the request, including head, body and framing. Valid after `complete`.
   [[nodiscard]] size_t consumed() const noexcept { return cursor_; }
@@ -98,8 +98,7 @@ class RequestParser {
   [[nodiscard]] bool awaits_continue(size_t received) const noexcept;
 
   // Chunk framing and trailers already read leave a gap in the buffer. Moves the unread bytes of
-  // `message` (as last given to parse) down over it and returns the new size of `message`.
-  // Invalidates request().
+  // `message` (as given to parse) down over it and returns its new size. Invalidates request().
   [[nodiscard]] size_t close_gap(std::span<char> message) noexcept;
 
  private:

@@ -30,8 +30,7 @@ struct ServerOptions {
   uint64_t write_timeout_ms = limits::http_write_timeout_ms;  // a peer that takes nothing
 };
 
-// Counters since start, written by the loop's thread, read by any. An answer counts once its gate
-// is open.
+// Counters since start, written by the loop's thread. An answer counts once its gate is open.
 struct ServerStats {
   std::atomic<uint64_t> connections_accepted{0};
   std::atomic<uint64_t> connections_active{0};
@@ -43,8 +42,7 @@ struct ServerStats {
   std::atomic<uint64_t> accept_pauses{0};  // limit reached or descriptors exhausted
   std::atomic<uint64_t> bytes_in{0};
   std::atomic<uint64_t> bytes_out{0};
-  // Memory currently held by unfinished requests and unsent answers: the cost of slow senders and
-  // readers.
+  // Memory currently held for slow peers: unfinished requests and unsent answers.
   std::atomic<uint64_t> bytes_held{0};
 };
 
@@ -87,8 +85,7 @@ class Server final : private sys::AcceptorOwner {
   // other processes hand over arrive by themselves if a unix socket is listened on.
   void adopt(sys::Fd fd) { serve(std::move(fd), true, {}); }
 
-  // Answers a deferred request; no effect if its connection has closed. Not from inside calls of
-  // the Handler.
+  // Answers a deferred request, unless its connection has closed. Not within calls of Handler.
   void answer(Ticket ticket, const Answer& answer);
 
   // Sends every answer with a gate up to `gate`, which must not decrease. Not from inside calls of
@@ -162,8 +159,8 @@ class Server final : private sys::AcceptorOwner {
   std::vector<uint64_t> held_;
   // Every connection receives into this; what a turn leaves unfinished moves to the connection.
   std::vector<char> receive_buffer_;
-  // Buffers of connections without pending answers, so that idle connections cost nothing and busy
-  // ones need not allocate.
+  // Buffers of connections without pending answers: idle ones hold none, busy ones need not
+  // allocate.
   std::vector<OutputBuffer> spare_buffers_;
   Gate gate_ = 0;
   bool draining_ = false;

@@ -34,8 +34,7 @@ class AcceptorOwner {
  public:
   // One new connection, non-blocking. `tcp` is false for a unix socket, which has no `peer`.
   virtual void on_accepted(Fd fd, bool tcp, const std::optional<Endpoint>& peer) = 0;
-  // Whether there is room for one more connection. After false, accepting pauses until
-  // Acceptor::resume().
+  // Whether there is room for one more. After false, accepting pauses until Acceptor::resume().
   virtual bool has_room() = 0;
   // Accepting pauses for a while: EMFILE, ENFILE, ENOBUFS, ENOMEM.
   virtual void on_exhausted(int error) { static_cast<void>(error); }

@@ -3,11 +3,11 @@
 //
 // clang-format off
 //   sender                                    receiver
-//     │ ◀───────────── hello ──────────────────┤  it lives and speaks this version: only now is it used
+//     │ ◀───────────── hello ──────────────────┤  it speaks this version: the channel is used only now
 //     ├── hand   ids 7,8,9  + 3 sockets ─────▶ │
 //     │ ◀───────────── taken 7,8 ──────────────┤  before it reads the first byte of them; the sender
 //     │ ◀───────────── refused 9 ──────────────┤  closes its copies of 7 and 8, offers 9 elsewhere
-//     │ ◀───────────── ended 8 ────────────────┤  that client is gone
+//     │ ◀───────────── ended 8 ────────────────┤  that client has ended
 // clang-format on
 //
 // A message is a header and `count` ids, in the machine's byte order. Ids are chosen by the sender

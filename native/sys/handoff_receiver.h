@@ -30,8 +30,7 @@ struct HandoffOrigin {
 
 class HandoffOwner {
  public:
-  // How many more clients can be held; any beyond that are refused, and their sender tries another
-  // receiver.
+  // How many more clients can be held; others are refused, and offered to other receivers.
   virtual size_t room_for_handed() = 0;
   // A connected, non-blocking stream socket that this process now owns. Its sender keeps a
   // descriptor of it a little longer, so it must be removed from epoll before it is closed:
@@ -100,7 +99,7 @@ class HandoffReceiver {
   std::unordered_map<uint64_t, std::unique_ptr<Channel>> channels_;
   uint64_t next_channel_ = 1;
   Timer pause_timer_;                 // accepting channels pauses for lack of descriptors
-  Timer flush_timer_;                 // sends reports that left with no other message
+  Timer flush_timer_;                 // for reports that leave with no other message
   std::vector<uint64_t> unreported_;  // channels with a pending report
   bool draining_ = false;
   Counters counters_;

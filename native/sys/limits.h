@@ -17,9 +17,9 @@ inline constexpr uint64_t batch_units_per_second = 5000;
 // SCHED_BATCH helps if at least this many units of work are found after each sleep. With three,
 // services on a fast machine kept leaving it.
 inline constexpr uint64_t batch_units_per_sleep = 2;
-// Turns of a loop between two decisions: few enough decisions to cost nothing, enough to follow the
-// load. A trial is shorter: next to another process that computes, each of its turns waits for the
-// end of a time slice.
+// Turns of a loop between two decisions: few enough to cost nothing, enough to follow the load. A
+// trial is shorter: next to a process that computes, each of its turns waits for a time slice to
+// end.
 inline constexpr uint32_t batch_window_turns = 64;
 inline constexpr uint32_t batch_trial_turns = 16;
 // A decision comes after this time at the latest, at the end of a turn: occasional requests make
@@ -74,8 +74,7 @@ inline constexpr uint32_t http_request_line_bytes_max = 8 * 1024;
 // All field lines with their line ends, those of a trailer section included: 431 above.
 inline constexpr uint32_t http_fields_bytes_max = 16 * 1024;
 inline constexpr uint32_t http_fields_max = 100;
-// Empty lines that are skipped before a request line: RFC 9112 2.2 asks for one, which old clients
-// send after a body.
+// Empty lines skipped before a request line: RFC 9112 2.2; old clients send one after a body.
 inline constexpr uint32_t http_leading_empty_lines_max = 8;
 // The largest configurable body limit: each connection may hold one body in memory.
 inline constexpr uint32_t http_body_bytes_max = 1024 * 1024;
@@ -95,8 +94,7 @@ inline constexpr size_t entry_key_bytes_max = 64;
 inline constexpr size_t statement_transactions_max = 10;
 // Nesting depth of JSON in a request's body: the reader's stack holds one bit per level.
 inline constexpr unsigned json_depth_max = 64;
-// Accounts in a table: each takes about 700 bytes of memory and 16 in the store, where the table
-// must fit in one record.
+// Accounts in a table: about 700 bytes of memory each, and 16 in the store, all in one record.
 inline constexpr size_t accounts_max = 10'000;
 // Accounts that one warning names; the others are only counted.
 inline constexpr size_t accounts_named_max = 5;
@@ -148,8 +146,7 @@ inline constexpr uint64_t early_end_ms = 1'000;
 // Between two checks of an upstream that was ejected because it took no connections: it is in use
 // again within a second after it recovered.
 inline constexpr uint64_t recheck_ms = 250;
-// Names resolved at the same time, each on a thread of its own: a dead name server holds one for 10
-// s and more.
+// Names resolved at once, each on its own thread: a dead name server holds one for 10 s or more.
 inline constexpr size_t resolver_threads_max = 16;
 // How long start-up waits for the name to listen on to be resolved, in milliseconds.
 inline constexpr uint64_t listen_resolve_ms = 3'000;
@@ -277,8 +274,7 @@ inline constexpr uint32_t housekeeping_backlog_max = 2;
 inline constexpr size_t snapshots_kept = 2;
 // The largest snapshot file: ten thousand accounts with ten transactions each take 8 MiB.
 inline constexpr size_t snapshot_bytes_max = size_t{64} << 20;
-// Reading by sequence number: segments whose frame positions are remembered, at most 16 bytes per
-// block.
+// Segments whose frame positions are remembered for reading: at most 16 bytes per block.
 inline constexpr size_t reader_segments_max = 8;
 // What a read for the library holds in memory at once: enough to make the call cheap.
 inline constexpr uint32_t read_portion_records_max = 4096;

@@ -62,9 +62,8 @@ class PipePool {
   PipePool(const PipePool&) = delete;
   PipePool& operator=(const PipePool&) = delete;
 
-  // An empty pipe; none when all are lent, when no descriptor is left, or after disable().
-  // splice(2) raises SIGPIPE and has no flag against it: the first loan blocks that signal for this
-  // thread.
+  // An empty pipe; none when all are lent, no descriptor is left, or after disable(). splice(2)
+  // raises SIGPIPE without a flag against it: the first loan blocks that signal for this thread.
   LentPipe lend() noexcept;
   // Closes the kept pipes, to free their descriptors.
   void trim() noexcept { kept_.clear(); }

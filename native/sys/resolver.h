@@ -35,8 +35,7 @@ class Resolver {
   std::shared_ptr<Shared> shared_;
 };
 
-// The same for a caller that must wait for the answer, but not indefinitely: `unavailable` after
-// `patience_ms`.
+// The same for a caller that waits for the answer: `unavailable` after `patience_ms`.
 Resolver::Found resolve_within(uint64_t patience_ms, std::function<Resolver::Found()> ask,
                                const std::string& name);
 

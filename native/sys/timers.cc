@@ -37,8 +37,7 @@ uint64_t Timers::next_ms() const noexcept {
 }
 
 void Timers::fire(uint64_t now_ms) {
-  // At most as many callbacks as there were timers: a timer that re-arms itself at once cannot
-  // starve the loop.
+  // At most as many callbacks as timers, so that one that re-arms at once cannot starve the loop.
   size_t budget = heap_.size();
   while (budget > 0 && !heap_.empty() && heap_.front()->queued_ms_ <= now_ms) {
     Timer& timer = *heap_.front();
