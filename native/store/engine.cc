@@ -446,7 +446,7 @@ void Engine::fail(int result, const char* call, std::string file) noexcept {
   work_.phase = Phase::idle;
 }
 
-// There was no space for what is in work, and nothing of it counts.
+// Refuses what is in work for lack of space: nothing of it counts.
 void Engine::refuse(int result, const char* call, std::string file) noexcept {
   work_.torn = false;
   work_.refused_in = work_.phase;

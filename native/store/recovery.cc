@@ -143,8 +143,8 @@ bool possible(const format::FrameHeader& frame, bool dense, uint64_t payload_roo
          frame.time_us >= time_us && frame.first_seq + frame.record_count > frame.record_count;
 }
 
-// Whether there are as many records as the header says; in a dense frame their times rise from the
-// previous frame's up to its own.
+// Whether there are as many records as the header says, in a dense frame with times that never
+// decrease from the previous frame's up to its own.
 bool records_whole(const FrameView& frame, uint64_t time_us) noexcept {
   RecordCursor cursor(frame.header, frame.payload);
   RecordView record;
