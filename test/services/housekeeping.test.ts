@@ -51,13 +51,24 @@ test.serial(
     const report = JSON.parse(verified.stdout) as Report;
     t.is(verified.exitCode, 0);
     t.true(report.ok);
-    t.is(report.denseSegments, 2);
+    t.true(report.denseSegments >= 2);
     t.is(report.snapshots, 2);
     t.true(report.diskBytes < 2 * segmentBytes);
     const inspected = await runEspora(t, ['inspect', '--no-records', '--data', data]);
-    t.regex(inspected.stdout, /^snapshot {2}seq 508, segment 2, state bytes /m);
-    t.regex(inspected.stdout, /^segment {2}number 1, .*dense true, last seq 254, /m);
-    t.regex(inspected.stdout, /^ {2}dense {2}segment 1, block 1, .*first seq 1, records 254, /m);
+    // A busy machine may store fewer in a segment: a pause of 100 ms between two transactions leaves a seal,
+    // which takes a block as well.
+    const lastOf = (segment: number): number => {
+      const line = `^segment {2}number ${segment}, .*dense true, last seq (\\d+), `;
+      return Number(new RegExp(line, 'm').exec(inspected.stdout)?.[1]);
+    };
+    const last = lastOf(1);
+    t.true(last > 100 && last <= 254, String(last));
+    for (const line of [
+      `^snapshot {2}seq ${lastOf(2)}, segment 2, state bytes `,
+      `^ {2}dense {2}segment 1, block 1, .*first seq 1, records ${last}, `,
+    ]) {
+      t.regex(inspected.stdout, new RegExp(line, 'm'));
+    }
 
     t.is((await first.stop('SIGKILL')).signal, 'SIGKILL');
     const second = start();
