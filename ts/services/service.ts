@@ -238,6 +238,6 @@ export function listeningOf({ port, unixSocket, addresses }: Listening): Listeni
   return {
     ...(port === undefined ? {} : { port }),
     ...(unixSocket === undefined ? {} : { unixSocket }),
-    addresses,
+    addresses: Object.freeze([...addresses]),
   };
 }
