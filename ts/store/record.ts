@@ -73,67 +73,149 @@ function named(name: string, error: unknown): unknown {
   return error instanceof Refusal ? invalid(`${name} ${error.message}`) : error;
 }
 
-type Accessor =
-  'Uint8' | 'Uint16' | 'Uint32' | 'BigUint64' | 'Int8' | 'Int16' | 'Int32' | 'BigInt64' | 'Float64';
-
-/** A field that DataView writes and reads: with setUint8 and getUint8 for `Uint8`. */
-function scalar<T extends number | bigint>(
-  schema: string,
-  accessor: Accessor,
+function integer(
+  name: string,
   bytes: number,
-  expected: string,
-  fits: (value: T) => boolean,
-): Field<T> {
-  type Set = (this: DataView, at: number, value: T, littleEndian: boolean) => void;
-  type Get = (this: DataView, at: number, littleEndian: boolean) => T;
-  const set = Reflect.get(DataView.prototype, `set${accessor}`) as Set;
-  const get = Reflect.get(DataView.prototype, `get${accessor}`) as Get;
+  min: number,
+  max: number,
+  set: (view: DataView, at: number, value: number) => void,
+  get: (view: DataView, at: number) => number,
+): Field<number> {
+  const expected = `an integer from ${min} to ${max}`;
   return {
-    schema,
+    schema: name,
     bytesMax: bytes,
     write(to, value) {
-      if (!fits(value)) refuse(expected, value);
-      set.call(to.view, to.at, value, true);
+      if (!Number.isInteger(value) || value < min || value > max) refuse(expected, value);
+      set(to.view, to.at, value);
       to.at += bytes;
     },
     read(from) {
-      const value = get.call(from.view, from.at, true);
+      const value = get(from.view, from.at);
       from.at += bytes;
       return value;
     },
   };
 }
 
-function integer(schema: string, accessor: Accessor, bytes: number, min: number, max: number) {
-  const fits = (value: number): boolean => Number.isInteger(value) && value >= min && value <= max;
-  return scalar(schema, accessor, bytes, `an integer from ${min} to ${max}`, fits);
-}
-
-function bigInteger(schema: string, accessor: Accessor, min: bigint, max: bigint) {
-  const fits = (value: bigint): boolean =>
-    typeof value === 'bigint' && value >= min && value <= max;
-  return scalar(schema, accessor, 8, `a bigint from ${min}n to ${max}n`, fits);
+function bigInteger(
+  name: string,
+  min: bigint,
+  max: bigint,
+  set: (view: DataView, at: number, value: bigint) => void,
+  get: (view: DataView, at: number) => bigint,
+): Field<bigint> {
+  const expected = `a bigint from ${min}n to ${max}n`;
+  return {
+    schema: name,
+    bytesMax: 8,
+    write(to, value) {
+      if (typeof value !== 'bigint' || value < min || value > max) refuse(expected, value);
+      set(to.view, to.at, value);
+      to.at += 8;
+    },
+    read(from) {
+      const value = get(from.view, from.at);
+      from.at += 8;
+      return value;
+    },
+  };
 }
 
 /** An integer from 0 to 255. */
-export const u8 = (): Field<number> => integer('u8', 'Uint8', 1, 0, 0xff);
+export const u8 = (): Field<number> =>
+  integer(
+    'u8',
+    1,
+    0,
+    0xff,
+    (view, at, value) => view.setUint8(at, value),
+    (view, at) => view.getUint8(at),
+  );
 /** An integer from 0 to 65,535. */
-export const u16 = (): Field<number> => integer('u16', 'Uint16', 2, 0, 0xffff);
+export const u16 = (): Field<number> =>
+  integer(
+    'u16',
+    2,
+    0,
+    0xffff,
+    (view, at, value) => view.setUint16(at, value, true),
+    (view, at) => view.getUint16(at, true),
+  );
 /** An integer from 0 to 2^32-1. */
-export const u32 = (): Field<number> => integer('u32', 'Uint32', 4, 0, 0xffffffff);
+export const u32 = (): Field<number> =>
+  integer(
+    'u32',
+    4,
+    0,
+    0xffffffff,
+    (view, at, value) => view.setUint32(at, value, true),
+    (view, at) => view.getUint32(at, true),
+  );
 /** A bigint from 0 to 2^64-1. */
-export const u64 = (): Field<bigint> => bigInteger('u64', 'BigUint64', 0n, 2n ** 64n - 1n);
+export const u64 = (): Field<bigint> =>
+  bigInteger(
+    'u64',
+    0n,
+    2n ** 64n - 1n,
+    (view, at, value) => view.setBigUint64(at, value, true),
+    (view, at) => view.getBigUint64(at, true),
+  );
 /** An integer from -128 to 127. */
-export const i8 = (): Field<number> => integer('i8', 'Int8', 1, -0x80, 0x7f);
+export const i8 = (): Field<number> =>
+  integer(
+    'i8',
+    1,
+    -0x80,
+    0x7f,
+    (view, at, value) => view.setInt8(at, value),
+    (view, at) => view.getInt8(at),
+  );
 /** An integer from -32,768 to 32,767. */
-export const i16 = (): Field<number> => integer('i16', 'Int16', 2, -0x8000, 0x7fff);
+export const i16 = (): Field<number> =>
+  integer(
+    'i16',
+    2,
+    -0x8000,
+    0x7fff,
+    (view, at, value) => view.setInt16(at, value, true),
+    (view, at) => view.getInt16(at, true),
+  );
 /** An integer from -2^31 to 2^31-1. */
-export const i32 = (): Field<number> => integer('i32', 'Int32', 4, -0x80000000, 0x7fffffff);
+export const i32 = (): Field<number> =>
+  integer(
+    'i32',
+    4,
+    -0x80000000,
+    0x7fffffff,
+    (view, at, value) => view.setInt32(at, value, true),
+    (view, at) => view.getInt32(at, true),
+  );
 /** A bigint from -2^63 to 2^63-1. */
-export const i64 = (): Field<bigint> => bigInteger('i64', 'BigInt64', -(2n ** 63n), 2n ** 63n - 1n);
+export const i64 = (): Field<bigint> =>
+  bigInteger(
+    'i64',
+    -(2n ** 63n),
+    2n ** 63n - 1n,
+    (view, at, value) => view.setBigInt64(at, value, true),
+    (view, at) => view.getBigInt64(at, true),
+  );
+
 /** Any number, NaN and the infinities included. */
-export const f64 = (): Field<number> =>
-  scalar('f64', 'Float64', 8, 'a number', (value) => typeof value === 'number');
+export const f64 = (): Field<number> => ({
+  schema: 'f64',
+  bytesMax: 8,
+  write(to, value) {
+    if (typeof value !== 'number') refuse('a number', value);
+    to.view.setFloat64(to.at, value, true);
+    to.at += 8;
+  },
+  read(from) {
+    const value = from.view.getFloat64(from.at, true);
+    from.at += 8;
+    return value;
+  },
+});
 
 /** true or false. */
 export const bool = (): Field<boolean> => ({
@@ -184,15 +266,6 @@ function atMost(name: string, max: number, limit: number): void {
 
 const loneSurrogate = /\p{Surrogate}/u;
 
-// Where the next part with a length in front lies; moves behind it.
-function partOf(from: Cursor): [start: number, end: number] {
-  const start = from.at + 4;
-  const end = start + from.view.getUint32(from.at, true);
-  if (end > from.bytes.length) throw new Refusal('goes beyond its record');
-  from.at = end;
-  return [start, end];
-}
-
 /** Text of at most `charactersMax` code points; takes its UTF-8 bytes and 4 more. */
 export function utf8(charactersMax: number): Field<string> {
   atMost('utf8', charactersMax, 200_000);
@@ -225,7 +298,10 @@ export function utf8(charactersMax: number): Field<string> {
       to.at = start + count;
     },
     read(from) {
-      const [start, end] = partOf(from);
+      const start = from.at + 4;
+      const end = start + from.view.getUint32(from.at, true);
+      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
+      from.at = end;
       return (from.bytes as Buffer).toString('utf8', start, end);
     },
   };
@@ -247,7 +323,11 @@ export function bytes(bytesMax: number): Field<Uint8Array> {
       copyBytes(to, at + 4, value, length);
     },
     read(from) {
-      return new Uint8Array(from.bytes.subarray(...partOf(from)));
+      const start = from.at + 4;
+      const end = start + from.view.getUint32(from.at, true);
+      if (end > from.bytes.length) throw new Refusal('goes beyond its record');
+      from.at = end;
+      return new Uint8Array(from.bytes.subarray(start, end));
     },
   };
 }
