@@ -12,7 +12,7 @@ import { balance, credit, send, statement } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 
 type AnyService = Pick<Database, 'stop' | typeof Symbol.asyncDispose> & {
-  start(): Promise<{ readonly port?: number }>;
+  start(): Promise<{ readonly port?: number; readonly addresses: readonly string[] }>;
   stats(): unknown;
 };
 
@@ -45,8 +45,10 @@ for (const [name, make] of Object.entries(makers)) {
     t.is(service.stats(), undefined);
     const starting = service.start();
     t.is(await code(service.start()), 'ERR_ESPORA_INVALID', 'start while starting');
-    const { port } = await starting;
+    const { port, addresses } = await starting;
     t.true(port! > 0);
+    t.deepEqual(addresses, [`127.0.0.1:${port}`]);
+    t.true(Object.isFrozen(addresses));
     t.truthy(service.stats());
     t.is(await code(service.start()), 'ERR_ESPORA_INVALID', 'start while running');
     const stopping = service.stop();

@@ -2,7 +2,7 @@
 import { loadNative, type NativeDatabaseStarted, type NativeDatabaseStats } from '../native.js';
 import { loadAccounts } from '../options/accounts.js';
 import type { ServiceInput } from '../options/table.js';
-import { listeningOf, Service, type Listening, type StoreOpened } from './service.js';
+import { Service, type Listening, type StoreOpened } from './service.js';
 
 /** Options of a Database; none is required. */
 export type DatabaseOptions = ServiceInput<'database'>;
@@ -57,9 +57,9 @@ const unsecured =
 
 /** @internal What `start` resolves with, its warnings included. */
 export function report(started: NativeDatabaseStarted): DatabaseStarted {
-  const { port, unixSocket, addresses, whole, ...found } = started;
+  const { port, unixSocket, addresses, whole, warnings: told, ...found } = started;
   const { directIo, fileSystem, readOnly } = found;
-  const warnings = [...started.warnings];
+  const warnings = [...told];
   const loss = forgetful[fileSystem];
   if (loss !== undefined) warnings.push(`the data directory is on ${fileSystem}, that is ${loss}`);
   // Without a segment to write to, O_DIRECT was not tried.
@@ -69,5 +69,10 @@ export function report(started: NativeDatabaseStarted): DatabaseStarted {
     warnings.push(`${fileSystem} copies on write: ${unreserved}; ${remedy}`);
   }
   if (!whole) warnings.push(unsecured);
-  return { ...listeningOf(started), store: { ...found, warnings } };
+  return {
+    ...(port === undefined ? {} : { port }),
+    ...(unixSocket === undefined ? {} : { unixSocket }),
+    addresses,
+    store: { ...found, warnings },
+  };
 }

@@ -158,6 +158,7 @@ export abstract class Service<
       .start((name, detail) => this.#tell(name, detail))
       .then(
         (started) => {
+          Object.freeze(started.addresses);
           if (this.#state === 'starting') this.#state = 'running';
           return started;
         },
@@ -231,13 +232,4 @@ export abstract class Service<
 /** The descriptors of inherited sockets: they follow standard error, sd_listen_fds(3). */
 export function inheritedDescriptors(count: number): number[] {
   return Array.from({ length: count }, (_, index) => 3 + index);
-}
-
-/** The part of what the addon reports that says where it listens. */
-export function listeningOf({ port, unixSocket, addresses }: Listening): Listening {
-  return {
-    ...(port === undefined ? {} : { port }),
-    ...(unixSocket === undefined ? {} : { unixSocket }),
-    addresses: Object.freeze([...addresses]),
-  };
 }
