@@ -49,8 +49,8 @@ const makeEntry = (
 ): Entry => ({ account, credit, amount, description, balance, time });
 
 /**
- * Transactions whose effects cancel out, so that they can be repeated for ever without any running
- * into a limit: after the pool comes its mirror image.
+ * Transactions whose effects cancel out, so that they can be repeated without end: after the pool comes its
+ * mirror image.
  */
 export const balancedTransactions: readonly Entry[] = [
   ...transactions,
