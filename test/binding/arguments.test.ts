@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { openStore } from '#espora/index.js';
-import { loadNative } from '#espora/native.js';
+import { loadNative } from '#espora/addon.js';
 import type { NativeStore, NativeStoreItem } from '#espora/native.js';
 import { settingsInForce } from '#espora/services/service.js';
 import { Balancer } from '#espora/services/balancer.js';

@@ -1,6 +1,6 @@
 // Looks into a store as `espora verify` and `espora inspect` do, without a process for each look, and
 // compares it with what its clients were told.
-import { loadNative } from '#espora/native.js';
+import { loadNative } from '#espora/addon.js';
 import type { NativeVerifyReport } from '#espora/native.js';
 import { demand } from './campaign.js';
 import { compare, History } from './history.js';

@@ -3,7 +3,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { until } from '#espora/lab/until.js';
-import { loadNative } from '#espora/native.js';
+import { loadNative } from '#espora/addon.js';
 import { compare, History } from '../campaigns/history.js';
 import { DatabaseLife, readRecovered } from '../campaigns/lives.js';
 import { Load } from '../campaigns/load.js';

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { outputOf } from '#espora/lab/program.js';
-import { glibcFloor } from '#espora/native.js';
+import { glibcFloor } from '#espora/addon.js';
 
 const addon = 'build/Release/espora.node';
 

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { outputOf } from '#espora/lab/program.js';
-import { loadAddonFrom } from '#espora/native.js';
+import { loadAddonFrom } from '#espora/addon.js';
 import { cleanEnvironment } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';
 

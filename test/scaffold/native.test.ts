@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import anyTest, { type TestFn } from 'ava';
 
-import { addonCandidates, glibcFloor, loadAddonFrom, loadNative } from '#espora/native.js';
+import { addonCandidates, glibcFloor, loadAddonFrom, loadNative } from '#espora/addon.js';
 import { checkout } from './project.js';
 
 const test = anyTest as TestFn<{ root: string }>;

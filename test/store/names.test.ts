@@ -20,7 +20,7 @@ import type { ExecutionContext, TestFn } from 'ava';
 import { Database, EsporaError, openStore, record, utf8 } from '#espora/index.js';
 import type { RecordType } from '#espora/index.js';
 import { exitCodeOf, toEsporaError } from '#espora/errors.js';
-import { loadNative } from '#espora/native.js';
+import { loadNative } from '#espora/addon.js';
 import { balance, credit } from '../helpers/http.js';
 import { runEspora } from '../helpers/program.js';
 import { temporaryDirectory } from '../helpers/temporary-directory.js';

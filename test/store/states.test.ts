@@ -6,7 +6,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { openStore, Store } from '#espora/index.js';
 import { runProgram } from '#espora/lab/program.js';
-import { loadNative } from '#espora/native.js';
+import { loadNative } from '#espora/addon.js';
 import { hookEnvironment } from '../campaigns/tools.js';
 import { whereToolsBuild } from '../crash/disks.js';
 import { callAll } from '../fixtures/store-calls.js';

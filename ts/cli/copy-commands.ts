@@ -1,6 +1,7 @@
 // `espora backup` and `espora repair`: make a new store from another one, which is not changed.
+import { loadNative } from '../addon.js';
 import { invalid, toEsporaError } from '../errors.js';
-import { loadNative, type NativeCopyReport } from '../native.js';
+import type { NativeCopyReport } from '../native.js';
 import {
   damagedExitCode,
   number,

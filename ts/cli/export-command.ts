@@ -1,7 +1,8 @@
 // `espora export`: writes a store's records to stdout, as JSON lines or CSV, even while a service runs.
 // Typed records and those of the ledger are written with their fields, others as bytes.
+import { loadNative } from '../addon.js';
 import { invalid, toEsporaError } from '../errors.js';
-import { loadNative, type NativeStoreItem } from '../native.js';
+import type { NativeStoreItem } from '../native.js';
 import { oneLine } from '../shown.js';
 import { recordOfSchema, type RecordType } from '../store/record.js';
 import {

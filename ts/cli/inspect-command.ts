@@ -1,6 +1,7 @@
 // `espora inspect`: shows what is in a store, without changing it, even while a service runs.
+import { loadNative } from '../addon.js';
 import { toEsporaError } from '../errors.js';
-import { loadNative, type NativeInspectOptions, type NativeStoreItem } from '../native.js';
+import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
 import {
   damagedExitCode,
   enough,

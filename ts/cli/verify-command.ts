@@ -1,6 +1,6 @@
 // `espora verify`: checks a store, without changing it, even while a service runs.
+import { loadNative } from '../addon.js';
 import { toEsporaError } from '../errors.js';
-import { loadNative } from '../native.js';
 import { damagedExitCode, print, printError, printJson, printShown } from './output.js';
 import { plainTable } from './plain-table.js';
 import { optionsFor, type Flags } from './sources.js';

@@ -1,5 +1,6 @@
 // The database: HTTP server, ledger and durable store in one process.
-import { loadNative, type NativeDatabaseStarted, type NativeDatabaseStats } from '../native.js';
+import { loadNative } from '../addon.js';
+import type { NativeDatabaseStarted, NativeDatabaseStats } from '../native.js';
 import { loadAccounts } from '../options/accounts.js';
 import type { ServiceInput } from '../options/table.js';
 import { Service, type Listening, type StoreOpened } from './service.js';

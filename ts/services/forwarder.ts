@@ -1,6 +1,7 @@
 // The common part of balancer and api: the addon's forwarder.
+import { loadNative } from '../addon.js';
 import { invalid } from '../errors.js';
-import { loadNative, type NativeForwarder } from '../native.js';
+import type { NativeForwarder } from '../native.js';
 import { parseUpstream, rootedAddress } from '../options/kinds.js';
 import type { Weighted, WeightedAddress } from '../options/kinds.js';
 import type { ServiceValues } from '../options/table.js';

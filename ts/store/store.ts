@@ -5,8 +5,8 @@
 //
 // Encoding runs code of the caller (getters, proxies, iterators), which may call any method. A unit
 // therefore has no effect until it is complete, and no other append writes into its memory.
+import { loadNative } from '../addon.js';
 import { asError, callAddon, EsporaError, invalid, toEsporaError } from '../errors.js';
-import { loadNative } from '../native.js';
 import type {
   NativeOutcome,
   NativeStore,
