@@ -34,7 +34,7 @@ export class PlayerSampler implements Sampler {
   #cpu = this.#firstCpu;
   #at = this.#firstAt;
 
-  /** Counts a user of the load that was to begin at `intendedAt`. */
+  /** Counts a user of the load whose turn was at `intendedAt`. */
   record(intendedAt: number, startedAt: number, connectedAt: number, endedAt: number): void {
     this.#latenessNow.record(startedAt - intendedAt);
     if (Number.isNaN(connectedAt)) return;

@@ -200,7 +200,7 @@ http {
     upstream api {
 ${servers.join('\n')}
         keepalive 256;
-        # Less than the service's --keep-alive-timeout: who sends requests has to close first.
+        # Less than the service's --keep-alive-timeout: the side that sends requests must close first.
         keepalive_timeout ${nginxKeepAliveSeconds}s;
     }
 

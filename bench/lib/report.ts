@@ -12,7 +12,7 @@ export interface Column {
   readonly suffix?: string;
 }
 
-/** A limit that a ratio has to keep, and whether it did. */
+/** A limit that a ratio must keep, and whether it did. */
 export interface Budget {
   readonly what: string;
   readonly measured: Figure;

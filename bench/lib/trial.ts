@@ -20,9 +20,9 @@ export interface Context {
   readonly small: boolean;
   /** An empty directory on the disk to measure, removed after the trial. */
   readonly directory: string;
-  /** The CPU that single-threaded processes are to be pinned to; undefined without taskset(1). */
+  /** The CPU to which single-threaded processes must be pinned; undefined without taskset(1). */
   readonly cpu: number | undefined;
-  /** Ends when the person gives up: whatever was started has to be ended then. */
+  /** Ends when the person gives up: whatever was started must be ended then. */
   readonly signal: AbortSignal;
   /** One line for a person who waits. */
   readonly progress: (text: string) => void;

@@ -330,7 +330,7 @@ class Generator {
     }
   }
 
-  // Whether nothing more is to be read now.
+  // Whether nothing more must be read now.
   bool complete(Connection& connection) {
     const std::string_view have(connection.bytes.data(), connection.held);
     if (connection.answer_bytes == 0) {

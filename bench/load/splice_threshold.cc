@@ -65,7 +65,7 @@ void wait_for(int fd, short events) {
   }
 }
 
-// What a call moved; 0 where it would have had to wait.
+// What a call moved; 0 where it would have waited.
 std::size_t moved_by(ssize_t result, const char* what) {
   if (result > 0) return static_cast<std::size_t>(result);
   if (result < 0 && (errno == EAGAIN || errno == EINTR)) return 0;

@@ -10,7 +10,7 @@
 
 namespace espora::bench {
 
-// The compiler has to have made `value`, and has to take all memory for changed.
+// The compiler must have made `value`, and must take all memory for changed.
 template <typename T>
 inline void keep(const T& value) noexcept {
   asm volatile("" : : "r,m"(value) : "memory");

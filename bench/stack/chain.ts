@@ -98,7 +98,7 @@ const limits: readonly Limit[] = [
   [handoff, relay, kept, 'rate', '≥', 2],
   [handoff, relay, each, 'rate', '≥', 1.5],
   [handoff, relay, each, 'cost', '≤', 0.5],
-  // The same, were `relay` just as good as it has to be: against our own it is harder the better that is.
+  // The same, were `relay` just as good as it must be: against our own it is harder the better that is.
   [handoff, haproxy, kept, 'rate', '≥', 1.8],
   [handoff, haproxy, each, 'rate', '≥', 1.35],
   [handoff, haproxy, each, 'cost', '≤', 0.5],

@@ -128,7 +128,7 @@ async function playAll(orders: Orders): Promise<void> {
       const turns = {
         seconds: turnSeconds,
         between: async (failed: readonly FailureGroup[]): Promise<void> => {
-          // What the others still have to play takes minutes.
+          // What the others must still play takes minutes.
           if (failed.length > 0) throw failure(what, failed[0]);
           await pass();
           say(`${what}, turn ${++turn}`);

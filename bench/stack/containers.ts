@@ -23,7 +23,7 @@ const smallSeconds = { turnSeconds: 1, flushSeconds: 0.1 };
 // Of a turn with less than a thousand requests the 99th percentile would be a single one: the first
 // turns of the ramp.
 const enoughRequests = 1000;
-// Whatever was asked has to be answered right: the contest's whole prize.
+// Whatever was asked must be answered right: the contest's whole prize.
 const prizeUsd = 100_000;
 
 const columns: Report['columns'] = [

@@ -24,7 +24,7 @@ export interface Running {
 
 export interface Contestant {
   readonly title: string;
-  /** What has to be installed before it can run; empty: it can. */
+  /** What must be installed before it can run; empty: it can. */
   readonly missing: readonly string[];
   /** `directory`: empty, on the disk to measure. */
   readonly start: (directory: string) => Promise<Running>;
@@ -169,7 +169,7 @@ http {
 async function startPostgres(rig: LimitedRig, directory: string): Promise<string> {
   const data = join(directory, 'postgres');
   await mkdir(data);
-  // Its user has to get there.
+  // Its user must get there.
   for (const folder of [directory, dirname(directory), dirname(dirname(directory))]) {
     await chmod(folder, 0o755);
   }

@@ -20,7 +20,7 @@ export interface Forwarder {
   readonly title: string;
   /** What it can't run without, and is not there. */
   readonly missing: readonly string[];
-  /** It passes connections on, so that its upstream has to be one that takes them. */
+  /** It passes connections on, so that its upstream must be one that takes them. */
   readonly handsOff: boolean;
   readonly prepare: (place: Place) => Promise<Command>;
 }

@@ -28,7 +28,7 @@ export async function playInDocker(
   player: string,
   orders: object,
 ): Promise<void> {
-  // Directly on the disk to measure: the paths of the engine's sockets have to be short.
+  // Directly on the disk to measure: the paths of the engine's sockets must be short.
   const parent = dirname(dirname(context.directory));
   const own = nativeProgram('minimal_handoff');
   const script = fileURLToPath(new URL(`./${player}.js`, import.meta.url));

@@ -517,7 +517,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
     this.#balanceHold();
   }
 
-  // Keeps the event loop alive while promises are to be settled.
+  // Keeps the event loop alive while promises must be settled.
   #balanceHold(): void {
     const hold = this.#pending.size > 0 || this.#flushes.length > 0;
     if (hold === this.#held) return;

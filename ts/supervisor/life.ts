@@ -36,11 +36,11 @@ export type LifeEvent =
   | 'ended for good'
   /** The wait before its restart is over. */
   | 'wait over'
-  /** Everything is to stop. */
+  /** Everything must stop. */
   | 'stop'
   /** The services that stop before it have ended. */
   | 'turn'
-  /** Everything is to stop at once; only after `stop`. */
+  /** Everything must stop at once; only after `stop`. */
   | 'at once'
   /** It did not end in time. */
   | 'time over';
