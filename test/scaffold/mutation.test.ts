@@ -157,12 +157,28 @@ test('a room fails below the score wanted, where nothing was played, and where n
   t.is(complaint(0, 0), 'ts/a: there was no mutant to play');
 });
 
-test('what is never reached or only stands in another order means the same, everything else does not', (t) => {
+test('what is never reached, ends a function anyway or only stands in another order means the same', (t) => {
+  const inSwitch = (end: string): string =>
+    `function f() { switch (a) { case 1: return b; default: ${end} } }`;
   for (const [same, a, b] of [
     [true, 'for (const x of y) f(x);', 'for (const x of y) { f(x); continue; }'],
     [true, 'throw error;', 'throw error; f();'],
     [true, 'f({ a, b: 1 });', 'f({ b: 1, a });'],
     [true, 'const { a: { c, b }, d } = f();', 'const { d, a: { b, c } } = f();'],
+    [true, 'const { a, b: c, ...d } = f();', 'const { b: c, a, ...d } = f();'],
+    [false, 'const { a, b: c, ...d } = f();', 'const { a, b: d, ...c } = f();'],
+    [true, 'function f() { g(); return undefined; }', 'function f() { g(); }'],
+    [true, 'const f = () => { if (a) g(); else return; };', 'const f = () => { if (a) g(); };'],
+    [false, 'function f() { if (a) return; g(); }', 'function f() { if (a); g(); }'],
+    [false, 'function f() { if (a) return b; }', 'function f() { if (a) b; }'],
+    [true, inSwitch('return undefined;'), inSwitch('')],
+    [true, inSwitch('break; return undefined;'), inSwitch('')],
+    [false, inSwitch('return c;'), inSwitch('')],
+    [
+      false,
+      'function f() { switch (a) { case 1: return; default: g(); } }',
+      'function f() { switch (a) { case 1: default: g(); } }',
+    ],
     [false, 'for (const x of y) f(x);', 'for (const x of y) { f(x); break; }'],
     [false, 'f({ ...x, a });', 'f({ a, ...x });'],
     [false, 'f([a, b]);', 'f([b, a]);'],

@@ -63,7 +63,9 @@ for (const [name, make] of Object.entries(makers)) {
 
   test(`${name}: a stop before the start only forbids it`, async (t) => {
     const service = used(t, make(t));
-    await service.stop();
+    const stopped = service.stop();
+    t.is(await code(service.start()), 'ERR_ESPORA_CLOSED', 'while it stops');
+    await stopped;
     t.is(await code(service.start()), 'ERR_ESPORA_CLOSED');
     await service.stop();
   });

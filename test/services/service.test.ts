@@ -4,6 +4,7 @@ import test from 'ava';
 import { inheritedDescriptors, Service } from '#espora/services/service.js';
 import type { NativeService, Started } from '#espora/services/service.js';
 import { readUpdate } from '#espora/services/balancer.js';
+import { readUpstream } from '#espora/services/forwarder.js';
 
 type OnEvent = Parameters<NativeService<Started, object>['start']>[0];
 
@@ -136,5 +137,29 @@ test('what changes of an upstream is checked, and what is wrong is named', (t) =
     [{ weight: 1.5 }, /weight is 1\.5/],
   ] as const) {
     t.throws(() => readUpdate(wrong as never), { code: 'ERR_ESPORA_INVALID', message });
+  }
+});
+
+test('an upstream is an address, or an object with a string and a number', (t) => {
+  t.deepEqual(readUpstream('/a weight=2'), { address: '/a', weight: 2 });
+  t.deepEqual(readUpstream({ address: '/a' }), { address: '/a', weight: 1 });
+  t.deepEqual(readUpstream({ address: 'b:1', weight: 3 }), { address: 'b:1', weight: 3 });
+  const notOne = /must be an address, or \{ address, weight \} with a string and a number$/;
+  for (const wrong of [
+    undefined,
+    null,
+    {},
+    { address: 5 },
+    { weight: 2 },
+    ...['3', true, 3n, Symbol('3'), {}, () => 3].map((weight) => ({ address: '/a', weight })),
+  ]) {
+    t.throws(() => readUpstream(wrong as never), { code: 'ERR_ESPORA_INVALID', message: notOne });
+  }
+  for (const weight of [0, 1001, 1.5, NaN]) {
+    const message = /^the upstream is "\/a weight=.+": a weight must be a whole number from 1 to/;
+    t.throws(() => readUpstream({ address: '/a', weight }), {
+      code: 'ERR_ESPORA_INVALID',
+      message,
+    });
   }
 });
