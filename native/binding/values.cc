@@ -94,7 +94,7 @@ void set(Napi::Object object, const char* name, uint64_t value) {
   object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(value)));
 }
 
-void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
+void set_listening(Napi::Object object, const intake::ListenOptions& listen, uint16_t port,
                    const std::vector<std::string>& addresses) {
   if (port != 0) set(object, "port", port);
   if (!listen.unix_path.empty()) object.Set("unixSocket", listen.unix_path);
@@ -116,8 +116,8 @@ void SettingsWriter::range(const char* name, uint32_t min, uint32_t max) const {
   shown_.Set(name, range);
 }
 
-sys::ListenOptions read_listening(const Napi::Object& given) {
-  sys::ListenOptions listen;
+intake::ListenOptions read_listening(const Napi::Object& given) {
+  intake::ListenOptions listen;
   if (!absent(given, "port")) {
     listen.port = static_cast<uint16_t>(get_unsigned(given, "port", UINT16_MAX));
     listen.host = get_string(given, "host");
@@ -138,7 +138,7 @@ sys::ListenOptions read_listening(const Napi::Object& given) {
   return listen;
 }
 
-void show_listening(Napi::Object shown, const sys::ListenOptions& listen) {
+void show_listening(Napi::Object shown, const intake::ListenOptions& listen) {
   if (listen.port.has_value()) {
     set(shown, "port", *listen.port);
     shown.Set("host", listen.host);

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "sys/acceptor.h"
+#include "intake/acceptor.h"
 #include "sys/status.h"
 
 namespace espora::binding {
@@ -36,7 +36,7 @@ Napi::Object get_object(const Napi::Object& object, const char* name);
 Napi::Array get_array(const Napi::Object& object, const char* name);
 
 // { port?, unixSocket?, addresses }: where a service started with `listen` can be reached.
-void set_listening(Napi::Object object, const sys::ListenOptions& listen, uint16_t port,
+void set_listening(Napi::Object object, const intake::ListenOptions& listen, uint16_t port,
                    const std::vector<std::string>& addresses);
 void set(Napi::Object object, const char* name, uint64_t value);
 // For any for_each_counter(): sets each counter under its name.
@@ -109,7 +109,7 @@ class SettingsWriter {
 };
 
 // Where to listen: host and port, unixSocket and unixSocketMode, listenFds, handoffUsers.
-sys::ListenOptions read_listening(const Napi::Object& given);
-void show_listening(Napi::Object shown, const sys::ListenOptions& listen);
+intake::ListenOptions read_listening(const Napi::Object& given);
+void show_listening(Napi::Object shown, const intake::ListenOptions& listen);
 
 }  // namespace espora::binding

@@ -10,9 +10,9 @@
 #include "forward/handoff.h"
 #include "forward/session.h"
 #include "forward/upstreams.h"
+#include "intake/handoff_protocol.h"
 #include "sys/check.h"
 #include "sys/counter.h"
-#include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/pipe.h"
 
@@ -102,7 +102,7 @@ Status check_options(const ForwarderOptions& options) {
 
 }  // namespace
 
-class Forwarder::Impl final : private sys::AcceptorOwner,
+class Forwarder::Impl final : private intake::AcceptorOwner,
                               private SessionHost,
                               private UpstreamsOwner,
                               private HandoffHost {
@@ -122,7 +122,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   }
 
  private:
-  // sys::AcceptorOwner
+  // intake::AcceptorOwner
   void on_accepted(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer) override {
     serve(std::move(fd), tcp, peer, false, {});
   }
@@ -130,7 +130,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   size_t room_for_handed() override {
     return connections_max_ - std::min<size_t>(clients(), connections_max_);
   }
-  void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override;
+  void on_handed(sys::Fd fd, bool tcp, const intake::HandoffOrigin& origin) override;
   void on_exhausted(int error) override;
   void on_drained() override { finish_drain_if_empty(); }
 
@@ -174,7 +174,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   }
   void on_handoff_retry() override { ++retries_; }
   bool on_handoff_shortage(int error) override { return on_local_error(error); }
-  void on_handoff_end(const sys::HandoffOrigin& origin, SessionEnd reason) override {
+  void on_handoff_end(const intake::HandoffOrigin& origin, SessionEnd reason) override {
     forget_client(origin, reason);
   }
   void on_handoff_room() override { acceptor_.resume(); }
@@ -183,8 +183,8 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
     return sessions_.size() + (handoff_ != nullptr ? handoff_->clients() : 0);
   }
   void serve(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer, bool shared,
-             const sys::HandoffOrigin& origin);
-  void forget_client(const sys::HandoffOrigin& origin, SessionEnd reason);
+             const intake::HandoffOrigin& origin);
+  void forget_client(const intake::HandoffOrigin& origin, SessionEnd reason);
   void pause_for_shortage(int error);
   void cut_all();
   void finish_drain_if_empty();
@@ -220,7 +220,7 @@ class Forwarder::Impl final : private sys::AcceptorOwner,
   sys::Counter limit_pauses_;
   std::array<sys::Counter, static_cast<size_t>(SessionEnd::count_)> ends_;
 
-  sys::Acceptor acceptor_;  // last, so that it is destroyed first
+  intake::Acceptor acceptor_;  // last, so that it is destroyed first
 };
 
 Forwarder::Impl::Impl(sys::EventLoop& loop_in, const ForwarderOptions& options,
@@ -284,12 +284,12 @@ Status Forwarder::Impl::start(const ForwarderOptions& options) {
 
 // --- accepting -------------------------------------------------------------------------------
 
-void Forwarder::Impl::on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) {
+void Forwarder::Impl::on_handed(sys::Fd fd, bool tcp, const intake::HandoffOrigin& origin) {
   serve(std::move(fd), tcp, std::nullopt, true, origin);
 }
 
 void Forwarder::Impl::serve(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer,
-                            bool shared, const sys::HandoffOrigin& origin) {
+                            bool shared, const intake::HandoffOrigin& origin) {
   ++active_;
   if (handoff_ != nullptr) {
     handoff_->pass(std::move(fd), origin);
@@ -369,7 +369,7 @@ void Forwarder::Impl::on_handoff_taken(size_t index, uint64_t elapsed_ms) {
   if (draining_) finish_drain_if_empty();
 }
 
-void Forwarder::Impl::forget_client(const sys::HandoffOrigin& origin, SessionEnd reason) {
+void Forwarder::Impl::forget_client(const intake::HandoffOrigin& origin, SessionEnd reason) {
   ++ends_[static_cast<size_t>(reason)];
   --active_;
   if (origin) acceptor_.report_ended(origin);
@@ -422,7 +422,7 @@ void Forwarder::Impl::finish_drain_if_empty() {
 
 ForwarderStats Forwarder::Impl::stats() const {
   const auto ended = [&](SessionEnd reason) { return ends_[static_cast<size_t>(reason)].get(); };
-  const sys::Acceptor::Counters& accepting = acceptor_.counters();
+  const intake::Acceptor::Counters& accepting = acceptor_.counters();
   ForwarderStats all;
   all.receiving = acceptor_.handoff_counters();
   all.accepted = accepting.accepted + all.receiving.received;

@@ -14,9 +14,9 @@
 #include "forward/handoff.h"
 #include "forward/session.h"
 #include "forward/upstreams.h"
-#include "sys/acceptor.h"
+#include "intake/acceptor.h"
+#include "intake/handoff_receiver.h"
 #include "sys/event_loop.h"
-#include "sys/handoff_receiver.h"
 #include "sys/sockets.h"
 #include "sys/status.h"
 
@@ -30,7 +30,7 @@ enum class ForwardMode : uint8_t {
 // Settings have their defaults in the table of options (ts/options/table.ts); 0 here means not set.
 struct ForwarderOptions {
   std::string name;                     // for messages: "balancer", "api 1"
-  sys::ListenOptions listen;            // TCP, unix, or both: sys/acceptor.h
+  intake::ListenOptions listen;         // TCP, unix, or both: intake/acceptor.h
   std::vector<sys::Address> upstreams;  // 1 to limits::upstreams_max
   std::vector<uint32_t> weights;        // one for each of them; empty: all have 1
   Balance balance = Balance::round_robin;
@@ -69,13 +69,13 @@ struct ForwarderStats : HandoffCounters {
   uint64_t ended_unreachable = 0;  // no upstream took the connection
   uint64_t ended_connect_timeout = 0;
   uint64_t ended_idle = 0;
-  uint64_t ended_half_closed = 0;            // the second side did not end in time
-  uint64_t ended_lifetime = 0;               // reached session_timeout_ms
-  uint64_t ended_proxy_header = 0;           // sent no valid PROXY header, though required
-  uint64_t ended_by_stop = 0;                // cut off at a drain's deadline
-  uint64_t ended_local_error = 0;            // our own shortage made it impossible to continue
-  uint64_t ended_at_holder = 0;              // handed over, and ended there (or no longer reported)
-  sys::HandoffReceiver::Counters receiving;  // received connections count as accepted, too
+  uint64_t ended_half_closed = 0;   // the second side did not end in time
+  uint64_t ended_lifetime = 0;      // reached session_timeout_ms
+  uint64_t ended_proxy_header = 0;  // sent no valid PROXY header, though required
+  uint64_t ended_by_stop = 0;       // cut off at a drain's deadline
+  uint64_t ended_local_error = 0;   // our own shortage made it impossible to continue
+  uint64_t ended_at_holder = 0;     // handed over, and ended there (or no longer reported)
+  intake::HandoffReceiver::Counters receiving;  // received connections count as accepted, too
   // Memory.
   uint64_t buffers_in_use = 0;  // currently lent
   uint64_t buffers_peak = 0;    // most lent at once

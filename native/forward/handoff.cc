@@ -5,12 +5,14 @@
 #include <cerrno>
 #include <utility>
 
+#include "intake/handoff_protocol.h"
 #include "sys/check.h"
-#include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
 namespace espora::forward {
+
+using intake::HandoffChannel;
 
 using sys::ConnectOutcome;
 
@@ -52,7 +54,7 @@ Handoff::~Handoff() {
 sys::Address Handoff::receiver_of(const std::string& path) {
   sys::Address receiver;
   receiver.kind = sys::Address::Kind::unix_path;
-  receiver.path = path + std::string(sys::handoff::path_suffix);
+  receiver.path = path + std::string(intake::handoff::path_suffix);
   return receiver;
 }
 
@@ -83,7 +85,7 @@ bool Handoff::has_room() const noexcept { return waiting_.size() < limits::hando
 
 // --- clients ---------------------------------------------------------------------------------
 
-void Handoff::pass(sys::Fd client, const sys::HandoffOrigin& origin) {
+void Handoff::pass(sys::Fd client, const intake::HandoffOrigin& origin) {
   if (free_.empty()) {
     clients_.emplace_back();
     free_.push_back(static_cast<uint32_t>(clients_.size() - 1));
@@ -211,7 +213,7 @@ void Handoff::take_back(uint64_t id, bool again_later) {
 
 void Handoff::release(uint64_t id, SessionEnd reason) {
   Client& one = *find(id);
-  const sys::HandoffOrigin origin = one.origin;
+  const intake::HandoffOrigin origin = one.origin;
   one.state = Client::State::free;
   one.fd.reset();
   free_.push_back(slot_of(id));
@@ -270,7 +272,7 @@ Handoff::Opened Handoff::open(size_t upstream) {
     host_.on_handoff_failed(upstream, EPERM);
     return Opened::no;
   }
-  HandoffChannelOwner& owner = *this;
+  intake::HandoffChannelOwner& owner = *this;
   auto channel = std::make_unique<HandoffChannel>(loop_, owner, upstream, next_channel_++,
                                                   std::move(attempt.fd));
   if (!channel->start()) {

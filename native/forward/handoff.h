@@ -20,13 +20,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "forward/handoff_channel.h"
 #include "forward/session.h"
 #include "forward/upstream_chooser.h"
+#include "intake/handoff_channel.h"
+#include "intake/handoff_receiver.h"
 #include "sys/counter.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
-#include "sys/handoff_receiver.h"
 #include "sys/sockets.h"
 #include "sys/timers.h"
 
@@ -86,7 +86,7 @@ class HandoffHost {
   // A shortage of our own. True if something was freed for it: try the same again, once.
   virtual bool on_handoff_shortage(int error) = 0;
   // A client has ended, or no upstream took it.
-  virtual void on_handoff_end(const sys::HandoffOrigin& origin, SessionEnd reason) = 0;
+  virtual void on_handoff_end(const intake::HandoffOrigin& origin, SessionEnd reason) = 0;
   // There may be room for more clients.
   virtual void on_handoff_room() = 0;
 
@@ -95,7 +95,7 @@ class HandoffHost {
 };
 
 // All on the loop's thread or before it runs.
-class Handoff final : private HandoffChannelOwner {
+class Handoff final : private intake::HandoffChannelOwner {
  public:
   Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options);
   ~Handoff();
@@ -106,7 +106,7 @@ class Handoff final : private HandoffChannelOwner {
   [[nodiscard]] static sys::Address receiver_of(const std::string& path);
   // Opens a channel to this upstream, so that it is ready for the first client.
   void prepare(size_t upstream);
-  void pass(sys::Fd client, const sys::HandoffOrigin& origin);
+  void pass(sys::Fd client, const intake::HandoffOrigin& origin);
   // All clients, including those that upstreams hold.
   [[nodiscard]] size_t clients() const noexcept { return clients_.size() - free_.size(); }
   // Clients that no upstream has taken yet.
@@ -126,7 +126,7 @@ class Handoff final : private HandoffChannelOwner {
     bool only_full = false;  // waiting: only because upstreams are full
     uint32_t generation = 0;
     sys::Fd fd;  // until it is held
-    sys::HandoffOrigin origin;
+    intake::HandoffOrigin origin;
     uint64_t since_ms = 0;
     uint64_t rest_ms = 0;                // pause before it is tried again
     uint64_t channel = 0;                // queued, offered, held: the channel
@@ -139,16 +139,16 @@ class Handoff final : private HandoffChannelOwner {
   // An upstream's current channel, and the clients that leave on it at the end of this turn.
   struct Door {
     std::string path;  // of the upstream's unix socket: its index may be reused
-    std::unique_ptr<HandoffChannel> channel;
+    std::unique_ptr<intake::HandoffChannel> channel;
     std::vector<uint64_t> queue;
     size_t sent = 0;  // clients sent since answers were read: unlikely to be answered yet
   };
 
-  void on_ready(HandoffChannel& channel) override;
-  void on_taken(HandoffChannel& channel, uint64_t client) override;
-  void on_refused(HandoffChannel& channel, uint64_t client) override;
-  void on_client_ended(HandoffChannel& channel, uint64_t client) override;
-  void on_channel_ended(HandoffChannel& channel) override;
+  void on_ready(intake::HandoffChannel& channel) override;
+  void on_taken(intake::HandoffChannel& channel, uint64_t client) override;
+  void on_refused(intake::HandoffChannel& channel, uint64_t client) override;
+  void on_client_ended(intake::HandoffChannel& channel, uint64_t client) override;
+  void on_channel_ended(intake::HandoffChannel& channel) override;
 
   enum class Opened : uint8_t {
     yes,
@@ -171,11 +171,11 @@ class Handoff final : private HandoffChannelOwner {
   void flush(Door& door);
   void read_answers();
   void on_reading_due();
-  void watch_answers(HandoffChannel& channel, bool needs_exact_counts);
+  void watch_answers(intake::HandoffChannel& channel, bool needs_exact_counts);
   void serve_waiting(bool all);
   void check_answers();
-  [[nodiscard]] bool others_ready(const HandoffChannel& channel) const noexcept;
-  [[nodiscard]] bool is_late(const HandoffChannel& channel) const noexcept;
+  [[nodiscard]] bool others_ready(const intake::HandoffChannel& channel) const noexcept;
+  [[nodiscard]] bool is_late(const intake::HandoffChannel& channel) const noexcept;
   void arm_answers();
 
   sys::EventLoop& loop_;
@@ -187,7 +187,7 @@ class Handoff final : private HandoffChannelOwner {
   std::deque<uint64_t> waiting_;
   std::map<size_t, Door> doors_;
   // Channels that take no more clients, but still report what they hold.
-  std::unordered_map<uint64_t, std::unique_ptr<HandoffChannel>> leaving_;
+  std::unordered_map<uint64_t, std::unique_ptr<intake::HandoffChannel>> leaving_;
   uint64_t next_channel_ = 1;
   bool closing_ = false;
   bool serving_ = false;      // in serve_waiting()

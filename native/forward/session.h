@@ -13,9 +13,9 @@
 #include "forward/relay.h"
 #include "forward/upstream_chooser.h"
 #include "forward/upstreams.h"
+#include "intake/handoff_receiver.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
-#include "sys/handoff_receiver.h"
 #include "sys/ip_address.h"
 #include "sys/pipe.h"
 #include "sys/timers.h"
@@ -109,8 +109,8 @@ class Session final : public sys::Retired, private SideOwner {
   void open();
   void end(SessionEnd reason);
 
-  size_t index = 0;           // for the host
-  sys::HandoffOrigin origin;  // for the host: which sender handed the client over
+  size_t index = 0;              // for the host
+  intake::HandoffOrigin origin;  // for the host: which sender handed the client over
 
  private:
   enum class Phase : uint8_t {

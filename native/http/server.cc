@@ -32,7 +32,7 @@ Server::~Server() {
   close_all();
 }
 
-void Server::serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin) {
+void Server::serve(sys::Fd fd, bool duplicated, const intake::HandoffOrigin& origin) {
   if (free_slots_.empty()) {
     slots_.emplace_back();
     free_slots_.push_back(static_cast<uint32_t>(slots_.size() - 1));

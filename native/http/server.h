@@ -13,7 +13,7 @@
 #include "http/connection.h"
 #include "http/date.h"
 #include "http/handler.h"
-#include "sys/acceptor.h"
+#include "intake/acceptor.h"
 #include "sys/event_loop.h"
 #include "sys/limits.h"
 
@@ -21,7 +21,7 @@ namespace espora::http {
 
 // Settings have their defaults in the table of options (ts/options/table.ts).
 struct ServerOptions {
-  sys::ListenOptions listen;
+  intake::ListenOptions listen;
   uint32_t connections_max = 0;
   uint32_t body_bytes_max = 0;                                // at most limits::http_body_bytes_max
   uint64_t header_timeout_ms = 0;                             // first byte to end of headers
@@ -68,7 +68,7 @@ inline void add(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
 }
 
 // All calls on the loop's thread, except where a comment says otherwise.
-class Server final : private sys::AcceptorOwner {
+class Server final : private intake::AcceptorOwner {
  public:
   Server(sys::EventLoop& loop, Handler& handler, ServerOptions options);
   ~Server();
@@ -109,7 +109,7 @@ class Server final : private sys::AcceptorOwner {
 
   [[nodiscard]] const ServerStats& stats() const noexcept { return stats_; }
   // Any thread.
-  [[nodiscard]] const sys::HandoffReceiver::Counters& handoff_counters() const noexcept {
+  [[nodiscard]] const intake::HandoffReceiver::Counters& handoff_counters() const noexcept {
     return acceptor_.handoff_counters();
   }
 
@@ -122,13 +122,13 @@ class Server final : private sys::AcceptorOwner {
   size_t room_for_handed() override {
     return options_.connections_max - std::min<size_t>(active(), options_.connections_max);
   }
-  void on_handed(sys::Fd fd, bool, const sys::HandoffOrigin& origin) override {
+  void on_handed(sys::Fd fd, bool, const intake::HandoffOrigin& origin) override {
     serve(std::move(fd), true, origin);
   }
   bool has_room() override { return active() < options_.connections_max; }
   void on_paused() override { add(stats_.accept_pauses, 1); }
   void on_drained() override { finish_drain(); }
-  void serve(sys::Fd fd, bool duplicated, const sys::HandoffOrigin& origin);
+  void serve(sys::Fd fd, bool duplicated, const intake::HandoffOrigin& origin);
   [[nodiscard]] size_t active() const noexcept { return slots_.size() - free_slots_.size(); }
   // Called by connections: one that ended; one that began to hold answers; an answer that leaves.
   void on_closed(Connection& connection);
@@ -143,7 +143,7 @@ class Server final : private sys::AcceptorOwner {
   sys::EventLoop& loop_;
   Handler& handler_;
   const ServerOptions options_;
-  sys::Acceptor acceptor_;
+  intake::Acceptor acceptor_;
   ServerStats stats_;
   DateCache dates_;
   // A connection's id is its slot and, in the upper bits, the slot's generation: a late answer to a
@@ -151,7 +151,7 @@ class Server final : private sys::AcceptorOwner {
   struct Slot {
     std::unique_ptr<Connection> connection;
     uint32_t generation = 0;
-    sys::HandoffOrigin origin;  // which sender handed it over
+    intake::HandoffOrigin origin;  // which sender handed it over
   };
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;

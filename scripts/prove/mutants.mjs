@@ -55,6 +55,7 @@ const simulation = (target) => ({ target, args: ['run', '--seeds', '400'] });
 /** native/ROOM → the programs that must notice, the most likely one first. */
 const nativeRooms = {
   sys: [roomTests('sys')],
+  intake: [roomTests('intake'), roomTests('forward')],
   http: [roomTests('http')],
   store: [roomTests('store'), simulation('espora_sim_small'), simulation('espora_sim')],
   forward: [roomTests('forward')],

@@ -67,11 +67,11 @@ const native: Readonly<Record<string, readonly [file: string, counter: string]>>
   segments_damaged_total: ['store/housekeeping_test.cc', 'segments_damaged'],
   snapshots_total: ['store/housekeeping_test.cc', 'snapshots'],
   snapshot_failures_total: ['store/housekeeping_test.cc', 'snapshot_failures'],
-  received_refused_total: ['sys/handoff_receiver_test.cc', 'refused'],
-  received_truncated_total: ['sys/handoff_receiver_test.cc', 'truncated'],
-  received_strays_total: ['sys/handoff_receiver_test.cc', 'strays'],
-  received_unacknowledged_total: ['sys/handoff_receiver_test.cc', 'unacknowledged'],
-  channels_denied_total: ['sys/handoff_receiver_test.cc', 'denied'],
+  received_refused_total: ['intake/handoff_receiver_test.cc', 'refused'],
+  received_truncated_total: ['intake/handoff_receiver_test.cc', 'truncated'],
+  received_strays_total: ['intake/handoff_receiver_test.cc', 'strays'],
+  received_unacknowledged_total: ['intake/handoff_receiver_test.cc', 'unacknowledged'],
+  channels_denied_total: ['intake/handoff_receiver_test.cc', 'denied'],
   backlog_waits_total: ['forward/forwarder_test.cc', 'backlog_waits'],
   local_errors_total: ['forward/forwarder_test.cc', 'local_errors'],
   ended_connect_timeout_total: ['forward/forwarder_test.cc', 'ended_connect_timeout'],
@@ -701,14 +701,14 @@ test.serial('the addon gives each counter by its own name', (t) => {
     'forward/upstream.h',
     'http/server.h',
     'ledger/stats.h',
-    'sys/handoff_receiver.h',
+    'intake/handoff_receiver.h',
   ]) {
     const source = readFileSync(join(root, 'native', file), 'utf8');
     for (const [given, name, field] of source.matchAll(/\beach\("(\w+)", \w+\.(\w+)\)/g)) {
       rows++;
       const snake = name!.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
       const answers = snake.replace(/(?<=^answers)(?=\d)/, '_');
-      const received = file === 'sys/handoff_receiver.h' ? others[name!] : undefined;
+      const received = file === 'intake/handoff_receiver.h' ? others[name!] : undefined;
       t.is(field, received ?? answers, given);
     }
   }

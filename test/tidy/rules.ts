@@ -12,13 +12,14 @@ export interface Finding {
 /** Which rooms a room may include from; each may include from itself. */
 const roomsBelow: Readonly<Record<string, readonly string[]>> = {
   sys: [],
+  intake: ['sys'],
   engine: ['sys'],
-  http: ['sys'],
+  http: ['intake', 'sys'],
   store: ['sys'],
-  forward: ['sys'],
+  forward: ['intake', 'sys'],
   face: ['engine', 'http', 'sys'],
   ledger: ['engine', 'store', 'sys'],
-  binding: ['face', 'ledger', 'engine', 'store', 'forward', 'http', 'sys'],
+  binding: ['face', 'ledger', 'engine', 'store', 'forward', 'http', 'intake', 'sys'],
 };
 
 /** The folder under native/ that a file is in. */

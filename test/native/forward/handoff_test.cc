@@ -20,7 +20,7 @@ namespace {
 using test::HandoffMessage;
 using test::HandoffPeer;
 using test::HandoffServer;
-using Said = sys::handoff::Kind;
+using Said = intake::handoff::Kind;
 
 sys::Address unix_address(const std::string& path) {
   sys::Address address;
@@ -249,7 +249,7 @@ TEST_P(HandoffTest, AFullOneIsPassedOver) {
 // Makes this process's end of the channel to `path` hold as little as the kernel allows.
 void shrink_channel(const std::string& path) {
   // Bound under a temporary name, which begins with its own.
-  const std::string listener = path + std::string(sys::handoff::path_suffix);
+  const std::string listener = path + std::string(intake::handoff::path_suffix);
   int found = 0;
   for (int fd = 3; fd < 1024; ++fd) {
     int type = 0;
@@ -671,7 +671,7 @@ TEST_P(HandoffTest, AsksForReportsAtOnceWhereClientsAreCounted) {
       peers.push_back(client(rig));
       const auto message = receiver.next();
       EXPECT_TRUE(message.has_value() && message->kind == Said::hand);
-      flags.push_back(message->flags == sys::handoff::report_at_once);
+      flags.push_back(message->flags == intake::handoff::report_at_once);
       receiver.say(Said::taken, message->ids);
     }
     servers_.clear();
@@ -696,7 +696,7 @@ TEST_P(HandoffTest, HearsAllMessagesOfAPacket) {
   auto passed = take(receiver, 3);
   ASSERT_EQ(passed.size(), 3u);
   receiver.say(Said::taken, {passed[0].first});
-  sys::handoff::Packet packet(Said::taken, std::vector<uint64_t>{passed[1].first});
+  intake::handoff::Packet packet(Said::taken, std::vector<uint64_t>{passed[1].first});
   packet.add(Said::refused, std::vector<uint64_t>{passed[2].first});
   packet.add(Said::ended, std::vector<uint64_t>{passed[0].first, passed[1].first});
   ASSERT_GT(receiver.say_packet(packet).bytes, 0u);
@@ -719,10 +719,10 @@ TEST_P(HandoffTest, MessagesWithoutSenseEndTheChannelAndLoseNobody) {
       [](HandoffPeer& peer, uint64_t id) { peer.say(Said::refused, {id + 1}); },
       [](HandoffPeer& peer, uint64_t) { peer.say(Said::hello, {}); },
       [](HandoffPeer& peer, uint64_t) {  // only `hand` has flags
-        peer.say_packet(sys::handoff::Packet(Said::ended, {}, sys::handoff::report_at_once));
+        peer.say_packet(intake::handoff::Packet(Said::ended, {}, intake::handoff::report_at_once));
       },
       [](HandoffPeer& peer, uint64_t) {  // half a message behind a whole one
-        const sys::handoff::Packet whole(Said::ended, {});
+        const intake::handoff::Packet whole(Said::ended, {});
         const std::string bytes(static_cast<const char*>(whole.data()), whole.size());
         peer.say_bytes(bytes + bytes.substr(1));
       },

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "forward/rig.h"
-#include "sys/handoff_protocol.h"
+#include "intake/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
@@ -32,7 +32,7 @@ class AnsweringProcess {
     const int streams = listen(path_, SOCK_STREAM);
     const int channels =
         mode_ == ForwardMode::handoff
-            ? listen(path_ + std::string(sys::handoff::path_suffix), SOCK_SEQPACKET)
+            ? listen(path_ + std::string(intake::handoff::path_suffix), SOCK_SEQPACKET)
             : -1;
     process_ = ::fork();
     if (process_ == 0) {
@@ -85,7 +85,7 @@ class AnsweringProcess {
       ::send(peer, &answer_, 1, MSG_NOSIGNAL);
     }
   }
-  static bool say(int channel, const sys::handoff::Packet& packet) {
+  static bool say(int channel, const intake::handoff::Packet& packet) {
     for (;;) {
       const sys::IoResult said = sys::send_sockets(channel, packet.data(), packet.size(), {});
       if (said.bytes != 0) return true;
@@ -94,10 +94,10 @@ class AnsweringProcess {
   }
   // Until the sender ends the channel.
   void take_from(int channel) const {
-    using sys::handoff::Kind;
-    if (!say(channel, sys::handoff::Packet(Kind::hello, {}))) return;
+    using intake::handoff::Kind;
+    if (!say(channel, intake::handoff::Packet(Kind::hello, {}))) return;
     for (;;) {
-      std::array<char, sys::handoff::packet_bytes_max> bytes;
+      std::array<char, intake::handoff::packet_bytes_max> bytes;
       std::array<sys::Fd, limits::handoff_sockets_max> sockets;
       const sys::SocketMessage got =
           sys::receive_sockets(channel, bytes.data(), bytes.size(), sockets);
@@ -107,17 +107,17 @@ class AnsweringProcess {
       }
       if (got.io.bytes == 0) return;
       std::string_view packet(bytes.data(), got.io.bytes);
-      const auto hand = sys::handoff::take_message(packet);
+      const auto hand = intake::handoff::take_message(packet);
       if (!hand.has_value() || hand->kind != Kind::hand || hand->count != got.sockets) return;
       std::array<uint64_t, limits::handoff_sockets_max> ids;
       for (size_t i = 0; i < hand->count; ++i) ids[i] = hand->id(i);
       const auto came = std::span(ids).first(hand->count);
-      if (!say(channel, sys::handoff::Packet(Kind::taken, came))) return;
+      if (!say(channel, intake::handoff::Packet(Kind::taken, came))) return;
       for (size_t i = 0; i < hand->count; ++i) {
         answer_to(sockets[i].get());
         sockets[i].reset();
       }
-      if (!say(channel, sys::handoff::Packet(Kind::ended, came))) return;
+      if (!say(channel, intake::handoff::Packet(Kind::ended, came))) return;
     }
   }
 

@@ -19,15 +19,15 @@
 #include <utility>
 #include <vector>
 
+#include "intake/handoff_protocol.h"
 #include "support/loop_thread.h"
 #include "sys/check.h"
-#include "sys/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
 namespace espora::test {
 
-using sys::handoff::Kind;  // of messages
+using intake::handoff::Kind;  // of messages
 
 struct HandoffMessage {
   Kind kind{};
@@ -45,7 +45,7 @@ class HandoffPeer {
   static HandoffPeer connect(const std::string& socket_path) {
     sys::Address address;
     address.kind = sys::Address::Kind::unix_path;
-    address.path = socket_path + std::string(sys::handoff::path_suffix);
+    address.path = socket_path + std::string(intake::handoff::path_suffix);
     auto resolved = sys::resolve(address);
     ESPORA_CHECK(resolved.ok());
     sys::Connecting attempt =
@@ -61,9 +61,9 @@ class HandoffPeer {
   // What send_sockets says.
   sys::IoResult say(Kind kind, const std::vector<uint64_t>& ids,
                     const std::vector<int>& sockets = {}) {
-    return say_packet(sys::handoff::Packet(kind, ids), sockets);
+    return say_packet(intake::handoff::Packet(kind, ids), sockets);
   }
-  sys::IoResult say_packet(const sys::handoff::Packet& packet,
+  sys::IoResult say_packet(const intake::handoff::Packet& packet,
                            const std::vector<int>& sockets = {}) {
     return sys::send_sockets(fd_.get(), packet.data(), packet.size(), sockets);
   }
@@ -117,7 +117,7 @@ class HandoffPeer {
  private:
   // One packet, if there is one: its messages, the sockets with the first of them.
   void receive() {
-    std::array<char, sys::handoff::packet_bytes_max> bytes;
+    std::array<char, intake::handoff::packet_bytes_max> bytes;
     std::array<sys::Fd, limits::handoff_sockets_max> sockets;
     for (int tries = 0; tries < 4; ++tries) {
       const sys::SocketMessage got =
@@ -127,7 +127,7 @@ class HandoffPeer {
       ++packets_;
       std::string_view packet(bytes.data(), got.io.bytes);
       while (!packet.empty()) {
-        const auto parsed = sys::handoff::take_message(packet);
+        const auto parsed = intake::handoff::take_message(packet);
         ESPORA_CHECK(parsed.has_value());
         HandoffMessage message;
         message.kind = parsed->kind;
@@ -151,8 +151,8 @@ class HandoffPeer {
 class HandoffServer {
  public:
   explicit HandoffServer(const std::string& socket_path) : path_(socket_path) {
-    auto listener = sys::Listener::unix_path(socket_path + std::string(sys::handoff::path_suffix),
-                                             0600, sys::SocketType::seqpacket);
+    auto listener = sys::Listener::unix_path(
+        socket_path + std::string(intake::handoff::path_suffix), 0600, sys::SocketType::seqpacket);
     ESPORA_CHECK(listener.ok());
     listener_ = std::move(listener).value();
   }

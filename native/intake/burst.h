@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace espora::sys {
+namespace espora::intake {
 
 class Burst {
  public:
@@ -30,4 +30,4 @@ class Burst {
   uint64_t full_in_turn_ = 0;
 };
 
-}  // namespace espora::sys
+}  // namespace espora::intake

@@ -1,7 +1,7 @@
 // The receiving end of handoff against senders that do as they should, and against all others:
 // sockets that are none, messages that are none, a sender that dies, gives up or does not listen,
 // and no room or no descriptors here.
-#include "sys/handoff_receiver.h"
+#include "intake/handoff_receiver.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -17,20 +17,20 @@
 #include <thread>
 #include <vector>
 
+#include "intake/acceptor.h"
 #include "support/handoff_peer.h"
 #include "support/loop_thread.h"
 #include "support/socket_client.h"
-#include "sys/acceptor.h"
 
 namespace espora::test {
 namespace {
 
-class Keeper final : public sys::AcceptorOwner {
+class Keeper final : public intake::AcceptorOwner {
  public:
   struct Kept {
     sys::Fd fd;
     bool tcp;
-    sys::HandoffOrigin origin;
+    intake::HandoffOrigin origin;
     uint64_t turn;  // of the loop
   };
   explicit Keeper(const sys::EventLoop& loop) : loop_(loop) {}
@@ -39,7 +39,7 @@ class Keeper final : public sys::AcceptorOwner {
   }
   bool has_room() override { return true; }
   size_t room_for_handed() override { return room_ - kept_.size(); }
-  void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {
+  void on_handed(sys::Fd fd, bool tcp, const intake::HandoffOrigin& origin) override {
     EXPECT_NE(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
     kept_.push_back({std::move(fd), tcp, origin, loop_.turns()});
@@ -54,7 +54,7 @@ class Keeper final : public sys::AcceptorOwner {
 
 class HandoffReceiver : public testing::Test {
  protected:
-  HandoffReceiver() : acceptor_(std::make_unique<sys::Acceptor>(thread_.loop(), keeper_)) {}
+  HandoffReceiver() : acceptor_(std::make_unique<intake::Acceptor>(thread_.loop(), keeper_)) {}
   void SetUp() override {
     ASSERT_TRUE(acceptor_->listen({.unix_path = path()}).ok());
     ASSERT_TRUE(acceptor_->start().ok());
@@ -72,7 +72,7 @@ class HandoffReceiver : public testing::Test {
     EXPECT_TRUE(hello.has_value() && hello->kind == Kind::hello);
     return sender;
   }
-  const sys::HandoffReceiver::Counters& counters() { return acceptor_->handoff_counters(); }
+  const intake::HandoffReceiver::Counters& counters() { return acceptor_->handoff_counters(); }
   size_t kept() {
     return thread_.call([&] { return keeper_.kept_.size(); });
   }
@@ -80,7 +80,7 @@ class HandoffReceiver : public testing::Test {
   TemporaryDirectory directory_;
   LoopThread thread_;
   Keeper keeper_{thread_.loop()};
-  std::unique_ptr<sys::Acceptor> acceptor_;
+  std::unique_ptr<intake::Acceptor> acceptor_;
 };
 
 TEST_F(HandoffReceiver, TakesWhatIsPassedAndReportsItsEnd) {
@@ -150,8 +150,8 @@ TEST_F(HandoffReceiver, ReportsDoNotWaitWhereTheSenderCounts) {
   HandoffPeer sender = greeted();
   StreamPair pair;
   const std::vector<int> socket{pair.accepted.get()};
-  const sys::handoff::Packet counted(Kind::hand, std::vector<uint64_t>{1},
-                                     sys::handoff::report_at_once);
+  const intake::handoff::Packet counted(Kind::hand, std::vector<uint64_t>{1},
+                                        intake::handoff::report_at_once);
   ASSERT_GT(sender.say_packet(counted, socket).bytes, 0u);
   ASSERT_EQ(sender.collect(Kind::taken, 1).size(), 1u);
   thread_.call([&] { acceptor_->report_ended(keeper_.kept_.at(0).origin); });
@@ -276,16 +276,16 @@ TEST_F(HandoffReceiver, MessagesWithoutSenseEndTheChannelAndNothingElse) {
         peer.say(Kind::hand, std::vector<uint64_t>(limits::handoff_sockets_max + 1, 1), socket);
       },
       [&](HandoffPeer& peer) {
-        const sys::handoff::Packet packet(Kind::hand, std::vector<uint64_t>{1, 2});
+        const intake::handoff::Packet packet(Kind::hand, std::vector<uint64_t>{1, 2});
         peer.say_bytes({static_cast<const char*>(packet.data()), packet.size() - 1}, socket);
       },
       [&](HandoffPeer& peer) {
-        sys::handoff::Packet twice(Kind::hand, std::vector<uint64_t>{1});
+        intake::handoff::Packet twice(Kind::hand, std::vector<uint64_t>{1});
         twice.add(Kind::hand, std::vector<uint64_t>{2});
         peer.say_packet(twice, socket);
       },
       [&](HandoffPeer& peer) {
-        peer.say_packet(sys::handoff::Packet(Kind::hand, std::vector<uint64_t>{1}, 2), socket);
+        peer.say_packet(intake::handoff::Packet(Kind::hand, std::vector<uint64_t>{1}, 2), socket);
       },
   };
   for (const auto& misbehave : bad) {
@@ -391,7 +391,7 @@ TEST_F(HandoffReceiver, ManyReportsLeaveInOrder) {
   EXPECT_EQ(sender.collect(Kind::taken, 1).size(), 1u);
   constexpr uint64_t count = 100'000;
   thread_.call([&] {
-    sys::HandoffOrigin origin = keeper_.kept_.at(0).origin;
+    intake::HandoffOrigin origin = keeper_.kept_.at(0).origin;
     for (origin.id = 0; origin.id < count; ++origin.id) acceptor_->report_ended(origin);
   });
   const std::vector<uint64_t> ended = sender.collect(Kind::ended, count);

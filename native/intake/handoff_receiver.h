@@ -1,6 +1,6 @@
 // The receiving end of handoff: listens for channels, takes the sockets that arrive on them,
 // acknowledges each before reading its first byte, and reports when a client has ended.
-// sys/handoff_protocol.h has the messages.
+// intake/handoff_protocol.h has the messages.
 //
 // A socket has exactly one owner at any time: the sender until the receiver's "taken" is in the
 // sender's queue, the receiver from then on. If "taken" can no longer be sent (the sender has
@@ -19,7 +19,7 @@
 #include "sys/sockets.h"
 #include "sys/timers.h"
 
-namespace espora::sys {
+namespace espora::intake {
 
 // Which sender handed a client over, for the report of its end. Empty for a client accepted here.
 struct HandoffOrigin {
@@ -35,7 +35,7 @@ class HandoffOwner {
   // A connected, non-blocking stream socket that this process now owns. Its sender keeps a
   // descriptor of it a little longer, so it must be removed from epoll before it is closed:
   // EventLoop::remove. `tcp` is false for a unix socket.
-  virtual void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
+  virtual void on_handed(sys::Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
 
  protected:
   ~HandoffOwner() = default;
@@ -45,24 +45,24 @@ class HandoffOwner {
 class HandoffReceiver {
  public:
   struct Counters {
-    Counter channels;        // opened by senders
-    Counter received;        // sockets taken
-    Counter refused;         // sockets for which there was no room
-    Counter truncated;       // sockets lost on their way for lack of descriptors; refused as well
-    Counter strays;          // descriptors that are not a connected stream, and malformed messages
-    Counter unacknowledged;  // sockets closed unread: their sender could no longer be told
-    Counter denied;          // channels of a user that is not allowed to
+    sys::Counter channels;   // opened by senders
+    sys::Counter received;   // sockets taken
+    sys::Counter refused;    // sockets for which there was no room
+    sys::Counter truncated;  // sockets lost on their way for lack of descriptors; refused as well
+    sys::Counter strays;     // descriptors that are not a connected stream, and malformed messages
+    sys::Counter unacknowledged;  // sockets closed unread: their sender could no longer be told
+    sys::Counter denied;          // channels of a user that is not allowed to
   };
 
-  HandoffReceiver(EventLoop& loop, HandoffOwner& owner);
+  HandoffReceiver(sys::EventLoop& loop, HandoffOwner& owner);
   ~HandoffReceiver();
   HandoffReceiver(const HandoffReceiver&) = delete;
   HandoffReceiver& operator=(const HandoffReceiver&) = delete;
 
   // Listens at `socket_path` + ".handoff". Besides our own user only `users` may open channels.
   // Nothing is received before start().
-  Status listen(const std::string& socket_path, uint32_t mode, std::vector<uint32_t> users);
-  Status start();
+  sys::Status listen(const std::string& socket_path, uint32_t mode, std::vector<uint32_t> users);
+  sys::Status start();
   // The client of `origin` has ended; no effect if its channel has ended, too. Reported at once if
   // the sender asked for that, otherwise with the next message or within
   // limits::handoff_report_delay_ms.
@@ -76,30 +76,30 @@ class HandoffReceiver {
 
  private:
   class Channel;
-  struct Door final : EventHandler {
+  struct Door final : sys::EventHandler {
     explicit Door(HandoffReceiver& receiver_in) : receiver(receiver_in) {}
     void on_events(uint32_t) override { receiver.accept_channels(); }
     HandoffReceiver& receiver;
-    Listener listener;
-    EventLoop::Token token = 0;
+    sys::Listener listener;
+    sys::EventLoop::Token token = 0;
   };
 
   void accept_channels();
-  void open_channel(Fd fd);
+  void open_channel(sys::Fd fd);
   [[nodiscard]] bool may_send(int fd) const noexcept;
   void drop(Channel& channel);
   void flush_reports();
   void forget_unreported(uint64_t channel);
   void shut_door();
 
-  EventLoop& loop_;
+  sys::EventLoop& loop_;
   HandoffOwner& owner_;
   Door door_;
   std::vector<uint32_t> users_;
   std::unordered_map<uint64_t, std::unique_ptr<Channel>> channels_;
   uint64_t next_channel_ = 1;
-  Timer pause_timer_;                 // accepting channels pauses for lack of descriptors
-  Timer flush_timer_;                 // for reports that leave with no other message
+  sys::Timer pause_timer_;            // accepting channels pauses for lack of descriptors
+  sys::Timer flush_timer_;            // for reports that leave with no other message
   std::vector<uint64_t> unreported_;  // channels with a pending report
   bool draining_ = false;
   Counters counters_;
@@ -116,4 +116,4 @@ void for_each_counter(const HandoffReceiver::Counters& counters, const Each& eac
   each("channelsDenied", counters.denied);
 }
 
-}  // namespace espora::sys
+}  // namespace espora::intake

@@ -1,4 +1,4 @@
-#include "sys/handoff_receiver.h"
+#include "intake/handoff_receiver.h"
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,12 @@
 #include <string_view>
 #include <utility>
 
-#include "sys/burst.h"
-#include "sys/handoff_protocol.h"
+#include "intake/burst.h"
+#include "intake/handoff_protocol.h"
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
-namespace espora::sys {
+namespace espora::intake {
 
 namespace {
 
@@ -22,9 +22,9 @@ using handoff::Packet;
 }  // namespace
 
 // One sender. Messages leave in this order: hello, taken, refused, ended.
-class HandoffReceiver::Channel final : public EventHandler, public Retired {
+class HandoffReceiver::Channel final : public sys::EventHandler, public sys::Retired {
  public:
-  Channel(HandoffReceiver& receiver, uint64_t id, Fd fd)
+  Channel(HandoffReceiver& receiver, uint64_t id, sys::Fd fd)
       : receiver_(receiver), id_(id), fd_(std::move(fd)) {}
 
   [[nodiscard]] uint64_t id() const noexcept { return id_; }
@@ -40,12 +40,12 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   }
 
   void on_events(uint32_t events) override {
-    constexpr uint32_t ending = Events::error | Events::hang_up;
+    constexpr uint32_t ending = sys::Events::error | sys::Events::hang_up;
     if (read_done_ && (events & ending) != 0) {
       receiver_.drop(*this);
       return;
     }
-    if ((events & (Events::writable | ending)) != 0) flush();
+    if ((events & (sys::Events::writable | ending)) != 0) flush();
     read(burst_.limit(receiver_.loop_.after_long_turn()));
   }
 
@@ -57,7 +57,7 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   }
 
   void drain() {
-    shutdown_read(fd_.get());
+    sys::shutdown_read(fd_.get());
     read(INT_MAX);
   }
 
@@ -75,13 +75,13 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
       if (!say_next()) break;
     }
     if (!has_reports()) receiver_.forget_unreported(id_);
-    if (fd_.valid() && !has_something_to_say()) watch(read_done_ ? 0 : Events::readable);
+    if (fd_.valid() && !has_something_to_say()) watch(read_done_ ? 0 : sys::Events::readable);
   }
 
  private:
   struct Taken {
     uint64_t id;
-    Fd fd;
+    sys::Fd fd;
     bool tcp;
   };
 
@@ -120,11 +120,11 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   }
 
   bool send(const Packet& packet) {
-    const IoResult sent = send_sockets(fd_.get(), packet.data(), packet.size(), {});
+    const sys::IoResult sent = sys::send_sockets(fd_.get(), packet.data(), packet.size(), {});
     if (sent.bytes != 0) return true;
     if (sent.again) {
       // Nothing is received while the answer to an earlier packet waits.
-      watch(Events::writable);
+      watch(sys::Events::writable);
       return false;
     }
     receiver_.drop(*this);
@@ -152,8 +152,9 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   // False: there is no packet now.
   bool read_packet() {
     std::array<char, handoff::packet_bytes_max> bytes;
-    std::array<Fd, limits::handoff_sockets_max> sockets;
-    const SocketMessage got = receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
+    std::array<sys::Fd, limits::handoff_sockets_max> sockets;
+    const sys::SocketMessage got =
+        sys::receive_sockets(fd_.get(), bytes.data(), bytes.size(), sockets);
     if (got.io.again) return false;
     if (got.io.end && receiver_.draining_) {
       // Caused by drain(): the channel stays for reports, and an event tells when it ends.
@@ -182,15 +183,15 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   }
 
   // Decides about each socket of a message.
-  void sort(const handoff::Parsed& message, std::span<Fd> sockets) {
+  void sort(const handoff::Parsed& message, std::span<sys::Fd> sockets) {
     const size_t room = std::min(sockets.size(), receiver_.owner_.room_for_handed());
     for (size_t i = 0; i < room; ++i) {
-      const PassedKind kind = adopt_socket(sockets[i].get());
-      if (kind == PassedKind::other) {
+      const sys::PassedKind kind = sys::adopt_socket(sockets[i].get());
+      if (kind == sys::PassedKind::other) {
         ++receiver_.counters_.strays;
         refused_.push_back(message.id(i));
       } else {
-        taken_.push_back({message.id(i), std::move(sockets[i]), kind == PassedKind::tcp});
+        taken_.push_back({message.id(i), std::move(sockets[i]), kind == sys::PassedKind::tcp});
       }
     }
     receiver_.counters_.refused.add(sockets.size() - room);
@@ -206,9 +207,9 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
 
   HandoffReceiver& receiver_;
   const uint64_t id_;
-  Fd fd_;
-  EventLoop::Token token_ = 0;
-  uint32_t interest_ = Events::readable;
+  sys::Fd fd_;
+  sys::EventLoop::Token token_ = 0;
+  uint32_t interest_ = sys::Events::readable;
   Burst burst_{limits::handoff_packets_per_event_max};
   bool greeted_ = false;
   bool prompt_ = true;             // ended clients are reported at once
@@ -218,36 +219,37 @@ class HandoffReceiver::Channel final : public EventHandler, public Retired {
   std::vector<uint64_t> ended_;    // "ended" not yet sent
 };
 
-HandoffReceiver::HandoffReceiver(EventLoop& loop, HandoffOwner& owner)
+HandoffReceiver::HandoffReceiver(sys::EventLoop& loop, HandoffOwner& owner)
     : loop_(loop),
       owner_(owner),
       door_(*this),
       pause_timer_(
-          [](Timer&, void* self) {
+          [](sys::Timer&, void* self) {
             auto* receiver = static_cast<HandoffReceiver*>(self);
             if (receiver->door_.token == 0) return;
             receiver->loop_.modify(receiver->door_.token, receiver->door_.listener.fd(),
-                                   Events::readable);
+                                   sys::Events::readable);
           },
           this),
-      flush_timer_([](Timer&, void* self) { static_cast<HandoffReceiver*>(self)->flush_reports(); },
-                   this) {}
+      flush_timer_(
+          [](sys::Timer&, void* self) { static_cast<HandoffReceiver*>(self)->flush_reports(); },
+          this) {}
 
 HandoffReceiver::~HandoffReceiver() { close(); }
 
-Status HandoffReceiver::listen(const std::string& socket_path, uint32_t mode,
-                               std::vector<uint32_t> users) {
+sys::Status HandoffReceiver::listen(const std::string& socket_path, uint32_t mode,
+                                    std::vector<uint32_t> users) {
   users_ = std::move(users);
-  auto listener = Listener::unix_path(socket_path + std::string(handoff::path_suffix), mode,
-                                      SocketType::seqpacket);
+  auto listener = sys::Listener::unix_path(socket_path + std::string(handoff::path_suffix), mode,
+                                           sys::SocketType::seqpacket);
   if (!listener.ok()) return listener.status();
   door_.listener = std::move(listener).value();
   return {};
 }
 
-Status HandoffReceiver::start() {
+sys::Status HandoffReceiver::start() {
   if (!door_.listener.valid()) return {};
-  auto token = loop_.add(door_.listener.fd(), Events::readable, door_);
+  auto token = loop_.add(door_.listener.fd(), sys::Events::readable, door_);
   if (!token.ok()) return token.status();
   door_.token = token.value();
   return {};
@@ -255,16 +257,16 @@ Status HandoffReceiver::start() {
 
 void HandoffReceiver::accept_channels() {
   while (door_.listener.valid()) {
-    Accepted accepted = accept_connection(door_.listener.fd());
+    sys::Accepted accepted = sys::accept_connection(door_.listener.fd());
     switch (accepted.outcome) {
-      case AcceptOutcome::accepted:
+      case sys::AcceptOutcome::accepted:
         open_channel(std::move(accepted.fd));
         break;
-      case AcceptOutcome::retry:
+      case sys::AcceptOutcome::retry:
         break;
-      case AcceptOutcome::none:
+      case sys::AcceptOutcome::none:
         return;
-      case AcceptOutcome::exhausted:
+      case sys::AcceptOutcome::exhausted:
         if (door_.token != 0) loop_.modify(door_.token, door_.listener.fd(), 0);
         loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
         return;
@@ -272,7 +274,7 @@ void HandoffReceiver::accept_channels() {
   }
 }
 
-void HandoffReceiver::open_channel(Fd fd) {
+void HandoffReceiver::open_channel(sys::Fd fd) {
   if (channels_.size() >= limits::handoff_channels_max || !may_send(fd.get())) {
     ++counters_.denied;
     return;
@@ -286,8 +288,8 @@ void HandoffReceiver::open_channel(Fd fd) {
 }
 
 bool HandoffReceiver::may_send(int fd) const noexcept {
-  const auto user = peer_user(fd);
-  return user.has_value() && (*user == effective_user() ||
+  const auto user = sys::peer_user(fd);
+  return user.has_value() && (*user == sys::effective_user() ||
                               std::find(users_.begin(), users_.end(), *user) != users_.end());
 }
 
@@ -353,4 +355,4 @@ void HandoffReceiver::close() {
   }
 }
 
-}  // namespace espora::sys
+}  // namespace espora::intake

@@ -1,10 +1,10 @@
-#include "sys/acceptor.h"
+#include "intake/acceptor.h"
 
 #include "sys/limits.h"
 
-namespace espora::sys {
+namespace espora::intake {
 
-Acceptor::Acceptor(EventLoop& loop, AcceptorOwner& owner)
+Acceptor::Acceptor(sys::EventLoop& loop, AcceptorOwner& owner)
     : loop_(loop),
       owner_(owner),
       pause_timer_(&Acceptor::on_pause_over, this),
@@ -12,37 +12,39 @@ Acceptor::Acceptor(EventLoop& loop, AcceptorOwner& owner)
 
 Acceptor::~Acceptor() { close(); }
 
-Status Acceptor::listen(const ListenOptions& options) {
+sys::Status Acceptor::listen(const ListenOptions& options) {
   if (options.port.has_value()) {
-    auto listeners = Listener::tcp(options.host, *options.port);
+    auto listeners = sys::Listener::tcp(options.host, *options.port);
     if (!listeners.ok()) return listeners.status();
-    for (Listener& listener : listeners.value()) {
+    for (sys::Listener& listener : listeners.value()) {
       doors_.push_back(std::make_unique<Door>(*this, std::move(listener)));
     }
   }
   if (!options.unix_path.empty()) {
-    auto listener = Listener::unix_path(options.unix_path, options.unix_mode);
+    auto listener = sys::Listener::unix_path(options.unix_path, options.unix_mode);
     if (!listener.ok()) return listener.status();
     doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
   }
   for (const int fd : options.inherited) {
-    auto listener = Listener::inherited(fd);
+    auto listener = sys::Listener::inherited(fd);
     if (!listener.ok()) return listener.status();
     doors_.push_back(std::make_unique<Door>(*this, std::move(listener).value()));
   }
   if (!options.unix_path.empty()) {
-    Status status = receiver_.listen(options.unix_path, options.unix_mode, options.handoff_users);
+    sys::Status status =
+        receiver_.listen(options.unix_path, options.unix_mode, options.handoff_users);
     if (!status.ok()) return status;
   }
   if (doors_.empty()) {
-    return Status(Code::invalid, "nowhere to listen: give a port, a unix socket, or both");
+    return sys::Status(sys::Code::invalid,
+                       "nowhere to listen: give a port, a unix socket, or both");
   }
   return {};
 }
 
-Status Acceptor::start() {
+sys::Status Acceptor::start() {
   for (auto& door : doors_) {
-    auto token = loop_.add(door->listener.fd(), Events::readable, *door);
+    auto token = loop_.add(door->listener.fd(), sys::Events::readable, *door);
     if (!token.ok()) return token.status();
     door->token = token.value();
   }
@@ -72,24 +74,24 @@ void Acceptor::accept_burst(Door& door, bool all) {
       pause(counters_.limit_reached);
       return;
     }
-    Accepted accepted = accept_connection(door.listener.fd());
+    sys::Accepted accepted = sys::accept_connection(door.listener.fd());
     switch (accepted.outcome) {
-      case AcceptOutcome::accepted:
+      case sys::AcceptOutcome::accepted:
         ++counters_.accepted;
         if (taken > 0) loop_.add_work(1);
         owner_.on_accepted(std::move(accepted.fd), door.tcp, accepted.peer);
         break;
-      case AcceptOutcome::retry:
+      case sys::AcceptOutcome::retry:
         ++counters_.aborted;
         break;
-      case AcceptOutcome::none:
+      case sys::AcceptOutcome::none:
         if (all) {
           shut(door);
           if (!listening()) owner_.on_drained();
         }
         door.burst.emptied(taken);
         return;
-      case AcceptOutcome::exhausted:
+      case sys::AcceptOutcome::exhausted:
         pause(counters_.exhausted);
         loop_.timers().arm(pause_timer_, loop_.now_ms() + limits::accept_pause_ms);
         owner_.on_exhausted(accepted.error);
@@ -100,7 +102,7 @@ void Acceptor::accept_burst(Door& door, bool all) {
 }
 
 // A level-triggered listener that is not read would wake the loop in every turn.
-void Acceptor::pause(Counter& reason) {
+void Acceptor::pause(sys::Counter& reason) {
   if (paused_) return;
   paused_ = true;
   ++reason;
@@ -117,9 +119,9 @@ void Acceptor::resume() {
   paused_ = false;
   for (auto& door : doors_) {
     if (door->token == 0) continue;
-    loop_.modify(door->token, door->listener.fd(), Events::readable);
+    loop_.modify(door->token, door->listener.fd(), sys::Events::readable);
     // An empty queue raises no event, but draining must notice it.
-    if (draining_) loop_.redispatch(door->token, Events::readable);
+    if (draining_) loop_.redispatch(door->token, sys::Events::readable);
   }
 }
 
@@ -136,7 +138,7 @@ void Acceptor::shut(Door& door) {
   door.listener.close();
 }
 
-void Acceptor::on_pause_over(Timer&, void* self) { static_cast<Acceptor*>(self)->resume(); }
+void Acceptor::on_pause_over(sys::Timer&, void* self) { static_cast<Acceptor*>(self)->resume(); }
 
 void Acceptor::drain() {
   draining_ = true;
@@ -152,4 +154,4 @@ void Acceptor::close() {
   receiver_.close();
 }
 
-}  // namespace espora::sys
+}  // namespace espora::intake

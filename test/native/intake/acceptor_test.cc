@@ -1,6 +1,6 @@
 // Accepting from real listeners: both kinds at once, limits, exhausted descriptors, draining, and
 // owners that close the acceptor while it hands them a connection.
-#include "sys/acceptor.h"
+#include "intake/acceptor.h"
 
 #include <atomic>
 #include <chrono>
@@ -22,7 +22,7 @@ namespace espora::test {
 namespace {
 
 // Keeps what it is given, as many as it has room for. The loop's thread only, but for the counts.
-class Keeper final : public sys::AcceptorOwner {
+class Keeper final : public intake::AcceptorOwner {
  public:
   void on_accepted(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>&) override {
     EXPECT_NE(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
@@ -33,7 +33,7 @@ class Keeper final : public sys::AcceptorOwner {
   }
   bool has_room() override { return kept_.size() < room_; }
   size_t room_for_handed() override { return room_ - kept_.size(); }
-  void on_handed(sys::Fd fd, bool tcp, const sys::HandoffOrigin& origin) override {
+  void on_handed(sys::Fd fd, bool tcp, const intake::HandoffOrigin& origin) override {
     EXPECT_TRUE(origin);
     on_accepted(std::move(fd), tcp, std::nullopt);
   }
@@ -51,7 +51,7 @@ class Keeper final : public sys::AcceptorOwner {
 
 class AcceptorTest : public testing::Test, private sys::TurnHook {
  protected:
-  AcceptorTest() : acceptor_(std::make_unique<sys::Acceptor>(thread_.loop(), keeper_)) {}
+  AcceptorTest() : acceptor_(std::make_unique<intake::Acceptor>(thread_.loop(), keeper_)) {}
   // Before any destructor: the loop calls this object at the end of each turn.
   void TearDown() override {
     thread_.stop();
@@ -83,7 +83,7 @@ class AcceptorTest : public testing::Test, private sys::TurnHook {
   TemporaryDirectory directory_;
   LoopThread thread_;
   Keeper keeper_;
-  std::unique_ptr<sys::Acceptor> acceptor_;
+  std::unique_ptr<intake::Acceptor> acceptor_;
 
  private:
   void on_turn_end() override { ++turns_; }

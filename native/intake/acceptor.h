@@ -11,21 +11,21 @@
 #include <utility>
 #include <vector>
 
-#include "sys/burst.h"
+#include "intake/burst.h"
+#include "intake/handoff_receiver.h"
 #include "sys/counter.h"
 #include "sys/event_loop.h"
-#include "sys/handoff_receiver.h"
 #include "sys/limits.h"
 #include "sys/sockets.h"
 
-namespace espora::sys {
+namespace espora::intake {
 
 struct ListenOptions {
   std::string host;              // TCP: host to listen on, at all its addresses; used with `port`
   std::optional<uint16_t> port;  // 0 lets the kernel choose; absent: no TCP
   std::string unix_path;         // empty: no unix socket
   uint32_t unix_mode = 0600;     // permissions of the unix socket and of the handoff socket
-  std::vector<int> inherited;    // descriptors that already listen, see Listener::inherited
+  std::vector<int> inherited;    // descriptors that already listen, see sys::Listener::inherited
   // Users besides our own that may hand connections over.
   std::vector<uint32_t> handoff_users;
 };
@@ -33,7 +33,7 @@ struct ListenOptions {
 class AcceptorOwner {
  public:
   // One new connection, non-blocking. `tcp` is false for a unix socket, which has no `peer`.
-  virtual void on_accepted(Fd fd, bool tcp, const std::optional<Endpoint>& peer) = 0;
+  virtual void on_accepted(sys::Fd fd, bool tcp, const std::optional<sys::Endpoint>& peer) = 0;
   // Whether there is room for one more. After false, accepting pauses until Acceptor::resume().
   virtual bool has_room() = 0;
   // Accepting pauses for a while: EMFILE, ENFILE, ENOBUFS, ENOMEM.
@@ -44,7 +44,7 @@ class AcceptorOwner {
   virtual size_t room_for_handed() = 0;
   // As on_accepted, for a connection that another process accepted: HandoffOwner::on_handed. When
   // it has ended, call Acceptor::report_ended.
-  virtual void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
+  virtual void on_handed(sys::Fd fd, bool tcp, const HandoffOrigin& origin) = 0;
   // Acceptor::drain() has closed the last listener. May be called during drain().
   virtual void on_drained() {}
 
@@ -55,21 +55,21 @@ class AcceptorOwner {
 class Acceptor final : private HandoffOwner {
  public:
   struct Counters {
-    Counter accepted;
-    Counter exhausted;      // pauses for EMFILE, ENFILE, ENOBUFS or ENOMEM
-    Counter limit_reached;  // pauses for lack of room
-    Counter aborted;        // connections that ended before they were accepted
+    sys::Counter accepted;
+    sys::Counter exhausted;      // pauses for EMFILE, ENFILE, ENOBUFS or ENOMEM
+    sys::Counter limit_reached;  // pauses for lack of room
+    sys::Counter aborted;        // connections that ended before they were accepted
   };
 
-  Acceptor(EventLoop& loop, AcceptorOwner& owner);
+  Acceptor(sys::EventLoop& loop, AcceptorOwner& owner);
   ~Acceptor();
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
 
   // Binds and listens, but accepts nothing yet. Any thread, before the loop runs.
-  Status listen(const ListenOptions& options);
+  sys::Status listen(const ListenOptions& options);
   // Starts accepting connections. The loop's thread, or before the loop runs.
-  Status start();
+  sys::Status start();
   // Call whenever room may have become free; cheap when nothing was paused.
   void resume();
   // A connection that was handed to this process has ended.
@@ -93,35 +93,35 @@ class Acceptor final : private HandoffOwner {
   }
 
  private:
-  struct Door final : EventHandler {
-    Door(Acceptor& acceptor_in, Listener listener_in)
+  struct Door final : sys::EventHandler {
+    Door(Acceptor& acceptor_in, sys::Listener listener_in)
         : acceptor(acceptor_in), listener(std::move(listener_in)), tcp(listener.tcp()) {}
     void on_events(uint32_t) override { acceptor.accept_burst(*this, acceptor.draining_); }
     Acceptor& acceptor;
-    Listener listener;
-    EventLoop::Token token = 0;
+    sys::Listener listener;
+    sys::EventLoop::Token token = 0;
     bool tcp;
     Burst burst{limits::accepts_per_event_max};
   };
 
   size_t room_for_handed() override { return owner_.room_for_handed(); }
-  void on_handed(Fd fd, bool tcp, const HandoffOrigin& origin) override {
+  void on_handed(sys::Fd fd, bool tcp, const HandoffOrigin& origin) override {
     owner_.on_handed(std::move(fd), tcp, origin);
   }
 
   void accept_burst(Door& door, bool all);
   void shut(Door& door);
-  void pause(Counter& reason);
-  static void on_pause_over(Timer& timer, void* self);
+  void pause(sys::Counter& reason);
+  static void on_pause_over(sys::Timer& timer, void* self);
 
-  EventLoop& loop_;
+  sys::EventLoop& loop_;
   AcceptorOwner& owner_;
   std::vector<std::unique_ptr<Door>> doors_;
-  Timer pause_timer_;
+  sys::Timer pause_timer_;
   bool paused_ = false;
   bool draining_ = false;
   Counters counters_;
   HandoffReceiver receiver_;
 };
 
-}  // namespace espora::sys
+}  // namespace espora::intake

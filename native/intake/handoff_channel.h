@@ -1,6 +1,6 @@
 // The sending end of one handoff channel: a connection to an upstream that carries client sockets
 // to it, and its reports on which of them it took, refused, or saw end. Knows only the clients'
-// ids; sys/handoff_protocol.h has the messages.
+// ids; intake/handoff_protocol.h has the messages.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "intake/handoff_protocol.h"
 #include "sys/event_loop.h"
 #include "sys/fd.h"
-#include "sys/handoff_protocol.h"
 #include "sys/sockets.h"
 
-namespace espora::forward {
+namespace espora::intake {
 
 class HandoffChannel;
 
@@ -90,7 +90,7 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   // False: there is nothing to read now.
   bool read_packet(bool failed_before);
   bool understand(std::string_view packet);
-  bool understand(const sys::handoff::Parsed& message);
+  bool understand(const handoff::Parsed& message);
   bool settle(uint64_t client);
   void end();
 
@@ -106,4 +106,4 @@ class HandoffChannel final : public sys::Retired, private sys::EventHandler {
   std::deque<Offered> offered_;
 };
 
-}  // namespace espora::forward
+}  // namespace espora::intake

@@ -26,7 +26,7 @@
 #include "sys/check.h"
 #include "sys/limits.h"
 
-namespace espora::sys::handoff {
+namespace espora::intake::handoff {
 
 // A service listens for channels at its unix socket's path plus this suffix.
 inline constexpr std::string_view path_suffix = ".handoff";
@@ -113,4 +113,4 @@ inline std::optional<Parsed> take_message(std::string_view& packet) noexcept {
   return parsed;
 }
 
-}  // namespace espora::sys::handoff
+}  // namespace espora::intake::handoff

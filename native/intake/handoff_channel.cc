@@ -1,4 +1,4 @@
-#include "forward/handoff_channel.h"
+#include "intake/handoff_channel.h"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include "sys/limits.h"
 #include "sys/socket_passing.h"
 
-namespace espora::forward {
+namespace espora::intake {
 
-using sys::handoff::Kind;
+using handoff::Kind;
 
 bool HandoffChannel::start() {
   auto token = loop_.add(fd_.get(), sys::Events::readable, *this);
@@ -24,8 +24,7 @@ HandoffChannel::Sent HandoffChannel::send(std::span<const uint64_t> clients,
                                           bool report_at_once) {
   ESPORA_CHECK(clients.size() == sockets.size() && !clients.empty());
   if (state_ != State::ready) return Sent::leaving;
-  const sys::handoff::Packet packet(Kind::hand, clients,
-                                    report_at_once ? sys::handoff::report_at_once : 0);
+  const handoff::Packet packet(Kind::hand, clients, report_at_once ? handoff::report_at_once : 0);
   const sys::IoResult sent = sys::send_sockets(fd_.get(), packet.data(), packet.size(), sockets);
   if (sent.bytes != 0) {
     for (const uint64_t client : clients) offered_.push_back({client, now_ms});
@@ -49,7 +48,7 @@ void HandoffChannel::on_events(uint32_t) {
 }
 
 bool HandoffChannel::read_packet(bool failed_before) {
-  std::array<char, sys::handoff::packet_bytes_max> bytes;
+  std::array<char, handoff::packet_bytes_max> bytes;
   for (int tries = 0; state_ != State::ended; ++tries) {
     // No descriptors are expected here: any that arrive are closed at once.
     std::array<sys::Fd, 1> unwanted;
@@ -78,7 +77,7 @@ bool HandoffChannel::read_packet(bool failed_before) {
 // False: no valid message of a receiver in its current state.
 bool HandoffChannel::understand(std::string_view packet) {
   while (!packet.empty()) {
-    const auto message = sys::handoff::take_message(packet);
+    const auto message = handoff::take_message(packet);
     if (!message.has_value() || !understand(*message)) return false;
     // The owner has closed it meanwhile, so the rest of the packet is irrelevant.
     if (state_ == State::ended) return true;
@@ -86,7 +85,7 @@ bool HandoffChannel::understand(std::string_view packet) {
   return true;
 }
 
-bool HandoffChannel::understand(const sys::handoff::Parsed& message) {
+bool HandoffChannel::understand(const handoff::Parsed& message) {
   loop_.add_work(message.count);
   switch (message.kind) {
     case Kind::hello:
@@ -157,4 +156,4 @@ void HandoffChannel::end() {
   owner_.on_channel_ended(*this);
 }
 
-}  // namespace espora::forward
+}  // namespace espora::intake

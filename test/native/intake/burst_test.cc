@@ -1,8 +1,8 @@
-#include "sys/burst.h"
+#include "intake/burst.h"
 
 #include <gtest/gtest.h>
 
-namespace espora::sys {
+namespace espora::intake {
 namespace {
 
 TEST(Burst, GrowsWhileTurnAfterTurnIsFullUpToItsMost) {
@@ -43,4 +43,4 @@ TEST(Burst, TakesItsMostAfterALongTurn) {
 }
 
 }  // namespace
-}  // namespace espora::sys
+}  // namespace espora::intake
