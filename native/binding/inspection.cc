@@ -1,73 +1,31 @@
-#include "binding/store_tools.h"
+// `inspectStore`: a walk through a store, whose items JavaScript takes in portions.
 
-#include <algorithm>
 #include <cstdint>
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "binding/js_channel.h"
-#include "binding/promise_worker.h"
+#include "binding/store_facts.h"
+#include "binding/store_tools.h"
 #include "binding/values.h"
-#include "ledger/account_table.h"
 #include "ledger/entry_codec.h"
-#include "ledger/ledger_state.h"
-#include "store/copy.h"
 #include "store/reader.h"
 #include "sys/file_system.h"
 #include "sys/limits.h"
 #include "sys/thread.h"
 
 namespace espora::binding {
-
 namespace {
 
 // Items passed to JavaScript in one call: enough to make the call cheap, few enough to take little
 // memory and to keep JavaScript's thread responsive.
 constexpr size_t items_per_call = 512;
-
-constexpr const char* ledger_kind = "ledger";
-// The library's typed records, whose schema is JSON.
-constexpr const char* records_kind = "records";
-
-Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("uuid", store::uuid_text(facts.uuid));
-  set(object, "version", facts.version);
-  object.Set("storeKind", facts.kind);
-  set(object, "segmentBytes", facts.segment_bytes);
-  if (facts.kind == records_kind) object.Set("schema", facts.schema);
-  if (facts.kind != ledger_kind) return object;
-  const auto table = ledger::AccountTable::decode(
-      std::as_bytes(std::span(facts.schema.data(), facts.schema.size())));
-  if (!table.ok()) return object;
-  const auto accounts = table.value().accounts();
-  Napi::Array array = Napi::Array::New(env, accounts.size());
-  for (size_t i = 0; i < accounts.size(); ++i) {
-    Napi::Object each = Napi::Object::New(env);
-    set(each, "id", accounts[i].id);
-    set(each, "limit", static_cast<uint64_t>(accounts[i].limit));
-    array.Set(static_cast<uint32_t>(i), each);
-  }
-  object.Set("accounts", array);
-  return object;
-}
-
-Napi::Object to_object(Napi::Env env, const store::Finding& finding) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("severity", finding.severity == store::Severity::damage ? "damage" : "note");
-  set(object, "segment", finding.place.segment);
-  set(object, "block", finding.place.block);
-  set(object, "seq", finding.place.seq);
-  object.Set("text", finding.text());
-  return object;
-}
-
-// --- inspect -------------------------------------------------------------------------------------
 
 // A result of the walk, kept until JavaScript's thread turns it into an object.
 struct RecordItem {
@@ -106,7 +64,7 @@ std::string hexadecimal(const std::string& bytes) {
   return text;
 }
 
-Napi::Object to_object(Napi::Env env, const RecordItem& record, bool ledger) {
+Napi::Object record_to_object(Napi::Env env, const RecordItem& record, bool ledger) {
   const bool lost = record.type == store::lost_record_type;
   Napi::Object object = with_kind(env, lost ? "lost" : "record");
   set(object, "seq", record.seq);
@@ -132,7 +90,7 @@ Napi::Object to_object(Napi::Env env, const RecordItem& record, bool ledger) {
   return object;
 }
 
-Napi::Object to_object(Napi::Env env, const Item& item, bool ledger) {
+Napi::Object item_to_object(Napi::Env env, const Item& item, bool ledger) {
   if (const auto* segment = std::get_if<store::SegmentFacts>(&item)) {
     Napi::Object object = with_kind(env, "segment");
     set(object, "number", segment->number);
@@ -183,7 +141,7 @@ Napi::Object to_object(Napi::Env env, const Item& item, bool ledger) {
     object.Set("kind", "finding");
     return object;
   }
-  return to_object(env, std::get<RecordItem>(item), ledger);
+  return record_to_object(env, std::get<RecordItem>(item), ledger);
 }
 
 // One call of inspectStore, from its promise to its end. The thread walks; after every
@@ -280,7 +238,7 @@ class Inspection final : private store::ReadVisitor {
         array.Set(at++, store);
       }
       const bool ledger = facts_.kind == ledger_kind;
-      for (const Item& item : *items) array.Set(at++, to_object(env, item, ledger));
+      for (const Item& item : *items) array.Set(at++, item_to_object(env, item, ledger));
       try {
         on_items_.Call({array});
       } catch (const Napi::Error& error) {
@@ -324,150 +282,7 @@ class Inspection final : private store::ReadVisitor {
   bool failed_ = false;
 };
 
-// The state that a store's records must give and its snapshots contain, for a ledger.
-std::unique_ptr<store::SnapshotState> make_state(const store::StoreFacts& store) {
-  if (store.kind != ledger_kind) return nullptr;
-  const auto table = ledger::AccountTable::decode(
-      std::as_bytes(std::span(store.schema.data(), store.schema.size())));
-  if (!table.ok()) return nullptr;
-  return std::make_unique<ledger::LedgerState>(table.value());
-}
-
-// --- verify --------------------------------------------------------------------------------------
-
-// Where a tool works: a path that this process has not opened, or an open store's directory.
-using Place = std::variant<std::string, store::Directory>;
-
-sys::Result<store::Directory> open_place(Place& place) {
-  if (auto* directory = std::get_if<store::Directory>(&place)) return std::move(*directory);
-  return store::Directory::open(sys::posix_file_system(), std::get<std::string>(place), false,
-                                true);
-}
-
-class Verification final : public PromiseWorker {
- public:
-  Verification(Napi::Env env, Place place, uint64_t durable_seq)
-      : PromiseWorker(env, "espora.verify"), place_(std::move(place)), durable_seq_(durable_seq) {}
-
- private:
-  sys::Status work() override {
-    auto directory = open_place(place_);
-    if (!directory.ok()) return directory.status();
-    auto report = store::verify(std::move(directory).value(), make_state, durable_seq_);
-    if (report.ok()) report_ = std::move(report).value();
-    return report.status();
-  }
-
-  Napi::Value value(Napi::Env env) override {
-    const store::VerifyReport& report = report_;
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("ok", !report.damaged());
-    object.Set("store", to_object(env, report.store));
-    set(object, "provenSeq", report.proven_seq);
-    set(object, "lastSeq", report.last_seq);
-    set(object, "segments", report.segments);
-    set(object, "denseSegments", report.dense_segments);
-    set(object, "snapshots", report.snapshots);
-    set(object, "diskBytes", report.disk_bytes);
-    set(object, "batches", report.batches);
-    set(object, "seals", report.seals);
-    set(object, "records", report.records);
-    set(object, "lostRecords", report.lost_records);
-    set(object, "payloadBytes", report.payload_bytes);
-    set(object, "lastTimeUs", report.last_time_us);
-    Napi::Array findings = Napi::Array::New(env, report.findings.size());
-    for (size_t i = 0; i < report.findings.size(); ++i) {
-      findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
-    }
-    object.Set("findings", findings);
-    return object;
-  }
-
-  Place place_;
-  uint64_t durable_seq_;
-  store::VerifyReport report_;
-};
-
-// --- copy ----------------------------------------------------------------------------------------
-
-class Copying final : public PromiseWorker {
- public:
-  Copying(Napi::Env env, Place from, std::string to, store::OnDamage on_damage,
-          uint64_t durable_seq, std::string like = {})
-      : PromiseWorker(env, "espora.copy"),
-        from_(std::move(from)),
-        to_(std::move(to)),
-        on_damage_(on_damage),
-        durable_seq_(durable_seq),
-        like_(std::move(like)) {}
-
- private:
-  sys::Status work() override {
-    auto from = open_place(from_);
-    if (!from.ok()) return from.status();
-    auto report = store::copy_store(std::move(from).value(), to_, on_damage_, durable_seq_, like_);
-    if (report.ok()) report_ = std::move(report).value();
-    return report.status();
-  }
-
-  Napi::Value value(Napi::Env env) override {
-    const store::CopyReport& report = report_;
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("damaged", report.damaged());
-    object.Set("source", to_object(env, report.source));
-    object.Set("copy", to_object(env, report.copy));
-    set(object, "lastSeq", report.last_seq);
-    set(object, "records", report.records);
-    Napi::Array losses = Napi::Array::New(env, report.losses.size());
-    uint64_t lost = 0;
-    for (size_t i = 0; i < report.losses.size(); ++i) {
-      const store::Loss& loss = report.losses[i];
-      Napi::Object each = Napi::Object::New(env);
-      set(each, "firstSeq", loss.first_seq);
-      set(each, "lastSeq", loss.last_seq);
-      set(each, "segment", loss.segment);
-      set(each, "block", loss.block);
-      each.Set("reason", loss.what);
-      losses.Set(static_cast<uint32_t>(i), each);
-      lost += loss.last_seq - loss.first_seq + 1;
-    }
-    set(object, "lost", lost);
-    object.Set("losses", losses);
-    Napi::Array findings = Napi::Array::New(env, report.findings.size());
-    for (size_t i = 0; i < report.findings.size(); ++i) {
-      findings.Set(static_cast<uint32_t>(i), to_object(env, report.findings[i]));
-    }
-    object.Set("findings", findings);
-    return object;
-  }
-
-  Place from_;
-  std::string to_;
-  store::OnDamage on_damage_;
-  uint64_t durable_seq_;
-  std::string like_;
-  store::CopyReport report_;
-};
-
 }  // namespace
-
-Napi::Value copy_store(const Napi::CallbackInfo& info) {
-  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsBoolean()) {
-    throw Napi::TypeError::New(info.Env(), "copyStore(from, to, giveUp, like?)");
-  }
-  const bool give_up = info[2].As<Napi::Boolean>().Value();
-  std::string like;
-  if (info.Length() > 3 && info[3].IsString()) like = to_path(info.Env(), info[3]);
-  return PromiseWorker::queue<Copying>(
-      info.Env(), to_path(info.Env(), info[0]), to_path(info.Env(), info[1]),
-      give_up ? store::OnDamage::give_up : store::OnDamage::refuse, 0u, std::move(like));
-}
-
-Napi::Value back_up_directory(Napi::Env env, store::Directory from, std::string to,
-                              uint64_t durable_seq) {
-  return PromiseWorker::queue<Copying>(env, std::move(from), std::move(to), store::OnDamage::refuse,
-                                       durable_seq);
-}
 
 Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   if (info.Length() < 3 || !info[0].IsString() || !info[1].IsObject() || !info[2].IsFunction()) {
@@ -483,17 +298,6 @@ Napi::Value inspect_store(const Napi::CallbackInfo& info) {
   options.records = get_boolean_or(given, "records", options.records);
   return Inspection::begin(info.Env(), std::make_unique<Inspection>(info.Env(), std::move(options),
                                                                     info[2].As<Napi::Function>()));
-}
-
-Napi::Value verify_store(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsString()) {
-    throw Napi::TypeError::New(info.Env(), "verifyStore(directory)");
-  }
-  return PromiseWorker::queue<Verification>(info.Env(), to_path(info.Env(), info[0]), 0u);
-}
-
-Napi::Value verify_directory(Napi::Env env, store::Directory directory, uint64_t durable_seq) {
-  return PromiseWorker::queue<Verification>(env, std::move(directory), durable_seq);
 }
 
 }  // namespace espora::binding
