@@ -236,13 +236,13 @@ export interface NativeStore {
 
 export interface NativeInspectOptions {
   /** First sequence number to show. */
-  from?: number;
+  from?: number | undefined;
   /** Most records to show. */
-  limit?: number;
+  limit?: number | undefined;
   /** Whether to show snapshots, segments and their frames; default true. */
-  frames?: boolean;
+  frames?: boolean | undefined;
   /** Whether to show records; default true. */
-  records?: boolean;
+  records?: boolean | undefined;
 }
 
 /** One thing in a store: `kind` is store, snapshot, segment, batch, dense, seal, record, lost or finding. */

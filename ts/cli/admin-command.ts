@@ -3,7 +3,7 @@ import type { Command as Commander } from 'commander';
 import { invalid } from '../errors.js';
 import type { BalancerStats } from '../services/balancer.js';
 import { flagOf, optionOf, variableOf } from '../options/table.js';
-import { number, print, printError, printJson } from './output.js';
+import { exitCode, number, print, printJson } from './output.js';
 
 interface AdminFlags {
   readonly adminSocket?: string;
@@ -37,7 +37,8 @@ async function ask(
 }
 
 /** The number in a flag; other text stays text, which the balancer refuses. */
-const asNumber = (given: string): unknown => (/^\d{1,9}$/.test(given) ? Number(given) : given);
+const asNumber = (given: string | undefined): unknown =>
+  given !== undefined && /^\d{1,9}$/.test(given) ? Number(given) : given;
 
 const milliseconds = (us: number): string => `${(us / 1000).toFixed(us < 10_000 ? 2 : 0)} ms`;
 
@@ -93,12 +94,8 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
       .action(async (...given: unknown[]) => {
         const flags = given.at(-2) as AdminFlags;
         const address = given.length > 2 ? String(given[0]) : '';
-        try {
-          await run(flags, address);
-          end(0);
-        } catch (error) {
-          end(printError(`espora admin ${name.split(' ')[0]!}`, error));
-        }
+        const ran = run(flags, address).then(() => 0);
+        end(await exitCode(`espora admin ${name.split(' ')[0]!}`, ran));
       });
 
   const list = async (flags: AdminFlags): Promise<void> => {
@@ -111,19 +108,14 @@ export function registerAdminCommand(program: Commander, end: (exitCode: number)
     printJson(await ask(flags, 'GET', '/stats'));
   });
   add('set <address>', 'change the state or the weight of an upstream', async (flags, address) => {
-    await ask(flags, 'PATCH', pathOf(address), {
-      ...(flags.state === undefined ? {} : { state: flags.state }),
-      ...(flags.weight === undefined ? {} : { weight: asNumber(flags.weight) }),
-    });
+    const change = { state: flags.state, weight: asNumber(flags.weight) };
+    await ask(flags, 'PATCH', pathOf(address), change);
     await list(flags);
   })
     .option(...state)
     .option(...weight);
   add('add <address>', 'add an upstream', async (flags, address) => {
-    await ask(flags, 'POST', '/upstreams', {
-      address,
-      ...(flags.weight === undefined ? {} : { weight: asNumber(flags.weight) }),
-    });
+    await ask(flags, 'POST', '/upstreams', { address, weight: asNumber(flags.weight) });
     await list(flags);
   }).option(...weight);
   add(

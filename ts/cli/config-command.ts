@@ -1,7 +1,7 @@
 // `espora config`: the options that a command would run with, and the source of each value.
 import type { Setting } from '../options/resolve.js';
 import { defaultText, type Command } from '../options/table.js';
-import { print, printError, printJson } from './output.js';
+import { print, printJson } from './output.js';
 import { plainTable } from './plain-table.js';
 import { optionsFor, type Flags } from './sources.js';
 
@@ -10,18 +10,14 @@ function rowOf({ name, flag, variable, text, source, origin }: Setting): readonl
   return [flag, variable, value, source === 'file' ? `file ${origin}` : source];
 }
 
-/** Prints the options of `command`. Returns the exit code; never throws. */
+/** Prints the options of `command`. Returns the exit code. */
 export function config(command: Command, flags: Flags): number {
-  try {
-    const { settings } = optionsFor('espora config', command, flags);
-    if (flags.json === true) {
-      const options = settings.map(({ text, ...rest }) => ({ ...rest, value: text ?? null }));
-      printJson({ command, options });
-    } else {
-      print(plainTable(['OPTION', 'VARIABLE', 'VALUE', 'FROM'], settings.map(rowOf)));
-    }
-    return 0;
-  } catch (error) {
-    return printError('espora config', error);
+  const { settings } = optionsFor('espora config', command, flags);
+  if (flags.json === true) {
+    const options = settings.map(({ text, ...rest }) => ({ ...rest, value: text ?? null }));
+    printJson({ command, options });
+  } else {
+    print(plainTable(['OPTION', 'VARIABLE', 'VALUE', 'FROM'], settings.map(rowOf)));
   }
+  return 0;
 }

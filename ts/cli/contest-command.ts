@@ -1,5 +1,5 @@
 // The flags of `espora contest`; the command itself is in contest/.
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 
 export interface RunOptions {
   readonly host: string;
@@ -57,18 +57,17 @@ export function registerContestCommand(
     .description("play the contest's test against a running service and compute the prize")
     .option('--quick', 'the same peak rates, but 15 s of ramp and 15 s of plateau', false)
     .option('--host <host>', 'host of the service', '127.0.0.1')
-    .addOption(
-      new Option('--port <number>', 'its port').default(9999).argParser(wholeNumber(1, 65_535)),
+    .option('--port <number>', 'its port', wholeNumber(1, 65_535), 9999)
+    .option(
+      '--seed <number>',
+      'repeat the random choices of an earlier run',
+      wholeNumber(0, seedBelow - 1),
     )
-    .addOption(
-      new Option('--seed <number>', 'repeat the random choices of an earlier run').argParser(
-        wholeNumber(0, seedBelow - 1),
-      ),
-    )
-    .addOption(
-      new Option('--wait <seconds>', 'how long the service may take to answer at first')
-        .default(40)
-        .argParser(wholeNumber(0, 3600)),
+    .option(
+      '--wait <seconds>',
+      'how long the service may take to answer at first',
+      wholeNumber(0, 3600),
+      40,
     )
     .option('--compose <file>', "start a compose file's containers, play, stop them")
     .option('--limits', 'start a topology in control groups with its limits, play, stop it', false)

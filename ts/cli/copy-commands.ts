@@ -1,16 +1,8 @@
 // `espora backup` and `espora repair`: make a new store from another one, which is not changed.
 import { loadNative } from '../addon.js';
-import { invalid, toEsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { NativeCopyReport } from '../native.js';
-import {
-  damagedExitCode,
-  number,
-  print,
-  printError,
-  printJson,
-  printLine,
-  printShown,
-} from './output.js';
+import { damagedExitCode, number, print, printJson, printLine, printShown } from './output.js';
 import { optionsFor, type Flags } from './sources.js';
 import { copiedLine, findingLine } from './store-report.js';
 
@@ -33,20 +25,16 @@ async function copy(
   return { from: values.data, to, ...report };
 }
 
-/** Copies a sound store. Resolves with the exit code; never rejects. */
+/** Copies a sound store. Resolves with the exit code. */
 export async function backup(flags: CopyFlags): Promise<number> {
-  try {
-    const { from, to, records, lastSeq, findings } = await copy('backup', flags);
-    if (flags.json === true) {
-      printJson({ from, to, records, lastSeq, findings });
-    } else {
-      for (const finding of findings) printShown(findingLine(finding));
-      printShown(copiedLine(to, records, lastSeq));
-    }
-    return 0;
-  } catch (error) {
-    return printError('espora backup', toEsporaError(error));
+  const { from, to, records, lastSeq, findings } = await copy('backup', flags);
+  if (flags.json === true) {
+    printJson({ from, to, records, lastSeq, findings });
+  } else {
+    for (const finding of findings) printShown(findingLine(finding));
+    printShown(copiedLine(to, records, lastSeq));
   }
+  return 0;
 }
 
 const noneLost = (damaged: boolean): string =>
@@ -56,28 +44,22 @@ const noneLost = (damaged: boolean): string =>
 
 /**
  * Copies all that can be read, and reports what cannot. Resolves with the exit code, 3 if the store was
- * damaged, even if no record was lost; never rejects.
+ * damaged, even if no record was lost.
  */
 export async function repair(flags: CopyFlags): Promise<number> {
-  try {
-    const { from, to, records, lastSeq, lost, losses, findings, damaged } = await copy(
-      'repair',
-      flags,
-    );
-    if (flags.json === true) {
-      printJson({ from, to, records, lastSeq, lost, losses, findings });
-    } else {
-      for (const finding of findings) printShown(findingLine(finding));
-      for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
-        const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
-        const which = firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
-        printLine(`given up: ${which}${where}: ${reason}`);
-      }
-      printShown(copiedLine(to, records, lastSeq));
-      print(lost === 0 ? noneLost(damaged) : `${number(lost)} records were given up`);
+  const report = await copy('repair', flags);
+  const { from, to, records, lastSeq, lost, losses, findings, damaged } = report;
+  if (flags.json === true) {
+    printJson({ from, to, records, lastSeq, lost, losses, findings });
+  } else {
+    for (const finding of findings) printShown(findingLine(finding));
+    for (const { firstSeq, lastSeq: end, segment, block, reason } of losses) {
+      const where = segment === 0 ? '' : ` (segment ${segment}, block ${block})`;
+      const which = firstSeq === end ? `sequence ${firstSeq}` : `sequences ${firstSeq} to ${end}`;
+      printLine(`given up: ${which}${where}: ${reason}`);
     }
-    return damaged ? damagedExitCode : 0;
-  } catch (error) {
-    return printError('espora repair', toEsporaError(error));
+    printShown(copiedLine(to, records, lastSeq));
+    print(lost === 0 ? noneLost(damaged) : `${number(lost)} records were given up`);
   }
+  return damaged ? damagedExitCode : 0;
 }

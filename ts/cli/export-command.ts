@@ -1,20 +1,12 @@
 // `espora export`: writes a store's records to stdout, as JSON lines or CSV, even while a service runs.
 // Typed records and those of the ledger are written with their fields, others as bytes.
-import { loadNative } from '../addon.js';
-import { invalid, toEsporaError } from '../errors.js';
+import { invalid } from '../errors.js';
 import type { NativeStoreItem } from '../native.js';
 import { oneLine } from '../shown.js';
-import { recordOfSchema, type RecordType } from '../store/record.js';
-import {
-  damagedExitCode,
-  enough,
-  printData,
-  printError,
-  printInStep,
-  printNote,
-  stopIfNobodyReads,
-} from './output.js';
+import { recordOfSchema } from '../store/record.js';
+import { damagedExitCode, printData, printNote } from './output.js';
 import { optionsFor, type Flags } from './sources.js';
+import { enough, walkStore } from './walk.js';
 import { whole } from './whole.js';
 
 export interface ExportFlags extends Flags {
@@ -28,7 +20,7 @@ export interface ExportFlags extends Flags {
 }
 
 /** A record as it is exported: fields by name, bytes as text, 64-bit integers as bigint. */
-export type ExportedRow = Readonly<Record<string, unknown>>;
+type ExportedRow = Readonly<Record<string, unknown>>;
 
 const libraryRecordType = 1;
 
@@ -44,19 +36,17 @@ function oneOf<Value extends string>(
 
 const numberText = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));
 
+function jsonText(value: unknown): string {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'number') return JSON.stringify(value);
+  return Number.isFinite(value) ? numberText(value) : JSON.stringify(String(value));
+}
+
 /** A row as JSON; 64-bit integers are written as numbers with all their digits. */
-export function jsonLine(row: ExportedRow): string {
-  const members = Object.entries(row).map(([name, value]) => {
-    const text =
-      typeof value === 'bigint'
-        ? String(value)
-        : typeof value === 'number'
-          ? Number.isFinite(value)
-            ? numberText(value)
-            : JSON.stringify(String(value))
-          : JSON.stringify(value);
-    return `${JSON.stringify(name)}:${text}`;
-  });
+function jsonLine(row: ExportedRow): string {
+  const members = Object.entries(row).map(
+    ([name, value]) => `${JSON.stringify(name)}:${jsonText(value)}`,
+  );
   return oneLine(`{${members.join(',')}}`);
 }
 
@@ -98,39 +88,27 @@ function decoder(store: NativeStoreItem, encoding: 'base64' | 'hex'): Decoder {
           : Object.fromEntries(columns.map((name) => [name, item[name]])),
     };
   }
-  const bytesText = (value: unknown): unknown =>
-    value instanceof Uint8Array ? Buffer.from(value).toString(encoding) : value;
-  const own = ({ seq, timeUs }: NativeStoreItem): [string, unknown][] => [
-    ['seq', seq],
-    ['timeUs', timeUs],
-  ];
-  const bytesOf = (item: NativeStoreItem): Buffer => Buffer.from(String(item['bytes']), 'hex');
-  const rowOf =
-    (fields: (item: NativeStoreItem) => [string, unknown][]): Decoder['decode'] =>
-    // Unknown types of records are skipped.
-    (item) =>
-      item['type'] === libraryRecordType
-        ? Object.fromEntries([...own(item), ...fields(item)])
-        : undefined;
-  if (kind !== 'records') {
-    return {
-      columns: [...ownColumns, 'bytes'],
-      decode: rowOf((item) => [['bytes', bytesText(bytesOf(item))]]),
-    };
-  }
   const schema = String(store['schema']);
-  const type: RecordType<Record<string, unknown>> = recordOfSchema(schema);
-  const { fields } = JSON.parse(schema) as { fields: [string, unknown][] };
+  const type = kind === 'records' ? recordOfSchema(schema) : undefined;
+  const { fields } = (type === undefined ? { fields: [['bytes']] } : JSON.parse(schema)) as {
+    fields: [string, unknown?][];
+  };
   // A field whose name is that of one of our columns gets a longer name.
   const columnOf = (name: string): string => (ownColumns.includes(name) ? `value.${name}` : name);
   return {
     columns: [...ownColumns, ...fields.map(([name]) => columnOf(name))],
-    decode: rowOf((item) =>
-      Object.entries(type.decode(bytesOf(item))).map(([name, value]) => [
-        columnOf(name),
-        bytesText(value),
-      ]),
-    ),
+    decode: ({ type: recordType, seq, timeUs, bytes: hex }) => {
+      // Unknown types of records are skipped.
+      if (recordType !== libraryRecordType) return undefined;
+      const bytes = Buffer.from(String(hex), 'hex');
+      const values = type === undefined ? { bytes } : type.decode(bytes);
+      const row: Record<string, unknown> = { seq, timeUs };
+      for (const [name, value] of Object.entries(values)) {
+        const isBytes = value instanceof Uint8Array;
+        row[columnOf(name)] = isBytes ? Buffer.from(value).toString(encoding) : value;
+      }
+      return row;
+    },
   };
 }
 
@@ -145,59 +123,45 @@ function formatOf(flags: ExportFlags): 'ndjson' | 'csv' {
   return format;
 }
 
-/** Prints one line per record. Resolves with the exit code, 3 for damage; never rejects. */
+/** Prints one line per record. Resolves with the exit code, 3 for damage. */
 export async function exportRecords(flags: ExportFlags): Promise<number> {
   const { from, to, limit, format, bytes: bytesFlag, formulas, ...shared } = flags;
+  const { values } = optionsFor('espora export', 'export', shared);
+  const csv = formatOf(flags) === 'csv';
+  const encoding = oneOf('--bytes', bytesFlag, ['base64', 'hex']);
+  const first = whole('--from', from) ?? 0;
+  const last = whole('--to', to) ?? Number.MAX_SAFE_INTEGER;
+  let left = whole('--limit', limit) ?? Number.MAX_SAFE_INTEGER;
   let damaged = false;
-  try {
-    const { values } = optionsFor('espora export', 'export', shared);
-    const csv = formatOf(flags) === 'csv';
-    const encoding = oneOf('--bytes', bytesFlag, ['base64', 'hex']);
-    const first = whole('--from', from, 'from').from ?? 0;
-    const last = whole('--to', to, 'to').to ?? Number.MAX_SAFE_INTEGER;
-    let left = whole('--limit', limit, 'limit').limit ?? Number.MAX_SAFE_INTEGER;
-    printInStep();
-    let decode: Decoder['decode'] = () => undefined;
-    let columns: readonly string[] = [];
-    const takeItem = (item: NativeStoreItem, lines: string[]): void => {
-      if (item.kind === 'store') {
-        ({ columns, decode } = decoder(item, encoding));
-        if (csv) lines.push(csvLine(columns));
-        return;
-      }
-      if (item.kind === 'finding') {
-        const note = item['severity'] === 'note';
-        damaged ||= !note;
-        const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
-        printNote(`espora export: ${text}`);
-        return;
-      }
-      if (Number(item['seq']) > last || left === 0) throw enough;
-      const row = item.kind === 'record' ? decode(item) : undefined;
-      if (row === undefined) return;
-      left--;
-      lines.push(
-        csv
-          ? csvLine(
-              columns.map((name) => row[name]),
-              formulas,
-            )
-          : jsonLine(row),
-      );
-    };
-    const options = { from: first, frames: false, records: true };
-    await loadNative().inspectStore(values.data, options, (items) => {
-      stopIfNobodyReads();
-      const lines: string[] = [];
-      try {
-        for (const item of items) takeItem(item, lines);
-      } finally {
-        if (lines.length > 0) printData(lines.join('\n'));
-      }
-    });
-    return damaged ? damagedExitCode : 0;
-  } catch (error) {
-    if (error === enough) return damaged ? damagedExitCode : 0;
-    return printError('espora export', toEsporaError(error));
-  }
+  let decode: Decoder['decode'] = () => undefined;
+  let columns: readonly string[] = [];
+  const takeItem = (item: NativeStoreItem, lines: string[]): void => {
+    if (item.kind === 'store') {
+      ({ columns, decode } = decoder(item, encoding));
+      if (csv) lines.push(csvLine(columns));
+      return;
+    }
+    if (item.kind === 'finding') {
+      const note = item['severity'] === 'note';
+      damaged ||= !note;
+      const text = `${values.data}: ${note ? 'note: ' : ''}${String(item['text'])}`;
+      printNote(`espora export: ${text}`);
+      return;
+    }
+    if (Number(item['seq']) > last || left === 0) throw enough;
+    const row = item.kind === 'record' ? decode(item) : undefined;
+    if (row === undefined) return;
+    left--;
+    const cells = columns.map((name) => row[name]);
+    lines.push(csv ? csvLine(cells, formulas) : jsonLine(row));
+  };
+  await walkStore(values.data, { from: first, frames: false, records: true }, (items) => {
+    const lines: string[] = [];
+    try {
+      for (const item of items) takeItem(item, lines);
+    } finally {
+      if (lines.length > 0) printData(lines.join('\n'));
+    }
+  });
+  return damaged ? damagedExitCode : 0;
 }

@@ -1,19 +1,9 @@
 // `espora inspect`: shows what is in a store, without changing it, even while a service runs.
-import { loadNative } from '../addon.js';
-import { toEsporaError } from '../errors.js';
-import type { NativeInspectOptions, NativeStoreItem } from '../native.js';
-import {
-  damagedExitCode,
-  enough,
-  jsonText,
-  printError,
-  printInStep,
-  printShown,
-  stopIfNobodyReads,
-} from './output.js';
-import { whole } from './whole.js';
+import { damagedExitCode, jsonText, printShown } from './output.js';
 import { optionsFor, type Flags } from './sources.js';
 import { plainItem } from './store-report.js';
+import { walkStore } from './walk.js';
+import { whole } from './whole.js';
 
 export interface InspectFlags extends Flags {
   readonly from?: string;
@@ -24,28 +14,16 @@ export interface InspectFlags extends Flags {
   readonly records?: boolean;
 }
 
-/** Prints one line per item of the store. Resolves with the exit code, 3 for damage; never rejects. */
+/** Prints one line per item of the store. Resolves with the exit code, 3 for damage. */
 export async function inspect(flags: InspectFlags): Promise<number> {
   const { from, limit, frames, records, ...shared } = flags;
+  const { values } = optionsFor('espora inspect', 'inspect', shared);
+  const options = { from: whole('--from', from), limit: whole('--limit', limit), frames, records };
+  const line = flags.json === true ? jsonText : plainItem;
   let damaged = false;
-  try {
-    const { values } = optionsFor('espora inspect', 'inspect', shared);
-    const options: NativeInspectOptions = {
-      ...whole('--from', from, 'from'),
-      ...whole('--limit', limit, 'limit'),
-      frames: frames !== false,
-      records: records !== false,
-    };
-    const line = flags.json === true ? jsonText : plainItem;
-    printInStep();
-    await loadNative().inspectStore(values.data, options, (items: NativeStoreItem[]) => {
-      stopIfNobodyReads();
-      for (const item of items) printShown(line(item));
-      damaged ||= items.some(({ severity }) => severity === 'damage');
-    });
-    return damaged ? damagedExitCode : 0;
-  } catch (error) {
-    if (error === enough) return damaged ? damagedExitCode : 0;
-    return printError('espora inspect', toEsporaError(error));
-  }
+  await walkStore(values.data, options, (items) => {
+    for (const item of items) printShown(line(item));
+    damaged ||= items.some(({ severity }) => severity === 'damage');
+  });
+  return damaged ? damagedExitCode : 0;
 }

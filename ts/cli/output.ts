@@ -1,5 +1,5 @@
 // Output: lines of text or, with --json, one JSON value per line.
-import { EsporaError, errorTable, exitCodeOf, explain } from '../errors.js';
+import { EsporaError, errorTable, exitCodeOf, explain, toEsporaError } from '../errors.js';
 import { harmless, oneLine } from '../shown.js';
 
 /** The exit code of a command that found damage in a store, even if it otherwise succeeded. */
@@ -35,30 +35,6 @@ export function colourOn(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
 }
 
-/** Thrown by a command that only reads, to end it when its output was closed. */
-export const enough = new Error('The output is closed.');
-
-let gone = false;
-
-/** Throws `enough` if the output was closed. */
-export function stopIfNobodyReads(): void {
-  if (gone) throw enough;
-}
-
-/**
- * Makes `print` into a pipe wait until there is room, so that large output takes no memory. Not for
- * services: a slow reader must not stop them.
- */
-export function printInStep(): void {
-  const { _handle: handle } = process.stdout as unknown as {
-    _handle?: { setBlocking?: (on: boolean) => void };
-  };
-  handle?.setBlocking?.(true);
-  process.stdout.once('error', () => {
-    gone = true;
-  });
-}
-
 export function printJson(value: unknown): void {
   printShown(jsonText(value));
 }
@@ -74,6 +50,15 @@ export function printError(program: string, error: unknown): number {
       : harmless(String(error instanceof Error ? error.stack : error));
   process.stderr.write(`${program}: ${text}\n`);
   return exitCodeOf(error);
+}
+
+/** The exit code of a command; if it fails, its error is printed. */
+export async function exitCode(program: string, command: Promise<number>): Promise<number> {
+  try {
+    return await command;
+  } catch (error) {
+    return printError(program, toEsporaError(error));
+  }
 }
 
 export function printNote(line: string): void {

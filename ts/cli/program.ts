@@ -14,6 +14,7 @@ import type { Command, ServiceKind } from '../options/table.js';
 import { version } from '../version.js';
 import { registerAdminCommand } from './admin-command.js';
 import { registerContestCommand } from './contest-command.js';
+import { exitCode } from './output.js';
 import type { Flags } from './sources.js';
 
 const summaries: Readonly<Record<Command, string>> = {
@@ -43,32 +44,40 @@ function addOptions(target: Commander, command: Command, json: string): Commande
     .allowExcessArguments(false);
 }
 
-/** Adds the flags that only `espora inspect` has. */
-function addInspectOptions(target: Commander): void {
-  target
-    .option('--from <seq>', 'first sequence number to show (default: 1)')
-    .option('--limit <count>', 'most records to show (default: all)')
-    .option('--no-frames', 'leave out segments, batches and seals')
-    .option('--no-records', 'leave out records');
-}
+const newDirectory = [
+  '--to <directory>',
+  'directory of the new store, which must be new or empty',
+] as const;
 
-/** Adds the flags that only `espora export` has. */
-function addExportOptions(target: Commander): void {
-  target
-    .option('--from <seq>', 'first sequence number (default: 1)')
-    .option('--to <seq>', 'last sequence number (default: that of the last record)')
-    .option('--limit <count>', 'most records (default: all)')
-    .option('--format <format>', 'ndjson or csv (default: ndjson)')
-    .option('--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)')
-    .option(
-      '--no-formulas',
-      "of CSV: put ' before text that a spreadsheet would take for a formula",
-    );
-}
+/** Flags that only some commands have. */
+const ownFlags: Readonly<Partial<Record<Command, readonly (readonly [string, string])[]>>> = {
+  inspect: [
+    ['--from <seq>', 'first sequence number to show (default: 1)'],
+    ['--limit <count>', 'most records to show (default: all)'],
+    ['--no-frames', 'leave out segments, batches and seals'],
+    ['--no-records', 'leave out records'],
+  ],
+  export: [
+    ['--from <seq>', 'first sequence number (default: 1)'],
+    ['--to <seq>', 'last sequence number (default: that of the last record)'],
+    ['--limit <count>', 'most records (default: all)'],
+    ['--format <format>', 'ndjson or csv (default: ndjson)'],
+    ['--bytes <encoding>', 'how bytes are written, base64 or hex (default: base64)'],
+    ['--no-formulas', "of CSV: put ' before text that a spreadsheet would take for a formula"],
+  ],
+  repair: [
+    newDirectory,
+    [
+      '--like <directory>',
+      'a store of the same kind (a backup, or a new one), for a store whose file STORE cannot be read',
+    ],
+  ],
+  backup: [newDirectory],
+};
 
 type Action = (flags: Flags) => Promise<number>;
 
-/** The implementations of the commands. Each resolves with an exit code. */
+/** The implementations of the commands. Each resolves with an exit code, or rejects. */
 export interface Actions extends Readonly<Record<Exclude<Command, ServiceKind>, Action>> {
   readonly service: (kind: ServiceKind, flags: Flags) => Promise<number>;
   readonly config: (command: Command, flags: Flags) => Promise<number>;
@@ -106,19 +115,9 @@ export function createProgram(
     const data = !servicesAndStart.includes(command);
     const json = data ? 'print JSON' : 'print events as JSON, one per line';
     const added = program.command(command).description(summaries[command]);
-    if (command === 'inspect') addInspectOptions(added);
-    if (command === 'export') addExportOptions(added);
-    if (command === 'repair' || command === 'backup') {
-      added.option('--to <directory>', 'directory of the new store, which must be new or empty');
-    }
-    if (command === 'repair') {
-      added.option(
-        '--like <directory>',
-        'a store of the same kind (a backup, or a new one), for a store whose file STORE cannot be read',
-      );
-    }
+    for (const [flag, help] of ownFlags[command] ?? []) added.option(flag, help);
     addOptions(added, command, json).action(async (flags: Flags) => {
-      end(await run(actions, command, flags));
+      end(await exitCode(`espora ${command}`, run(actions, command, flags)));
     });
   }
 
@@ -133,7 +132,7 @@ export function createProgram(
       .command(command, { isDefault: command === 'start' })
       .description(`options of espora ${command}`);
     addOptions(added, command, 'print JSON').action(async (flags: Flags) => {
-      end(await actions.config(command, flags));
+      end(await exitCode('espora config', actions.config(command, flags)));
     });
   }
   return program;

@@ -1,15 +1,7 @@
 // The file that exists while a service serves its clients. It says how to check that, from the settings in
 // force: the image's health check (docker/healthcheck.c) reads only this file. Each line is a word and its
 // value; the address comes last, because it may contain anything, up to the end of the file.
-import {
-  closeSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { EsporaError } from '../errors.js';
 import type { Listening } from '../services/service.js';
@@ -73,12 +65,7 @@ export class ReadyFile {
     const temporary = `${this.#path}.${String(process.pid)}`;
     removeIfThere(temporary);
     try {
-      const file = openSync(temporary, 'wx', 0o644);
-      try {
-        writeSync(file, text);
-      } finally {
-        closeSync(file);
-      }
+      writeFileSync(temporary, text, { flag: 'wx', mode: 0o644 });
       renameSync(temporary, this.#path);
     } catch (error) {
       removeIfThere(temporary);

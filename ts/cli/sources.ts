@@ -4,13 +4,11 @@ import type { Resolution, Sources } from '../options/resolve.js';
 import type { Command } from '../options/table.js';
 import { printWarning } from './output.js';
 
-/** Flags of every command, besides those of the option table. */
-export interface CommonFlags {
+/** The flags of a command: those of the option table by name, and two that every command has. */
+export interface Flags extends Readonly<Record<string, unknown>> {
   readonly config?: string;
   readonly json?: boolean;
 }
-
-export type Flags = CommonFlags & Readonly<Record<string, unknown>>;
 
 /**
  * The environment, without LISTEN_FDS if those descriptors are meant for another process, which LISTEN_PID

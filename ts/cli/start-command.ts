@@ -13,7 +13,7 @@ import { version } from '../version.js';
 import { collectWhenNeeded } from './idle-collection.js';
 import { metricsLine, StartLines } from './lines.js';
 import { createLogger } from './log.js';
-import { print, printError, printJson, printLine } from './output.js';
+import { exitCode, print, printError, printJson, printLine } from './output.js';
 import { serviceCommand } from './service-command.js';
 import { sourcesOf, type Flags } from './sources.js';
 import { onStopSignals } from './stop-signals.js';
@@ -24,11 +24,7 @@ const program = 'espora';
 export async function start(flags: Flags): Promise<number> {
   collectWhenNeeded();
   process.title = `${program} start`;
-  try {
-    return await run(flags);
-  } catch (error) {
-    return printError(program, error);
-  }
+  return exitCode(program, run(flags));
 }
 
 async function run(flags: Flags): Promise<number> {

@@ -2,6 +2,13 @@
 // relay over unix sockets.
 import type { Topology } from './topology.js';
 
+const api = {
+  kind: 'api',
+  listen: 'socket',
+  upstreams: ['database'],
+  limits: { cpus: 0.2, memoryMegabytes: 100 },
+} as const;
+
 export const relay: Topology = Object.freeze({
   name: 'relay',
   summary: 'balancer → 2 api instances → database, every hop a relay',
@@ -13,20 +20,8 @@ export const relay: Topology = Object.freeze({
       upstreams: [],
       limits: { cpus: 0.4, memoryMegabytes: 240 },
     },
-    {
-      name: 'api 1',
-      kind: 'api',
-      listen: 'socket',
-      upstreams: ['database'],
-      limits: { cpus: 0.2, memoryMegabytes: 100 },
-    },
-    {
-      name: 'api 2',
-      kind: 'api',
-      listen: 'socket',
-      upstreams: ['database'],
-      limits: { cpus: 0.2, memoryMegabytes: 100 },
-    },
+    { name: 'api 1', ...api },
+    { name: 'api 2', ...api },
     {
       name: 'balancer',
       kind: 'balancer',
