@@ -18,19 +18,17 @@ namespace {
 // reports it after each read of its peer, which would cost a turn for nothing.
 constexpr uint32_t basic_interest = Events::readable | Events::read_hang_up | Events::edge;
 
-// Makes the response at `begin` of `output` announce that it is the connection's last.
+// Makes the response at `begin` of `output` announce that it is the connection's last. Connection
+// is the last field of a head that has it.
 void insert_close(OutputBuffer& output, size_t begin) {
   constexpr std::string_view keep_alive = "\r\nConnection: keep-alive";
   const std::string_view all = output.view();
-  const size_t line_end = all.find("\r\n", begin);
   const size_t head_end = all.find("\r\n\r\n", begin);
-  const std::string_view fields = all.substr(line_end, head_end - line_end);
-  const size_t contrary = std::min(fields.find(keep_alive), fields.size());
+  std::string_view head = all.substr(0, head_end);
+  if (head.ends_with(keep_alive)) head.remove_suffix(keep_alive.size());
   OutputBuffer changed;
-  changed.append(all.substr(0, line_end));
+  changed.append(head);
   changed.append("\r\nConnection: close");
-  changed.append(fields.substr(0, contrary));
-  changed.append(fields.substr(std::min(contrary + keep_alive.size(), fields.size())));
   changed.append(all.substr(head_end));
   output.swap(changed);
 }

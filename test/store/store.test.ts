@@ -161,6 +161,16 @@ test('closing ends a live read, and settles everything that was appended before'
   t.is((await all(again.read())).length, 5000);
 });
 
+test('a flush has everything that was appended before it, also in the same turn', async (t) => {
+  const store = await open(t, { ...small, sync: 'never' });
+  for (let i = 1; i <= 20; i++) {
+    const appended = store.append(raw(`${i}`));
+    await store.flush();
+    t.is(store.durableSeq, i);
+    await appended;
+  }
+});
+
 test('a value that is refused changes nothing, nor does a batch with one', async (t) => {
   const store = await open(t);
   const max = store.stats().unitBytesMax;

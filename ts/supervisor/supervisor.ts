@@ -211,7 +211,6 @@ export class Supervisor {
 
   #spawn(service: SupervisedService): void {
     service.readySince = undefined;
-    service.end = undefined;
     const process = new ServiceProcess(this.#options.commandOf(service.plan), {
       ready: (started) => {
         service.readySince = performance.now();

@@ -123,8 +123,9 @@ TEST(Chunked, IncompleteBodiesWaitForMore) {
 }
 
 TEST(Chunked, Extensions) {
-  for (const char* extension : {";a", ";a=b", ";a=\"b\"", ";a=\"\"", ";a;b=c;d=\"e;f\\\"\\\\\"",
-                                ";!#$%&'*+-.^_`|~=1", ";a=\"\t \x80\xFF\"", ";a=\"\\\t\""}) {
+  for (const char* extension :
+       {";a", ";a=b", ";a=bcd", ";abc=d", ";a=\"b\"", ";a=\"\"", ";a;b=c;d=\"e;f\\\"\\\\\"",
+        ";!#$%&'*+-.^_`|~=1", ";a=\"\t \x80\xFF\"", ";a=\"\\\t\""}) {
     EXPECT_EQ(trace_of(head + "3" + extension + "\r\nabc\r\n0" + extension + "\r\n\r\n"),
               body_trace("abc"))
         << extension;
