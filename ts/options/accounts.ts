@@ -1,11 +1,10 @@
 // Tables of accounts, as JSON in the option itself or in a file: the accounts to create in addition to
 // those that a store has.
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { invalid } from '../errors.js';
 import { asJson } from '../shown.js';
-import { repeatedName } from './json.js';
-import type { Kind } from './kinds.js';
+import { readText, repeatedName } from './json.js';
+import { kind, type Kind, type Refused } from './kinds.js';
 
 /** One account; `limit` is how far below zero its balance may go, in cents. */
 export interface Account {
@@ -57,7 +56,7 @@ function refusalOf(issue: z.core.$ZodIssue, input: unknown): string {
 }
 
 /** The table, frozen, or why it is refused. */
-function check(input: unknown): readonly Account[] | { readonly refused: string } {
+function check(input: unknown): readonly Account[] | Refused {
   if (Array.isArray(input) && input.length > accountsMax) {
     return {
       refused: `it has ${String(input.length)} accounts, and at most ${String(accountsMax)} are possible`,
@@ -73,7 +72,7 @@ function check(input: unknown): readonly Account[] | { readonly refused: string 
   return Object.freeze(parsed.data.map((account) => Object.freeze(account)));
 }
 
-function parse(json: string): readonly Account[] | { readonly refused: string } {
+function parse(json: string): readonly Account[] | Refused {
   let input: unknown;
   try {
     input = JSON.parse(json);
@@ -91,38 +90,22 @@ type AccountsInput = string | readonly Account[];
  * A table of accounts: an array, or text that is a JSON array (it starts with a bracket) or the path of a
  * file. A path stays a path here; `loadAccounts` reads the file.
  */
-export function accounts(): Kind<AccountsInput, AccountsInput> {
-  const input = z.union([z.string().min(1), z.array(z.any())], {
-    error: `it must be ${expected}`,
-  });
-  const schema = input.transform((given, context): AccountsInput => {
-    if (typeof given === 'string' && !given.trimStart().startsWith('[')) return given;
-    const table = typeof given === 'string' ? parse(given) : check(given);
-    if (!('refused' in table)) return table;
-    context.addIssue({ code: 'custom', message: table.refused });
-    return z.NEVER;
-  }) as unknown as z.ZodType<AccountsInput, AccountsInput>;
-  return {
-    schema,
+export const accounts = (): Kind<AccountsInput, AccountsInput> =>
+  kind<AccountsInput, AccountsInput>({
+    input: z.union([z.string().min(1), z.array(z.any())], { error: `it must be ${expected}` }),
+    read: (given) => {
+      if (typeof given !== 'string') return check(given);
+      return given.trimStart().startsWith('[') ? parse(given) : given;
+    },
     expected,
     placeholder: '<file>',
     format: (value) => (typeof value === 'string' ? value : JSON.stringify(value)),
-  };
-}
+  });
 
 /** The table, read from the file if a path was given. Throws an EsporaError that names the file. */
 export function loadAccounts(value: AccountsInput): readonly Account[] {
   if (typeof value !== 'string') return value;
-  let json: string;
-  try {
-    json = readFileSync(value, 'utf8');
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw invalid(`the accounts file ${value} cannot be read (${reason})`);
-  }
-  const table = parse(json);
-  if ('refused' in table) {
-    throw invalid(`the accounts file ${value} is wrong: ${table.refused}`);
-  }
-  return table;
+  const table = parse(readText('the accounts file', value));
+  if (!('refused' in table)) return table;
+  throw invalid(`the accounts file ${value} is wrong: ${table.refused}`);
 }

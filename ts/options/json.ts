@@ -1,4 +1,17 @@
-// Finds repeated names in JSON; JSON.parse silently keeps the last of two members with the same name.
+// Files with JSON, and names that are repeated in it: JSON.parse silently keeps the last of two members with
+// the same name.
+import { readFileSync } from 'node:fs';
+import { invalid } from '../errors.js';
+
+/** The text of a file; `what` says in the error which one it is. Throws ERR_ESPORA_INVALID. */
+export function readText(what: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    throw invalid(`${what} ${path} cannot be read (${code})`);
+  }
+}
 
 const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 

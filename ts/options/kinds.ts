@@ -19,7 +19,7 @@ export interface Kind<Input, Value> {
 }
 
 /** Why a value is refused, where "it must be …" does not say it. */
-interface Refused {
+export interface Refused {
   readonly refused: string;
 }
 
@@ -31,7 +31,7 @@ interface Definition<Input, Value> extends Omit<Kind<Input, Value>, 'schema'> {
   readonly read: Reader<Input, Value>;
 }
 
-function kind<Input, Value>(definition: Definition<Input, Value>): Kind<Input, Value> {
+export function kind<Input, Value>(definition: Definition<Input, Value>): Kind<Input, Value> {
   const { input, read, ...rest } = definition;
   const schema = input.transform((given, context): Value => {
     const value = read(given);
@@ -104,8 +104,7 @@ function listKind<Item, Value>({
 }
 
 function wholeNumber(input: string | number, min: number, max: number): number | undefined {
-  const value =
-    typeof input === 'number' ? input : /^\d{1,16}$/.test(input) ? Number(input) : Number.NaN;
+  const value = /^\d{1,16}$/.test(String(input)) ? Number(input) : Number.NaN;
   return Number.isSafeInteger(value) && value >= min && value <= max ? value : undefined;
 }
 
@@ -124,6 +123,15 @@ export function port(): Kind<string | number, number> {
   return { ...count({ min: 0, max: 65535 }), placeholder: '<port>' };
 }
 
+type Units = readonly (readonly [name: string, size: number])[];
+
+/** The number in the largest unit in which it is whole; units in falling order, the last of size 1. */
+function inUnits(units: Units, value: number): string {
+  if (value === 0) return '0';
+  const [name, size] = units.find(([, each]) => value % each === 0)!;
+  return `${value / size}${name}`;
+}
+
 const durationUnits = [
   ['m', 60_000],
   ['s', 1000],
@@ -132,13 +140,7 @@ const durationUnits = [
 
 /** A length of time, in milliseconds; as text with its unit: `10ms`, `1.5s`, `2m`, or `0`. */
 export function duration(range: { minMs: number; maxMs: number }): Kind<string | number, number> {
-  const format = (ms: number): string => {
-    if (ms === 0) return '0';
-    for (const [unit, unitMs] of durationUnits) {
-      if (ms % unitMs === 0) return `${String(ms / unitMs)}${unit}`;
-    }
-    return `${String(ms)}ms`;
-  };
+  const format = (ms: number): string => inUnits(durationUnits, ms);
   const expected = `a time from ${format(range.minMs)} to ${format(range.maxMs)} with its unit, such as 10ms, 1.5s or 2m`;
   const inMs = (input: string): number | undefined => {
     const match = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?$/.exec(input);
@@ -155,8 +157,7 @@ export function duration(range: { minMs: number; maxMs: number }): Kind<string |
     input: textOrNumber(expected),
     read: (input) => {
       const ms = typeof input === 'number' ? input : inMs(input);
-      if (ms === undefined || !Number.isSafeInteger(ms)) return undefined;
-      return ms >= range.minMs && ms <= range.maxMs ? ms : undefined;
+      return ms === undefined ? undefined : wholeNumber(ms, range.minMs, range.maxMs);
     },
     expected,
     placeholder: '<time>',
@@ -168,6 +169,7 @@ const byteUnits = [
   ['GiB', 2 ** 30],
   ['MiB', 2 ** 20],
   ['KiB', 2 ** 10],
+  ['', 1],
 ] as const;
 
 /** A number of bytes; as text plain or in KiB, MiB, GiB. */
@@ -176,27 +178,15 @@ export function bytes(range: {
   max: number;
   multipleOf?: number;
 }): Kind<string | number, number> {
-  const format = (value: number): string => {
-    for (const [unit, unitBytes] of byteUnits) {
-      if (value > 0 && value % unitBytes === 0) return `${String(value / unitBytes)}${unit}`;
-    }
-    return String(value);
-  };
+  const format = (value: number): string => inUnits(byteUnits, value);
   const step = range.multipleOf ?? 1;
   const multiple = step === 1 ? '' : ` in steps of ${format(step)}`;
   const expected = `a size from ${format(range.min)} to ${format(range.max)}${multiple}, in bytes or with KiB, MiB or GiB`;
   return kind({
     input: textOrNumber(expected),
     read: (input) => {
-      let factor = 1;
-      let digits = input;
-      const match = typeof input === 'string' ? /^(\d{1,16})(KiB|MiB|GiB)$/.exec(input) : null;
-      if (match !== null) {
-        digits = match[1]!;
-        factor = byteUnits.find(([name]) => name === match[2])![1];
-      }
-      const amount = wholeNumber(digits, 0, Number.MAX_SAFE_INTEGER);
-      const value = amount === undefined ? Number.NaN : amount * factor;
+      const [, digits, unit = ''] = /^(\d{1,16})([KMG]iB)?$/.exec(String(input)) ?? [];
+      const value = Number(digits) * byteUnits.find(([name]) => name === unit)![1];
       const fits = value >= range.min && value <= range.max && value % step === 0;
       return fits ? value : undefined;
     },
@@ -209,20 +199,16 @@ export function bytes(range: {
 /** The permissions of a socket file, in octal as text: `600`, `0660`. */
 export function fileMode(): Kind<string | number, number> {
   const expected = 'permissions in octal, such as 600 or 660';
+  const format = (mode: number): string => mode.toString(8).padStart(3, '0');
   return kind({
     input: textOrNumber(expected),
     read: (input) => {
-      const mode =
-        typeof input === 'number'
-          ? input
-          : /^0?[0-7]{3}$/.test(input)
-            ? Number.parseInt(input, 8)
-            : Number.NaN;
-      return Number.isInteger(mode) && mode >= 0 && mode <= 0o777 ? mode : undefined;
+      const octal = typeof input === 'number' ? format(input) : input;
+      return /^0?[0-7]{3}$/.test(octal) ? Number.parseInt(octal, 8) : undefined;
     },
     expected,
     placeholder: '<mode>',
-    format: (mode) => mode.toString(8).padStart(3, '0'),
+    format,
   });
 }
 
@@ -369,9 +355,8 @@ export type Weighted = { readonly address: string; readonly weight: number };
 const weightExpected = `a whole number from 1 to ${String(weightMax)}`;
 
 export function parseUpstream(input: string): Weighted | Refused | undefined {
-  const match = /^(.*\S)\s+weight=(\S*)$/.exec(input);
-  const at = match === null ? input : match[1]!;
-  const weight = match === null ? 1 : wholeNumber(match[2]!, 1, weightMax);
+  const [, at = input, given = '1'] = /^(.*\S)\s+weight=(\S*)$/.exec(input) ?? [];
+  const weight = wholeNumber(given, 1, weightMax);
   if (weight === undefined) return { refused: `a weight must be ${weightExpected}` };
   const parsed = parseAddress(at);
   if (parsed === undefined || 'refused' in parsed) return parsed;

@@ -1,9 +1,8 @@
 // Resolves flags, environment and configuration file to the checked, frozen options of a command, with the
 // source of each value.
 import { asJson } from '../shown.js';
-import { readFileSync } from 'node:fs';
 import { invalid } from '../errors.js';
-import { repeatedName } from './json.js';
+import { readText, repeatedName } from './json.js';
 import { suggestion } from './suggest.js';
 import { flagOf, optionNames, optionOf, optionsOf, serviceOptionsOf, variableOf } from './table.js';
 import type {
@@ -77,11 +76,6 @@ function isServiceLink(name: string, value: string): boolean {
   return !knownVariables.includes(name) && linkNames.test(name);
 }
 
-/** An empty variable counts as absent: `VARIABLE=${UNSET}` in a compose file sets one. */
-function isSet(name: string, value: string | undefined): value is string {
-  return value !== undefined && value !== '' && !isServiceLink(name, value);
-}
-
 const meant = (name: string): string => {
   // PORT, DB and others have no prefix, and are easily given one by mistake.
   const bare = name.slice(prefix.length);
@@ -117,14 +111,7 @@ export function foreignVariables(environment: Environment): readonly string[] {
 
 /** Reads a configuration file: one JSON object with options by name. */
 export function readConfigFile(path: string): ConfigFile {
-  let json: string;
-  try {
-    json = readFileSync(path, 'utf8');
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw invalid(`the configuration file ${path} cannot be read (${reason})`);
-  }
-  return parseConfigFile(path, json);
+  return parseConfigFile(path, readText('the configuration file', path));
 }
 
 /** The content of a configuration file, its keys checked. */
@@ -161,7 +148,8 @@ function given(name: OptionName, sources: Sources): Given | undefined {
   if (flag !== undefined) return { value: flag, source: 'flag', origin: flagOf(name) };
   const variable = variableOf(name);
   const text = sources.environment?.[variable];
-  if (isSet(variable, text)) {
+  // An empty variable counts as absent: `VARIABLE=${UNSET}` in a compose file sets one.
+  if (text !== undefined && text !== '' && !isServiceLink(variable, text)) {
     return { value: text, source: 'environment', origin: variable };
   }
   if (sources.file !== undefined && Object.hasOwn(sources.file.content, name)) {

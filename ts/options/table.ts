@@ -46,342 +46,297 @@ export interface OptionSpec<
   readonly help: string;
 }
 
-function option<
-  Input,
-  Value,
-  const Uses extends Command,
-  const Scope extends 'service' | 'process' = 'service',
-  Default extends NoInfer<Value> | undefined = undefined,
-  const Unless extends readonly string[] | undefined = undefined,
->(
-  spec: Pick<
-    OptionSpec<Input, Value, Default, Uses, Scope, Unless>,
-    'kind' | 'commands' | 'variable' | 'help'
-  > & { readonly default?: Default; readonly defaultUnless?: Unless; readonly scope?: Scope },
-): OptionSpec<Input, Value, Default, Uses, Scope, Unless> {
-  return Object.freeze({
-    default: undefined as Default,
-    defaultUnless: undefined as Unless,
-    scope: 'service' as Scope,
-    ...spec,
-  });
+/** Makes the rows of options that apply to the same commands. */
+function rowsOf<const Uses extends Command, const Scope extends 'service' | 'process' = 'service'>(
+  commands: readonly Uses[],
+  scope: Scope = 'service' as Scope,
+) {
+  return <
+    Input,
+    Value,
+    Default extends NoInfer<Value> | undefined = undefined,
+    const Unless extends readonly string[] | undefined = undefined,
+  >(
+    spec: Pick<
+      OptionSpec<Input, Value, Default, Uses, Scope, Unless>,
+      'kind' | 'variable' | 'help'
+    > & { readonly default?: Default; readonly defaultUnless?: Unless },
+  ): OptionSpec<Input, Value, Default, Uses, Scope, Unless> =>
+    Object.freeze({
+      default: undefined as Default,
+      defaultUnless: undefined as Unless,
+      commands,
+      scope,
+      ...spec,
+    });
 }
 
-const minuteMs = 60_000;
 const everyService = ['start', 'balancer', 'api', 'database'] as const;
-const forwarders = ['start', 'balancer', 'api'] as const;
+const ofEvery = rowsOf(everyService);
+const ofEveryProcess = rowsOf(everyService, 'process');
+const ofStartProcess = rowsOf(['start'], 'process');
+const ofServices = rowsOf(['balancer', 'api', 'database']);
+const ofHopsAndStart = rowsOf(['start', 'balancer', 'api']);
+const ofHops = rowsOf(['balancer', 'api']);
+const ofBalancer = rowsOf(['balancer']);
+const ofDatabase = rowsOf(['start', 'database']);
+
+const minuteMs = 60_000;
 
 /** Every option by its name, in the order of help texts; `help` says what each is. */
 export const optionTable = Object.freeze({
-  topology: option({
+  topology: ofStartProcess({
     // Up to 0.1, `relay` was called `proxy`.
     kind: kinds.choice(['relay', 'handoff', 'single'], { proxy: 'relay' }),
     default: 'relay',
-    commands: ['start'],
-    scope: 'process',
     help: 'which services to start and how they are connected',
   }),
-  host: option({
+  host: ofEvery({
     kind: kinds.host(),
     default: '0.0.0.0',
-    commands: everyService,
     help: 'name or address to listen on; a name stands for all its addresses',
   }),
-  port: option({
+  port: ofEvery({
     kind: kinds.port(),
     default: 9999,
     defaultUnless: ['unixSocket', 'listenFds'],
-    commands: everyService,
     variable: 'PORT',
     help: 'TCP port to listen on; 0: the kernel chooses',
   }),
-  unixSocket: option({
+  unixSocket: ofServices({
     kind: kinds.socketPath(),
-    commands: ['balancer', 'api', 'database'],
     variable: 'UNIX_SOCKET',
     help: 'unix socket to listen on, instead of a port or besides one',
   }),
-  unixSocketMode: option({
+  unixSocketMode: ofServices({
     kind: kinds.fileMode(),
     default: 0o600,
-    commands: ['balancer', 'api', 'database'],
     help: 'permissions of the unix socket, in octal',
   }),
-  handoffUsers: option({
+  handoffUsers: ofServices({
     kind: kinds.userIds(),
-    commands: ['balancer', 'api', 'database'],
     help: 'ids of other users whose services may hand clients over to this one or receive them from it',
   }),
-  listenFds: option({
+  listenFds: ofEvery({
     kind: kinds.count({ min: 1, max: 64 }),
-    commands: everyService,
     variable: 'LISTEN_FDS',
     help: 'number of listening sockets to take over, from descriptor 3 on (systemd sets it)',
   }),
-  upstreams: option({
+  upstreams: ofBalancer({
     kind: kinds.upstreams(),
-    commands: ['balancer'],
     variable: 'UPSTREAMS',
     help: 'where to forward to, separated by commas: host:port or a path with a slash, optionally with " weight=2"',
   }),
-  balance: option({
+  balance: ofBalancer({
     kind: kinds.choice(['round-robin', 'least-connections']),
     default: 'round-robin',
-    commands: ['balancer'],
     help: 'how the next upstream is chosen: in turn, or the fewest connections in relation to the weight',
   }),
-  db: option({
+  db: rowsOf(['api'])({
     kind: kinds.address(),
-    commands: ['api'],
     variable: 'DB',
     help: 'where to forward to: host:port or a path with a slash',
   }),
-  mode: option({
+  mode: ofHops({
     kind: kinds.choice(['relay', 'handoff']),
     default: 'relay',
-    commands: ['balancer', 'api'],
     help: "relay: copy bytes; handoff: pass the client's socket on to upstreams on this machine",
   }),
-  data: option({
+  data: rowsOf(['start', 'database', 'inspect', 'verify', 'export', 'repair', 'backup'])({
     kind: kinds.path('a directory'),
     default: './data',
-    commands: ['start', 'database', 'inspect', 'verify', 'export', 'repair', 'backup'],
     help: "the store's directory",
   }),
-  fsyncInterval: option({
+  fsyncInterval: ofDatabase({
     kind: kinds.duration({ minMs: 0, maxMs: minuteMs }),
     default: 0,
-    commands: ['start', 'database'],
     help: '0: flush before each answer; otherwise relaxed: answer first, flush within this time',
   }),
-  accounts: option({
+  accounts: ofDatabase({
     kind: accounts(),
-    commands: ['start', 'database'],
     help: "accounts to create, with their limits: a JSON array, or a file that contains one; existing accounts stay as they are; a new store without this option gets the contest's five",
   }),
-  segmentBytes: option({
+  segmentBytes: ofDatabase({
     kind: kinds.bytes({ min: 2 ** 20, max: 2 ** 28, multipleOf: 2 ** 18 }),
-    commands: ['start', 'database'],
     help: "size of each of the store's files, fixed when the store is created; 64MiB for a new store if not given",
   }),
-  bodyBytesMax: option({
+  bodyBytesMax: ofDatabase({
     kind: kinds.bytes({ min: 1, max: 2 ** 20 }),
     // A transaction needs about 60 bytes, its longest spelling in escapes about 200.
     default: 4096,
-    commands: ['start', 'database'],
     help: 'largest body of a request',
   }),
-  headerTimeout: option({
+  headerTimeout: ofDatabase({
     kind: kinds.duration({ minMs: 10, maxMs: 10 * minuteMs }),
     default: 10_000,
-    commands: ['start', 'database'],
     help: "how long a request's head may take to arrive",
   }),
-  bodyTimeout: option({
+  bodyTimeout: ofDatabase({
     kind: kinds.duration({ minMs: 10, maxMs: 10 * minuteMs }),
     default: 10_000,
-    commands: ['start', 'database'],
     help: "how long a request's body may take to arrive",
   }),
-  keepAliveTimeout: option({
+  keepAliveTimeout: ofDatabase({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     // Longer than proxies keep idle connections, usually a minute: the side that sends the next request must
     // be the first to close, or it sends the request into a closed connection.
     default: 75_000,
-    commands: ['start', 'database'],
     help: 'how long a connection may stay open between requests; choose more than the proxies in front do',
   }),
-  connectTimeout: option({
+  connectTimeout: ofHopsAndStart({
     kind: kinds.duration({ minMs: 1, maxMs: minuteMs }),
     default: 1000,
-    commands: forwarders,
     help: 'how long one attempt to reach an upstream may take',
   }),
-  idleTimeout: option({
+  idleTimeout: ofHopsAndStart({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 90_000,
-    commands: forwarders,
     help: 'how long a forwarded connection may be silent',
   }),
-  halfCloseTimeout: option({
+  halfCloseTimeout: ofHopsAndStart({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 30_000,
-    commands: forwarders,
     help: 'how long a forwarded connection may be silent after one direction ended',
   }),
-  sessionTimeout: option({
+  sessionTimeout: ofHopsAndStart({
     kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
     default: 0,
-    commands: forwarders,
     help: 'how long a forwarded connection may last, however busy it is; 0: without limit',
   }),
-  resolveInterval: option({
+  resolveInterval: ofHops({
     kind: kinds.duration({ minMs: 0, maxMs: 24 * 60 * minuteMs }),
     default: 10_000,
-    commands: ['balancer', 'api'],
     help: 'time after which names of upstreams are resolved again; 0: only after a failed connect',
   }),
-  connectionsMax: option({
+  connectionsMax: ofEvery({
     kind: kinds.count({ min: 1, max: 1_000_000 }),
     default: 10_000,
-    commands: everyService,
     help: "most connections at once; further ones wait in the kernel's queue",
   }),
-  upstreamConnectionsMax: option({
+  upstreamConnectionsMax: ofBalancer({
     kind: kinds.count({ min: 0, max: 1_000_000 }),
     default: 0,
-    commands: ['balancer'],
     help: "most connections at once at each upstream; further ones wait in the kernel's queue; 0: any number",
   }),
-  ejectAfter: option({
+  ejectAfter: ofBalancer({
     kind: kinds.count({ min: 0, max: 64 }),
     default: 5,
-    commands: ['balancer'],
     help: 'consecutive failures (no connection, closed before any answer, or silent for too long) that eject an upstream; 0: never',
   }),
-  ejectWindow: option({
+  ejectWindow: ofBalancer({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 10_000,
-    commands: ['balancer'],
     help: 'only failures within this time count',
   }),
-  ejectSilence: option({
+  ejectSilence: ofBalancer({
     kind: kinds.duration({ minMs: 0, maxMs: 60 * minuteMs }),
     default: 10_000,
-    commands: ['balancer'],
     help: 'how long an upstream may take to send anything after a request before that counts as a failure; 0: only the idle and half-close timeouts count',
   }),
-  ejectTime: option({
+  ejectTime: ofBalancer({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 1000,
-    commands: ['balancer'],
     help: 'length of the first ejection; each further one without a recovery is twice as long',
   }),
-  ejectTimeMax: option({
+  ejectTimeMax: ofBalancer({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 30_000,
-    commands: ['balancer'],
     help: 'length of the longest ejection',
   }),
-  readmitAfter: option({
+  readmitAfter: ofBalancer({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 2,
-    commands: ['balancer'],
     help: 'consecutive successful sessions that end the time after an ejection in which one failure ejects again',
   }),
-  healthCheck: option({
+  healthCheck: ofBalancer({
     kind: kinds.choice(['off', 'connect', 'http']),
     default: 'off',
-    commands: ['balancer'],
     help: 'whether upstreams are checked all the time, and how: by connecting, or by a GET',
   }),
-  healthInterval: option({
+  healthInterval: ofBalancer({
     kind: kinds.duration({ minMs: 10, maxMs: 60 * minuteMs }),
     default: 1000,
-    commands: ['balancer'],
     help: 'time between two checks of an upstream',
   }),
-  healthTimeout: option({
+  healthTimeout: ofBalancer({
     kind: kinds.duration({ minMs: 10, maxMs: minuteMs }),
     default: 1000,
-    commands: ['balancer'],
     help: 'how long a check may take',
   }),
-  healthPath: option({
+  healthPath: ofBalancer({
     kind: kinds.requestPath(),
     default: '/',
-    commands: ['balancer'],
     help: 'path that the GET of a check asks for',
   }),
-  healthHost: option({
+  healthHost: ofBalancer({
     kind: kinds.host(),
-    commands: ['balancer'],
     help: "Host field of the GET of a check; the upstream's address if not given",
   }),
-  healthStatus: option({
+  healthStatus: ofBalancer({
     kind: kinds.statusRange(),
     default: Object.freeze({ min: 200, max: 399 }),
-    commands: ['balancer'],
     help: 'status codes that count as healthy',
   }),
-  healthFall: option({
+  healthFall: ofBalancer({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 3,
-    commands: ['balancer'],
     help: 'consecutive failed checks that take an upstream out of use',
   }),
-  healthRise: option({
+  healthRise: ofBalancer({
     kind: kinds.count({ min: 1, max: 1000 }),
     default: 2,
-    commands: ['balancer'],
     help: 'consecutive successful checks that bring it back into use',
   }),
-  proxyProtocolFrom: option({
+  proxyProtocolFrom: ofHops({
     kind: kinds.networks(),
-    commands: ['balancer', 'api'],
     help: 'networks (or unix) whose clients must send a PROXY header, v1 or v2',
   }),
-  proxyProtocolSend: option({
+  proxyProtocolSend: ofHops({
     kind: kinds.choice(['off', 'v2']),
     default: 'off',
-    commands: ['balancer', 'api'],
     help: 'whether connections to upstreams begin with a PROXY header',
   }),
-  adminSocket: option({
+  adminSocket: rowsOf(
+    ['balancer'],
+    'process',
+  )({
     kind: kinds.socketPath(),
-    commands: ['balancer'],
-    scope: 'process',
     help: 'unix socket for espora admin, accessible to its owner only',
   }),
-  drainTimeout: option({
+  drainTimeout: ofEveryProcess({
     kind: kinds.duration({ minMs: 0, maxMs: 10 * minuteMs }),
     default: 5000,
-    commands: everyService,
-    scope: 'process',
     help: 'how long open connections may go on after a stop begins',
   }),
-  name: option({
+  name: ofServices({
     kind: kinds.label(),
-    commands: ['balancer', 'api', 'database'],
     help: 'name in process lists, output and logs; the kind of service if not given',
   }),
-  runDirectory: option({
+  runDirectory: ofStartProcess({
     kind: kinds.path('a directory'),
-    commands: ['start'],
-    scope: 'process',
     help: "directory of the services' sockets; if not given, a private one that is removed at the end",
   }),
-  readyFile: option({
+  readyFile: ofEveryProcess({
     kind: kinds.path('a file'),
-    commands: everyService,
-    scope: 'process',
     help: "file that exists while clients are served and tells the image's health check how to check that",
   }),
-  metricsPort: option({
+  metricsPort: ofEveryProcess({
     kind: kinds.port(),
-    commands: everyService,
-    scope: 'process',
     help: 'TCP port for /metrics (Prometheus) and /stats (JSON); neither is served if not given',
   }),
-  metricsHost: option({
+  metricsHost: ofEveryProcess({
     kind: kinds.host(),
     default: '127.0.0.1',
-    commands: everyService,
-    scope: 'process',
     help: 'name or address that the metrics port listens on; a name stands for all its addresses',
   }),
-  logLevel: option({
+  logLevel: ofEveryProcess({
     kind: kinds.choice(['debug', 'info', 'warn', 'error', 'silent']),
     default: 'info',
-    commands: everyService,
-    scope: 'process',
     help: 'least severe messages that are logged',
   }),
-  logFormat: option({
+  logFormat: ofEveryProcess({
     kind: kinds.choice(['auto', 'text', 'json']),
     default: 'auto',
-    commands: everyService,
-    scope: 'process',
     help: 'log lines as text or JSON; auto: text on a terminal, JSON elsewhere',
   }),
 });
