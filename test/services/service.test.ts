@@ -1,6 +1,7 @@
 // What is the same for every service: what it makes of the addon's events, and of a stop. The addon's object
 // is a script here, so that every event comes, in every order.
 import test from 'ava';
+import { EsporaError } from '#espora/errors.js';
 import { inheritedDescriptors, Service } from '#espora/services/service.js';
 import type { NativeService, Started } from '#espora/services/service.js';
 import { readUpdate } from '#espora/services/balancer.js';
@@ -10,11 +11,15 @@ type OnEvent = Parameters<NativeService<Started, object>['start']>[0];
 
 class Scripted extends Service<'balancer', Started, object> {
   readonly calls: string[];
-  readonly native: { onEvent: OnEvent; accept: () => void };
+  readonly native: { onEvent: OnEvent; accept: () => void; stop: () => Promise<void> };
 
   constructor() {
     const calls: string[] = [];
-    const native = { onEvent: (() => undefined) as OnEvent, accept: (): void => undefined };
+    const native = {
+      onEvent: (() => undefined) as OnEvent,
+      accept: (): void => undefined,
+      stop: (): Promise<void> => Promise.resolve(),
+    };
     super('balancer', { unixSocket: '/none.sock', upstreams: ['/a'] }, () => ({
       start: (onEvent) => {
         calls.push('start');
@@ -28,7 +33,7 @@ class Scripted extends Service<'balancer', Started, object> {
       },
       stop: (drainMs) => {
         calls.push(`stop ${drainMs}`);
-        return Promise.resolve();
+        return native.stop();
       },
       stats: () => ({}),
       settings: () => ({}),
@@ -94,6 +99,18 @@ test('a stop gives open connections five seconds, or what it says', async (t) =>
     await service.stop(drain === undefined ? {} : { drain });
     t.is(service.calls.at(-1), `stop ${ms}`);
   }
+});
+
+test('a stop that fails says so, and the service is stopped', async (t) => {
+  const service = new Scripted();
+  const started = service.start();
+  service.native.accept();
+  await started;
+  const failed = Object.assign(new Error('why'), { code: 'ERR_ESPORA_FAILED' });
+  service.native.stop = () => Promise.reject(failed);
+  await t.throwsAsync(service.stop(), { instanceOf: EsporaError, message: 'why' });
+  await service.stop();
+  t.is(service.stats(), undefined);
 });
 
 test('a stop while it starts waits for that, and ends it then', async (t) => {

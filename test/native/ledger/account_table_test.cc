@@ -102,6 +102,8 @@ TEST(AccountTable, DamagedBytesAreCorruptAndNeverAnotherSpellingOfTheSame) {
     ASSERT_FALSE(cut.ok());
     EXPECT_EQ(cut.status().code(), sys::Code::corrupt);
   }
+  EXPECT_NE(AccountTable::decode({good.data(), 16}).status().message().find("16 bytes for 5"),
+            std::string::npos);
   std::vector<std::byte> longer = good;
   longer.push_back(std::byte{0});
   EXPECT_EQ(AccountTable::decode(longer).status().code(), sys::Code::corrupt);

@@ -120,6 +120,7 @@ TEST(EntryCodec, CutAndLongerBytesAreCorrupt) {
     ASSERT_FALSE(decoded.ok()) << size;
     EXPECT_EQ(decoded.status().code(), sys::Code::corrupt);
   }
+  EXPECT_EQ(decode_entry({}).status().code(), sys::Code::corrupt);
 }
 
 TEST(EntryCodec, WhatDecodesEncodesToTheSameBytes) {

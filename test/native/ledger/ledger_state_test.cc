@@ -153,6 +153,15 @@ TEST(LedgerState, OnlyTheFirstEntryBehindALostRecordIsBelieved) {
   const auto second = bytes_of(10, 120);
   ASSERT_TRUE(apply(3, second).ok());
   EXPECT_EQ(state.remark({3, 5, entry_record_type, 0, second}), "");
+  for (const int64_t by : {1, -1}) {
+    const auto seq = static_cast<uint64_t>(by == 1 ? 5 : 7);
+    ASSERT_TRUE(state.apply(lost_record(seq - 1)).ok());
+    const auto corrected = bytes_of(10, by == 1 ? 131 : 140);
+    ASSERT_TRUE(apply(seq, corrected).ok());
+    EXPECT_NE(state.remark({seq, 5, entry_record_type, 0, corrected})
+                  .find(by == 1 ? " by +1, " : " by -1, "),
+              std::string::npos);
+  }
 }
 
 TEST(LedgerState, GoesToBytesAndBack) {
@@ -185,9 +194,11 @@ TEST(LedgerState, NothingElsePassesForOne) {
   // Reserved bytes, the count, an unknown account, a number of transactions, a kind.
   for (const size_t at : {size_t{0}, size_t{4}, size_t{6}, size_t{8}, size_t{12}, size_t{25},
                           size_t{28}, size_t{29}, size_t{24 + 32 + 16}}) {
-    std::vector<std::byte> changed = whole;
-    changed[at] ^= std::byte{0x40};
-    EXPECT_TRUE(refused(changed)) << at;
+    for (const std::byte bit : {std::byte{0x08}, std::byte{0x40}}) {
+      std::vector<std::byte> changed = whole;
+      changed[at] ^= bit;
+      EXPECT_TRUE(refused(changed)) << at;
+    }
   }
   // The same account twice.
   std::vector<std::byte> twice = Ledger(some_ledger(5, 1)).encode_state();

@@ -150,9 +150,27 @@ TEST_F(TellerTest, AnAnswerWaitsForTheFlushOfWhatItReveals) {
   EXPECT_EQ(ask_statement(3).gate, 1u);
   EXPECT_EQ(ask_statement(4, 2).gate, 0u);  // nothing happened there
   EXPECT_EQ(gate_, 0u);
+  EXPECT_EQ(teller_->stats().acknowledged_seq.get(), 0u);
   EXPECT_FALSE(teller_->turn_over());
   EXPECT_EQ(gate_, 1u);
+  EXPECT_EQ(teller_->stats().acknowledged_seq.get(), 1u);
   EXPECT_EQ(balance_after_cut(1), -600);
+}
+
+TEST_F(TellerTest, AStoreKeepsItsLimitsAndSaysWhichOthersWereGiven) {
+  const auto warned = [&](std::vector<AccountLimit> accounts) {
+    books_.reset();
+    options_.accounts = AccountTable::create(std::move(accounts)).value();
+    open();
+    return books_->warnings();
+  };
+  const std::string kept =
+      "the store keeps its own limits, whatever table of accounts is given: account ";
+  EXPECT_TRUE(warned({{1, 100'000}, {9, 5}}).empty());
+  EXPECT_EQ(warned({{1, 7}}), std::vector<std::string>{kept + "1 has 100000 and not 7"});
+  EXPECT_EQ(warned({{1, 7}, {2, 80'000}, {9, 6}}),
+            std::vector<std::string>{kept + "1 has 100000 and not 7, account 9 has 5 and not 6"});
+  EXPECT_EQ(books_->ledger().find(1)->limit(), 100'000);
 }
 
 TEST_F(TellerTest, WhoWaitsForASegmentIsAnsweredInItsOrder) {
