@@ -140,15 +140,11 @@ const remedies: Readonly<Record<string, string>> = {
   EDQUOT: 'delete files that count towards the quota of this user, or have the quota raised',
 };
 
-function remedyOf(message: string): string | undefined {
-  const name = /\((E[A-Z0-9]+)\)$/.exec(message)?.[1];
-  return name === undefined ? undefined : remedies[name];
-}
-
 /** The message as a sentence, with the remedy if there is one. */
 export function explain(error: EsporaError): string {
   const message = error.message.replace(/\.$/, '');
-  const remedy = error.remedy ?? remedyOf(message) ?? errorTable[error.code].remedy;
+  const errno = /\((E[A-Z0-9]+)\)$/.exec(message)?.[1] ?? '';
+  const remedy = error.remedy ?? remedies[errno] ?? errorTable[error.code].remedy;
   const sentence = remedy === undefined ? message : `${message}; ${remedy}`;
   return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }

@@ -151,8 +151,8 @@ export interface NativeStoreOptions {
   directory: string;
   create: boolean;
   sync: 'always' | 'interval' | 'never';
-  syncIntervalMs?: number;
-  segmentBytes?: number;
+  syncIntervalMs?: number | undefined;
+  segmentBytes?: number | undefined;
   kind: string;
   schema: string;
 }

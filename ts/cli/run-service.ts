@@ -153,14 +153,15 @@ async function live(
   });
   // Signal handlers do not keep a process alive.
   const alive = setInterval(() => undefined, 2 ** 31 - 1);
-  let ready: ReturnType<typeof openReadyFile> | undefined;
+  let ready: ReadyFile | undefined;
   try {
-    ready = openReadyFile(log, values);
+    if (values.readyFile !== undefined) ready = new ReadyFile(values.readyFile);
     const started: Started = await service.start();
     logStore(log, started.store);
     const metrics = await serve(kind, name, values, service);
     const admin = await openAdminSocket(values, service);
-    ready.say(readyText(started, (address) => service[owesHeader](address)));
+    const text = readyText(started, (address) => service[owesHeader](address));
+    if (ready !== undefined) writeReadyFile(log, ready, text);
     await channel.send({ type: 'ready', started });
     say(serviceLines.ready(name, started, values), { event: 'ready', ...started });
     if (metrics !== undefined) {
@@ -168,7 +169,7 @@ async function live(
     }
     const drainMs = await stop.requested;
     say(serviceLines.stopping(name, drainMs), { event: 'stopping', drainMs });
-    ready.unsay();
+    ready?.remove();
     await service.stop({ drain: drainMs });
     metrics?.close();
     admin?.close();
@@ -176,7 +177,7 @@ async function live(
     channel.removeRunDirectory();
     return 0;
   } finally {
-    ready?.unsay();
+    ready?.remove();
     clearInterval(alive);
   }
 }
@@ -190,26 +191,14 @@ function logStore(log: Logger, store: StoreOpened | undefined): void {
   log.info({ tail, unprovenRecords, lastSeq }, 'the store was not closed: it was recovered');
 }
 
-/** The ready file, if one is wanted. A failed write is only a warning, because clients are served. */
-function openReadyFile(
-  log: Logger,
-  { readyFile }: AnyValues,
-): { say: (text: string) => void; unsay: () => void } {
-  if (readyFile === undefined) return { say: () => undefined, unsay: () => undefined };
-  const file = new ReadyFile(readyFile);
-  return {
-    say: (text) => {
-      try {
-        file.write(text);
-      } catch (error) {
-        if (!(error instanceof EsporaError)) throw error;
-        log.warn(
-          `${error.message}: a health check will take the service for one that is not ready`,
-        );
-      }
-    },
-    unsay: () => file.remove(),
-  };
+/** Writes the ready file. If that fails it is only a warning, because clients are served. */
+function writeReadyFile(log: Logger, file: ReadyFile, text: string): void {
+  try {
+    file.write(text);
+  } catch (error) {
+    if (!(error instanceof EsporaError)) throw error;
+    log.warn(`${error.message}: a health check will take the service for one that is not ready`);
+  }
 }
 
 /** The socket for `espora admin`, if one is wanted. */

@@ -102,8 +102,7 @@ const defaultDrainMs = 5000;
 function readDrain(drain: number | string | undefined): number {
   const parsed = drainKind.schema.safeParse(drain ?? defaultDrainMs);
   if (parsed.success) return parsed.data;
-  const message = `drain is ${asJson(drain)}: it must be ${drainKind.expected}`;
-  throw invalid(message);
+  throw invalid(`drain is ${asJson(drain)}: it must be ${drainKind.expected}`);
 }
 
 /** The same error; if it is about the unix socket, with a remedy for that instead of for a port. */

@@ -55,16 +55,9 @@ export class Pending {
 
   #drop(end: number): void {
     for (let at = this.#head; at < end; at++) this.bytes -= this.#sizes[at]!;
-    if (end === this.#counts.length) {
-      this.#resolves = [];
-      this.#rejects = [];
-      this.#counts = [];
-      this.#sizes = [];
-      this.#head = 0;
-      return;
-    }
     this.#head = end;
-    if (end < 4096 || end < this.#counts.length / 2) return;
+    const { length } = this.#counts;
+    if (end < length && (end < 4096 || end < length / 2)) return;
     this.#resolves = this.#resolves.slice(end);
     this.#rejects = this.#rejects.slice(end);
     this.#counts = this.#counts.slice(end);

@@ -73,14 +73,21 @@ function named(name: string, error: unknown): unknown {
   return error instanceof Refusal ? invalid(`${name} ${error.message}`) : error;
 }
 
+/** The bytes, the least and the greatest value of `u8` … `i64`. */
+function integerOf(name: string) {
+  const bits = Number(name.slice(1));
+  const signed = name.startsWith('i');
+  const max = 2n ** BigInt(signed ? bits - 1 : bits) - 1n;
+  return { bytes: bits / 8, min: signed ? -max - 1n : 0n, max };
+}
+
 function integer(
   name: string,
-  bytes: number,
-  min: number,
-  max: number,
   set: (view: DataView, at: number, value: number) => void,
   get: (view: DataView, at: number) => number,
 ): Field<number> {
+  const { bytes, ...range } = integerOf(name);
+  const [min, max] = [Number(range.min), Number(range.max)];
   const expected = `an integer from ${min} to ${max}`;
   return {
     schema: name,
@@ -100,11 +107,10 @@ function integer(
 
 function bigInteger(
   name: string,
-  min: bigint,
-  max: bigint,
   set: (view: DataView, at: number, value: bigint) => void,
   get: (view: DataView, at: number) => bigint,
 ): Field<bigint> {
+  const { min, max } = integerOf(name);
   const expected = `a bigint from ${min}n to ${max}n`;
   return {
     schema: name,
@@ -126,9 +132,6 @@ function bigInteger(
 export const u8 = (): Field<number> =>
   integer(
     'u8',
-    1,
-    0,
-    0xff,
     (view, at, value) => view.setUint8(at, value),
     (view, at) => view.getUint8(at),
   );
@@ -136,9 +139,6 @@ export const u8 = (): Field<number> =>
 export const u16 = (): Field<number> =>
   integer(
     'u16',
-    2,
-    0,
-    0xffff,
     (view, at, value) => view.setUint16(at, value, true),
     (view, at) => view.getUint16(at, true),
   );
@@ -146,9 +146,6 @@ export const u16 = (): Field<number> =>
 export const u32 = (): Field<number> =>
   integer(
     'u32',
-    4,
-    0,
-    0xffffffff,
     (view, at, value) => view.setUint32(at, value, true),
     (view, at) => view.getUint32(at, true),
   );
@@ -156,8 +153,6 @@ export const u32 = (): Field<number> =>
 export const u64 = (): Field<bigint> =>
   bigInteger(
     'u64',
-    0n,
-    2n ** 64n - 1n,
     (view, at, value) => view.setBigUint64(at, value, true),
     (view, at) => view.getBigUint64(at, true),
   );
@@ -165,9 +160,6 @@ export const u64 = (): Field<bigint> =>
 export const i8 = (): Field<number> =>
   integer(
     'i8',
-    1,
-    -0x80,
-    0x7f,
     (view, at, value) => view.setInt8(at, value),
     (view, at) => view.getInt8(at),
   );
@@ -175,9 +167,6 @@ export const i8 = (): Field<number> =>
 export const i16 = (): Field<number> =>
   integer(
     'i16',
-    2,
-    -0x8000,
-    0x7fff,
     (view, at, value) => view.setInt16(at, value, true),
     (view, at) => view.getInt16(at, true),
   );
@@ -185,9 +174,6 @@ export const i16 = (): Field<number> =>
 export const i32 = (): Field<number> =>
   integer(
     'i32',
-    4,
-    -0x80000000,
-    0x7fffffff,
     (view, at, value) => view.setInt32(at, value, true),
     (view, at) => view.getInt32(at, true),
   );
@@ -195,8 +181,6 @@ export const i32 = (): Field<number> =>
 export const i64 = (): Field<bigint> =>
   bigInteger(
     'i64',
-    -(2n ** 63n),
-    2n ** 63n - 1n,
     (view, at, value) => view.setBigInt64(at, value, true),
     (view, at) => view.getBigInt64(at, true),
   );

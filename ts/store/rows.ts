@@ -1,7 +1,7 @@
 // Reads the rows of a store in portions, off the main thread, one portion ahead of the caller.
 import { Buffer } from 'node:buffer';
 import { asError, EsporaError, invalid } from '../errors.js';
-import type { NativePortion, NativePortionOptions } from '../native.js';
+import type { NativePortion, NativePortionOptions, NativeStore } from '../native.js';
 import { refuseUnknown } from '../options/suggest.js';
 import { shown } from '../shown.js';
 
@@ -35,8 +35,8 @@ export interface RowSource<T> {
   readonly durableSeq: () => number;
   readonly portion: (options: NativePortionOptions) => Promise<NativePortion>;
   readonly closed: () => boolean;
-  readonly hold: () => void;
-  readonly letGo: () => void;
+  /** A wait for records keeps the event loop alive. */
+  readonly native: Pick<NativeStore, 'hold' | 'letGo'>;
   /**
    * Calls the listener whenever records became durable and when the store is closed. Returns a function
    * that removes it.
@@ -126,14 +126,13 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
 
   /** The next row, in the order of the calls. */
   next(): Promise<IteratorResult<Row<T>, undefined>> {
-    if (this.#chain === undefined && this.#at < this.#bytes.length) {
-      if (this.#signal?.aborted !== true) {
-        try {
-          return Promise.resolve({ value: this.#take(), done: false });
-        } catch (error) {
-          this.#end();
-          return Promise.reject(asError(error));
-        }
+    const ready = this.#chain === undefined && this.#at < this.#bytes.length;
+    if (ready && this.#signal?.aborted !== true) {
+      try {
+        return Promise.resolve({ value: this.#take(), done: false });
+      } catch (error) {
+        this.#end();
+        return Promise.reject(asError(error));
       }
     }
     const before = this.#chain ?? Promise.resolve();
@@ -231,7 +230,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
 
   // Waits until records became durable, the store is closed, the signal aborts, or return() is called.
   async #wait(): Promise<void> {
-    this.#source.hold();
+    this.#source.native.hold();
     let off: (() => void) | undefined;
     try {
       await this.#untilAborted((resolve) => {
@@ -241,7 +240,7 @@ export class RowIterator<T> implements AsyncIterableIterator<Row<T>> {
     } finally {
       this.#stopWaiting = undefined;
       off?.();
-      this.#source.letGo();
+      this.#source.native.letGo();
     }
   }
 

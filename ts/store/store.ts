@@ -138,8 +138,8 @@ function takeOptions<T>(options: StoreOptions<T>) {
     native: {
       create,
       sync: typeof sync === 'string' ? sync : ('interval' as const),
-      ...(intervalMs === undefined ? {} : { syncIntervalMs: intervalMs }),
-      ...(segmentBytes === undefined ? {} : { segmentBytes }),
+      syncIntervalMs: intervalMs,
+      segmentBytes,
     },
   };
 }
@@ -207,11 +207,6 @@ interface Limits {
   readonly atTurnEnd: (callback: () => void) => void;
 }
 
-interface Settle {
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * An open store. Made by {@link openStore}. All methods may be called at any time; after `close`
  * they reject with `ERR_ESPORA_CLOSED`. After a failed write or flush pending appends reject with
@@ -226,7 +221,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
   readonly #limits: Limits;
   readonly #staging: Staging;
   readonly #pending = new Pending();
-  readonly #flushes: Settle[] = [];
+  readonly #flushes: { resolve: () => void; reject: (error: unknown) => void }[] = [];
   // Undefined as soon as something is appended after it.
   #newestFlush: Promise<void> | undefined;
   #overloaded: EsporaError | undefined;
@@ -343,8 +338,7 @@ export class Store<T = Uint8Array> implements AsyncDisposable {
         return callAddon(() => this.#native.read(portion));
       },
       closed: () => this.#closing !== undefined,
-      hold: () => this.#native.hold(),
-      letGo: () => this.#native.letGo(),
+      native: this.#native,
       onMove: (listener) => {
         this.#moved.add(listener);
         return () => this.#moved.delete(listener);

@@ -33,15 +33,11 @@ export interface Topology {
 }
 
 /** How one process of a topology is started. */
-export interface ServicePlan {
-  readonly name: string;
-  readonly kind: ServiceKind;
+export interface ServicePlan extends Pick<ServiceNode, 'name' | 'kind' | 'upstreams' | 'limits'> {
   /** Its options, as the environment variables that `espora <kind>` reads. */
   readonly environment: Readonly<Record<string, string>>;
   /** Its unix socket, if it listens on one. */
   readonly unixSocket: string | undefined;
-  readonly upstreams: readonly string[];
-  readonly limits: ResourceLimits;
 }
 
 /**
@@ -116,13 +112,8 @@ export function planServices(
     if (node.kind === 'balancer') environment[variableOf('upstreams')] = upstreams.join(',');
     if (node.kind === 'api') environment[variableOf('db')] = upstreams.join(',');
     if (node.mode !== undefined) environment[variableOf('mode')] = node.mode;
-    return {
-      name: node.name,
-      kind: node.kind,
-      environment: Object.freeze(environment),
-      unixSocket,
-      upstreams: node.upstreams,
-      limits: node.limits,
-    };
+    const { name, kind, limits } = node;
+    Object.freeze(environment);
+    return { name, kind, environment, unixSocket, upstreams: node.upstreams, limits };
   });
 }
