@@ -1,6 +1,6 @@
 // The contest's test as data: its phases, their users and rates. What is played, the number of requests and
 // what is printed all derive from it.
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 import type { Account } from '#espora/options/accounts.js';
 import { usersOf } from './schedule.js';
 import type { RateStep } from './schedule.js';

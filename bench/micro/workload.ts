@@ -3,7 +3,7 @@
 
 import { randomTransaction, RequestWriter } from '#espora/contest/requests.js';
 import { Random } from '#espora/lab/random.js';
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 
 export interface Transaction {
   readonly account: number;

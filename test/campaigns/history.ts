@@ -1,5 +1,5 @@
 // What clients were told, and whether a store agrees with it. Knows nothing of processes or disks.
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 
 /** What became of a transaction, as its client saw it. */
 export type Outcome =

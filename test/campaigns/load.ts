@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import type { NetConnectOpts, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Random } from '#espora/lab/random.js';
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 import type { History, Sent } from './history.js';
 import { cutMessages, statementRequest, statusOf, transactionRequest } from './http-framing.js';
 

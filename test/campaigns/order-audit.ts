@@ -5,7 +5,7 @@
 // every transaction that it lists, and the balance behind the newest. A refusal for lack of limit was
 // computed from some state of the account; it is right if one of the states that the database can have
 // used explains it and was durable: the oldest such state is the one that it gives away.
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 import { framesIn } from './frames.js';
 import type { FramedTransaction } from './frames.js';
 import { cutMessages, statusOf } from './http-framing.js';

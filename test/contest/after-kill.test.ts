@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import test from 'ava';
 import { auditAgain } from '#espora/contest/service.js';
 import { killAndWait } from '#espora/lab/subject.js';
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 import { referenceServer } from './reference-server.js';
 import type { ReferenceOptions } from './reference-server.js';
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { ExecutionContext } from 'ava';
-import { defaultAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 
 /** What is listed in a statement. */
 export interface Listed {

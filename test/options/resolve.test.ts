@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import fc from 'fast-check';
 import { EsporaError } from '#espora/errors.js';
-import { defaultAccounts, loadAccounts } from '#espora/options/accounts.js';
+import { loadAccounts } from '#espora/options/accounts.js';
+import { defaultAccounts } from '#espora/lab/accounts.js';
 import {
   knownVariables,
   parseConfigFile,

@@ -12,17 +12,6 @@ export interface Account {
   readonly limit: number;
 }
 
-/** The contest's accounts, which a new store gets by default. */
-export const defaultAccounts: readonly Account[] = Object.freeze(
-  [
-    { id: 1, limit: 100_000 },
-    { id: 2, limit: 80_000 },
-    { id: 3, limit: 1_000_000 },
-    { id: 4, limit: 10_000_000 },
-    { id: 5, limit: 500_000 },
-  ].map((account) => Object.freeze(account)),
-);
-
 /** As limits::accounts_max: the table must fit in one record of the store. */
 export const accountsMax = 10_000;
 
