@@ -10,12 +10,12 @@ namespace espora::ledger {
 
 namespace {
 
-constexpr char magic[] = {'A', 'C', 'C', 'T'};
+constexpr char table_magic[] = {'A', 'C', 'C', 'T'};
 constexpr uint16_t table_version = 1;
-constexpr size_t header_bytes = 16;
-constexpr size_t account_bytes = 16;
+constexpr size_t table_header_bytes = 16;
+constexpr size_t table_account_bytes = 16;
 
-sys::Status corrupt(std::string message) {
+sys::Status corrupt_table(std::string message) {
   return {sys::Code::corrupt, "stored table of accounts: " + std::move(message)};
 }
 
@@ -73,23 +73,24 @@ const AccountLimit* AccountTable::find(uint32_t id) const noexcept {
 }
 
 std::vector<std::byte> AccountTable::encode() const {
-  std::vector<std::byte> bytes(header_bytes + account_bytes * accounts_.size());
+  std::vector<std::byte> bytes(table_header_bytes + table_account_bytes * accounts_.size());
   std::byte* at = bytes.data();
-  std::memcpy(at, magic, sizeof(magic));
+  std::memcpy(at, table_magic, sizeof(table_magic));
   store_u16(at + 4, table_version);
   store_u32(at + 8, static_cast<uint32_t>(accounts_.size()));
-  at += header_bytes;
+  at += table_header_bytes;
   for (const AccountLimit& account : accounts_) {
     store_u32(at, account.id);
     store_u64(at + 8, static_cast<uint64_t>(account.limit));
-    at += account_bytes;
+    at += table_account_bytes;
   }
   return bytes;
 }
 
 sys::Result<AccountTable> AccountTable::decode(std::span<const std::byte> bytes) {
-  if (bytes.size() < header_bytes || std::memcmp(bytes.data(), magic, sizeof(magic)) != 0) {
-    return corrupt("it does not begin as one");
+  if (bytes.size() < table_header_bytes ||
+      std::memcmp(bytes.data(), table_magic, sizeof(table_magic)) != 0) {
+    return corrupt_table("it does not begin as one");
   }
   if (const uint16_t version = load_u16(&bytes[4]); version != table_version) {
     return sys::Status(sys::Code::version, "stored table of accounts: its format is version " +
@@ -97,20 +98,20 @@ sys::Result<AccountTable> AccountTable::decode(std::span<const std::byte> bytes)
                                                std::to_string(table_version));
   }
   const size_t count = load_u32(&bytes[8]);
-  if (bytes.size() != header_bytes + account_bytes * count) {
-    return corrupt("it has " + std::to_string(bytes.size()) + " bytes for " +
-                   std::to_string(count) + " accounts");
+  if (bytes.size() != table_header_bytes + table_account_bytes * count) {
+    return corrupt_table("it has " + std::to_string(bytes.size()) + " bytes for " +
+                         std::to_string(count) + " accounts");
   }
   std::vector<AccountLimit> accounts(count);
   for (size_t i = 0; i < count; ++i) {
-    const std::byte* at = &bytes[header_bytes + account_bytes * i];
+    const std::byte* at = &bytes[table_header_bytes + table_account_bytes * i];
     accounts[i] = {load_u32(at), static_cast<int64_t>(load_u64(at + 8))};
   }
   sys::Result<AccountTable> table = create(std::move(accounts));
-  if (!table.ok()) return corrupt(table.status().message());
+  if (!table.ok()) return corrupt_table(table.status().message());
   const std::vector<std::byte> again = table.value().encode();
   if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) {
-    return corrupt("its accounts are out of order, or reserved bytes are not zero");
+    return corrupt_table("its accounts are out of order, or reserved bytes are not zero");
   }
   return table;
 }

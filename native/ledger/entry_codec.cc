@@ -22,7 +22,7 @@ static_assert(time_at + 8 == entry_fixed_bytes);
 
 constexpr size_t padded(size_t bytes) noexcept { return (bytes + 7) & ~size_t{7}; }
 
-sys::Status corrupt(const char* what) {
+sys::Status corrupt_entry(const char* what) {
   return {sys::Code::corrupt, std::string("ledger entry: ") + what};
 }
 
@@ -67,25 +67,27 @@ size_t encode_entry(const Entry& entry, std::span<std::byte> out) noexcept {
 }
 
 sys::Result<Entry> decode_entry(std::span<const std::byte> bytes) {
-  if (bytes.size() < entry_fixed_bytes) return corrupt("it is shorter than its fixed part");
+  if (bytes.size() < entry_fixed_bytes) return corrupt_entry("it is shorter than its fixed part");
   const std::byte* at = bytes.data();
   const size_t description_bytes = std::to_integer<size_t>(at[description_bytes_at]);
   const size_t key_bytes = std::to_integer<size_t>(at[key_bytes_at]);
   const size_t used = entry_fixed_bytes + description_bytes + key_bytes;
   if (description_bytes > limits::description_bytes_max ||
       key_bytes > limits::entry_key_bytes_max || bytes.size() != padded(used)) {
-    return corrupt("its lengths contradict each other");
+    return corrupt_entry("its lengths contradict each other");
   }
   for (size_t i = used; i < bytes.size(); ++i) {
-    if (at[i] != std::byte{0}) return corrupt("its padding is not zero");
+    if (at[i] != std::byte{0}) return corrupt_entry("its padding is not zero");
   }
-  if (at[reserved_at] != std::byte{0}) return corrupt("its reserved byte is not zero");
+  if (at[reserved_at] != std::byte{0}) return corrupt_entry("its reserved byte is not zero");
   const auto kind = static_cast<Kind>(at[kind_at]);
-  if (kind != Kind::credit && kind != Kind::debit) return corrupt("it is neither credit nor debit");
+  if (kind != Kind::credit && kind != Kind::debit)
+    return corrupt_entry("it is neither credit nor debit");
 
   const char* text = reinterpret_cast<const char*>(at) + entry_fixed_bytes;
   const std::string_view description(text, description_bytes);
-  if (!is_description(description)) return corrupt("its description is not 1 to 10 characters");
+  if (!is_description(description))
+    return corrupt_entry("its description is not 1 to 10 characters");
 
   Entry entry;
   entry.account_id = load_u32(at + account_at);
@@ -96,10 +98,10 @@ sys::Result<Entry> decode_entry(std::span<const std::byte> bytes) {
   entry.transaction.description = Description(description);
   entry.key = {text + description_bytes, key_bytes};
   if (entry.transaction.amount < 1 || entry.transaction.amount > limits::amount_max) {
-    return corrupt("its amount is not 1 to 2^53-1");
+    return corrupt_entry("its amount is not 1 to 2^53-1");
   }
   if (entry.balance_after < -limits::amount_max || entry.balance_after > limits::amount_max) {
-    return corrupt("its balance is beyond 2^53-1");
+    return corrupt_entry("its balance is beyond 2^53-1");
   }
   return entry;
 }

@@ -74,7 +74,7 @@ constexpr size_t stream_bytes_short = 128;
 using Matrix = std::array<uint32_t, 32>;  // column i: the image of bit i
 using ShiftTables = std::array<std::array<uint32_t, 256>, 4>;
 
-constexpr uint32_t apply(const Matrix& matrix, uint32_t vector) {
+constexpr uint32_t times(const Matrix& matrix, uint32_t vector) {
   uint32_t sum = 0;
   for (size_t i = 0; vector != 0; i++, vector >>= 1) {
     if ((vector & 1) != 0) sum ^= matrix[i];
@@ -89,12 +89,12 @@ constexpr ShiftTables make_shift_tables(size_t zero_bytes) {
   // zero_bytes is a power of two: square until the matrix shifts by that many bits.
   for (size_t bits = 1; bits < zero_bytes * 8; bits *= 2) {
     Matrix square{};
-    for (size_t i = 0; i < 32; i++) square[i] = apply(matrix, matrix[i]);
+    for (size_t i = 0; i < 32; i++) square[i] = times(matrix, matrix[i]);
     matrix = square;
   }
   ShiftTables shift{};
   for (uint32_t byte = 0; byte < 256; byte++) {
-    for (size_t k = 0; k < 4; k++) shift[k][byte] = apply(matrix, byte << (8 * k));
+    for (size_t k = 0; k < 4; k++) shift[k][byte] = times(matrix, byte << (8 * k));
   }
   return shift;
 }

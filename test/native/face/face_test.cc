@@ -22,7 +22,7 @@ using engine::AccountRef;
 using engine::Outcome;
 using engine::Result;
 
-constexpr std::string_view body = R"({"valor":7,"tipo":"d","descricao":"x"})";
+constexpr std::string_view debit_body = R"({"valor":7,"tipo":"d","descricao":"x"})";
 
 class ScriptedEngine final : public engine::Engine {
  public:
@@ -90,18 +90,18 @@ Taken ask(Face& face, const http::Request& request) {
   return taken;
 }
 
-const http::Request transaction = request_of("POST", "/clientes/3/transacoes", body);
-const http::Request statement = request_of("GET", "/clientes/3/extrato", {});
+const http::Request posting = request_of("POST", "/clientes/3/transacoes", debit_body);
+const http::Request asking = request_of("GET", "/clientes/3/extrato", {});
 
 TEST(Face, TheAccountIsFoundOnce) {
   ScriptedEngine engine;
   Face face(engine);
   engine.next = {Result::applied, 5, {.limit = 100, .balance = -7}};
-  const Taken posted = ask(face, transaction);
+  const Taken posted = ask(face, posting);
   EXPECT_EQ(posted.text, R"({"limite":100,"saldo":-7})");
   EXPECT_EQ(posted.gate, 5u);
   engine.next = {Result::shown, 4, {.limit = 100, .balance = -7}};
-  const Taken shown = ask(face, statement);
+  const Taken shown = ask(face, asking);
   EXPECT_NE(shown.text.find(R"("ultimas_transacoes":[])"), std::string::npos);
   EXPECT_EQ(shown.gate, 4u);
   EXPECT_EQ(engine.finds, 2);
@@ -124,7 +124,7 @@ TEST(Face, EachRefusalHasItsError) {
   };
   for (const auto& [result, error] : errors) {
     engine.next = {result, 9};
-    const Taken taken = ask(face, transaction);
+    const Taken taken = ask(face, posting);
     EXPECT_EQ(taken.error, error);
     EXPECT_EQ(taken.times, 1);
     EXPECT_EQ(taken.gate, 9u);
@@ -183,7 +183,7 @@ class ServedFace : public testing::Test {
 
 std::string http_post() {
   return "POST /clientes/3/transacoes HTTP/1.1\r\nHost: a\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+         std::to_string(debit_body.size()) + "\r\n\r\n" + std::string(debit_body);
 }
 
 TEST_F(ServedFace, ALaterAnswerGoesWhereItsTicketSays) {

@@ -42,13 +42,13 @@ const std::string addresses_6 = std::string("\x20\x01\x0d\xb8", 4) + std::string
                                 "\x01" + std::string(15, '\0') + "\x01" +
                                 std::string("\x12\x34\x01\xbb", 4);
 
-struct Case {
+struct Told {
   std::string header;
   const char* told;
 };
 
 TEST(ProxyProtocol, VersionOne) {
-  for (const Case& each : std::vector<Case>{
+  for (const Told& each : std::vector<Told>{
            {"PROXY TCP4 10.1.2.3 192.0.2.1 4660 80\r\n", "10.1.2.3:4660>192.0.2.1:80"},
            {"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n",
             "255.255.255.255:65535>255.255.255.255:65535"},
@@ -83,7 +83,7 @@ TEST(ProxyProtocol, VersionOne) {
 }
 
 TEST(ProxyProtocol, VersionTwo) {
-  for (const Case& each : std::vector<Case>{
+  for (const Told& each : std::vector<Told>{
            {v2(0x21, 0x11, addresses_4), "10.1.2.3:4660>192.0.2.1:80"},
            {v2(0x21, 0x21, addresses_6), "2001:db8::1:4660>::1:443"},
            {v2(0x21, 0x31, std::string(216, 'x')), "unknown"},

@@ -7,9 +7,9 @@
 namespace espora::forward {
 namespace {
 
-enum class Streams { copied, spliced };
+enum class Way { copied, spliced };
 
-class SessionMatrix : public ::testing::TestWithParam<std::tuple<Kind, Kind, Streams>> {
+class SessionMatrix : public ::testing::TestWithParam<std::tuple<Kind, Kind, Way>> {
  protected:
   SessionMatrix()
       : client_kind(std::get<0>(GetParam())),
@@ -32,7 +32,7 @@ class SessionMatrix : public ::testing::TestWithParam<std::tuple<Kind, Kind, Str
   }
   ForwarderOptions options() const {
     ForwarderOptions options = options_for(folder, {server.address()});
-    if (streams == Streams::copied) options.pipes_max = 0;
+    if (streams == Way::copied) options.pipes_max = 0;
     return options;
   }
   // What the forwarder holds for sockets that do not take it: a buffer full or a pipe full each.
@@ -45,7 +45,7 @@ class SessionMatrix : public ::testing::TestWithParam<std::tuple<Kind, Kind, Str
     const ForwarderStats stats = rig->stats();
     EXPECT_LE(stats.buffers_peak, most);
     EXPECT_LE(stats.pipes_peak, most);
-    if (streams == Streams::copied) {
+    if (streams == Way::copied) {
       EXPECT_EQ(stats.pipes_peak, 0u);
     }
   }
@@ -68,7 +68,7 @@ class SessionMatrix : public ::testing::TestWithParam<std::tuple<Kind, Kind, Str
   TemporaryFolder folder;
   Kind client_kind;
   Kind upstream_kind;
-  Streams streams;
+  Way streams;
   TestServer server;
   Rig rig;
   Peer client;
@@ -416,12 +416,11 @@ TEST_P(SessionMatrix, BytesAroundUrgentDataArrive) {
 INSTANTIATE_TEST_SUITE_P(Sockets, SessionMatrix,
                          ::testing::Combine(::testing::Values(Kind::tcp, Kind::unix_path),
                                             ::testing::Values(Kind::tcp, Kind::unix_path),
-                                            ::testing::Values(Streams::copied, Streams::spliced)),
+                                            ::testing::Values(Way::copied, Way::spliced)),
                          [](const auto& tested) {
                            return std::string(kind_name(std::get<0>(tested.param))) + "To" +
                                   kind_name(std::get<1>(tested.param)) +
-                                  (std::get<2>(tested.param) == Streams::copied ? "Copied"
-                                                                                : "Spliced");
+                                  (std::get<2>(tested.param) == Way::copied ? "Copied" : "Spliced");
                          });
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace espora::forward {
 namespace {
 
 using Tried = UpstreamChooser::Tried;
-using Kind = UpstreamChooser::Choice::Kind;
+using ChoiceKind = UpstreamChooser::Choice::Kind;
 
 struct Set : UpstreamChooser {
   explicit Set(const std::vector<uint32_t>& weights, Balance balance = Balance::round_robin,
@@ -23,8 +23,8 @@ struct Set : UpstreamChooser {
     std::string all;
     for (int i = 0; i < count; ++i) {
       const Choice choice = next(tried);
-      all += choice.kind == Kind::chosen ? static_cast<char>('a' + choice.upstream)
-                                         : (choice.kind == Kind::full ? '=' : '-');
+      all += choice.kind == ChoiceKind::chosen ? static_cast<char>('a' + choice.upstream)
+                                               : (choice.kind == ChoiceKind::full ? '=' : '-');
     }
     return all;
   }
@@ -76,7 +76,7 @@ TEST(UpstreamChooser, EachIsTriedOnceAndThenNoneIsLeft) {
   Tried tried;
   for (size_t expected : {0u, 1u, 2u, 3u}) {
     const auto choice = set.next(tried);
-    ASSERT_EQ(choice.kind, Kind::chosen);
+    ASSERT_EQ(choice.kind, ChoiceKind::chosen);
     ASSERT_EQ(choice.upstream, expected);
     tried.set(choice.upstream);
   }
@@ -117,18 +117,18 @@ TEST(UpstreamChooser, OnlyThoseThatAreUpAndReachableAreEverChosen) {
 
 // Whoever is unhealthy gets nothing while a healthy one is left to try, and all of it after that.
 TEST(UpstreamChooser, UnhealthyOnesAreTheLastResort) {
-  struct Case {
+  struct Row {
     const char* healthy;  // one digit for each of a, b, c
     const char* tried;
     const char* turns;
   };
-  for (const Case& each : std::vector<Case>{{"111", "000", "abca"},
-                                            {"101", "000", "acac"},
-                                            {"101", "100", "cccc"},
-                                            {"101", "101", "bbbb"},
-                                            {"000", "000", "abca"},
-                                            {"000", "010", "acac"},
-                                            {"010", "111", "----"}}) {
+  for (const Row& each : std::vector<Row>{{"111", "000", "abca"},
+                                          {"101", "000", "acac"},
+                                          {"101", "100", "cccc"},
+                                          {"101", "101", "bbbb"},
+                                          {"000", "000", "abca"},
+                                          {"000", "010", "acac"},
+                                          {"010", "111", "----"}}) {
     Set set({1, 1, 1});
     Tried tried;
     for (size_t i = 0; i < 3; ++i) {
@@ -215,7 +215,7 @@ TEST(UpstreamChooser, TheMostThatArePossible) {
   Tried tried;
   for (size_t i = 0; i < limits::upstreams_max; ++i) tried.set(set.next(tried).upstream);
   EXPECT_TRUE(tried.all());
-  EXPECT_EQ(set.next(tried).kind, Kind::none);
+  EXPECT_EQ(set.next(tried).kind, ChoiceKind::none);
 }
 
 TEST(UpstreamSetDeathTest, WhatIsNotThereIsOurBug) {

@@ -25,7 +25,7 @@
 namespace espora::test {
 namespace {
 
-class Keeper final : public intake::AcceptorOwner {
+class HandoffKeeper final : public intake::AcceptorOwner {
  public:
   struct Kept {
     sys::Fd fd;
@@ -33,7 +33,7 @@ class Keeper final : public intake::AcceptorOwner {
     intake::HandoffOrigin origin;
     uint64_t turn;  // of the loop
   };
-  explicit Keeper(const sys::EventLoop& loop) : loop_(loop) {}
+  explicit HandoffKeeper(const sys::EventLoop& loop) : loop_(loop) {}
   void on_accepted(sys::Fd, bool, const std::optional<sys::Endpoint>&) override {
     ADD_FAILURE() << "nobody connects by themselves";
   }
@@ -79,7 +79,7 @@ class HandoffReceiver : public testing::Test {
 
   TemporaryDirectory directory_;
   LoopThread thread_;
-  Keeper keeper_{thread_.loop()};
+  HandoffKeeper keeper_{thread_.loop()};
   std::unique_ptr<intake::Acceptor> acceptor_;
 };
 

@@ -12,9 +12,9 @@ namespace espora::sim {
 
 namespace {
 
-constexpr const char* copy_path = "data/copy";
+constexpr const char* tools_copy_path = "data/copy";
 
-class Quiet final : public Director {
+class Silent final : public Director {
  public:
   Outcome before(const Call&) override { return {}; }
   void after(const Call&, int64_t) override {}
@@ -195,7 +195,8 @@ class AtRest {
 
   void check_copy(const std::optional<uint64_t>& taken) {
     const auto disk = play();
-    const auto report = store::copy_store(*disk, store_path, copy_path, store::OnDamage::refuse);
+    const auto report =
+        store::copy_store(*disk, store_path, tools_copy_path, store::OnDamage::refuse);
     if (!report.ok()) {
       const sys::Code code = report.status().code();
       // What opening makes anew, or does not read: damage of older segments.
@@ -210,7 +211,7 @@ class AtRest {
     // It is a store, also after a power cut at once.
     disk->stop(true);
     disk->restart([] { return false; });
-    const auto opened = open(copy_path, disk.get());
+    const auto opened = open(tools_copy_path, disk.get());
     if (!opened) {
       findings_.add(faults_never_corrupt, "a copy: " + refusal_);
     } else if (*opened != *taken) {
@@ -224,7 +225,7 @@ class AtRest {
   const ledger::AccountTable& accounts_;
   const bool trusting_;
   Findings& findings_;
-  Quiet quiet_;
+  Silent quiet_;
   std::string refusal_;  // of the last opening
 };
 

@@ -988,14 +988,14 @@ uint64_t seeds_wanted(uint64_t by_default) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : by_default;
 }
 
-struct History {
+struct Lived {
   std::vector<Row> rows;  // everything that was submitted on top of what survived
   size_t floor = 0;
 };
 
 // One life of the store: opened, used, and ended by a close, by being dropped, by an error or by a
 // power cut at a random call.
-void live(FaultyFileSystem& fs, Options options, std::mt19937_64& random, History& history) {
+void live(FaultyFileSystem& fs, Options options, std::mt19937_64& random, Lived& history) {
   options.sync = std::array{Sync::always, Sync::always, Sync::interval, Sync::never}[random() % 4];
   const auto store = open_store(fs, options);
   if (!store->status.ok()) {
@@ -1061,7 +1061,7 @@ TEST(RandomHistories, PowerCutsAnywhereLoseNothingThatWasDurable) {
     std::mt19937_64 random(seed);
     const TemporaryDirectory directory;
     const Options options = options_for(directory.store());
-    History history;
+    Lived history;
     uint64_t calls_before = 60;
     for (int life = 0; life < 5; life++) {
       FaultyFileSystem fs;

@@ -527,10 +527,10 @@ TEST_F(HousekeepingTest, AFullDiskDelaysRewritingAndHarmsNothing) {
   FaultyFileSystem fs;
   auto store = open_as(fs, options(), History::snapshot);
   ASSERT_OK(store->status);
-  const Fault enospc{ENOSPC};
+  const Fault no_space{ENOSPC};
   bool full = true;
   fs.set_rule([&](Call call, const std::string& name, uint64_t) -> const Fault* {
-    return full && call == Call::pwrite && name.ends_with(".tmp") ? &enospc : nullptr;
+    return full && call == Call::pwrite && name.ends_with(".tmp") ? &no_space : nullptr;
   });
   keep_house(*store->engine, fs, 2'000);
   HousekeepingStats stats = (*store)->stats().housekeeping;
@@ -550,13 +550,13 @@ TEST_F(HousekeepingTest, AFullDiskDelaysRewritingAndHarmsNothing) {
 TEST_F(HousekeepingTest, NothingBeforeTheNewSegmentAndNothingAfterPoisoning) {
   fill_and_close();
   FaultyFileSystem fs;
-  const Fault enospc{ENOSPC};
-  const Fault eio{EIO};
+  const Fault no_space{ENOSPC};
+  const Fault io_error{EIO};
   bool full = true;
   bool broken = false;
   fs.set_rule([&](Call call, const std::string& name, uint64_t) -> const Fault* {
-    if (full && call == Call::allocate) return &enospc;
-    if (broken && call == Call::fdatasync && name.ends_with(".seg")) return &eio;
+    if (full && call == Call::allocate) return &no_space;
+    if (broken && call == Call::fdatasync && name.ends_with(".seg")) return &io_error;
     return nullptr;
   });
   auto store = open_as(fs, options(), History::snapshot);
@@ -591,10 +591,10 @@ TEST_F(HousekeepingTest, ARollBehindAFailedDirectoryFlushIsNotBelieved) {
   FaultyFileSystem fs;
   auto store = open_as(fs, options(), History::snapshot);
   ASSERT_OK(store->status);
-  const Fault eio{EIO};
+  const Fault io_error{EIO};
   bool fail = false;
   fs.set_rule([&](Call call, const std::string& name, uint64_t) -> const Fault* {
-    return fail && call == Call::fsync && name == "." ? &eio : nullptr;
+    return fail && call == Call::fsync && name == "." ? &io_error : nullptr;
   });
   // A batch that rolls is in work when housekeeping meets the failure.
   ASSERT_OK(store->put(text_of(1, 700'000), history_));

@@ -30,7 +30,7 @@ using test::text_of;
 
 namespace fs = std::filesystem;
 
-class Rows final : public RecordSink {
+class RowsOfSink final : public RecordSink {
  public:
   void record(const RecordView& record) override { rows.push_back(test::row_of(record)); }
   std::vector<Row> rows;
@@ -39,7 +39,7 @@ class Rows final : public RecordSink {
 std::vector<Row> read_all(Directory directory, uint64_t last) {
   auto reader = RecordReader::open(std::move(directory));
   EXPECT_OK(reader.status());
-  Rows sink;
+  RowsOfSink sink;
   if (reader.ok())
     EXPECT_OK(reader.value()->read({1, last, false, 10'000, size_t{64} << 20}, sink));
   return sink.rows;

@@ -32,7 +32,7 @@ std::unique_ptr<test::Opened> open_at(sys::FileSystem& fs, const std::string& di
 }
 
 // All records of a store, lost ones included.
-class Rows final : public ReadVisitor {
+class RowsRead final : public ReadVisitor {
  public:
   bool frame(const FrameView& frame) override {
     RecordCursor cursor(frame.header, frame.payload);
@@ -87,7 +87,7 @@ class RepairTest : public testing::TestWithParam<bool> {
     EXPECT_TRUE(copied.ok()) << what << ": " << copied.status().message();
     if (!copied.ok()) return {};
     const CopyReport& report = copied.value();
-    Rows rows;
+    RowsRead rows;
     auto reader = Reader::open(fs_, to());
     EXPECT_TRUE(reader.ok() && reader.value()->walk(rows).ok()) << what;
     const std::vector<Row>& found = rows.found;

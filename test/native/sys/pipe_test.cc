@@ -19,8 +19,8 @@ namespace espora::sys {
 namespace {
 
 // Two connected stream sockets, non-blocking.
-struct Pair {
-  Pair() {
+struct SocketPair {
+  SocketPair() {
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     here.reset(ends[0]);
@@ -94,8 +94,8 @@ TEST(PipePool, KeepsFewAndTrimsThem) {
 // Whatever was left in one, the next loan begins empty.
 TEST(PipePool, OneThatHoldsBytesIsNeverLentAgain) {
   PipePool pool(1);
-  Pair from;
-  Pair to;
+  SocketPair from;
+  SocketPair to;
   const std::string old(1000, 'o');
   for (const bool partly : {false, true}) {
     LentPipe pipe = pool.lend();
@@ -129,7 +129,7 @@ TEST(PipePool, OneThatHoldsBytesIsNeverLentAgain) {
 // What is in a pipe goes along; what is left behind holds nothing and is no loan.
 TEST(PipePool, AMovedPipeTakesItsBytesAlong) {
   PipePool pool(2);
-  Pair from;
+  SocketPair from;
   const auto filled = [&] {
     LentPipe pipe = pool.lend();
     EXPECT_EQ(::send(from.here.get(), "1234", 4, 0), 4);
@@ -158,8 +158,8 @@ TEST(PipePool, AnEmptiedOneIsLentAgain) {
   for (int round = 0; round < 3; ++round) {
     LentPipe pipe = pool.lend();
     ASSERT_TRUE(pipe.valid());
-    Pair from;
-    Pair to;
+    SocketPair from;
+    SocketPair to;
     ASSERT_EQ(::send(from.here.get(), "through", 7, 0), 7);
     ASSERT_EQ(pipe.fill_from(from.there.get()).bytes, 7u);
     ASSERT_EQ(pipe.empty_into(to.here.get()).bytes, 7u);
@@ -170,7 +170,7 @@ TEST(PipePool, AnEmptiedOneIsLentAgain) {
 
 TEST(PipePool, AFullPipeAndAnEmptySocketBothSayAgain) {
   PipePool pool(1);
-  Pair from;
+  SocketPair from;
   LentPipe pipe = pool.lend();
   EXPECT_TRUE(pipe.fill_from(from.there.get()).again);
   // One byte in each of its slots: full long before it holds its capacity.
@@ -196,8 +196,8 @@ TEST(PipePool, AFullPipeAndAnEmptySocketBothSayAgain) {
 // splice(2) has no MSG_NOSIGNAL: a test that lives to see the error shows that it is blocked.
 TEST(PipePool, APeerThatIsGoneIsAnErrorAndNoSignal) {
   PipePool pool(1);
-  Pair from;
-  Pair to;
+  SocketPair from;
+  SocketPair to;
   LentPipe pipe = pool.lend();
   ASSERT_EQ(::send(from.here.get(), "x", 1, 0), 1);
   ASSERT_EQ(pipe.fill_from(from.there.get()).bytes, 1u);

@@ -98,7 +98,7 @@ void refuse_to_schedule() {
 
 int policy() { return ::sched_getscheduler(0); }
 
-struct Handler final : EventHandler {
+struct Turn final : EventHandler {
   std::function<void()> body;
   void on_events(uint32_t) override { body(); }
 };
@@ -168,7 +168,7 @@ class SchedulingTest : public ::testing::Test {
   std::atomic<int> seen_{0};
   std::atomic<int> last_policy_{-1};
   Fd event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  Handler handler_;
+  Turn handler_;
   Thread thread_;
   int policy_at_end_ = -1;
 };
