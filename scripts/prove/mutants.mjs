@@ -195,6 +195,7 @@ async function configure() {
     CMAKE_CXX_FLAGS: '-w',
     CMAKE_CXX_FLAGS_MUTANTS: '-O1 -DNDEBUG',
     ESPORA_ADDON: 'ON',
+    ESPORA_UNITY: 'OFF', // each source has an object of its own
   };
   const args = Object.entries(definitions).map(([name, value]) => `-D${name}=${value}`);
   await mustWork('Configuring', [
