@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace espora::sim {
 
@@ -49,5 +50,16 @@ class Random {  // xoshiro256**
   }
   std::array<uint64_t, 4> state_{};
 };
+
+// Records whose bytes tell which one they are.
+inline std::string filler(Random& random, size_t size) {
+  std::string text(size, ' ');
+  uint64_t word = random.next();
+  for (size_t i = 0; i < size; i++) {
+    if (i % 8 == 0) word = mix(word);
+    text[i] = static_cast<char>('a' + (word >> (i % 8 * 8)) % 26);
+  }
+  return text;
+}
 
 }  // namespace espora::sim

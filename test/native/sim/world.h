@@ -21,6 +21,10 @@
 
 namespace espora::sim {
 
+inline bool is_segment(std::string_view name) {
+  return store::parse_name(name).kind == store::NameKind::segment;
+}
+
 struct SeedResult {
   Violation violation;
   std::string options;  // of the store, and what the seed turned on
@@ -47,7 +51,6 @@ class World final : private Director {
     unsigned lie = 0;
   };
   enum class NoSpace : uint8_t { never, create, allocate, write, flush, rename, overwrite };
-  // The header of a frame or segment that was written, and what it proves.
   // A segment that is to be damaged, among all of its store.
   struct Victim {
     int directory = 0;
@@ -58,6 +61,7 @@ class World final : private Director {
     std::vector<uint64_t> frames;  // where one begins
   };
 
+  // The header of a frame or segment that was written, and what it proves.
   struct Evidence {
     int inode;
     uint64_t offset;
