@@ -109,7 +109,7 @@ Status Engine::prepare() {
   return prepared.code() == Code::no_space ? Status() : prepared;
 }
 
-// What an attempt of the opening has come to.
+// Takes over the result of an attempt to open.
 Status Engine::adopt(const Status& installed) {
   if (!installed.ok()) {
     failure_ = installed;
@@ -145,8 +145,8 @@ bool Engine::housekeeping_failed() {
   return true;
 }
 
-// Why there is no next segment. It is prepared again each second, so the obstacle is no failure of
-// the store: whatever it was, nothing was changed.
+// Why there is no next segment. The obstacle is not a failure of the store: nothing was changed,
+// and the segment is prepared again each second.
 Status Engine::no_segment(const Status& why) const {
   Code code = why.code();
   switch (code) {
@@ -380,7 +380,7 @@ Status Engine::complete() {
   return {};
 }
 
-// Nothing that was in work counts, and its place is free again.
+// Drops the refused work: nothing of it counts, and its place is free again.
 Status Engine::complete_refused(WorkKind kind) {
   const int error = std::exchange(work_.error, 0);
   next_block_ = work_.block_before;
@@ -392,7 +392,7 @@ Status Engine::complete_refused(WorkKind kind) {
   spares_->set_used(uint64_t{next_block_} * block_bytes);
   durable_seq_ = current_.durable_seq;
   const uint64_t now_ns = file_system_.monotonic_ns();
-  // What a seal states is true without it.
+  // A missing seal does no harm: what it states is true without it.
   if (kind == WorkKind::seal) {
     idle_since_ns_ = now_ns;
     return {};
@@ -410,8 +410,8 @@ Status Engine::complete_refused(WorkKind kind) {
 void Engine::settle_refused_roll() {
   switch (work_.refused_in) {
     case Phase::rename:
-      // The successor's header names the end of the current segment, and its name may still appear:
-      // nothing more is written here, and every further batch first tries to publish the successor.
+      // The successor's header states where the current segment ends, and the rename may still take
+      // effect. So nothing more is written here; every further batch first tries the rename again.
       half_rolled_ = true;
       [[fallthrough]];
     case Phase::header:
@@ -422,7 +422,7 @@ void Engine::settle_refused_roll() {
       reserved_spare_ = std::move(work_.spare);
       return;
     case Phase::header_flush:
-      // A second flush of it may report success for data that the first one dropped.
+      // A second flush of the file may report success for data that the first one dropped.
       work_.spare.file.reset();
       (void)directory_.remove(work_.spare.name);
       return;
@@ -446,7 +446,7 @@ void Engine::fail(int result, const char* call, std::string file) noexcept {
   work_.phase = Phase::idle;
 }
 
-// Refuses what is in work for lack of space: nothing of it counts.
+// Refuses the current work for lack of space: nothing of it counts.
 void Engine::refuse(int result, const char* call, std::string file) noexcept {
   work_.torn = false;
   work_.refused_in = work_.phase;
@@ -510,7 +510,7 @@ void Engine::step() noexcept {
     case Phase::directory_flush: {
       if (Status synced = directory_.sync(); !synced.ok())
         return fail(-synced.error(), "fsync", ".");
-      // Its failed flush may have covered this rename, too.
+      // The flush of the directory that failed in housekeeping may have covered this rename, too.
       if (housekeeping_->failed()) return fail(-EIO, "fsync", ".");
       adopt_spare();
       return next_phase(Phase::write);
@@ -593,7 +593,7 @@ void Engine::write_frame() noexcept {
   if (wrote <= 0) {
     const int result = wrote == 0 ? -EIO : static_cast<int>(wrote);
     const std::string file = segment_name(current_.header.number);
-    // The result of a seal does not matter: it states what is true with or without it.
+    // A seal can be refused without harm: what it states is true without it.
     if (is_full(wrote) && frame.record_count == 0) return refuse(result, "pwrite", file);
     fail(result, "pwrite", file);
     if (is_full(wrote)) next_phase(Phase::look_back);
@@ -613,10 +613,11 @@ void Engine::write_frame() noexcept {
   next_phase(flushes ? Phase::flush : Phase::idle);
 }
 
-// There was no space for a batch whose place was allocated: was it written nevertheless? If it is
-// whole its fate is unknown, and the error stands. Otherwise it is refused, and never becomes
-// whole, because the next frame has another header, in the same place. If its header was written,
-// that must be erased first: a torn batch with the same bytes after it could otherwise complete it.
+// A write found no space, although the batch's place was allocated. Reads the place back to find
+// out whether the batch was written nevertheless. If all of it was, its fate is unknown, and the
+// error stands. Otherwise the batch is refused. It never becomes whole later, because the next
+// frame has another header in the same place. If its header was written, that header must be erased
+// first: if the next frame were torn, the old header could otherwise complete the refused batch.
 void Engine::look_back() noexcept {
   const std::byte* meant = work_.buffer.data() + work_.looked;
   const int64_t got = file_system_.pread(current_.file.get(), header_block_.data(), block_bytes,
@@ -717,7 +718,7 @@ Status Engine::close() {
   if (poisoned()) housekeeping_->stop();
   housekeeping_->discard();
   spares_->discard();
-  // Everything is proven: there is nothing left that it could be needed for.
+  // Everything is proven durable, so no reserve is needed.
   if (status.ok() && appendable() && !unsealed_) (void)directory_.remove(reserve_name);
   if (reserved_spare_.file.valid()) {
     reserved_spare_.file.reset();

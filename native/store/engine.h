@@ -176,15 +176,14 @@ class Engine {
   [[nodiscard]] bool poisoned() const noexcept { return !failure_.ok(); }
   [[nodiscard]] const sys::Status& failure() const noexcept { return failure_; }
 
-  // False while an opened store had no space for its fresh segment: reserve() refuses. maintain()
-  // goes on from there once there is space.
+  // False while there is no space for the fresh segment that opening makes: reserve() refuses.
+  // maintain() makes the segment once there is space.
   [[nodiscard]] bool appendable() const noexcept { return opening_ == nullptr; }
-  // False while, besides, the newest records could not be made durable, and so not be shown: what
-  // the visitor has seen may be older than what was answered, and must be shown to nobody. It takes
-  //   a file system that gives no room which it had reserved,
-  //   a reserve that somebody removed, or that an earlier version did not make,
-  //   or more unproven records than it has room for, which Sync::always never leaves behind.
-  // maintain() shows the visitor the rest once there is space.
+  // False while, in addition, the newest records could not be made durable, and so were not shown:
+  // what the visitor has seen may be older than what was answered, and must not be revealed. The
+  // causes are a file system that does not give the room which it had reserved, a reserve that was
+  // removed or that an earlier version did not make, or more unproven records than fit into it,
+  // which Sync::always never leaves behind. maintain() shows the rest once there is space.
   [[nodiscard]] bool whole() const noexcept {
     ESPORA_DEFECT(start_with_an_older_state) return true;
     return opening_ == nullptr || opening_->whole();
@@ -251,7 +250,7 @@ class Engine {
     erase,        // the header that a refused batch left in the next frame's place
     erase_flush,  // before any part of that frame can be on disk
     write,
-    look_back,  // there was no space for it: was it written nevertheless?
+    look_back,  // after no space for it: reads whether it was written nevertheless
     flush,
   };
 
@@ -266,7 +265,7 @@ class Engine {
     bool timed = false;
   };
 
-  // What a begin_…() passes to step(), and step() to complete().
+  // What begin_…() hands to step(), and step() to complete().
   struct Work {
     WorkKind kind = WorkKind::none;
     Phase phase = Phase::idle;
@@ -279,7 +278,7 @@ class Engine {
     size_t written = 0;  // of them
     uint32_t flushes = 0;
     uint32_t block_before = 0;       // place of the next batch if this one is refused
-    Phase refused_in = Phase::idle;  // there was no space, and nothing of it counts
+    Phase refused_in = Phase::idle;  // where space ran out, so that nothing of it counts
     size_t looked = 0;               // bytes that look_back found
     bool torn = false;               // the frame's header was found, but not the whole frame
     int error = 0;                   // errno
@@ -310,7 +309,7 @@ class Engine {
   void begin(WorkKind kind, Phase phase) noexcept;
   sys::Status run() noexcept;
   [[nodiscard]] bool can_seal() const noexcept;
-  // Batches end before it: the last block is for the seal that marks records as durable.
+  // Batches end before this block: the last one is kept for the seal that proves them durable.
   [[nodiscard]] uint32_t batches_end() const noexcept { return segment_blocks_ - 1; }
   [[nodiscard]] sys::Status refusal() const;
   [[nodiscard]] sys::Status no_segment(const sys::Status& why) const;
@@ -341,7 +340,7 @@ class Engine {
   uint64_t last_time_us_ = 0;
   uint64_t idle_since_ns_ = 0;       // the last commit
   uint64_t unflushed_since_ns_ = 0;  // the first commit not followed by a flush
-  uint64_t full_until_ns_ = 0;       // a batch found no space: none is tried before; 0: none did
+  uint64_t full_until_ns_ = 0;       // no batch is tried before, because one found no space; or 0
   sys::Status full_;                 // the status of that batch
   sys::Status failure_;
   Stats stats_;

@@ -59,7 +59,7 @@ Status Opening::read() {
   }
   if (Status read = is_new_ ? plan_new() : recover(); !read.ok()) return read;
   for (const std::string& name : listing_.temporaries) {
-    // What proves everything may itself be on no device: see make_reserve().
+    // The reserve is kept: this opening may need it on a full disk, see make_reserve().
     if (name == reserve_name) continue;
     if (Status removed = directory_.remove(name); !removed.ok()) return removed;
   }
@@ -104,7 +104,7 @@ Status Opening::recover() {
   uint64_t proven = listing_.snapshots.empty() ? 0 : listing_.snapshots.back();
   for (const format::SegmentHeader& header : headers) proven = std::max(proven, proven_by(header));
 
-  // The end of the log first: what it proves durable can then be shown in a single pass.
+  // Reads the end of the log first: the rest can then be shown in one pass, as far as it is proven.
   const format::SegmentHeader& last = headers.back();
   if (Status opened = look_at(last); !opened.ok()) return opened;
   Evidence evidence;
@@ -140,10 +140,11 @@ Status Opening::recover() {
   whole_ = tail.end.last_seq() <= tail.proven_seq;
   if (!whole_) least_ = plan_fresh_segment(last, tail, true);
   opened_.last_seq = tail.proven_seq;
-  // Nothing was appended since STORE was published last, if it was: the directory's flush may have
-  // failed then, and with it the schema that records would need from now on be lost.
+  // No record was appended since STORE may last have been published. If the directory's flush
+  // failed then, its new schema could still be lost, so STORE is published again before a record
+  // that needs the schema is written.
   publish_store_ = publish_store_ || tail.end.last_seq() <= last.durable_seq;
-  // The directory's flush may have failed when the store was made.
+  // The flushes of the directories above may have failed when the store was created.
   if (last.number == 1 && tail.proven_seq == 0) {
     publish_store_ = true;
     return directory_.sync_path();
@@ -155,11 +156,11 @@ Status Opening::settle(const SparePreparer& spares) {
   if (is_new_ && done_) return directory_.sync_path();
   if (is_new_) return failure_.ok() ? spares.failure() : failure_;
   ESPORA_DEFECT(serve_tail_without_space) if (!whole_)(void) show_copied();
-  // Only of space it is known that it comes back.
+  // A lack of space is the only obstacle that can be expected to pass.
   return failure_.code() == Code::no_space ? Status() : failure_;
 }
 
-// What the visitor refuses, it refuses of this store.
+// Puts the store's path before a message of the visitor.
 Status Opening::named(const Status& status) const {
   if (status.ok()) return status;
   return Status(status.code(), directory_.path() + ": " + status.message());
@@ -189,8 +190,8 @@ Status Opening::check_store(Bytes given_schema) {
   return {};
 }
 
-// Damage of it is damage of the store, also where older ones are there: what it stands for may have
-// been relied upon.
+// A damaged newest snapshot is damage of the store, even if there are older ones: what it states
+// may already have been relied upon.
 Status Opening::read_newest_snapshot() {
   if (visitor_.history() != History::snapshot || listing_.snapshots.empty()) return {};
   const uint64_t seq = listing_.snapshots.back();
@@ -205,7 +206,7 @@ Status Opening::read_newest_snapshot() {
   return {};
 }
 
-// The first segment whose header, and content, opening looks at.
+// The first segment whose header and contents are read.
 sys::Result<uint32_t> Opening::first_to_read() const {
   const uint32_t last = listing_.segments.back();
   switch (visitor_.history()) {
@@ -236,7 +237,7 @@ sys::Result<std::vector<format::SegmentHeader>> Opening::read_headers(uint32_t f
     if (number < first) continue;
     auto file = directory_.open_segment(number, store_.segment_bytes);
     if (!file.ok()) return file.status();
-    // The others were flushed before their successors were made.
+    // All others were flushed before their successors were made.
     if (number == listing_.segments.back()) {
       if (Status synced = directory_.sync_file(file.value()); !synced.ok()) return synced;
     }
@@ -284,7 +285,7 @@ Status Opening::show(const FrameView& batch) {
   return {};
 }
 
-// From now on the segment that is copied from.
+// Takes this segment as the source of copies from now on.
 Status Opening::look_at(const format::SegmentHeader& header) {
   auto opened = directory_.open_segment(header.number, store_.segment_bytes);
   if (!opened.ok()) return opened.status();
@@ -323,7 +324,7 @@ Status Opening::install(SparePreparer& spares, std::span<std::byte> buffer) {
   Status status;
   bool waits = !opened_.current.file.valid() && !spares.ready();
   if (!opened_.current.file.valid() && !waits) {
-    // Without a reserve nothing was changed, whatever failed.
+    // A failure here can wait, whatever it is: nothing was changed yet.
     failure_ = make_reserve();
     waits = !failure_.ok();
     if (!waits) status = make_fresh(spares);
@@ -351,13 +352,13 @@ Status Opening::make_fresh(SparePreparer& spares) {
   return {};
 }
 
-// Before the first append: a file with room for the header of a segment and for what a crash leaves
-// unproven, so that an opening on a full disk can make that durable and show it. It gets its name
-// when it is whole and flushed, and keeps it from one opening to the next; the directory's flush
-// that publishes the fresh segment makes the name durable.
+// Makes the reserve before the first append: a file with room for a segment's header and for the
+// records that a crash leaves unproven, so that an opening on a full disk can make them durable and
+// show them. The file gets its name when it is whole and flushed, and is kept from one opening to
+// the next. The flush of the directory that publishes the fresh segment makes the name durable.
 Status Opening::make_reserve() {
   ESPORA_DEFECT(no_reserve) return {};
-  // The target of a link is not the store's, and would be written to.
+  // A link must not be followed: its target is no file of the store, and would be written to.
   const sys::File there(file_system_,
                         file_system_.open(directory_.handle(), reserve_name, {.no_follow = true}));
   if (there.valid()) {
@@ -368,7 +369,7 @@ Status Opening::make_reserve() {
   // In case an earlier attempt of this opening could not remove it.
   if (Status removed = directory_.remove(reserve_temporary_name); !removed.ok()) return removed;
   Status written = write_reserve();
-  // Otherwise a full disk would fill further.
+  // An unfinished file would fill the disk further.
   if (!written.ok()) (void)directory_.remove(reserve_temporary_name);
   return written;
 }
@@ -405,9 +406,9 @@ Status Opening::write_reserve() {
   return result < 0 ? failed(result, "rename") : Status();
 }
 
-// There is no space for a segment: what is not proven goes into the reserve, as a segment that
-// nothing is appended to. The one that is made later, with all its room, takes its place. ok also
-// where that is not possible, and then whole() stays false.
+// There is no space for a segment: copies the unproven records into the reserve and publishes it as
+// a segment to which nothing is appended. One with all its room replaces it later. Also returns ok
+// if the reserve cannot be used; then whole() stays false.
 Status Opening::secure() {
   if (whole_) return {};
   const uint64_t bytes = (1 + least_.copied_blocks) * block_bytes;
@@ -434,7 +435,8 @@ Status Opening::secure() {
   std::swap(fresh_, least_);
   Status status = publish(std::move(reserve));
   if (status.ok()) status = show_copied();
-  // A replaced segment gives its space back, so copies are now taken from the new one.
+  // Takes later copies from the new segment, so that the replaced one is closed and frees its
+  // space.
   if (status.ok()) status = look_at(fresh_.header);
   if (status.ok()) fresh_.copied_from = start_of(fresh_.header);
   opened_.current.file.reset();
@@ -461,7 +463,7 @@ Status Opening::publish(Spare spare) {
   if (Status wrote = write_fresh(spare, copies); !wrote.ok()) return give_up(std::move(wrote));
   result = file_system_.fsync(spare.file.get());
   if (result < 0) return give_up(spare_failure(spare, result, "fsync"));
-  // From here on the name may refer to the new file, whatever the calls return.
+  // From here on the name may refer to the new file, whatever rename() and fsync() return.
   const std::string name = segment_name(fresh_.header.number);
   result = file_system_.rename(directory_.handle(), spare.name.c_str(), name.c_str());
   if (result < 0) {
@@ -478,7 +480,7 @@ Status Opening::publish(Spare spare) {
 }
 
 #ifdef ESPORA_SIMULATION
-// Defect::reuse_segment: what is there under the name is written over in place.
+// Defect::reuse_segment: overwrites in place the file that has the name.
 void Opening::reuse_segment(Spare& spare) {
   const std::string name = segment_name(fresh_.header.number);
   sys::File file(file_system_, file_system_.open(directory_.handle(), name.c_str(),
@@ -493,7 +495,7 @@ Status Opening::spare_failure(const Spare& spare, int result, const char* call) 
                             directory_.path() + "/" + spare.name);
 }
 
-// Writes the copied batches, then the header; leaves in `opened_.current` where they end.
+// Writes the copied batches and then the header, and records in `opened_.current` where they end.
 Status Opening::write_fresh(const Spare& spare, bool copies) {
   CurrentSegment& current = opened_.current;
   current = {};

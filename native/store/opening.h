@@ -1,6 +1,6 @@
-// The opening of a store: reads what is there, shows it to the store's owner, and makes the fresh
-// segment that appends go to. Where the disk has no room for that segment the opening is tried
-// again, and the engine only reads until it succeeds.
+// Opens a store: reads what is there, shows it to the store's owner, and makes the fresh segment
+// that appends go to. If the disk has no room for that segment, the attempt is repeated, and until
+// it succeeds the engine accepts no appends.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct CurrentSegment {
   format::SegmentHeader header{};
   uint32_t seed = 0;
   uint32_t frame_crc = 0;  // of the last frame, seals included
-  // The end that a successor's header names: behind the last frame with records.
+  // The end that the successor's header will state: behind the last frame with records.
   uint32_t end_block = 1;
   uint32_t end_frame_crc = 0;
   uint64_t end_seq = 0;
@@ -39,44 +39,45 @@ struct CurrentSegment {
   bool dirty = false;  // something was written since the last flush
 };
 
-// What an opening has come to. Every record up to last_seq is durable and was shown.
+// The result of an opening. Every record up to last_seq is durable and was shown.
 struct Opened {
   CurrentSegment current;
-  uint32_t segment = 0;  // number of the fresh one, or of the reserve that stands for it
+  uint32_t segment = 0;  // number of the fresh one, or of the reserve used in its place
   uint64_t epoch = 0;
   bool direct_io = false;
   uint64_t last_seq = 0;
   uint64_t last_time_us = 0;
   uint64_t recovered_records = 0;
-  uint64_t unproven_records = 0;  // of those
+  uint64_t unproven_records = 0;  // of those, copied because nothing proved them durable
   uint64_t snapshot_seq = 0;      // 0: opened without one
 };
 
-// Belongs to one thread. What the constructor is given must outlive it.
+// Used by one thread. The constructor's arguments must outlive it.
 class Opening {
  public:
   Opening(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
           Directory& directory) noexcept;
 
-  // Recovers what is there, or plans a new store, and shows all that is proven. Afterwards only
-  // the names of unfinished files have been removed. Codes: see Engine::open().
+  // Recovers what is there, or plans a new store, and shows all records that are proven durable.
+  // On disk this only removes unfinished files. Codes: see Engine::open().
   sys::Status read();
   // Valid after read().
   [[nodiscard]] const StoreFacts& store() const noexcept { return store_; }
-  // Gives the snapshot away that the store is opened from.
+  // Hands over the snapshot from which the store is opened.
   [[nodiscard]] Housekeeping::Plan plan_housekeeping();
 
-  // Makes the fresh segment, then shows the records that it made durable, then publishes STORE
-  // where it has changed: a schema is kept only after every record was accepted, and before any is
-  // written under it. ok with done() false: there was no space for one of these; call it again, at
-  // retry_ns() of the monotonic clock. `buffer` holds the largest batch and a block more.
+  // Makes the fresh segment, then shows the records that this made durable, then publishes STORE if
+  // it has changed: a new schema is stored after all records were accepted under it, and before any
+  // is written under it. ok with done() false: there was no space for one of these steps; call
+  // again at retry_ns() of the monotonic clock. `buffer` holds the largest batch and one more
+  // block.
   sys::Status install(SparePreparer& spares, std::span<std::byte> buffer);
-  // After the first install(): ok if the store can be used as it is. A new one must be done(); an
-  // existing one may wait for space, and for nothing else.
+  // After the first install(): ok if the store can be used as it is. A new store must be done(); an
+  // existing one may still lack space, but nothing else.
   sys::Status settle(const SparePreparer& spares);
   [[nodiscard]] bool done() const noexcept { return done_; }
   [[nodiscard]] uint64_t retry_ns() const noexcept { return retry_ns_; }
-  // Why the last attempt failed, if a spare segment was there.
+  // Why the last attempt failed although there was a spare segment.
   [[nodiscard]] const sys::Status& failure() const noexcept { return failure_; }
 
   // See Engine::whole(), and why it is false.
@@ -110,7 +111,7 @@ class Opening {
   // A defect, defined in the simulator's build alone (see defects.h).
   void reuse_segment(Spare& spare);
 
-  // Where the batches are that the fresh segment gets.
+  // The segment whose batches are copied into the fresh one.
   struct Source {
     explicit Source(Directory& directory) noexcept : window(directory) {}
     ReadFile file;
@@ -126,13 +127,13 @@ class Opening {
   StoreFacts store_;
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<Source> source_;
-  Chain shown_;  // behind the last batch that the visitor has seen
+  Chain shown_;  // after the last batch that the visitor has seen
   FreshSegment fresh_;
-  FreshSegment least_;  // what the reserve has to hold, while something is not shown
+  FreshSegment least_;  // what the reserve must hold while records are not shown
   bool is_new_ = false;
   bool whole_ = true;
   bool done_ = false;
-  std::string unsecured_;       // why the reserve did not serve
+  std::string unsecured_;       // why the reserve could not be used
   bool publish_store_ = false;  // before the fresh segment
   uint64_t retry_ns_ = 0;
   sys::Status failure_;
