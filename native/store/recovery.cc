@@ -38,42 +38,64 @@ bool all_zero(Bytes bytes) noexcept {
 const std::array<Case<4, DirectoryVerdict>, 7> directory_cases = {{
     // STORE segments snapshots one-and-empty
     {{y, y, x, x}, DirectoryVerdict::open},
+    // E.g. only STORE was copied: opening it as an empty store would hide that records are gone.
     {{y, n, x, x}, DirectoryVerdict::without_segments},
     {{n, n, n, x}, DirectoryVerdict::nothing},
     {{n, n, y, x}, DirectoryVerdict::without_store},
     {{n, y, y, x}, DirectoryVerdict::without_store},
+    // E.g. killed between the renames of 00000001.seg and STORE: no append was possible yet.
     {{n, y, n, y}, DirectoryVerdict::unfinished},
+    // E.g. STORE was deleted: 00000001.seg has frames, but nothing tells the kind of their records.
     {{n, y, n, n}, DirectoryVerdict::without_store},
 }};
 
 const std::array<Case<8, FrameVerdict>, 9> frame_cases = {{
     // readable header place sequence chain possible body records
     {{n, x, x, x, x, x, x, x}, FrameVerdict::unreadable},
+    // E.g. zeros, or a frame of another segment, whose CRC has another seed.
     {{y, n, x, x, x, x, x, x}, FrameVerdict::nothing},
+    // E.g. block 17 holds a frame that names block 9: the device wrote it to the wrong place.
     {{y, y, n, x, x, x, x, x}, FrameVerdict::misplaced},
+    // E.g. the frame before ends with record 40, and this one begins with 42: a frame is missing.
     {{y, y, y, n, x, x, x, x}, FrameVerdict::out_of_sequence},
+    // E.g. it begins with 41 as it should, but was written after another frame that ended with 40.
     {{y, y, y, y, n, x, x, x}, FrameVerdict::out_of_chain},
+    // E.g. a frame that begins with 41 says that 41 is durable already.
     {{y, y, y, y, y, n, x, x}, FrameVerdict::impossible},
+    // E.g. a batch of three blocks, of which only the first and the last reached the device.
     {{y, y, y, y, y, y, n, x}, FrameVerdict::torn},
+    // E.g. both CRCs are right, but the header counts three records and the payload has two.
     {{y, y, y, y, y, y, y, n}, FrameVerdict::malformed},
     {{y, y, y, y, y, y, y, y}, FrameVerdict::accept},
 }};
 
 const std::array<Case<5, TailVerdict>, 6> tail_cases = {{
     // unreadable contradiction lost split garbage
+    // E.g. frames end with record 40, and block 17 gives EIO: a frame there may prove 41 durable.
     {{y, x, x, x, x}, TailVerdict::unreadable},
+    // E.g. record 40 is followed by a whole frame that begins with 42.
     {{n, y, x, x, x}, TailVerdict::corrupt},
+    // E.g. frames end with record 40, but a header behind them says that 45 was durable.
     {{n, n, y, x, x}, TailVerdict::corrupt},
+    // E.g. 45 is proven durable, and the batch here has 44 to 46: this is not what was proven,
+    // because a batch becomes durable as a whole.
     {{n, n, n, y, x}, TailVerdict::corrupt},
+    // E.g. frames end with record 40, nothing proves more, and half of a batch from 41 on follows:
+    // its write was cut short, so it was never flushed.
     {{n, n, n, n, y}, TailVerdict::torn},
     {{n, n, n, n, n}, TailVerdict::clean},
 }};
 
 const std::array<Case<3, Placement>, 4> placement_cases = {{
     // holds-proven fits-one-batch written-to
+    // E.g. segment 3 holds 41 to 45, of which none is proven: a new segment 3 gets all of them.
     {{n, x, x}, Placement::replace},
+    // E.g. 41 to 45 fit in one batch: copying all of them saves a segment that is nearly empty.
     {{y, y, x}, Placement::replace},
+    // E.g. segment 3 holds just what was copied into it before it got its name. A power cut could
+    // take that name back and leave a segment 4 without it, so a new segment 3 gets the records.
     {{y, n, n}, Placement::replace},
+    // E.g. segment 3 holds 41 to 900, of which 880 is proven: segment 4 gets 881 to 900.
     {{y, n, y}, Placement::follow},
 }};
 // clang-format on
