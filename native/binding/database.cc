@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "binding/loop_thread.h"
+#include "binding/store_facts.h"
 #include "binding/values.h"
 #include "face/face.h"
 #include "http/server.h"
@@ -74,16 +75,8 @@ Napi::Object show_settings(Napi::Env env, const Settings& options) {
   shown.Set("data", store.directory);
   set(shown, "segmentBytes", store.segment_bytes);
   set(shown, "fsyncInterval", store.sync == store::Sync::always ? 0 : store.flush_interval_ms);
-  Napi::Array accounts = Napi::Array::New(env);
-  if (options.books.accounts.has_value()) {
-    for (const ledger::AccountLimit& each : options.books.accounts->accounts()) {
-      Napi::Object account = Napi::Object::New(env);
-      set(account, "id", each.id);
-      set(account, "limit", static_cast<uint64_t>(each.limit));
-      accounts.Set(accounts.Length(), account);
-    }
-  }
-  shown.Set("accounts", accounts);
+  const auto& accounts = options.books.accounts;
+  shown.Set("accounts", accounts ? to_array(env, *accounts) : Napi::Array::New(env));
   show_listening(shown, options.http.listen);
   for_each_setting(SettingsWriter(shown), options.http);
   return shown;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "binding/values.h"
-#include "ledger/account_table.h"
 #include "sys/file_system.h"
 
 namespace espora::binding {
@@ -28,17 +27,19 @@ Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts) {
   if (facts.kind != ledger_kind) return object;
   const auto table = ledger::AccountTable::decode(
       std::as_bytes(std::span(facts.schema.data(), facts.schema.size())));
-  if (!table.ok()) return object;
-  const auto accounts = table.value().accounts();
-  Napi::Array array = Napi::Array::New(env, accounts.size());
-  for (size_t i = 0; i < accounts.size(); ++i) {
-    Napi::Object each = Napi::Object::New(env);
-    set(each, "id", accounts[i].id);
-    set(each, "limit", static_cast<uint64_t>(accounts[i].limit));
-    array.Set(static_cast<uint32_t>(i), each);
-  }
-  object.Set("accounts", array);
+  if (table.ok()) object.Set("accounts", to_array(env, table.value()));
   return object;
+}
+
+Napi::Array to_array(Napi::Env env, const ledger::AccountTable& table) {
+  Napi::Array array = Napi::Array::New(env);
+  for (const ledger::AccountLimit& each : table.accounts()) {
+    Napi::Object account = Napi::Object::New(env);
+    set(account, "id", each.id);
+    set(account, "limit", static_cast<uint64_t>(each.limit));
+    array.Set(array.Length(), account);
+  }
+  return array;
 }
 
 Napi::Object to_object(Napi::Env env, const store::Finding& finding) {

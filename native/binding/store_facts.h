@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "ledger/account_table.h"
 #include "store/directory.h"
 #include "store/reader.h"
 #include "sys/status.h"
@@ -24,5 +25,6 @@ sys::Result<store::Directory> open_place(Place& place);
 Napi::Object to_object(Napi::Env env, const store::StoreFacts& facts);
 Napi::Object to_object(Napi::Env env, const store::Finding& finding);
 Napi::Array to_array(Napi::Env env, const std::vector<store::Finding>& findings);
+Napi::Array to_array(Napi::Env env, const ledger::AccountTable& table);
 
 }  // namespace espora::binding

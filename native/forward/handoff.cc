@@ -8,23 +8,15 @@
 #include "intake/handoff_protocol.h"
 #include "sys/check.h"
 #include "sys/limits.h"
+#include "sys/slot_id.h"
 #include "sys/socket_passing.h"
 
 namespace espora::forward {
 
 using intake::HandoffChannel;
-
 using sys::ConnectOutcome;
-
-namespace {
-
-constexpr uint64_t make_id(uint32_t generation, uint32_t slot) {
-  return static_cast<uint64_t>(generation) << 32 | slot;
-}
-constexpr uint32_t slot_of(uint64_t id) { return static_cast<uint32_t>(id); }
-constexpr uint32_t generation_of(uint64_t id) { return static_cast<uint32_t>(id >> 32); }
-
-}  // namespace
+using sys::generation_of;
+using sys::slot_of;
 
 Handoff::Handoff(sys::EventLoop& loop, HandoffHost& host, HandoffOptions options)
     : loop_(loop),
@@ -102,7 +94,7 @@ void Handoff::pass(sys::Fd client, const intake::HandoffOrigin& origin) {
   one.only_full = true;
   one.rest_ms = limits::connect_retry_ms;
   one.state = Client::State::waiting;
-  place(make_id(one.generation, slot));
+  place(sys::slot_id(one.generation, slot));
 }
 
 Handoff::Client* Handoff::find(uint64_t id) noexcept {
@@ -268,7 +260,7 @@ Handoff::Opened Handoff::open(size_t upstream) {
     host_.on_handoff_failed(upstream, attempt.error);
     return Opened::no;
   }
-  if (!may_receive(attempt.fd.get())) {
+  if (!sys::is_trusted_peer(attempt.fd.get(), options_.users)) {
     host_.on_handoff_failed(upstream, EPERM);
     return Opened::no;
   }
@@ -282,13 +274,6 @@ Handoff::Opened Handoff::open(size_t upstream) {
   doors_[upstream].channel = std::move(channel);
   doors_[upstream].sent = 0;
   return Opened::yes;
-}
-
-bool Handoff::may_receive(int fd) const noexcept {
-  const auto user = sys::peer_user(fd);
-  return user.has_value() &&
-         (*user == sys::effective_user() ||
-          std::find(options_.users.begin(), options_.users.end(), *user) != options_.users.end());
 }
 
 void Handoff::read_answers() {
@@ -411,7 +396,7 @@ void Handoff::on_channel_ended(HandoffChannel& channel) {
     --counters_.passed_active;
     ++counters_.pass_unreported;
     host_.leave_after_handoff(one.upstream, true, loop_.now_ms() - one.since_ms);
-    release(make_id(one.generation, slot), SessionEnd::handed);
+    release(sys::slot_id(one.generation, slot), SessionEnd::handed);
   }
   counters_.pass_unacknowledged.subtract(owned->unacknowledged().size());
   counters_.pass_returned.add(owned->unacknowledged().size());

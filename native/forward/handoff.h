@@ -166,7 +166,6 @@ class Handoff final : private intake::HandoffChannelOwner {
   void release(uint64_t id, SessionEnd reason);
   Door& door_of(size_t upstream);
   Opened open(size_t upstream);
-  [[nodiscard]] bool may_receive(int fd) const noexcept;
   void flush();
   void flush(Door& door);
   void read_answers();

@@ -129,16 +129,21 @@ void Session::refuse_header(const char* why) {
   end(SessionEnd::proxy_header);
 }
 
-void Session::await_header() {
-  phase_ = Phase::header;
-  Side& side = relay_.client;
+// Asks the loop for the events of a side. False: it could not, and the session has ended.
+bool Session::watch(Side& side) {
   auto token = host_.loop.add(side.fd.get(), Relay::interest(side), side);
   if (!token.ok()) {
     host_.on_local_error(token.status().error());
     end(SessionEnd::local_error);
-    return;
+    return false;
   }
   side.token = token.value();
+  return true;
+}
+
+void Session::await_header() {
+  phase_ = Phase::header;
+  if (!watch(relay_.client)) return;
   arm(limits::proxy_header_wait_ms);
 }
 
@@ -285,15 +290,8 @@ void Session::give_up_upstream() {
 }
 
 void Session::await_connect() {
-  Side& side = relay_.upstream;
-  side.wants_writable = true;
-  auto token = host_.loop.add(side.fd.get(), Relay::interest(side), side);
-  if (!token.ok()) {
-    host_.on_local_error(token.status().error());
-    end(SessionEnd::local_error);
-    return;
-  }
-  side.token = token.value();
+  relay_.upstream.wants_writable = true;
+  if (!watch(relay_.upstream)) return;
   phase_ = Phase::connecting;
   arm(host_.deadlines.connect_ms);
 }

@@ -129,6 +129,7 @@ class Session final : public sys::Retired, private SideOwner {
 
   [[nodiscard]] bool owes_header() const noexcept;
   void refuse_header(const char* why);
+  bool watch(Side& side);
   void await_header();
   void read_header(uint32_t events);
   void take_header(size_t bytes);

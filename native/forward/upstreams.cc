@@ -1,6 +1,7 @@
 #include "forward/upstreams.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "sys/check.h"
@@ -11,40 +12,26 @@ using sys::Code;
 using sys::Result;
 using sys::Status;
 
+namespace {
+
+// In the order of UpstreamHealth and of UpstreamState.
+constexpr std::string_view health_names[] = {"fit", "probation", "ejected", "failed", "unresolved"};
+constexpr std::string_view state_names[] = {"up", "draining", "down"};
+
+}  // namespace
+
 std::string_view name_of(UpstreamHealth health) noexcept {
-  switch (health) {
-    case UpstreamHealth::fit:
-      return "fit";
-    case UpstreamHealth::probation:
-      return "probation";
-    case UpstreamHealth::ejected:
-      return "ejected";
-    case UpstreamHealth::failed:
-      return "failed";
-    case UpstreamHealth::unresolved:
-      return "unresolved";
-  }
-  return "";
+  return health_names[static_cast<size_t>(health)];
 }
 
 std::string_view name_of(UpstreamState state) noexcept {
-  switch (state) {
-    case UpstreamState::up:
-      return "up";
-    case UpstreamState::draining:
-      return "draining";
-    case UpstreamState::down:
-      return "down";
-  }
-  return "";
+  return state_names[static_cast<size_t>(state)];
 }
 
 std::optional<UpstreamState> upstream_state_of(std::string_view name) noexcept {
-  for (const UpstreamState state :
-       {UpstreamState::up, UpstreamState::draining, UpstreamState::down}) {
-    if (name_of(state) == name) return state;
-  }
-  return std::nullopt;
+  const auto found = std::find(std::begin(state_names), std::end(state_names), name);
+  if (found == std::end(state_names)) return std::nullopt;
+  return static_cast<UpstreamState>(found - std::begin(state_names));
 }
 
 Durations::Durations(const sys::HistogramSnapshot& taken) noexcept

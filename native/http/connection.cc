@@ -158,7 +158,7 @@ void Connection::read_portion() {
     go_on();
     return;
   }
-  add(server_.stats_.bytes_in, got.bytes);
+  server_.stats_.bytes_in.add(got.bytes);
   // epoll(7): a short read has emptied the socket. Not if an end of stream follows the bytes: this
   // event announced it, and there will be no other.
   if (got.bytes < room && !end_announced_) readable_ = false;
@@ -175,7 +175,7 @@ void Connection::drop_portion() {
     readable_ = false;
     return;
   }
-  add(server_.stats_.bytes_in, got.bytes);
+  server_.stats_.bytes_in.add(got.bytes);
   lingered_bytes_ += got.bytes;
   if (got.end || got.error != 0 || lingered_bytes_ > limits::http_linger_bytes_max) {
     close();
@@ -274,7 +274,7 @@ void Connection::on_complete() {
 }
 
 void Connection::count_request() {
-  add(server_.stats_.requests, 1);
+  ++server_.stats_.requests;
   ++requests_;
 }
 
@@ -462,7 +462,7 @@ bool Connection::send() {
       close();
       return false;
     }
-    add(server_.stats_.bytes_out, put.bytes);
+    server_.stats_.bytes_out.add(put.bytes);
     output_.consume(put.bytes);
     sent_ += put.bytes;
     progress_ = true;
@@ -544,7 +544,7 @@ void Connection::update_deadline() {
 void Connection::account(size_t held_bytes) {
   if (held_bytes == accounted_bytes_) return;
   // A negative difference wraps around, and so does the sum.
-  add(server_.stats_.bytes_held, held_bytes - accounted_bytes_);
+  server_.stats_.bytes_held.add(held_bytes - accounted_bytes_);
   accounted_bytes_ = held_bytes;
 }
 
@@ -556,7 +556,7 @@ void Connection::on_deadline() {
       return;
     case Phase::head:
     case Phase::body:
-      add(server_.stats_.timeouts, 1);
+      ++server_.stats_.timeouts;
       if (current_.refused_early) {
         last_answer_ = true;
       } else {
@@ -574,7 +574,7 @@ void Connection::on_deadline() {
       [[fallthrough]];
     case Phase::idle:
     case Phase::lingering:
-      add(server_.stats_.timeouts, 1);
+      ++server_.stats_.timeouts;
       close();
       return;
   }

@@ -29,6 +29,19 @@ char* write_two(char* out, size_t value) noexcept {
   return out + 2;
 }
 
+char* write_year(char* out, const CivilTime& time) noexcept {
+  return write_two(write_two(out, time.year / 100), time.year % 100);
+}
+
+// "hh:mm:ss"
+char* write_clock(char* out, const CivilTime& time) noexcept {
+  out = write_two(out, time.hour);
+  *out++ = ':';
+  out = write_two(out, time.minute);
+  *out++ = ':';
+  return write_two(out, time.second);
+}
+
 char* write_text(char* out, const char* text, size_t bytes) noexcept {
   std::memcpy(out, text, bytes);
   return out + bytes;
@@ -67,18 +80,13 @@ char* write_rfc3339(char* out, uint64_t time_us) noexcept {
   const unsigned fraction =
       second > last_second ? 999'999 : static_cast<unsigned>(time_us % 1'000'000);
   const CivilTime time = civil_time(second);
-  out = write_two(out, time.year / 100);
-  out = write_two(out, time.year % 100);
+  out = write_year(out, time);
   *out++ = '-';
   out = write_two(out, time.month);
   *out++ = '-';
   out = write_two(out, time.day);
   *out++ = 'T';
-  out = write_two(out, time.hour);
-  *out++ = ':';
-  out = write_two(out, time.minute);
-  *out++ = ':';
-  out = write_two(out, time.second);
+  out = write_clock(out, time);
   *out++ = '.';
   out = write_two(out, fraction / 10'000);
   out = write_two(out, fraction / 100 % 100);
@@ -96,14 +104,9 @@ void DateCache::format(uint64_t second) noexcept {
   *out++ = ' ';
   out = write_text(out, month_names + size_t{3} * (time.month - 1), 3);
   *out++ = ' ';
-  out = write_two(out, time.year / 100);
-  out = write_two(out, time.year % 100);
+  out = write_year(out, time);
   *out++ = ' ';
-  out = write_two(out, time.hour);
-  *out++ = ':';
-  out = write_two(out, time.minute);
-  *out++ = ':';
-  out = write_two(out, time.second);
+  out = write_clock(out, time);
   write_text(out, " GMT", 4);
   second_ = second;
 }

@@ -51,13 +51,6 @@ constexpr size_t fixed_head_bytes_max = 256;
 
 }  // namespace
 
-std::string_view reason_phrase(uint16_t status) noexcept {
-  constexpr size_t before = std::string_view("HTTP/1.1 200 ").size();
-  const std::string_view line = status_line(status);
-  if (line.empty()) return "Unknown";
-  return line.substr(before, line.size() - before - 2);
-}
-
 void append_response(OutputBuffer& out, const ResponseHead& head, std::string_view date,
                      std::string_view body) {
   const std::string_view line = status_line(head.status);

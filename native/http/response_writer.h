@@ -35,7 +35,4 @@ void append_error_response(OutputBuffer& out, ResponseHead head, std::string_vie
 // Appends the interim response 100 Continue, which has no headers (RFC 9110 15.2.1).
 void append_continue(OutputBuffer& out);
 
-// Reason phrase of a status that this server sends; "Unknown" of any other.
-[[nodiscard]] std::string_view reason_phrase(uint16_t status) noexcept;
-
 }  // namespace espora::http

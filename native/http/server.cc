@@ -1,21 +1,15 @@
 #include "http/server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sys/check.h"
 #include "sys/clock.h"
+#include "sys/slot_id.h"
 
 namespace espora::http {
 
-namespace {
-
-constexpr uint64_t make_id(uint32_t generation, uint32_t slot) {
-  return static_cast<uint64_t>(generation) << 32 | slot;
-}
-constexpr uint32_t slot_of(uint64_t id) { return static_cast<uint32_t>(id); }
-constexpr uint32_t generation_of(uint64_t id) { return static_cast<uint32_t>(id >> 32); }
-
-}  // namespace
+using sys::slot_of;
 
 Server::Server(sys::EventLoop& loop, Handler& handler, ServerOptions options)
     : loop_(loop),
@@ -42,10 +36,10 @@ void Server::serve(sys::Fd fd, bool duplicated, const intake::HandoffOrigin& ori
   Slot& slot = slots_[index];
   ++slot.generation;
   slot.origin = origin;
-  slot.connection = std::make_unique<Connection>(*this, make_id(slot.generation, index),
+  slot.connection = std::make_unique<Connection>(*this, sys::slot_id(slot.generation, index),
                                                  std::move(fd), duplicated);
-  add(stats_.connections_accepted, 1);
-  stats_.connections_active.store(active(), std::memory_order_relaxed);
+  ++stats_.connections_accepted;
+  stats_.connections_active.set(active());
   slot.connection->start();
 }
 
@@ -55,7 +49,7 @@ void Server::on_closed(Connection& connection) {
   loop_.retire(std::move(slots_[index].connection));
   free_slots_.push_back(index);
   if (slots_[index].origin) acceptor_.report_ended(slots_[index].origin);
-  stats_.connections_active.store(active(), std::memory_order_relaxed);
+  stats_.connections_active.set(active());
   acceptor_.resume();
   finish_drain();
 }
@@ -63,7 +57,7 @@ void Server::on_closed(Connection& connection) {
 Connection* Server::find(uint64_t id) noexcept {
   if (slot_of(id) >= slots_.size()) return nullptr;
   Slot& slot = slots_[slot_of(id)];
-  return slot.generation == generation_of(id) ? slot.connection.get() : nullptr;
+  return slot.generation == sys::generation_of(id) ? slot.connection.get() : nullptr;
 }
 
 void Server::answer(Ticket ticket, const Answer& answer) {
@@ -71,34 +65,29 @@ void Server::answer(Ticket ticket, const Answer& answer) {
   if (connection != nullptr) connection->answer_deferred(ticket.request, answer);
 }
 
+// Takes the connections with held answers off their list, and calls `visit` with each.
+template <typename Visit>
+void Server::each_held(const Visit& visit) {
+  for (const uint64_t id : std::exchange(held_, {})) {
+    if (Connection* connection = find(id); connection != nullptr) visit(*connection);
+  }
+}
+
 void Server::open_gate(Gate gate) {
   ESPORA_CHECK(gate >= gate_);
   gate_ = gate;
   // Connections that continue here and hold answers again wait for the next gate.
-  std::vector<uint64_t> held;
-  held.swap(held_);
-  for (const uint64_t id : held) {
-    Connection* connection = find(id);
-    if (connection != nullptr && connection->open_gate(gate)) held_.push_back(id);
-  }
+  each_held([&](Connection& connection) {
+    if (connection.open_gate(gate)) hold(connection.id());
+  });
 }
 
 void Server::fail_held(const Error& error) {
-  std::vector<uint64_t> held;
-  held.swap(held_);
-  for (const uint64_t id : held) {
-    Connection* connection = find(id);
-    if (connection != nullptr) connection->fail_held(error);
-  }
+  each_held([&](Connection& connection) { connection.fail_held(error); });
 }
 
 void Server::take_back(const Remake& remake) {
-  std::vector<uint64_t> held;
-  held.swap(held_);
-  for (const uint64_t id : held) {
-    Connection* connection = find(id);
-    if (connection != nullptr) connection->take_back(remake);
-  }
+  each_held([&](Connection& connection) { connection.take_back(remake); });
 }
 
 void Server::drain(uint64_t deadline_ms, std::function<void()> done) {
@@ -151,10 +140,7 @@ void Server::give_back(OutputBuffer buffer) {
 std::string_view Server::date() noexcept { return dates_.at(sys::realtime_us()); }
 
 void Server::count_answer(uint16_t status) noexcept {
-  add(status < 300   ? stats_.answers_2xx
-      : status < 500 ? stats_.answers_4xx
-                     : stats_.answers_5xx,
-      1);
+  ++(status < 300 ? stats_.answers_2xx : status < 500 ? stats_.answers_4xx : stats_.answers_5xx);
 }
 
 }  // namespace espora::http

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "http/date.h"
 #include "http/handler.h"
 #include "intake/acceptor.h"
+#include "sys/counter.h"
 #include "sys/event_loop.h"
 #include "sys/limits.h"
 
@@ -32,18 +32,18 @@ struct ServerOptions {
 
 // Counters since start, written by the loop's thread. An answer counts once its gate is open.
 struct ServerStats {
-  std::atomic<uint64_t> connections_accepted{0};
-  std::atomic<uint64_t> connections_active{0};
-  std::atomic<uint64_t> requests{0};
-  std::atomic<uint64_t> answers_2xx{0};
-  std::atomic<uint64_t> answers_4xx{0};
-  std::atomic<uint64_t> answers_5xx{0};
-  std::atomic<uint64_t> timeouts{0};       // 408s, idle, stalled and lingering ends by deadline
-  std::atomic<uint64_t> accept_pauses{0};  // limit reached or descriptors exhausted
-  std::atomic<uint64_t> bytes_in{0};
-  std::atomic<uint64_t> bytes_out{0};
+  sys::Counter connections_accepted;
+  sys::Counter connections_active;
+  sys::Counter requests;
+  sys::Counter answers_2xx;
+  sys::Counter answers_4xx;
+  sys::Counter answers_5xx;
+  sys::Counter timeouts;       // 408s, idle, stalled and lingering ends by deadline
+  sys::Counter accept_pauses;  // limit reached or descriptors exhausted
+  sys::Counter bytes_in;
+  sys::Counter bytes_out;
   // Memory currently held for slow peers: unfinished requests and unsent answers.
-  std::atomic<uint64_t> bytes_held{0};
+  sys::Counter bytes_held;
 };
 
 // Each counter, under its name in ts/metrics/table.ts.
@@ -60,11 +60,6 @@ void for_each_counter(const ServerStats& stats, const Each& each) {
   each("bytesIn", stats.bytes_in);
   each("bytesOut", stats.bytes_out);
   each("bytesHeld", stats.bytes_held);
-}
-
-// Adds to a counter that only the calling thread writes.
-inline void add(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
 
 // All calls on the loop's thread, except where a comment says otherwise.
@@ -126,7 +121,7 @@ class Server final : private intake::AcceptorOwner {
     serve(std::move(fd), true, origin);
   }
   bool has_room() override { return active() < options_.connections_max; }
-  void on_paused() override { add(stats_.accept_pauses, 1); }
+  void on_paused() override { ++stats_.accept_pauses; }
   void on_drained() override { finish_drain(); }
   void serve(sys::Fd fd, bool duplicated, const intake::HandoffOrigin& origin);
   [[nodiscard]] size_t active() const noexcept { return slots_.size() - free_slots_.size(); }
@@ -135,6 +130,8 @@ class Server final : private intake::AcceptorOwner {
   void hold(uint64_t connection) { held_.push_back(connection); }
   void count_answer(uint16_t status) noexcept;
   Connection* find(uint64_t id) noexcept;
+  template <typename Visit>
+  void each_held(const Visit& visit);
   OutputBuffer take_buffer();
   void give_back(OutputBuffer buffer);
   [[nodiscard]] std::string_view date() noexcept;

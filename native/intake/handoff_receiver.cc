@@ -275,7 +275,7 @@ void HandoffReceiver::accept_channels() {
 }
 
 void HandoffReceiver::open_channel(sys::Fd fd) {
-  if (channels_.size() >= limits::handoff_channels_max || !may_send(fd.get())) {
+  if (channels_.size() >= limits::handoff_channels_max || !sys::is_trusted_peer(fd.get(), users_)) {
     ++counters_.denied;
     return;
   }
@@ -285,12 +285,6 @@ void HandoffReceiver::open_channel(sys::Fd fd) {
   channels_.emplace(id, std::move(channel));
   ++counters_.channels;
   if (!opened.start()) drop(opened);
-}
-
-bool HandoffReceiver::may_send(int fd) const noexcept {
-  const auto user = sys::peer_user(fd);
-  return user.has_value() && (*user == sys::effective_user() ||
-                              std::find(users_.begin(), users_.end(), *user) != users_.end());
 }
 
 void HandoffReceiver::drop(Channel& channel) {

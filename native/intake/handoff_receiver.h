@@ -86,7 +86,6 @@ class HandoffReceiver {
 
   void accept_channels();
   void open_channel(sys::Fd fd);
-  [[nodiscard]] bool may_send(int fd) const noexcept;
   void drop(Channel& channel);
   void flush_reports();
   void forget_unreported(uint64_t channel);

@@ -12,6 +12,7 @@
 #include "sys/check.h"
 #include "sys/clock.h"
 #include "sys/limits.h"
+#include "sys/slot_id.h"
 
 namespace espora::sys {
 
@@ -20,18 +21,6 @@ static_assert(Events::urgent == EPOLLPRI);
 static_assert(Events::error == EPOLLERR && Events::hang_up == EPOLLHUP);
 static_assert(Events::read_hang_up == EPOLLRDHUP);
 static_assert(Events::edge == static_cast<uint32_t>(EPOLLET));
-
-namespace {
-
-constexpr EventLoop::Token make_token(uint32_t generation, uint32_t slot) {
-  return static_cast<uint64_t>(generation) << 32 | slot;
-}
-constexpr uint32_t slot_of(EventLoop::Token token) { return static_cast<uint32_t>(token); }
-constexpr uint32_t generation_of(EventLoop::Token token) {
-  return static_cast<uint32_t>(token >> 32);
-}
-
-}  // namespace
 
 // Empties the eventfd; the posted work itself runs later in the turn.
 class EventLoop::Wakeup final : public EventHandler {
@@ -72,7 +61,7 @@ Result<EventLoop::Token> EventLoop::add(int fd, uint32_t events, EventHandler& h
   }
   const uint32_t index = free_slot_;
   Slot& slot = slots_[index];
-  const Token token = make_token(slot.generation, index);
+  const Token token = slot_id(slot.generation, index);
   epoll_event event{};
   event.events = events;
   event.data.u64 = token;

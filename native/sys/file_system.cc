@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "sys/clock.h"
 
@@ -183,31 +184,14 @@ FileSystem& posix_file_system() noexcept {
 }
 
 std::string file_system_name(int64_t type) {
-  switch (type) {
-    case EXT4_SUPER_MAGIC:
-      return "ext4";
-    case 0x58465342:
-      return "xfs";
-    case BTRFS_SUPER_MAGIC:
-      return "btrfs";
-    case F2FS_SUPER_MAGIC:
-      return "f2fs";
-    case 0x2FC12FC1:
-      return "zfs";
-    case 0xCA451A4E:
-      return "bcachefs";
-    case TMPFS_MAGIC:
-      return "tmpfs";
-    case RAMFS_MAGIC:
-      return "ramfs";
-    case OVERLAYFS_SUPER_MAGIC:
-      return "overlayfs";
-    case NFS_SUPER_MAGIC:
-      return "nfs";
-    case FUSE_SUPER_MAGIC:
-      return "fuse";
-    default:
-      break;
+  static constexpr std::pair<int64_t, const char*> names[] = {
+      {EXT4_SUPER_MAGIC, "ext4"}, {0x58465342, "xfs"},        {BTRFS_SUPER_MAGIC, "btrfs"},
+      {F2FS_SUPER_MAGIC, "f2fs"}, {0x2FC12FC1, "zfs"},        {0xCA451A4E, "bcachefs"},
+      {TMPFS_MAGIC, "tmpfs"},     {RAMFS_MAGIC, "ramfs"},     {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
+      {NFS_SUPER_MAGIC, "nfs"},   {FUSE_SUPER_MAGIC, "fuse"},
+  };
+  for (const auto& [each, name] : names) {
+    if (each == type) return name;
   }
   char text[32];
   std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(type));

@@ -15,20 +15,11 @@ namespace espora::sys {
 namespace {
 
 IoResult splice_once(int from, int to, size_t bytes) noexcept {
-  ssize_t returned;
-  do {
-    returned = ::splice(from, nullptr, to, nullptr, bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  } while (returned < 0 && errno == EINTR);
-  IoResult result;
-  if (returned > 0) {
-    result.bytes = static_cast<size_t>(returned);
-  } else if (returned == 0) {
-    result.end = true;
-  } else if (errno == EAGAIN) {
-    result.again = true;
-  } else {
-    result.error = errno;
-  }
+  constexpr unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  const ssize_t moved =
+      uninterrupted([&] { return ::splice(from, nullptr, to, nullptr, bytes, flags); });
+  IoResult result = io_result(moved);
+  result.end = moved == 0;
   return result;
 }
 
@@ -66,10 +57,7 @@ IoResult LentPipe::empty_into(int socket) noexcept {
 }
 
 IoResult LentPipe::read(void* buffer, size_t bytes) noexcept {
-  ssize_t returned;
-  do {
-    returned = ::read(read_end_.get(), buffer, bytes);
-  } while (returned < 0 && errno == EINTR);
+  const ssize_t returned = uninterrupted([&] { return ::read(read_end_.get(), buffer, bytes); });
   IoResult result;
   if (returned < 0) {
     result.error = errno;

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 
 #include "sys/check.h"
@@ -22,13 +22,6 @@ union ControlBuffer {
   char bytes[CMSG_SPACE(limits::handoff_sockets_max * sizeof(int))];
 };
 
-int option_of(int fd, int name) noexcept {
-  int value = -1;
-  socklen_t length = sizeof value;
-  if (::getsockopt(fd, SOL_SOCKET, name, &value, &length) != 0) return -1;
-  return value;
-}
-
 // TCP_INFO of tcp(7) exists for TCP only, and begins with the state: usually one call is enough. A
 // connection that its client has reset (TCP_CLOSE) still counts as one.
 PassedKind kind_of(int fd) noexcept {
@@ -38,8 +31,8 @@ PassedKind kind_of(int fd) noexcept {
     return state == TCP_LISTEN ? PassedKind::other : PassedKind::tcp;
   }
   // ENOTSOCK, too, gives -1.
-  if (option_of(fd, SO_DOMAIN) != AF_UNIX || option_of(fd, SO_TYPE) != SOCK_STREAM ||
-      option_of(fd, SO_ACCEPTCONN) != 0) {
+  if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+      socket_option(fd, SO_ACCEPTCONN) != 0) {
     return PassedKind::other;
   }
   return PassedKind::unix_stream;
@@ -65,19 +58,8 @@ IoResult send_sockets(int channel, const void* bytes, size_t count,
     header->cmsg_len = CMSG_LEN(sockets.size_bytes());
     std::memcpy(CMSG_DATA(header), sockets.data(), sockets.size_bytes());
   }
-  ssize_t sent;
-  do {
-    sent = ::sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (sent < 0 && errno == EINTR);
-  IoResult result;
-  if (sent >= 0) {
-    result.bytes = static_cast<size_t>(sent);
-  } else if (errno == EAGAIN) {
-    result.again = true;
-  } else {
-    result.error = errno;
-  }
-  return result;
+  return io_result(
+      uninterrupted([&] { return ::sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT); }));
 }
 
 SocketMessage receive_sockets(int channel, void* bytes, size_t capacity,
@@ -89,20 +71,10 @@ SocketMessage receive_sockets(int channel, void* bytes, size_t capacity,
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
-  ssize_t got;
-  do {
-    got = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  } while (got < 0 && errno == EINTR);
-  SocketMessage result;
-  if (got < 0) {
-    if (errno == EAGAIN) {
-      result.io.again = true;
-    } else {
-      result.io.error = errno;
-    }
-    return result;
-  }
-  result.io.bytes = static_cast<size_t>(got);
+  const ssize_t got =
+      uninterrupted([&] { return ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); });
+  SocketMessage result{.io = io_result(got)};
+  if (got < 0) return result;
   result.io.end = got == 0;
   result.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   result.oversized = (message.msg_flags & MSG_TRUNC) != 0;
@@ -135,17 +107,16 @@ PassedKind adopt_socket(int fd) noexcept {
   return kind;
 }
 
-std::optional<uint32_t> peer_user(int fd) noexcept {
+bool is_trusted_peer(int fd, std::span<const uint32_t> others) noexcept {
   ucred credentials{};
   socklen_t length = sizeof credentials;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0 ||
       length != sizeof credentials) {
-    return std::nullopt;
+    return false;
   }
-  return credentials.uid;
+  return credentials.uid == ::geteuid() ||
+         std::find(others.begin(), others.end(), credentials.uid) != others.end();
 }
-
-uint32_t effective_user() noexcept { return ::geteuid(); }
 
 // ENOTCONN: the peer has closed, so there is nothing to shut down.
 void shutdown_read(int fd) noexcept { (void)::shutdown(fd, SHUT_RD); }

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "sys/fd.h"
@@ -38,10 +37,9 @@ enum class PassedKind : uint8_t {
 // Also makes a stream socket non-blocking if its sender had not.
 PassedKind adopt_socket(int fd) noexcept;
 
-// The user at the other end: the one that connected or called listen(2). SO_PEERCRED of unix(7).
-std::optional<uint32_t> peer_user(int fd) noexcept;
-// The effective user of this process.
-uint32_t effective_user() noexcept;
+// Whether the user at the other end, which connected or called listen(2), is this process's own or
+// one of `others`: SO_PEERCRED of unix(7).
+bool is_trusted_peer(int fd, std::span<const uint32_t> others) noexcept;
 
 // shutdown(2): after SHUT_RD further sends of the peer fail, but what it sent before can be read to
 // its end; SHUT_RDWR shuts down both directions.

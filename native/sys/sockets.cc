@@ -359,14 +359,8 @@ std::string Listener::address() const {
 
 Result<Listener> Listener::inherited(int fd) {
   const std::string where = "cannot take over descriptor " + std::to_string(fd);
-  const auto option = [&](int name) {
-    int value = -1;
-    socklen_t length = sizeof value;
-    return ::getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
-  };
-  const int type = option(SO_TYPE);
-  const int domain = option(SO_DOMAIN);
-  if (type != SOCK_STREAM || option(SO_ACCEPTCONN) != 1 ||
+  const int domain = socket_option(fd, SO_DOMAIN);
+  if (socket_option(fd, SO_TYPE) != SOCK_STREAM || socket_option(fd, SO_ACCEPTCONN) != 1 ||
       (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)) {
     return Status(Code::invalid, where + ": it is no stream socket that listens");
   }
@@ -455,9 +449,7 @@ void Listener::close() noexcept {
   }
 }
 
-namespace {
-
-IoResult from_return(ssize_t returned) noexcept {
+IoResult io_result(ssize_t returned) noexcept {
   IoResult result;
   if (returned >= 0) {
     result.bytes = static_cast<size_t>(returned);
@@ -469,35 +461,28 @@ IoResult from_return(ssize_t returned) noexcept {
   return result;
 }
 
-}  // namespace
+namespace {
 
-IoResult receive(int fd, void* buffer, size_t bytes) noexcept {
-  ssize_t returned;
-  do {
-    returned = ::recv(fd, buffer, bytes, 0);
-  } while (returned < 0 && errno == EINTR);
-  IoResult result = from_return(returned);
-  result.end = returned == 0;
+IoResult receive_with(int fd, void* buffer, size_t bytes, int flags) noexcept {
+  const ssize_t got = uninterrupted([&] { return ::recv(fd, buffer, bytes, flags); });
+  IoResult result = io_result(got);
+  result.end = got == 0;
   return result;
 }
 
+}  // namespace
+
+IoResult receive(int fd, void* buffer, size_t bytes) noexcept {
+  return receive_with(fd, buffer, bytes, 0);
+}
+
 IoResult peek(int fd, void* buffer, size_t bytes) noexcept {
-  ssize_t returned;
-  do {
-    returned = ::recv(fd, buffer, bytes, MSG_PEEK);
-  } while (returned < 0 && errno == EINTR);
-  IoResult result = from_return(returned);
-  result.end = returned == 0;
-  return result;
+  return receive_with(fd, buffer, bytes, MSG_PEEK);
 }
 
 IoResult send(int fd, const void* bytes, size_t count, bool end_follows) noexcept {
   const int flags = end_follows ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
-  ssize_t returned;
-  do {
-    returned = ::send(fd, bytes, count, flags);
-  } while (returned < 0 && errno == EINTR);
-  return from_return(returned);
+  return io_result(uninterrupted([&] { return ::send(fd, bytes, count, flags); }));
 }
 
 Accepted accept_connection(int listener) noexcept {
@@ -585,35 +570,36 @@ Connecting start_connect(const ResolvedAddress& address, SocketType type) noexce
   return result;
 }
 
+namespace {
+
+using AskName = int(int, sockaddr*, socklen_t*);
+
+std::optional<Endpoint> ask_endpoint(int fd, AskName* ask) noexcept {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return std::nullopt;
+  return to_endpoint(address);
+}
+
+}  // namespace
+
+std::optional<Endpoint> peer_endpoint(int fd) noexcept { return ask_endpoint(fd, ::getpeername); }
+std::optional<Endpoint> local_endpoint(int fd) noexcept { return ask_endpoint(fd, ::getsockname); }
+
 bool is_connected_to_itself(int fd) noexcept {
-  sockaddr_storage ours{};
-  sockaddr_storage theirs{};
-  socklen_t our_length = sizeof ours;
-  socklen_t their_length = sizeof theirs;
-  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&ours), &our_length) == 0 &&
-         ::getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &their_length) == 0 &&
-         our_length == their_length && std::memcmp(&ours, &theirs, our_length) == 0;
+  const auto ours = local_endpoint(fd);
+  return ours.has_value() && ours == peer_endpoint(fd);
 }
 
-std::optional<Endpoint> peer_endpoint(int fd) noexcept {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return std::nullopt;
-  return to_endpoint(address);
-}
-
-std::optional<Endpoint> local_endpoint(int fd) noexcept {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return std::nullopt;
-  return to_endpoint(address);
+int socket_option(int fd, int name) noexcept {
+  int value = -1;
+  socklen_t length = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
 }
 
 int socket_error(int fd) noexcept {
-  int error = 0;
-  socklen_t length = sizeof error;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) return errno;
-  return error;
+  const int error = socket_option(fd, SO_ERROR);
+  return error >= 0 ? error : errno;
 }
 
 size_t unacknowledged_bytes(int fd) noexcept {

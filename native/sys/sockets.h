@@ -2,6 +2,9 @@
 // data plane. All are non-blocking and close-on-exec.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -102,6 +105,18 @@ struct IoResult {
   bool end = false;    // read: the peer shut down its side
 };
 
+// For a call of the system that returned a number of bytes, or -1 with errno.
+IoResult io_result(ssize_t returned) noexcept;
+// Repeats a call of the system that a signal interrupted.
+template <typename Call>
+ssize_t uninterrupted(const Call& call) noexcept {
+  ssize_t returned;
+  do {
+    returned = call();
+  } while (returned < 0 && errno == EINTR);
+  return returned;
+}
+
 // recv(2) and send(2) with MSG_NOSIGNAL; EINTR is retried. `bytes` and `count` are not 0.
 IoResult receive(int fd, void* buffer, size_t bytes) noexcept;
 // As receive, but the bytes stay in the socket (MSG_PEEK).
@@ -148,6 +163,8 @@ bool is_connected_to_itself(int fd) noexcept;
 // The addresses of the ends of a TCP socket; nothing for other sockets, or after it was closed.
 std::optional<Endpoint> peer_endpoint(int fd) noexcept;
 std::optional<Endpoint> local_endpoint(int fd) noexcept;
+// An option of SOL_SOCKET, socket(7); -1 with errno if it cannot be read.
+int socket_option(int fd, int name) noexcept;
 // SO_ERROR: the result of a connect in progress, or the pending error of a socket; 0 for none.
 int socket_error(int fd) noexcept;
 

@@ -1,55 +1,24 @@
 #include "sys/status.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
 namespace espora::sys {
 
-std::string_view code_name(Code code) noexcept {
-  switch (code) {
-    case Code::ok:
-      return "ok";
-    case Code::invalid:
-      return "invalid";
-    case Code::not_found:
-      return "not_found";
-    case Code::exists:
-      return "exists";
-    case Code::locked:
-      return "locked";
-    case Code::permission:
-      return "permission";
-    case Code::address_in_use:
-      return "address_in_use";
-    case Code::unavailable:
-      return "unavailable";
-    case Code::no_space:
-      return "no_space";
-    case Code::too_large:
-      return "too_large";
-    case Code::overloaded:
-      return "overloaded";
-    case Code::io:
-      return "io";
-    case Code::corrupt:
-      return "corrupt";
-    case Code::version:
-      return "version";
-    case Code::indeterminate:
-      return "indeterminate";
-    case Code::failed:
-      return "failed";
-    case Code::closed:
-      return "closed";
-    case Code::unsupported:
-      return "unsupported";
-    case Code::unreadable:
-      return "unreadable";
-    case Code::resources:
-      return "resources";
-  }
-  return "unknown";
-}
+namespace {
+
+// In the order of Code.
+constexpr std::array<std::string_view, static_cast<size_t>(Code::resources) + 1> code_names = {
+    "ok",       "invalid",     "not_found",      "exists",
+    "locked",   "permission",  "address_in_use", "unavailable",
+    "no_space", "too_large",   "overloaded",     "io",
+    "corrupt",  "version",     "indeterminate",  "failed",
+    "closed",   "unsupported", "unreadable",     "resources"};
+
+}  // namespace
+
+std::string_view code_name(Code code) noexcept { return code_names[static_cast<size_t>(code)]; }
 
 Code code_from_errno(int error) noexcept {
   switch (error) {

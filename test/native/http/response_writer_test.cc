@@ -65,17 +65,20 @@ TEST(Response, InterimContinueHasNoHeaders) {
 }
 
 TEST(Response, PhrasesOfStatuses) {
-  EXPECT_EQ(reason_phrase(200), "OK");
-  EXPECT_EQ(reason_phrase(422), "Unprocessable Content");
-  EXPECT_EQ(reason_phrase(507), "Insufficient Storage");
-  EXPECT_EQ(reason_phrase(299), "Unknown");
+  const auto line = [](uint16_t status) {
+    OutputBuffer out;
+    append_response(out, {.status = status}, date, "{}");
+    return std::string(out.view().substr(0, out.view().find('\r')));
+  };
+  EXPECT_EQ(line(200), "HTTP/1.1 200 OK");
+  EXPECT_EQ(line(422), "HTTP/1.1 422 Unprocessable Content");
+  EXPECT_EQ(line(507), "HTTP/1.1 507 Insufficient Storage");
 }
 
 TEST(ErrorTable, EveryErrorIsAnAnswerThatAClientCanRead) {
   std::set<std::string_view> codes;
   for (const Error* error : errors::all()) {
     EXPECT_TRUE(codes.insert(error->code).second) << error->code;
-    EXPECT_NE(reason_phrase(error->status), "Unknown") << error->code;
     EXPECT_EQ(error->message.back(), '.') << error->code;
     OutputBuffer out;
     append_error_response(out, {.status = 200, .persistence = Persistence::close}, date, *error);

@@ -35,7 +35,7 @@ TEST_P(ServerDeadlineTest, AnUnfinishedHeadGets408) {
   EXPECT_EQ(late.status, 408);
   EXPECT_EQ(late.header("Connection"), "close");
   EXPECT_TRUE(client.ends_cleanly());
-  EXPECT_EQ(harness.stats().timeouts.load(), 1u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 1u);
 }
 
 TEST_P(ServerDeadlineTest, SingleBytesDoNotProlongAHead) {
@@ -47,7 +47,7 @@ TEST_P(ServerDeadlineTest, SingleBytesDoNotProlongAHead) {
   // Far from the header limit when patience ends.
   EXPECT_TRUE(eventually([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return client.send_some("x") < 0 || harness.stats().timeouts.load() > 0;
+    return client.send_some("x") < 0 || harness.stats().timeouts.get() > 0;
   }));
   EXPECT_EQ(client.read_response().status, 408);
 }
@@ -100,11 +100,11 @@ TEST_P(ServerDeadlineTest, SingleBytesDoNotProlongABody) {
     // Far from the body's end when patience ends.
     EXPECT_TRUE(eventually([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      return client.send_some(step) < 0 || harness.stats().timeouts.load() == timeouts;
+      return client.send_some(step) < 0 || harness.stats().timeouts.get() == timeouts;
     }));
     EXPECT_EQ(client.read_response().status, 408);
   }
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 0u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 0u);
 }
 
 TEST_P(ServerDeadlineTest, AnIdleConnectionIsClosedSilently) {
@@ -117,8 +117,8 @@ TEST_P(ServerDeadlineTest, AnIdleConnectionIsClosedSilently) {
   EXPECT_TRUE(fresh.ends_cleanly());
   EXPECT_TRUE(used.ends_cleanly());
   EXPECT_TRUE(harness.wait_active(0));
-  EXPECT_EQ(harness.stats().timeouts.load(), 2u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 0u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 2u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 0u);
 }
 
 // None of the deadlines is for a client that waits for us.
@@ -157,7 +157,7 @@ TEST_P(ServerDeadlineTest, AStalledReaderIsClosed) {
   ASSERT_TRUE(stalled.send(get("/big/" + std::to_string(32 << 20) + "/")));
   ASSERT_TRUE(harness.wait_requests(1));
   EXPECT_TRUE(harness.wait_active(0));
-  EXPECT_EQ(harness.stats().timeouts.load(), 1u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 1u);
   EXPECT_LT(stalled.receive_all().size(), size_t{32 << 20});
 }
 
@@ -179,11 +179,11 @@ TEST_P(ServerDeadlineTest, AReaderThatIsSlowIsNotStalled) {
     ASSERT_TRUE(slow.receive(taken, 4096)) << i;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  EXPECT_EQ(harness.stats().timeouts.load(), 0u);
-  EXPECT_EQ(harness.stats().connections_active.load(), 1u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 0u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 1u);
   // Now it takes nothing any more.
   EXPECT_TRUE(harness.wait_active(0));
-  EXPECT_EQ(harness.stats().timeouts.load(), 1u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 1u);
 }
 
 // --- Half-closed ---------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ TEST_P(ServerDeadlineTest, ARequestThatWasCutGetsNoAnswer) {
       ASSERT_TRUE(client.ends_cleanly()) << cut;
     }
   }
-  EXPECT_EQ(harness.stats().requests.load(), 0u);
+  EXPECT_EQ(harness.stats().requests.get(), 0u);
   EXPECT_TRUE(harness.wait_active(0));
 }
 

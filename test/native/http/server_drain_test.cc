@@ -184,7 +184,7 @@ TEST_P(ServerDrainTest, WhatWaitsForRoomIsAnswered) {
     clients[i].close();
   }
   EXPECT_TRUE(becomes_one(over));
-  EXPECT_GT(harness.stats().accept_pauses.load(), 0u);
+  EXPECT_GT(harness.stats().accept_pauses.get(), 0u);
 }
 
 TEST_P(ServerDrainTest, TheDeadlineCutsTheRest) {
@@ -198,7 +198,7 @@ TEST_P(ServerDrainTest, TheDeadlineCutsTheRest) {
   EXPECT_EQ(held.read_response().status, 0);
   EXPECT_EQ(deferred.read_response().status, 0);
   EXPECT_TRUE(becomes_one(over));
-  EXPECT_EQ(harness.stats().connections_active.load(), 0u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 0u);
   harness.open_gate(1);
   harness.answer_deferred(0);
 }
@@ -254,7 +254,7 @@ TEST_P(ServerDrainTest, ClosingAtOnce) {
   ASSERT_TRUE(harness.wait_requests(10));
   harness.call([&] { harness.server().close_all(); });
   for (Client& client : clients) EXPECT_EQ(client.read_response().status, 0);
-  EXPECT_EQ(harness.stats().connections_active.load(), 0u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 0u);
   SocketClient late = SocketClient::make(tcp());
   EXPECT_FALSE(tcp() ? late.connect_tcp(harness.server().port())
                      : late.connect_unix(harness.socket_path()));
@@ -289,7 +289,7 @@ TEST_P(ServerDrainTest, AnAdoptedSocketIsServedLikeAnAcceptedOne) {
   EXPECT_EQ(client.read_response().body, "GET /now/1 ");
   harness.open_gate(1);
   EXPECT_EQ(client.read_response().body, "GET /gate/1/2 ");
-  EXPECT_EQ(harness.stats().connections_accepted.load(), 1u);
+  EXPECT_EQ(harness.stats().connections_accepted.get(), 1u);
   EXPECT_EQ(client.exchange(get("/now/3", "Connection: close\r\n")).status, 200);
   EXPECT_TRUE(client.ends_cleanly());
   client.shutdown_write();

@@ -34,19 +34,19 @@ TEST_P(ServerGateTest, HeldAnswersKeepOrderAmongOthers) {
   // 4 needs only 3, but must not overtake 2.
   harness.open_gate(3);
   EXPECT_EQ(readable(harness, client), "");
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 1u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 1u);
   harness.open_gate(8);
   EXPECT_EQ(client.read_response().body, "GET /gate/5/2 ");
   EXPECT_EQ(client.read_response().body, "GET /now/3 ");
   EXPECT_EQ(client.read_response().body, "GET /gate/3/4 ");
   EXPECT_EQ(readable(harness, client), "");
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 4u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 0u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 4u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 0u);
   harness.open_gate(9);
   EXPECT_EQ(client.read_response().body, "GET /gate/9/5 ");
   EXPECT_EQ(client.read_response().status, 404);
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 5u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 1u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 5u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 1u);
   // What is open stays open.
   EXPECT_EQ(client.exchange(get("/gate/9/6")).status, 200);
 }
@@ -87,10 +87,10 @@ TEST_P(ServerGateTest, ALongLifeOfHeldAnswersTakesNoMoreMemory) {
     harness.thread().settle();
   };
   live(1, 10);
-  const uint64_t before = harness.stats().bytes_held.load();
+  const uint64_t before = harness.stats().bytes_held.get();
   EXPECT_GT(before, 0u);
   live(11, 500);
-  EXPECT_EQ(harness.stats().bytes_held.load(), before);
+  EXPECT_EQ(harness.stats().bytes_held.get(), before);
 }
 
 // More answers behind one gate than a connection may owe: it stops, goes on when the gate opens,
@@ -111,7 +111,7 @@ TEST_P(ServerGateTest, MoreHeldThanMayBeOwed) {
               "GET /gate/" + std::to_string(i / 2) + "/" + std::string(150, 'p') + " ");
   }
   sender.join();
-  EXPECT_EQ(harness.stats().answers_2xx.load(), static_cast<uint64_t>(count));
+  EXPECT_EQ(harness.stats().answers_2xx.get(), static_cast<uint64_t>(count));
 }
 
 TEST_P(ServerGateTest, ConnectionCloseBehindAGate) {
@@ -163,8 +163,8 @@ TEST_P(ServerGateTest, FailingReplacesWhatIsHeldAndCloses) {
   EXPECT_EQ(last.status, 503);
   EXPECT_EQ(last.header("Connection"), "close");
   EXPECT_TRUE(client.ends_cleanly());
-  EXPECT_EQ(harness.stats().answers_5xx.load(), 4u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 0u);
+  EXPECT_EQ(harness.stats().answers_5xx.get(), 4u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 0u);
   EXPECT_EQ(uninvolved.exchange(get("/now/u")).status, 200);
 }
 
@@ -182,7 +182,7 @@ TEST_P(ServerGateTest, FailingKeepsWhatIsOnItsWay) {
   // The answer above fills the output, so this one is read when it has left.
   ASSERT_TRUE(client.send(get("/gate/1/x") + get("/gate/2/y")));
   std::string bytes;
-  while (harness.stats().requests.load() < 3) ASSERT_TRUE(client.receive(bytes, 64 * 1024));
+  while (harness.stats().requests.get() < 3) ASSERT_TRUE(client.receive(bytes, 64 * 1024));
   harness.call([&] { harness.server().fail_held(out_of_order); });
   bytes += client.receive_all();
   EXPECT_EQ(client.end(), SocketClient::End::clean);
@@ -238,8 +238,8 @@ TEST_P(ServerGateTest, TakingBackMakesAnewWhatWaitedAndKeepsTheRest) {
   const Response to_old = old.read_response();
   EXPECT_EQ(to_old.body, "anew");
   EXPECT_EQ(to_old.header("Connection"), "keep-alive");
-  EXPECT_EQ(harness.stats().answers_5xx.load(), 1u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 1u);
+  EXPECT_EQ(harness.stats().answers_5xx.get(), 1u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 1u);
   // The numbers of what was taken back are given again.
   ASSERT_TRUE(client.send(get("/gate/6/9")));
   EXPECT_EQ(readable(harness, client), "");
@@ -288,7 +288,7 @@ TEST_P(ServerGateTest, RequestsWaitBehindADeferredOne) {
   harness.open_gate(7);
   EXPECT_EQ(client.read_response().body, "GET /defer/4 ");
   EXPECT_EQ(client.read_response().body, "GET /now/5 ");
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 5u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 5u);
 }
 
 // While one is deferred nothing is read, so a client that goes on sending is stopped.
@@ -297,12 +297,12 @@ TEST_P(ServerGateTest, ADeferredRequestStopsReading) {
   Client client = harness.connect(tcp());
   ASSERT_TRUE(client.send(get("/defer/1")));
   ASSERT_TRUE(harness.wait_requests(1));
-  const uint64_t taken = harness.stats().bytes_in.load();
+  const uint64_t taken = harness.stats().bytes_in.get();
   std::string more;
   for (int i = 0; i < 100; ++i) more += get("/now/" + std::to_string(i));
   ASSERT_TRUE(client.send(more));
   harness.thread().settle();
-  EXPECT_EQ(harness.stats().bytes_in.load(), taken);
+  EXPECT_EQ(harness.stats().bytes_in.get(), taken);
   harness.answer_deferred(0);
   EXPECT_EQ(client.read_response().body, "GET /defer/1 ");
   for (int i = 0; i < 100; ++i) {

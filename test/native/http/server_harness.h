@@ -232,13 +232,13 @@ class Harness final : private sys::TurnHook {
   }
   // Waits until the server has taken that many bytes from its sockets, in all.
   [[nodiscard]] bool wait_bytes_in(uint64_t bytes) const {
-    return eventually([&] { return stats().bytes_in.load() >= bytes; });
+    return eventually([&] { return stats().bytes_in.get() >= bytes; });
   }
   [[nodiscard]] bool wait_requests(uint64_t requests) const {
-    return eventually([&] { return stats().requests.load() >= requests; });
+    return eventually([&] { return stats().requests.get() >= requests; });
   }
   [[nodiscard]] bool wait_active(uint64_t connections) const {
-    return eventually([&] { return stats().connections_active.load() == connections; });
+    return eventually([&] { return stats().connections_active.get() == connections; });
   }
 
  private:

@@ -136,17 +136,17 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
       sent_any = sent_any || sent > 0;
     }
     harness.thread().settle();
-    const uint64_t bytes_in = harness.stats().bytes_in.load();
+    const uint64_t bytes_in = harness.stats().bytes_in.get();
     quiet = !sent_any && bytes_in == bytes_in_before ? quiet + 1 : 0;
     bytes_in_before = bytes_in;
   }
   // As the counters have it: made, and not yet given to the kernel.
-  const uint64_t made = harness.stats().requests.load() * answer_bytes;
-  const uint64_t out = harness.stats().bytes_out.load();
+  const uint64_t made = harness.stats().requests.get() * answer_bytes;
+  const uint64_t out = harness.stats().bytes_out.get();
   EXPECT_GE(made, count * limits::http_output_bytes_max);
   EXPECT_LE(made - std::min(made, out), count * (limits::http_output_bytes_max + answer_bytes));
   // As it is shown.
-  const uint64_t held = harness.stats().bytes_held.load();
+  const uint64_t held = harness.stats().bytes_held.get();
   EXPECT_GE(held, count * limits::http_output_bytes_max);
   EXPECT_LE(held, count * (2 * (limits::http_output_bytes_max + answer_bytes) +
                            limits::http_receive_bytes));
@@ -164,7 +164,7 @@ TEST_P(ServerLoadTest, FloodsOfManyKeepMemoryBounded) {
   EXPECT_EQ(harness.connect(tcp()).exchange(get("/now/")).status, 200);
   for (Client& flood : floods) flood.reset();
   ASSERT_TRUE(harness.wait_active(0));
-  EXPECT_EQ(harness.stats().bytes_held.load(), 0u);
+  EXPECT_EQ(harness.stats().bytes_held.get(), 0u);
   if (!ESPORA_SANITIZED) {
     harness.forget_requests();
     const size_t after = allocated_bytes();
@@ -201,10 +201,10 @@ TEST_P(ServerLoadTest, SlowOnesDoNotHoldUpTheOthers) {
   ASSERT_TRUE(eventually([&] {
     harness.thread().settle();
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    return std::exchange(out_before, harness.stats().bytes_out.load()) ==
-           harness.stats().bytes_out.load();
+    return std::exchange(out_before, harness.stats().bytes_out.get()) ==
+           harness.stats().bytes_out.get();
   }));
-  EXPECT_LT(harness.stats().bytes_out.load(), readers * answer_bytes);
+  EXPECT_LT(harness.stats().bytes_out.get(), readers * answer_bytes);
   const uint64_t turns = harness.turns();
   Client busy = harness.connect(tcp());
   for (int i = 0; i < 100; ++i) ASSERT_EQ(busy.exchange(get("/now/")).status, 200);
@@ -236,8 +236,8 @@ TEST_P(ServerLoadTest, AtTheLimitAcceptingPausesAndResumes) {
     ASSERT_TRUE(waiting.back().send(get("/now/" + std::to_string(i))));
   }
   harness.thread().settle();
-  EXPECT_EQ(harness.stats().connections_active.load(), 5u);
-  EXPECT_EQ(harness.stats().accept_pauses.load(), 1u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 5u);
+  EXPECT_EQ(harness.stats().accept_pauses.get(), 1u);
   for (const Client& client : waiting) EXPECT_FALSE(client.readable_now());
   // It sleeps meanwhile: each look at the counter is a turn of its own.
   const uint64_t turns = harness.turns();
@@ -246,7 +246,7 @@ TEST_P(ServerLoadTest, AtTheLimitAcceptingPausesAndResumes) {
   for (size_t i = 0; i < waiting.size(); ++i) {
     (i < 5 ? clients[i] : waiting[i - 5]).close();
     ASSERT_EQ(waiting[i].read_response().body, "GET /now/" + std::to_string(i) + " ");
-    EXPECT_LE(harness.stats().connections_active.load(), 5u);
+    EXPECT_LE(harness.stats().connections_active.get(), 5u);
   }
 }
 
@@ -266,12 +266,12 @@ TEST_P(ServerLoadTest, ExhaustedDescriptorsNeitherSpinNorLast) {
     ASSERT_EQ(clients[i].read_response().body, "GET /now/" + std::to_string(i) + " ");
   }
   // It rests between its attempts.
-  ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.load() >= 3; }));
-  const uint64_t pauses = harness.stats().accept_pauses.load();
+  ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.get() >= 3; }));
+  const uint64_t pauses = harness.stats().accept_pauses.get();
   const uint64_t turns = harness.turns();
-  ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.load() >= pauses + 5; }));
+  ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.get() >= pauses + 5; }));
   EXPECT_LE(harness.turns() - turns, 5u * 4 + 2);
-  EXPECT_EQ(harness.stats().connections_active.load(), 5u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 5u);
   // Those that are connected are served as ever.
   EXPECT_EQ(clients[0].exchange(get("/now/again")).status, 200);
   // A descriptor comes back, then all of them.
@@ -301,7 +301,7 @@ TEST_P(ServerLoadTest, ExhaustedWhileDraining) {
       harness.server().drain(harness.loop().now_ms() + 60'000, [&] { over.store(true); });
     });
     for (size_t i = 0; i < 2; ++i) EXPECT_EQ(clients[i].read_response().status, 200);
-    ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.load() >= 2; }));
+    ASSERT_TRUE(eventually([&] { return harness.stats().accept_pauses.get() >= 2; }));
     EXPECT_FALSE(over.load());
   }
   for (size_t i = 0; i < clients.size(); ++i) {

@@ -89,8 +89,8 @@ TEST_P(ServerRefusalTest, ARefusalIsSaidInsteadOfContinue) {
   EXPECT_EQ(refused.status, 404);
   EXPECT_EQ(refused.header("Connection"), "");
   EXPECT_EQ(client.exchange("body" + get("/now/1")).body, "GET /now/1 ");
-  EXPECT_EQ(harness.stats().requests.load(), 2u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 1u);
+  EXPECT_EQ(harness.stats().requests.get(), 2u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 1u);
   // It asked for close: the body is not worth reading.
   const Response last = client.exchange(
       head_only(post("/nothing", "body", "Expect: 100-continue\r\nConnection: close\r\n")));
@@ -147,7 +147,7 @@ TEST_P(ServerRefusalTest, ItStillReadsTheAnswerAlthoughItGoesOnSending) {
   Client client = harness.connect(tcp());
   ASSERT_TRUE(client.send(head_only(post("/now/1", std::string(1'000'000, 'x')))));
   ASSERT_TRUE(harness.wait_requests(1));
-  const uint64_t head_bytes = harness.stats().bytes_in.load();
+  const uint64_t head_bytes = harness.stats().bytes_in.get();
   const std::string piece(1000, 'x');
   for (uint64_t i = 1; i <= 40; ++i) {
     ASSERT_TRUE(client.send(piece)) << i;
@@ -155,7 +155,7 @@ TEST_P(ServerRefusalTest, ItStillReadsTheAnswerAlthoughItGoesOnSending) {
   }
   EXPECT_EQ(client.read_response().status, 413);
   EXPECT_TRUE(client.ends_cleanly());
-  EXPECT_EQ(harness.stats().connections_active.load(), 1u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 1u);
   client.close();
   EXPECT_TRUE(harness.wait_active(0));
 }
@@ -170,7 +170,7 @@ TEST_P(ServerRefusalTest, LingeringIsBoundInBytes) {
   }
   EXPECT_TRUE(harness.wait_active(0));
   // The bound, the portion that passed it, and the request's head.
-  EXPECT_LE(harness.stats().bytes_in.load(),
+  EXPECT_LE(harness.stats().bytes_in.get(),
             limits::http_linger_bytes_max + limits::http_receive_bytes + 200);
 }
 
@@ -182,9 +182,9 @@ TEST_P(ServerRefusalTest, LingeringIsBoundInTime) {
   Harness harness(options);
   Client client = harness.connect(tcp());
   EXPECT_EQ(client.exchange("nonsense\r\n").status, 400);
-  EXPECT_EQ(harness.stats().connections_active.load(), 1u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 1u);
   EXPECT_TRUE(harness.wait_active(0));
-  EXPECT_EQ(harness.stats().timeouts.load(), 1u);
+  EXPECT_EQ(harness.stats().timeouts.get(), 1u);
 }
 
 // One byte now and then does not prolong it.
@@ -195,7 +195,7 @@ TEST_P(ServerRefusalTest, LingeringIsBoundInTimeWhateverArrives) {
   EXPECT_TRUE(eventually([&] {
     (void)client.send_some("x");
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return harness.stats().connections_active.load() == 0;
+    return harness.stats().connections_active.get() == 0;
   }));
 }
 

@@ -111,7 +111,7 @@ TEST_P(ServerReuseTest, EveryRequestInTheSlotOfEveryEnd) {
   for (const std::string& end : ends) {
     for (size_t i = 0; i < kinds().size(); i++) {
       ASSERT_TRUE(harness.wait_active(0));
-      const uint64_t bytes = harness.stats().bytes_in.load();
+      const uint64_t bytes = harness.stats().bytes_in.get();
       {
         Client former = harness.connect(tcp());
         ASSERT_TRUE(harness.wait_active(1));
@@ -139,7 +139,7 @@ TEST_P(ServerReuseTest, TheDoorOpensAfterEachShortage) {
   for (int shortage = 0; shortage < 3; ++shortage) {
     std::vector<Client> clients;
     for (int i = 0; i < 4; ++i) clients.emplace_back(SocketClient::make(tcp()));
-    const uint64_t pauses = harness.stats().accept_pauses.load();
+    const uint64_t pauses = harness.stats().accept_pauses.get();
     rlimit before{};
     ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
     const int next = sys::Fd(::fcntl(0, F_DUPFD_CLOEXEC, 0)).get();
@@ -149,7 +149,7 @@ TEST_P(ServerReuseTest, TheDoorOpensAfterEachShortage) {
       EXPECT_TRUE(tcp() ? client.connect_tcp(harness.server().port())
                         : client.connect_unix(harness.socket_path()));
     }
-    EXPECT_TRUE(eventually([&] { return harness.stats().accept_pauses.load() > pauses; }));
+    EXPECT_TRUE(eventually([&] { return harness.stats().accept_pauses.get() > pauses; }));
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
     for (Client& client : clients) {
       EXPECT_EQ(client.exchange(get("/now/a")).body, "GET /now/a ");

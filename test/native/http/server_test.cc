@@ -28,10 +28,10 @@ TEST_P(ServerTest, AnswersAndKeepsTheConnection) {
   EXPECT_EQ(refused.status, 405);
   EXPECT_EQ(refused.header("Allow"), "GET");
   EXPECT_EQ(client.exchange(get("/now/3")).body, "GET /now/3 ");
-  EXPECT_EQ(harness.stats().requests.load(), 5u);
-  EXPECT_EQ(harness.stats().answers_2xx.load(), 3u);
-  EXPECT_EQ(harness.stats().answers_4xx.load(), 2u);
-  EXPECT_EQ(harness.stats().connections_active.load(), 1u);
+  EXPECT_EQ(harness.stats().requests.get(), 5u);
+  EXPECT_EQ(harness.stats().answers_2xx.get(), 3u);
+  EXPECT_EQ(harness.stats().answers_4xx.get(), 2u);
+  EXPECT_EQ(harness.stats().connections_active.get(), 1u);
   client.close();
   EXPECT_TRUE(harness.wait_active(0));
 }
@@ -121,8 +121,8 @@ TEST_P(ServerTest, TenThousandPipelinedForASlowReader) {
   // between two turns.
   const auto owed = [&] {
     return harness.call([&] {
-      const uint64_t made = harness.stats().requests.load() * answer_bytes;
-      return made - std::min<uint64_t>(made, harness.stats().bytes_out.load());
+      const uint64_t made = harness.stats().requests.get() * answer_bytes;
+      return made - std::min<uint64_t>(made, harness.stats().bytes_out.get());
     });
   };
   // Until neither side moves any more: twice in a row nothing could be sent and nothing was read.
@@ -132,13 +132,13 @@ TEST_P(ServerTest, TenThousandPipelinedForASlowReader) {
     ASSERT_GE(sent, 0);
     left.remove_prefix(static_cast<size_t>(sent));
     EXPECT_LE(owed(), limits::http_output_bytes_max + answer_bytes + 100);
-    const uint64_t bytes_in = harness.stats().bytes_in.load();
+    const uint64_t bytes_in = harness.stats().bytes_in.get();
     quiet = sent == 0 && bytes_in == bytes_in_before ? quiet + 1 : 0;
     bytes_in_before = bytes_in;
     if (left.empty()) break;
   }
-  EXPECT_LT(harness.stats().requests.load(), count);
-  EXPECT_LE(harness.stats().bytes_in.load(), all.size());
+  EXPECT_LT(harness.stats().requests.get(), count);
+  EXPECT_LE(harness.stats().bytes_in.get(), all.size());
   std::thread rest([&] { EXPECT_TRUE(client.send(left)); });
   size_t answered = 0;
   for (; answered < count; ++answered) {
@@ -147,7 +147,7 @@ TEST_P(ServerTest, TenThousandPipelinedForASlowReader) {
   }
   EXPECT_EQ(answered, count);
   rest.join();
-  EXPECT_EQ(harness.stats().bytes_in.load(), all.size());
+  EXPECT_EQ(harness.stats().bytes_in.get(), all.size());
 }
 
 // Fewer bytes than one portion, more answers than the server wants to hold: what was received
@@ -324,7 +324,7 @@ TEST_P(ServerTest, TheLargestRequestInPieces) {
   }
   request += "0\r\nTrailer: " + std::string(5000, 't') + "\r\n\r\n";
   for (const size_t piece : {size_t{997}, size_t{60'000}, request.size()}) {
-    uint64_t taken = harness.stats().bytes_in.load();
+    uint64_t taken = harness.stats().bytes_in.get();
     for (size_t at = 0; at < request.size(); at += piece) {
       const std::string_view part = std::string_view(request).substr(at, piece);
       ASSERT_TRUE(client.send(part));

@@ -107,7 +107,7 @@ TEST_F(RefusedCalls, OfASocket) {
        }},
       {"send", {SYS_sendto}, [&] { return send(near_.get(), "x", 1, false).error == EIO; }},
       {"socket_error", {SYS_getsockopt}, [&] { return socket_error(near_.get()) == EIO; }},
-      {"peer_user", {SYS_getsockopt}, [&] { return !peer_user(near_.get()).has_value(); }},
+      {"is_trusted_peer", {SYS_getsockopt}, [&] { return !is_trusted_peer(near_.get(), {}); }},
       {"adopt, getsockopt",
        {SYS_getsockopt},
        [&] { return adopt_socket(near_.get()) == PassedKind::other; }},
