@@ -242,7 +242,9 @@ class HistoryTrial final : public Napi::ObjectWrap<HistoryTrial> {
   // verify(directory): reads all of it
   static Napi::Value verify(const Napi::CallbackInfo& info) {
     sys::PosixFileSystem file_system;
-    const auto report = store::verify(file_system, info[0].As<Napi::String>());
+    auto directory = store::Directory::open(file_system, info[0].As<Napi::String>(), false, true);
+    if (!directory.ok()) throw to_error(info.Env(), directory.status());
+    const auto report = store::verify(std::move(directory).value());
     if (!report.ok()) throw to_error(info.Env(), report.status());
     auto object = Napi::Object::New(info.Env());
     object.Set("damaged", report.value().damaged());

@@ -340,12 +340,4 @@ sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDama
   return Backup(std::move(from)).run(to, durable_seq);
 }
 
-sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
-                                   const std::string& to, OnDamage on_damage, uint64_t durable_seq,
-                                   const std::string& like) {
-  auto opened = Directory::open(file_system, from, false, true);
-  if (!opened.ok()) return opened.status();
-  return copy_store(std::move(opened).value(), to, on_damage, durable_seq, like);
-}
-
 }  // namespace espora::store

@@ -50,9 +50,5 @@ struct CopyReport {
 // repaired, or `refuse`); of both: io, no_space.
 sys::Result<CopyReport> copy_store(Directory from, const std::string& to, OnDamage on_damage,
                                    uint64_t durable_seq = 0, const std::string& like = {});
-// For a store that this process has not opened.
-sys::Result<CopyReport> copy_store(sys::FileSystem& file_system, const std::string& from,
-                                   const std::string& to, OnDamage on_damage,
-                                   uint64_t durable_seq = 0, const std::string& like = {});
 
 }  // namespace espora::store

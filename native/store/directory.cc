@@ -49,6 +49,12 @@ Status failure_of(int64_t result, std::string_view call, std::string where) {
   return Status::from_errno(code == Code::invalid ? Code::io : code, error, call, where);
 }
 
+Status other_version(const std::string& where, uint32_t version) {
+  return Status(Code::version, where + " has format version " + std::to_string(version) +
+                                   ", this program reads version " +
+                                   std::to_string(format::version));
+}
+
 Status Directory::error(int64_t result, std::string_view call, std::string_view name) const {
   std::string where = path_;
   if (!name.empty()) where.append("/").append(name);
@@ -134,6 +140,17 @@ Status Directory::list(Listing& listing) const {
                          listing.segments.end());
   std::sort(listing.snapshots.begin(), listing.snapshots.end());
   return {};
+}
+
+sys::Result<DirectoryVerdict> Directory::judge(const Listing& listing) {
+  bool one_and_empty = false;
+  if (!listing.has_store && listing.snapshots.empty() && listing.segments.size() == 1) {
+    auto empty = holds_no_frame(listing.segments.front());
+    if (!empty.ok()) return empty.status();
+    one_and_empty = empty.value();
+  }
+  return judge_directory(
+      {listing.has_store, !listing.segments.empty(), !listing.snapshots.empty(), one_and_empty});
 }
 
 // Which process has the store open, according to LOCK.
@@ -300,6 +317,19 @@ int64_t Directory::read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t 
   return static_cast<int64_t>(done);
 }
 
+sys::Result<std::vector<std::byte>> Directory::read_whole(ReadFile& file, uint64_t bytes_max) {
+  const int64_t size = file_system_.get().size(file.file.get());
+  if (size < 0) return error(size, "fstat", file.name);
+  if (static_cast<uint64_t>(size) > bytes_max) return std::vector<std::byte>();
+  const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
+  const int64_t got = read_at(file, buffer.span(), 0);
+  if (got < 0) {
+    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread",
+                              path_ + "/" + file.name);
+  }
+  return std::vector<std::byte>(buffer.data(), buffer.data() + got);
+}
+
 sys::Result<std::vector<std::byte>> Directory::read_store_bytes(bool sync_first) {
   auto opened = open_for_reading(store_name);
   if (!opened.ok()) return opened.status();
@@ -307,19 +337,10 @@ sys::Result<std::vector<std::byte>> Directory::read_store_bytes(bool sync_first)
   if (sync_first) {
     if (Status synced = sync_file(file); !synced.ok()) return synced;
   }
-  const std::string where = path_ + "/" + store_name;
-  const int64_t size = file_system_.get().size(file.file.get());
-  if (size < 0) return error(size, "fstat", store_name);
   constexpr uint64_t bytes_max = round_up(
       sizeof(format::StoreHeader) + limits::store_kind_bytes_max + limits::store_schema_bytes_max,
       format::block_bytes);
-  if (static_cast<uint64_t>(size) > bytes_max) return std::vector<std::byte>();
-  const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
-  const int64_t got = read_at(file, buffer.span(), 0);
-  if (got < 0) {
-    return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
-  }
-  return std::vector<std::byte>(buffer.data(), buffer.data() + got);
+  return read_whole(file, bytes_max);
 }
 
 sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
@@ -333,9 +354,7 @@ sys::Result<StoreFacts> Directory::read_store(bool sync_first) {
     case HeaderState::damaged:
       return Status(Code::corrupt, where + " is damaged");
     case HeaderState::other_version:
-      return Status(Code::version, where + " has format version " + std::to_string(facts.version) +
-                                       ", this program reads version " +
-                                       std::to_string(format::version));
+      return other_version(where, facts.version);
   }
   if (facts.segment_bytes < limits::segment_bytes_min ||
       facts.segment_bytes > limits::segment_bytes_max ||
@@ -353,6 +372,18 @@ sys::Result<ReadFile> Directory::open_segment_as(std::string name, uint64_t segm
   opened.value().bytes = static_cast<uint64_t>(size);
   opened.value().segment_bytes = segment_bytes;
   return opened;
+}
+
+sys::Result<ReadFile> Directory::open_segment(uint32_t number, const StoreFacts& store,
+                                              const format::SegmentHeader* before,
+                                              format::SegmentHeader& header) {
+  auto file = open_segment(number, store.segment_bytes);
+  if (!file.ok()) return file;
+  const auto read = read_header(file.value());
+  if (!read.ok()) return read.status();
+  header = read.value();
+  if (const auto damage = check_header(header, number, store, before)) return status_of(*damage);
+  return file;
 }
 
 sys::Result<format::SegmentHeader> Directory::read_header(ReadFile& file) {
@@ -441,30 +472,23 @@ sys::Result<format::SnapshotHeader> Directory::read_snapshot_as(std::string name
   if (!opened.ok()) return opened.status();
   ReadFile file = std::move(opened).value();
   const std::string where = path_ + "/" + file.name;
-  const int64_t size = file_system_.get().size(file.file.get());
-  if (size < 0) return error(size, "fstat", file.name);
+  auto read = read_whole(file, limits::snapshot_bytes_max);
+  if (!read.ok()) return read.status();
+  bytes = std::move(read).value();
   format::SnapshotHeader header{};
-  HeaderState found = HeaderState::damaged;
-  if (static_cast<uint64_t>(size) <= limits::snapshot_bytes_max) {
-    const BlockBuffer buffer(round_up(static_cast<uint64_t>(size) + 1, format::block_bytes));
-    const int64_t got = read_at(file, buffer.span(), 0);
-    if (got < 0) {
-      return Status::from_errno(Code::unreadable, static_cast<int>(-got), "pread", where);
-    }
-    bytes.assign(buffer.data(), buffer.data() + got);
-    found = decode_snapshot(bytes, header, state);
-  }
-  switch (found) {
+  switch (decode_snapshot(bytes, header, state)) {
     case HeaderState::valid:
       break;
     case HeaderState::damaged:
       return Status(Code::corrupt, where + " is damaged");
     case HeaderState::other_version:
-      return Status(Code::version, where + " has format version " + std::to_string(header.version) +
-                                       ", this program reads version " +
-                                       std::to_string(format::version));
+      return other_version(where, header.version);
   }
   return header;
+}
+
+Status Directory::status_of(const Damage& damage) const {
+  return Status(damage.unreadable ? Code::unreadable : Code::corrupt, path_ + ": " + damage.text());
 }
 
 Status Directory::unreadable(const ReadFile& file, uint32_t block, int error) const {

@@ -49,6 +49,9 @@ constexpr bool ends_for_good(sys::Code code) noexcept {
 // file, Code::io for everything else that no argument of the caller can cause.
 sys::Status failure_of(int64_t result, std::string_view call, std::string where);
 
+// Code::version for something at `where` that this program cannot read.
+sys::Status other_version(const std::string& where, uint32_t version);
+
 // What a directory holds.
 struct Listing {
   bool has_store = false;
@@ -123,6 +126,8 @@ class Directory {
   void set_direct(bool direct) noexcept { direct_ = direct; }
 
   sys::Status list(Listing& listing) const;
+  // What this listing of it means. May have to read its only segment.
+  sys::Result<DirectoryVerdict> judge(const Listing& listing);
   // Code::locked with the holder, after trying for `retry_ms`; unsupported without file locks.
   sys::Result<StoreLock> lock(uint32_t retry_ms) const;
   // Whether a process holds that lock now, or this cannot be determined. Leaves nothing locked.
@@ -146,9 +151,10 @@ class Directory {
     return open_segment_as(segment_name(number), segment_bytes);
   }
   sys::Result<ReadFile> open_segment_as(std::string name, uint64_t segment_bytes);
-  // For a segment without STORE: whether it has number 1, a valid header, and no frame, not even
-  // the header of a torn one. Codes as for the functions around it.
-  sys::Result<bool> holds_no_frame(uint32_t number);
+  // The same with its header, checked against STORE and the header before it (or null).
+  sys::Result<ReadFile> open_segment(uint32_t number, const StoreFacts& store,
+                                     const format::SegmentHeader* before,
+                                     format::SegmentHeader& header);
   // Code::corrupt for a damaged header or wrong file size, version for another one, unreadable, io.
   sys::Result<format::SegmentHeader> read_header(ReadFile& file);
   // Of a dense segment with a possible header: Code::corrupt, unreadable, io.
@@ -158,6 +164,8 @@ class Directory {
   sys::Status read_blocks(ReadFile& file, uint32_t block, std::span<std::byte> bytes,
                           Missing missing, RefusedBlocks& refused);
   [[nodiscard]] sys::Status unreadable(const ReadFile& file, uint32_t block, int error) const;
+  // Code::corrupt or unreadable, for damage found in it.
+  [[nodiscard]] sys::Status status_of(const Damage& damage) const;
   // The file STORE as it is, up to the largest possible size. Code::unreadable, io.
   sys::Result<std::vector<std::byte>> read_store_bytes(bool sync_first);
   // The file SNAP-<seq>, `state` within `bytes`. Code::not_found, corrupt, version, unreadable, io.
@@ -169,11 +177,16 @@ class Directory {
                                                        std::vector<std::byte>& bytes, Bytes& state);
 
  private:
+  // For a segment without STORE: whether it has number 1, a valid header, and no frame, not even
+  // the header of a torn one.
+  sys::Result<bool> holds_no_frame(uint32_t number);
   [[nodiscard]] std::string holder() const;
   sys::Status wait_for(const sys::File& file, std::string_view name, uint64_t give_up_ns) const;
   sys::Result<ReadFile> open_for_reading(std::string name);
   // Reads as much of `bytes` as there is, and retries interrupted reads; count or -errno.
   int64_t read_at(ReadFile& file, std::span<std::byte> bytes, uint64_t offset);
+  // Reads all of it; nothing if it has more than `bytes_max`.
+  sys::Result<std::vector<std::byte>> read_whole(ReadFile& file, uint64_t bytes_max);
   [[nodiscard]] sys::Status error(int64_t result, std::string_view call,
                                   std::string_view name) const;
 

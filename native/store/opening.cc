@@ -23,10 +23,6 @@ std::string text_of(Bytes bytes) {
 
 Bytes bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
-Status status_of(const std::string& path, const Damage& damage) {
-  return Status(damage.unreadable ? Code::unreadable : Code::corrupt, path + ": " + damage.text());
-}
-
 }  // namespace
 
 Opening::Opening(sys::FileSystem& file_system, const Options& options, RecordVisitor& visitor,
@@ -35,15 +31,9 @@ Opening::Opening(sys::FileSystem& file_system, const Options& options, RecordVis
 
 Status Opening::read() {
   if (Status listed = directory_.list(listing_); !listed.ok()) return listed;
-  bool one_and_empty = false;
-  if (!listing_.has_store && listing_.snapshots.empty() && listing_.segments.size() == 1) {
-    auto empty = directory_.holds_no_frame(listing_.segments.front());
-    if (!empty.ok()) return empty.status();
-    one_and_empty = empty.value();
-  }
-  const DirectoryVerdict verdict = judge_directory(
-      {listing_.has_store, !listing_.segments.empty(), !listing_.snapshots.empty(), one_and_empty});
-  switch (verdict) {
+  const auto verdict = directory_.judge(listing_);
+  if (!verdict.ok()) return verdict.status();
+  switch (verdict.value()) {
     case DirectoryVerdict::open:
       break;
     case DirectoryVerdict::nothing:
@@ -126,7 +116,7 @@ Status Opening::recover() {
   Tail tail;
   const Status read_tail = examine_tail(last, source_->window, evidence, show_batch, tail);
   if (!read_tail.ok()) return read_tail;
-  if (tail.damage) return status_of(directory_.path(), *tail.damage);
+  if (tail.damage) return directory_.status_of(*tail.damage);
   ESPORA_DEFECT(trust_tail_in_place) {
     const Status shown = walk_again(tail.proven.end, tail.end.last_seq(), show_batch);
     if (!shown.ok()) return shown;
@@ -245,7 +235,7 @@ sys::Result<std::vector<format::SegmentHeader>> Opening::read_headers(uint32_t f
     if (!header.ok()) return header.status();
     const format::SegmentHeader* before = headers.empty() ? nullptr : &headers.back();
     if (const auto damage = check_header(header.value(), number, store_, before)) {
-      return status_of(directory_.path(), *damage);
+      return directory_.status_of(*damage);
     }
     if (headers.empty() && snapshot_ != nullptr) {
       if (const auto damage = check_snapshot_place(snapshot_->header, header.value())) {
@@ -255,7 +245,7 @@ sys::Result<std::vector<format::SegmentHeader>> Opening::read_headers(uint32_t f
     headers.push_back(header.value());
   }
   if (const auto damage = check_last_header(headers.back())) {
-    return status_of(directory_.path(), *damage);
+    return directory_.status_of(*damage);
   }
   return headers;
 }
@@ -301,7 +291,7 @@ Status Opening::walk_again(const Chain& from, uint64_t last_seq, const BatchVisi
   std::optional<Damage> damage;
   Status walked =
       store::walk_again(source_->header, source_->window, from, last_seq, visitor, damage);
-  return damage ? status_of(directory_.path(), *damage) : walked;
+  return damage ? directory_.status_of(*damage) : walked;
 }
 
 // ---- the fresh segment ------------------------------------------------------------------------

@@ -19,6 +19,11 @@ Finding finding_of(Damage damage) {
   return {Severity::damage, code, std::move(damage)};
 }
 
+// Of a Status that is about the store.
+Finding finding_of(uint32_t segment, uint32_t block, uint64_t seq, const Status& status) {
+  return finding_of({segment, block, seq, status.code() == Code::unreadable, status.message()});
+}
+
 Finding note_of(std::string what) {
   return {Severity::note, Code::ok, {0, 0, 0, false, std::move(what)}};
 }
@@ -33,18 +38,12 @@ std::string records_text(uint64_t first, uint64_t last) {
 
 // What a missing STORE means: no store, an interrupted creation, or damage.
 Status without_store(Directory& directory, const Listing& listing) {
-  bool one_and_empty = false;
-  if (listing.snapshots.empty() && listing.segments.size() == 1) {
-    auto empty = directory.holds_no_frame(listing.segments.front());
-    if (!empty.ok()) return empty.status();
-    one_and_empty = empty.value();
-  }
-  const DirectoryVerdict verdict = judge_directory(
-      {false, !listing.segments.empty(), !listing.snapshots.empty(), one_and_empty});
-  if (verdict == DirectoryVerdict::nothing) {
+  const auto verdict = directory.judge(listing);
+  if (!verdict.ok()) return verdict.status();
+  if (verdict.value() == DirectoryVerdict::nothing) {
     return Status(Code::not_found, directory.path() + ": there is no store here");
   }
-  if (verdict == DirectoryVerdict::unfinished) {
+  if (verdict.value() == DirectoryVerdict::unfinished) {
     return Status(Code::not_found, directory.path() +
                                        ": there is no store here yet, its creation was cut short; "
                                        "the next start makes it anew");
@@ -109,7 +108,7 @@ Status Reader::look(bool may_look_again, bool& changed) {
   note_obstacle(lock_name);
   if (!listing.snapshots.empty()) proven_seq_ = listing.snapshots.back();
   if (listing.segments.empty()) {
-    findings_.push_back({Severity::damage, Code::corrupt, {0, 0, 0, false, "there is no segment"}});
+    findings_.push_back(finding_of({0, 0, 0, false, "there is no segment"}));
     proven_seq_ = last_seq_ = std::max(proven_seq_, durable_seq_);
     return {};
   }
@@ -151,9 +150,7 @@ void Reader::note_obstacle(const std::string& name) {
 // True if the failure was about the store, and is now a finding.
 bool Reader::note_failure(uint32_t number, uint32_t block, const Status& status) {
   if (!about_store(status.code())) return false;
-  findings_.push_back({Severity::damage,
-                       status.code(),
-                       {number, block, 0, status.code() == Code::unreadable, status.message()}});
+  findings_.push_back(finding_of(number, block, 0, status));
   return true;
 }
 
@@ -169,12 +166,8 @@ Status Reader::look_at_headers(const Listing& listing) {
     SegmentFacts facts;
     facts.number = number;
     auto file = directory_.open_segment(number, store_.segment_bytes);
-    if (!file.ok()) {
-      if (!note_failure(number, 0, file.status())) return file.status();
-      segments_.push_back(facts);
-      continue;
-    }
-    auto header = directory_.read_header(file.value());
+    const auto header = file.ok() ? directory_.read_header(file.value())
+                                  : sys::Result<format::SegmentHeader>(file.status());
     if (!header.ok()) {
       if (!note_failure(number, 0, header.status())) return header.status();
       segments_.push_back(facts);
@@ -244,10 +237,7 @@ Status Reader::look_at_snapshots(const Listing& listing) {
     if (header.status().code() == Code::not_found) continue;  // replaced by a newer one
     if (!header.ok()) {
       if (!about_store(header.status().code())) return header.status();
-      findings_.push_back(
-          {Severity::damage,
-           header.status().code(),
-           {0, 0, seq, header.status().code() == Code::unreadable, header.status().message()}});
+      findings_.push_back(finding_of(0, 0, seq, header.status()));
       snapshots_.push_back(facts);
       continue;
     }
@@ -315,15 +305,9 @@ Status Reader::open_segment(size_t index, const Extent& extent, ReadFile& file,
     window_.look_at(last_file_, blocks_of(store_.segment_bytes));
     return {};
   }
-  auto opened = directory_.open_segment(segments_[index].number, store_.segment_bytes);
+  auto opened = directory_.open_segment(segments_[index].number, store_, nullptr, header);
   if (!opened.ok()) return opened.status();
   file = std::move(opened).value();
-  auto read = directory_.read_header(file);
-  if (!read.ok()) return read.status();
-  header = read.value();
-  if (const auto damage = check_header(header, segments_[index].number, store_, nullptr)) {
-    return Status(Code::corrupt, directory_.path() + ": " + damage->text());
-  }
   uint32_t blocks = blocks_of(store_.segment_bytes);
   if (is_dense(header)) {
     blocks = header.dense_index_block;
@@ -341,10 +325,9 @@ Status Reader::check_index(size_t index, const format::SegmentHeader& header,
   if (!opened.ok()) return opened.status();
   auto read = directory_.read_index(opened.value(), header);
   if (read.ok()) return {};
-  const Code code = read.status().code();
-  if (!about_store(code)) return read.status();
-  visitor.finding(finding_of({header.number, header.dense_index_block, header.dense_last_seq + 1,
-                              code == Code::unreadable, read.status().message()}));
+  if (!about_store(read.status().code())) return read.status();
+  visitor.finding(finding_of(header.number, header.dense_index_block, header.dense_last_seq + 1,
+                             read.status()));
   return {};
 }
 
@@ -355,8 +338,7 @@ Status Reader::walk_segment(size_t index, ReadVisitor& visitor, bool& go_on) {
   ReadFile file;
   const auto failed = [&](const Status& status) {
     if (!about_store(status.code())) return status;
-    visitor.finding(finding_of({segment.number, 0, segment.header.first_seq,
-                                status.code() == Code::unreadable, status.message()}));
+    visitor.finding(finding_of(segment.number, 0, segment.header.first_seq, status));
     return Status();
   };
   if (Status opened = open_segment(index, extent, file, header); !opened.ok()) {
@@ -502,9 +484,7 @@ class Counter final : public ReadVisitor {
   void replay(const RecordView& record, const format::FrameHeader& frame) {
     if (record.seq != ++replayed_seq_) return state_.reset();
     if (Status seen = state_->apply(record); !seen.ok()) {
-      finding({Severity::damage,
-               Code::corrupt,
-               {frame.segment, frame.block, record.seq, false, seen.message()}});
+      finding(finding_of({frame.segment, frame.block, record.seq, false, seen.message()}));
       return state_.reset();
     }
     if (std::string remark = state_->remark(record); !remark.empty()) {
@@ -517,10 +497,9 @@ class Counter final : public ReadVisitor {
       if (snapshot.seq != replayed_seq_ || snapshot.state_digest == digest(state_->encode())) {
         continue;
       }
-      finding({Severity::damage,
-               Code::corrupt,
-               {0, 0, snapshot.seq, false,
-                snapshot_name(snapshot.seq) + " holds another state than the records before it"}});
+      finding(finding_of(
+          {0, 0, snapshot.seq, false,
+           snapshot_name(snapshot.seq) + " holds another state than the records before it"}));
     }
   }
 
@@ -534,14 +513,6 @@ class Counter final : public ReadVisitor {
 
 }  // namespace
 
-sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io, const StateMaker& make_state,
-                                 uint64_t durable_seq) {
-  auto opened = Directory::open(file_system, directory, false, direct_io);
-  if (!opened.ok()) return opened.status();
-  return verify(std::move(opened).value(), make_state, durable_seq);
-}
-
 sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_state,
                                  uint64_t durable_seq) {
   VerifyReport report;
@@ -549,9 +520,7 @@ sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_sta
   if (!opened.ok()) {
     const Status& status = opened.status();
     if (!about_store(status.code())) return status;
-    report.findings.push_back({Severity::damage,
-                               status.code(),
-                               {0, 0, 0, status.code() == Code::unreadable, status.message()}});
+    report.findings.push_back(finding_of(0, 0, 0, status));
     return report;
   }
   Reader& reader = *opened.value();

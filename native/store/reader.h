@@ -154,9 +154,5 @@ using StateMaker = std::function<std::unique_ptr<SnapshotState>(const StoreFacts
 // A file of another version is Code::version. `durable_seq` as for Reader::open().
 sys::Result<VerifyReport> verify(Directory directory, const StateMaker& make_state = {},
                                  uint64_t durable_seq = 0);
-// For a store that this process has not opened.
-sys::Result<VerifyReport> verify(sys::FileSystem& file_system, const std::string& directory,
-                                 bool direct_io = true, const StateMaker& make_state = {},
-                                 uint64_t durable_seq = 0);
 
 }  // namespace espora::store

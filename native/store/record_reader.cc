@@ -31,14 +31,10 @@ Status RecordReader::look() {
       return Status(Code::corrupt, directory_.path() + ": segment " +
                                        std::to_string(first_seqs_.size() + 1) + " is missing");
     }
-    auto file = directory_.open_segment(number, store_.segment_bytes);
+    format::SegmentHeader header;
+    const auto file = directory_.open_segment(number, store_, nullptr, header);
     if (!file.ok()) return file.status();
-    auto header = directory_.read_header(file.value());
-    if (!header.ok()) return header.status();
-    if (const auto damage = check_header(header.value(), number, store_, nullptr)) {
-      return Status(Code::corrupt, directory_.path() + ": " + damage->text());
-    }
-    first_seqs_.push_back(header.value().first_seq);
+    first_seqs_.push_back(header.first_seq);
   }
   if (first_seqs_.empty()) return Status(Code::corrupt, directory_.path() + ": no segment");
   return {};
@@ -96,16 +92,12 @@ Status RecordReader::find(uint64_t seq, FrameView& frame) {
   const auto after =
       std::upper_bound(segment.frames.begin(), segment.frames.end(), seq,
                        [](uint64_t value, const auto& entry) { return value < entry.first_seq; });
-  if (after == segment.frames.begin()) {
-    return Status(Code::corrupt, directory_.path() + "/" + segment.file.name +
-                                     ": does not hold sequence " + std::to_string(seq));
+  if (after != segment.frames.begin()) {
+    if (Status loaded = load(segment, *(after - 1), frame); !loaded.ok()) return loaded;
+    if (seq <= frame.last_seq()) return {};
   }
-  if (Status loaded = load(segment, *(after - 1), frame); !loaded.ok()) return loaded;
-  if (seq > frame.last_seq()) {
-    return Status(Code::corrupt, directory_.path() + "/" + segment.file.name +
-                                     ": does not hold sequence " + std::to_string(seq));
-  }
-  return {};
+  return Status(Code::corrupt, directory_.path() + "/" + segment.file.name +
+                                   ": does not hold sequence " + std::to_string(seq));
 }
 
 sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
@@ -135,17 +127,10 @@ sys::Result<RecordReader::Segment*> RecordReader::segment_of(uint64_t seq) {
   }
   auto segment = std::make_unique<Segment>();
   segment->number = number;
-  auto file = directory_.open_segment(number, store_.segment_bytes);
+  auto file = directory_.open_segment(number, store_, nullptr, segment->header);
   if (!file.ok()) return file.status();
   segment->file = std::move(file).value();
-  auto header = directory_.read_header(segment->file);
-  if (!header.ok()) return header.status();
-  segment->header = header.value();
-  if (const auto damage = check_header(segment->header, number, store_, nullptr)) {
-    return Status(Code::corrupt, directory_.path() + ": " + damage->text());
-  }
-  segment->end = {1, segment->header.first_seq, segment->header.previous_frame_crc,
-                  segment->header.previous_time_us};
+  segment->end = start_of(segment->header);
   if (is_dense(segment->header)) {
     auto index = directory_.read_index(segment->file, segment->header);
     if (!index.ok()) return index.status();
@@ -176,11 +161,9 @@ Status RecordReader::extend(Segment& segment, uint64_t seq) {
     FrameVerdict verdict = FrameVerdict::nothing;
     if (Status read = walk.next(window_, frame, verdict); !read.ok()) return read;
     if (verdict != FrameVerdict::accept) {
-      const Damage damage =
-          walk.damage(verdict, std::string(verdict_text(verdict)) + ", but sequence " +
-                                   std::to_string(seq) + " is known to be durable");
-      return Status(damage.unreadable ? Code::unreadable : Code::corrupt,
-                    directory_.path() + ": " + damage.text());
+      return directory_.status_of(walk.damage(verdict, std::string(verdict_text(verdict)) +
+                                                           ", but sequence " + std::to_string(seq) +
+                                                           " is known to be durable"));
     }
     if (!frame.seal()) {
       segment.frames.push_back({frame.header.first_seq, segment.end.block, frame.blocks});

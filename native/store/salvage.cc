@@ -138,10 +138,7 @@ Status Salvage::read_store(const Listing& listing, const StoreFacts* like) {
       const bool mended = state == HeaderState::damaged && mend_store(bytes.value());
       if (mended) state = decode_store(bytes.value(), store_);
       if (state == HeaderState::other_version) {
-        return Status(Code::version, directory_.path() + name + " has format version " +
-                                         std::to_string(store_.version) +
-                                         ", this program reads version " +
-                                         std::to_string(format::version));
+        return other_version(directory_.path() + name, store_.version);
       }
       const bool agrees =
           !uuid_ || (*uuid_ == store_.uuid && segment_bytes_ == store_.segment_bytes);

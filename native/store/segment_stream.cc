@@ -9,27 +9,12 @@ namespace espora::store {
 using sys::Code;
 using sys::Status;
 
-Status SegmentStream::look(ReadFile& file, uint32_t number, const StoreFacts& store,
-                           const format::SegmentHeader* before, format::SegmentHeader& header) {
-  auto read = directory_.read_header(file);
-  if (!read.ok()) return read.status();
-  header = read.value();
-  if (const auto damage = check_header(header, number, store, before)) {
-    return Status(Code::corrupt, directory_.path() + ": " + damage->text());
-  }
-  return {};
-}
-
 Status SegmentStream::open(uint32_t number, const StoreFacts& store) {
-  auto opened = directory_.open_segment(number, store.segment_bytes);
+  auto opened = directory_.open_segment(number, store, nullptr, header_);
   if (!opened.ok()) return opened.status();
   file_ = std::move(opened).value();
-  if (Status looked = look(file_, number, store, nullptr, header_); !looked.ok()) return looked;
-  auto next = directory_.open_segment(number + 1, store.segment_bytes);
+  const auto next = directory_.open_segment(number + 1, store, &header_, successor_);
   if (!next.ok()) return next.status();
-  if (Status looked = look(next.value(), number + 1, store, &header_, successor_); !looked.ok()) {
-    return looked;
-  }
   begin();
   return {};
 }
@@ -50,9 +35,9 @@ Status SegmentStream::open_as(const std::string& name, const format::SegmentHead
   auto opened = directory_.open_segment_as(name, store.segment_bytes);
   if (!opened.ok()) return opened.status();
   file_ = std::move(opened).value();
-  if (Status looked = look(file_, header.number, store, nullptr, header_); !looked.ok()) {
-    return looked;
-  }
+  const auto read = directory_.read_header(file_);
+  if (!read.ok()) return read.status();
+  header_ = read.value();
   successor_ = successor;
   if (std::memcmp(&header_, &header, sizeof header) != 0) {
     return Status(Code::corrupt,
@@ -84,8 +69,7 @@ SegmentStream::Next SegmentStream::next(FrameView& frame) {
   walk_->move_to(window_.image());
   if (walk_->next(frame)) return Next::frame;
   if (!walk_->damage()) return Next::end;
-  status_ = Status(walk_->damage()->unreadable ? Code::unreadable : Code::corrupt,
-                   directory_.path() + ": " + walk_->damage()->text());
+  status_ = directory_.status_of(*walk_->damage());
   return Next::failed;
 }
 

@@ -48,8 +48,6 @@ class SegmentStream {
   }
 
  private:
-  sys::Status look(ReadFile& file, uint32_t number, const StoreFacts& store,
-                   const format::SegmentHeader* before, format::SegmentHeader& header);
   void begin();
 
   Directory& directory_;

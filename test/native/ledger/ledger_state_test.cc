@@ -15,6 +15,7 @@
 #include "ledger/ledger.h"
 #include "store/engine.h"
 #include "store/reader.h"
+#include "support/by_path.h"
 
 namespace espora::ledger {
 namespace {

@@ -11,6 +11,7 @@
 #include "store/copy.h"
 #include "store/reader.h"
 #include "store/record.h"
+#include "support/by_path.h"
 
 namespace espora::sim {
 

@@ -7,6 +7,7 @@
 
 #include "store/copy.h"
 #include "store/reader.h"
+#include "support/by_path.h"
 
 namespace espora::sim {
 

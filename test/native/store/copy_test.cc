@@ -13,6 +13,7 @@
 #include "store/engine.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 
 namespace espora::store {
 namespace {

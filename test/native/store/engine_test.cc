@@ -19,6 +19,7 @@
 #include "store/housekeeping_thread.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 #include "sys/limits.h"
 
 namespace espora::store {

@@ -19,6 +19,7 @@
 #include "store/format.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 
 namespace espora::store {
 namespace {

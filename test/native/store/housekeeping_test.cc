@@ -20,6 +20,7 @@
 #include "store/housekeeping_thread.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 
 namespace espora::store {
 namespace {

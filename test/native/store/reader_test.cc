@@ -15,6 +15,7 @@
 #include "faulty_file_system.h"
 #include "store/engine.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 
 namespace espora::store {
 namespace {

@@ -15,6 +15,7 @@
 #include "store/mending.h"
 #include "store/reader.h"
 #include "store_rig.h"
+#include "support/by_path.h"
 #include "sys/crc32c.h"
 
 namespace espora::store {
