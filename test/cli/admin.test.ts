@@ -38,7 +38,7 @@ test.serial('upstreams are shown, changed, added and removed', async (t) => {
   const table = await admin(t, socket, 'upstreams');
   t.is(table.exitCode, 0, table.stderr);
   t.regex(table.stdout, /^UPSTREAM .*STATE .*HEALTH/);
-  t.regex(table.stdout, /127\.0\.0\.1:1 +up +fit +2 /);
+  t.regex(table.stdout, /127\.0\.0\.1:1 +up +fit +2 +0 +0 +0\b/);
 
   const shown = async (...args: string[]): Promise<Shown[]> => {
     const { stdout, stderr, exitCode } = await admin(t, socket, ...args, '--json');

@@ -23,7 +23,8 @@ for (const [directIo, readOnly, fileSystem, said] of [
   [false, false, 'zfs', /^zfs refuses O_DIRECT/],
   // There was no space for a segment, and so nothing that could have been opened that way.
   [false, true, 'ext4', /^$/],
-  [false, false, 'tmpfs', /on tmpfs, that is memory/],
+  // A loss of everything matters more than how it is written, and is said alone.
+  [false, false, 'tmpfs', /^the data directory is on tmpfs, that is memory[^\n]*$/],
   [false, true, 'tmpfs', /on tmpfs, that is memory/],
   [false, false, 'ramfs', /on ramfs, that is memory/],
   [true, false, 'overlayfs', /on overlayfs, that is a container's own layer/],
