@@ -448,17 +448,26 @@ TEST(SocketPassing, MoreUnderWayThanAUserMayHaveOpenIsNotTheEnd) {
   EXPECT_EQ(code, 0);
 }
 
+// Both ends of a connection that keeps packets apart.
+struct PacketPair {
+  PacketPair() {
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    here = sys::Fd(ends[0]);
+    there = sys::Fd(ends[1]);
+  }
+  sys::Fd here;
+  sys::Fd there;
+};
+
 TEST(SocketPassing, WhatThereIsRoomForComesWhole) {
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-  sys::Fd here(ends[0]);
-  sys::Fd there(ends[1]);
+  const PacketPair packets;
   StreamPair pair;
   const std::array<int, 2> passed{pair.accepted.get(), pair.client.get()};
-  ASSERT_EQ(sys::send_sockets(here.get(), "ab", 2, passed).bytes, 2u);
+  ASSERT_EQ(sys::send_sockets(packets.here.get(), "ab", 2, passed).bytes, 2u);
   char bytes[2];
   std::array<sys::Fd, 2> taken;
-  const sys::SocketMessage got = sys::receive_sockets(there.get(), bytes, 2, taken);
+  const sys::SocketMessage got = sys::receive_sockets(packets.there.get(), bytes, 2, taken);
   EXPECT_EQ(got.io.bytes, 2u);
   EXPECT_FALSE(got.io.end);
   EXPECT_EQ(got.sockets, 2u);
@@ -470,32 +479,26 @@ TEST(SocketPassing, WhatThereIsRoomForComesWhole) {
 // Closing would not: the other side may still have it, or a copy of it may be under way.
 TEST(SocketPassing, AShutDownEndsWhatOthersHoldToo) {
   for (const bool both : {false, true}) {
-    int ends[2];
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    sys::Fd here(ends[0]);
-    sys::Fd copy(::fcntl(ends[0], F_DUPFD_CLOEXEC, 0));
-    sys::Fd there(ends[1]);
-    (both ? sys::shutdown_both : sys::shutdown_read)(here.get());
+    const PacketPair packets;
+    const sys::Fd copy(::fcntl(packets.here.get(), F_DUPFD_CLOEXEC, 0));
+    (both ? sys::shutdown_both : sys::shutdown_read)(packets.here.get());
     // Nothing can be said to it any more; it is heard unless both directions ended.
-    EXPECT_EQ(::send(there.get(), "x", 1, MSG_NOSIGNAL), -1);
+    EXPECT_EQ(::send(packets.there.get(), "x", 1, MSG_NOSIGNAL), -1);
     EXPECT_EQ(errno, EPIPE);
     EXPECT_EQ(::send(copy.get(), "x", 1, MSG_NOSIGNAL), both ? -1 : 1);
     char byte;
-    EXPECT_EQ(::recv(there.get(), &byte, 1, MSG_DONTWAIT), both ? 0 : 1);
+    EXPECT_EQ(::recv(packets.there.get(), &byte, 1, MSG_DONTWAIT), both ? 0 : 1);
   }
 }
 
 TEST(SocketPassing, MoreSocketsThanThereIsRoomForAreClosedAndSaid) {
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-  sys::Fd here(ends[0]);
-  sys::Fd there(ends[1]);
+  const PacketPair packets;
   StreamPair pair;
   const std::array<int, 3> passed{pair.accepted.get(), pair.accepted.get(), pair.accepted.get()};
-  ASSERT_GT(sys::send_sockets(here.get(), "ab", 2, passed).bytes, 0u);
+  ASSERT_GT(sys::send_sockets(packets.here.get(), "ab", 2, passed).bytes, 0u);
   char byte;
   std::array<sys::Fd, 2> taken;
-  const sys::SocketMessage got = sys::receive_sockets(there.get(), &byte, 1, taken);
+  const sys::SocketMessage got = sys::receive_sockets(packets.there.get(), &byte, 1, taken);
   EXPECT_EQ(got.sockets, 2u);
   EXPECT_TRUE(got.truncated);
   EXPECT_TRUE(got.oversized);

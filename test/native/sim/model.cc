@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <utility>
+
+#include "ledger/entry_codec.h"
 
 namespace espora::sim {
 
@@ -72,6 +75,22 @@ std::string Model::mismatch(const store::RecordView& record) const {
            std::to_string(submitted.time_us);
   }
   return {};
+}
+
+void Model::submit(const ledger::Account& account, const ledger::Transaction& transaction,
+                   uint64_t time_us, uint64_t batch) {
+  const ledger::Entry entry{
+      account.id(), account.balance(), account.last_time_us(), transaction, {}};
+  Submitted record;
+  record.type = ledger::entry_record_type;
+  record.bytes.resize(ledger::encoded_entry_bytes(entry));
+  (void)ledger::encode_entry(entry, std::as_writable_bytes(std::span(record.bytes)));
+  record.time_us = time_us;
+  record.batch = batch;
+  record.account = account.id();
+  const bool is_credit = transaction.kind == ledger::Kind::credit;
+  record.change = is_credit ? transaction.amount : -transaction.amount;
+  submit(std::move(record));
 }
 
 std::map<uint32_t, int64_t> Model::balances(uint64_t seq) const {

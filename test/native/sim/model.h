@@ -57,6 +57,9 @@ class Model {
   [[nodiscard]] uint64_t floor() const noexcept { return floor_; }
   void raise_floor(uint64_t seq) noexcept;
   void submit(Submitted record) { records_.push_back(std::move(record)); }
+  // The entry of a transaction that was just applied to `account`.
+  void submit(const ledger::Account& account, const ledger::Transaction& transaction,
+              uint64_t time_us, uint64_t batch);
   [[nodiscard]] const Submitted& at(uint64_t seq) const { return records_.at(seq - 1); }
   // After a recovery that ended with `seq`: what lies above is gone for good.
   void recovered(uint64_t seq);

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "ledger/books.h"
-#include "ledger/entry_codec.h"
 #include "sim/checks.h"
 #include "sim/disk.h"
 #include "sys/check.h"
@@ -214,17 +213,7 @@ void Workload::post() {
   engine::Result result;
   while ((result = replay_->post(account, transaction)) == engine::Result::later) prepare_spare();
   ESPORA_CHECK(result == engine::Result::applied);
-  const ledger::Entry entry{
-      account.id(), account.balance(), account.last_time_us(), transaction, {}};
-  Submitted record;
-  record.type = ledger::entry_record_type;
-  record.bytes.resize(ledger::encoded_entry_bytes(entry));
-  (void)ledger::encode_entry(entry, std::as_writable_bytes(std::span(record.bytes)));
-  record.time_us = engine_->last_time_us();
-  record.batch = batch_;
-  record.account = account.id();
-  record.change = transaction.amount;
-  model_.submit(std::move(record));
+  model_.submit(account, transaction, engine_->last_time_us(), batch_);
 }
 
 void Workload::commit() {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ledger/entry_codec.h"
 #include "sys/check.h"
 #include "sys/limits.h"
 
@@ -137,17 +136,7 @@ void World::post() {
     findings_.add(progress_resumes, "a transaction failed in a store that did not");
   }
   if (!accepted) return;
-  const ledger::Entry entry{
-      account.id(), account.balance(), account.last_time_us(), transaction, {}};
-  Submitted record;
-  record.type = ledger::entry_record_type;
-  record.bytes.resize(ledger::encoded_entry_bytes(entry));
-  (void)ledger::encode_entry(entry, std::as_writable_bytes(std::span(record.bytes)));
-  record.time_us = engine_->last_time_us();
-  record.batch = batch_;
-  record.account = account.id();
-  record.change = change;
-  model_.submit(std::move(record));
+  model_.submit(account, transaction, engine_->last_time_us(), batch_);
   repeated_ = UINT64_MAX;
 }
 
