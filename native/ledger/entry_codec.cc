@@ -81,13 +81,15 @@ sys::Result<Entry> decode_entry(std::span<const std::byte> bytes) {
   }
   if (at[reserved_at] != std::byte{0}) return corrupt_entry("its reserved byte is not zero");
   const auto kind = static_cast<Kind>(at[kind_at]);
-  if (kind != Kind::credit && kind != Kind::debit)
+  if (kind != Kind::credit && kind != Kind::debit) {
     return corrupt_entry("it is neither credit nor debit");
+  }
 
   const char* text = reinterpret_cast<const char*>(at) + entry_fixed_bytes;
   const std::string_view description(text, description_bytes);
-  if (!is_description(description))
+  if (!is_description(description)) {
     return corrupt_entry("its description is not 1 to 10 characters");
+  }
 
   Entry entry;
   entry.account_id = load_u32(at + account_at);

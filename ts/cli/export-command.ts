@@ -152,8 +152,8 @@ export async function exportRecords(flags: ExportFlags): Promise<number> {
     const row = item.kind === 'record' ? decode(item) : undefined;
     if (row === undefined) return;
     left--;
-    const cells = columns.map((name) => row[name]);
-    lines.push(csv ? csvLine(cells, formulas) : jsonLine(row));
+    const cells = (): unknown[] => columns.map((name) => row[name]);
+    lines.push(csv ? csvLine(cells(), formulas) : jsonLine(row));
   };
   await walkStore(values.data, { from: first, frames: false, records: true }, (items) => {
     const lines: string[] = [];

@@ -79,6 +79,7 @@ const ofServices = rowsOf(['balancer', 'api', 'database']);
 const ofHopsAndStart = rowsOf(['start', 'balancer', 'api']);
 const ofHops = rowsOf(['balancer', 'api']);
 const ofBalancer = rowsOf(['balancer']);
+const ofBalancerProcess = rowsOf(['balancer'], 'process');
 const ofDatabase = rowsOf(['start', 'database']);
 
 const minuteMs = 60_000;
@@ -296,10 +297,7 @@ export const optionTable = Object.freeze({
     default: 'off',
     help: 'whether connections to upstreams begin with a PROXY header',
   }),
-  adminSocket: rowsOf(
-    ['balancer'],
-    'process',
-  )({
+  adminSocket: ofBalancerProcess({
     kind: kinds.socketPath(),
     help: 'unix socket for espora admin, accessible to its owner only',
   }),
